@@ -1,0 +1,70 @@
+"""genret: generative retrieval whose every answer is an item of the catalogue.
+
+The public names load on first use, so that ``import genret`` and ``genret --help`` stay quick.
+
+>>> import genret
+>>> codes = [[0, 1], [0, 2], [3, 1]]
+>>> genret.TrieIndex.from_codes(codes).num_items
+3
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    # Index
+    "TrieIndex": "genret.index",
+    "Policy": "genret.index",
+    # Decoding
+    "BeamResult": "genret.decoding",
+    "GenerativeModel": "genret.decoding",
+    "beam_search": "genret.decoding",
+    # Models
+    "DecoderOnly": "genret.models",
+    "History": "genret.models",
+    "ItemDecoder": "genret.models",
+    "load_model": "genret.models",
+    # Tokenizers
+    "RQKMeans": "genret.tokenizers",
+    # Data and errors
+    "Catalog": "genret.data",
+    "Histories": "genret.data",
+    "GenretError": "genret.errors",
+}
+
+if TYPE_CHECKING:
+    from genret.data import Catalog, Histories
+    from genret.decoding import BeamResult, GenerativeModel, beam_search
+    from genret.errors import GenretError
+    from genret.index import Policy, TrieIndex
+    from genret.models import DecoderOnly, History, ItemDecoder, load_model
+    from genret.tokenizers import RQKMeans
+
+__all__ = [
+    "BeamResult",
+    "Catalog",
+    "DecoderOnly",
+    "GenerativeModel",
+    "GenretError",
+    "Histories",
+    "History",
+    "ItemDecoder",
+    "Policy",
+    "RQKMeans",
+    "TrieIndex",
+    "__version__",
+    "beam_search",
+    "load_model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'genret' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

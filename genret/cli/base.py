@@ -1,0 +1,113 @@
+"""What every verb shares: global options, and how it speaks to the terminal."""
+
+import contextlib
+import dataclasses
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union
+
+import tyro
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+
+RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+"""Type of the positional argument that names the run folder."""
+
+
+def parse(verbs: Mapping[str, type["Verb"]], argv: Sequence[str] | None) -> "Verb":
+    """Parse a command line into one of ``verbs``; nested configurations give flat options."""
+    choices = tuple(Annotated[cls, tyro.conf.subcommand(name)] for name, cls in verbs.items())
+    return tyro.cli(
+        Union[choices],  # noqa: UP007 (made at run time)
+        prog="genret",
+        description="Generative retrieval: every answer is an item of the catalogue.",
+        args=argv,
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
+    )
+
+
+class Reporter:
+    """Prints stages, tables and progress for people, or one JSON document for programs.
+
+    With ``as_json`` nothing but the result goes to standard output; progress and logs always go
+    to standard error.
+    """
+
+    def __init__(self, *, as_json: bool = False, log_level: str = "warning") -> None:
+        self.as_json = as_json
+        self.out = Console(quiet=as_json, highlight=False)
+        self.err = Console(stderr=True, highlight=False)
+        handler = RichHandler(console=self.err, show_path=False)
+        logging.basicConfig(level=log_level.upper(), format="%(message)s", handlers=[handler], force=True)
+
+    @contextlib.contextmanager
+    def stage(self, title: str) -> Iterator[None]:
+        """Print a heading, run the block, print how long it took."""
+        self.out.print(f"[bold]== {title}[/bold]")
+        start = time.perf_counter()
+        yield
+        self.out.print(f"   [dim]{title}: {time.perf_counter() - start:.1f} s[/dim]")
+
+    def say(self, text: str) -> None:
+        """Print a line (no markup)."""
+        self.out.print(f"   {text}", markup=False)
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Print a table; numbers are right-aligned."""
+        table = Table(title=title, title_justify="left", title_style="bold")
+        for i, name in enumerate(columns):
+            numeric = bool(rows) and all(isinstance(r[i], int | float) for r in rows)
+            table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(f"{v:.4f}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else _plain(v) for v in row))
+        self.out.print(table)
+
+    @contextlib.contextmanager
+    def progress(self, title: str, total: int) -> Iterator[Callable[..., None]]:
+        """Show a bar on standard error; the block gets ``advance(n=1, note="")``."""
+        columns = (
+            TextColumn("   {task.description}"), BarColumn(), MofNCompleteColumn(),
+            TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+        )  # fmt: skip
+        with Progress(*columns, console=self.err, transient=True, disable=not self.err.is_terminal) as bar:
+            task = bar.add_task(title, total=total, note="")
+
+            def advance(n: int = 1, note: str | None = None) -> None:
+                bar.update(task, advance=n, **({} if note is None else {"note": note}))
+
+            yield advance
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Print the result of the verb as JSON, where that was asked for."""
+        if self.as_json:
+            json.dump(result, sys.stdout, indent=1, ensure_ascii=False)
+            print()
+
+
+def _plain(value: Any) -> str:
+    from rich.markup import escape
+
+    return escape(str(value))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Verb:
+    """Options that every verb has."""
+
+    seed: int = 0
+    """Seed of everything random."""
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+    """How much to log to standard error."""
+    json: bool = False
+    """Print the result as one JSON document on standard output."""
+
+    def run(self, reporter: Reporter) -> dict[str, Any]:
+        """Do the job; return its result as JSON values."""
+        raise TypeError(f"{type(self).__name__} does not define run()")

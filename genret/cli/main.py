@@ -1,0 +1,41 @@
+"""``genret``: the entry point. Parses, runs one verb, turns bad input into exit status 2."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from genret.errors import GenretError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+      argv: the arguments; None takes those of the process.
+
+    Returns:
+      The exit status: 0 when all went well, 2 for bad input (one line on standard error says
+      what), 130 when interrupted.
+    """
+    from genret.cli.base import Reporter, parse
+    from genret.cli.index import Index
+
+    verb = parse({"index": Index}, argv)
+    reporter = Reporter(as_json=verb.json, log_level=verb.log_level)
+    try:
+        reporter.finish(verb.run(reporter))
+    except GenretError as e:
+        print(f"genret: error: {' '.join(str(e).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("genret: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away (`genret inspect | head`): not an error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

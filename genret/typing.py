@@ -1,0 +1,40 @@
+"""The shape letters of the project, and the aliases built from them.
+
+Every array in a public signature is annotated as ``Float[Array, "B M V"]`` (jaxtyping) with these
+letters; the tests check the annotations at run time.
+
+=====  ==================================================================
+``B``  requests (users) in a batch
+``M``  beams of a request
+``L``  codes of an item: the depth of the trie
+``V``  codes of a level
+``N``  items of the catalogue
+``U``  users
+``E``  events, or edges of the trie
+``S``  nodes of a trie level
+``K``  candidates, or children of a node
+``T``  positions of a history
+``D``  width of a vector
+``X``  excluded items of a request
+=====  ==================================================================
+"""
+
+import os
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+Array = jax.Array
+"""A JAX array (traced or concrete)."""
+
+PathLike = str | os.PathLike[str]
+"""Anything that names a file or a folder."""
+
+Codes = Int[np.ndarray, "N L"]
+"""Semantic IDs on the host, one row an item."""
+
+Vectors = Float[np.ndarray, "N D"]
+"""Item vectors on the host, one row an item."""
+
+__all__ = ["Array", "Bool", "Codes", "Float", "Int", "PathLike", "Vectors"]

@@ -1,0 +1,76 @@
+"""Imports go one way, heavy libraries are imported in one place, and the front door is light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BASE = {"errors", "typing", "config", "artifacts"}
+SIDE_BY_SIDE = {"data", "embed", "tokenizers", "index"}
+MAY_IMPORT = {
+    **{name: BASE for name in BASE},
+    **{name: BASE for name in SIDE_BY_SIDE},
+    "models": BASE | {"data"},
+    "decoding": BASE | {"index"},
+    "training": BASE | SIDE_BY_SIDE | {"models"},
+    "evaluation": BASE | SIDE_BY_SIDE | {"models", "decoding"},
+    "scoring": BASE | SIDE_BY_SIDE | {"models", "decoding"},
+    "testing": BASE | SIDE_BY_SIDE | {"models", "decoding"},
+    "cli": BASE | SIDE_BY_SIDE | {"models", "decoding", "training", "evaluation", "scoring"},
+}
+ONE_FILE = ["ray", "transformers", "torch", "sentence_transformers", "matplotlib", "orbax", "tensorstore", "tyro", "grain"]
+
+
+def imports(file: Path) -> list[str]:
+    """Return every module that a file imports, at the top or inside a function."""
+    found = []
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.append(node.module)
+            found += [f"{node.module}.{alias.name}" for alias in node.names if node.module == "genret"]
+    return found
+
+
+FILES = sorted((ROOT / "genret").rglob("*.py"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.relative_to(ROOT).as_posix())
+def test_imports_go_one_way(file: Path) -> None:
+    package = file.relative_to(ROOT / "genret").parts[0].removesuffix(".py")
+    if package == "__init__":
+        return
+    allowed = MAY_IMPORT[package] | {package, "__version__"}
+    for name in imports(file):
+        parts = name.split(".")
+        if parts[0] == "genret" and len(parts) > 1:
+            assert parts[1] in allowed, f"{package} must not import genret.{parts[1]}"
+
+
+@pytest.mark.parametrize("library", ONE_FILE)
+def test_library_is_imported_in_one_file(library: str) -> None:
+    users = [f for f in FILES if any(n.split(".")[0] == library for n in imports(f))]
+    assert len(users) <= 1, f"{library} is imported in {[str(u.relative_to(ROOT)) for u in users]}"
+
+
+def test_import_is_light() -> None:
+    """`import genret` and the command line's help load neither jax nor an optional library."""
+    heavy = ["jax", "flax", "ray", "torch", "transformers", "matplotlib", "orbax", "tensorstore", "pyarrow"]
+    script = (
+        "import sys, genret, genret.cli.main\n"
+        "try: genret.cli.main.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        f"print([m for m in {heavy} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.relative_to(ROOT).as_posix())
+def test_files_are_short(file: Path) -> None:
+    lines = len(file.read_text(encoding="utf-8").splitlines())
+    assert lines <= 500, f"{lines} lines: one job per file"
