@@ -198,11 +198,15 @@ class Run:
         if path.exists() and not path.is_dir():
             raise GenretError(f"{path}: is a file, expected a run folder")
         if not path.exists() and not create:
-            raise GenretError(f"{path}: no such run folder; make one with `genret ingest` or `genret quickstart`")
+            raise GenretError(
+                f"{path}: no such run folder; make one with `genret ingest` or `genret quickstart`"
+            )
         if path.is_dir():
             entries = [e for e in path.iterdir() if not e.name.startswith(".")]
             if entries and not any((e / MANIFEST).is_file() for e in entries):
-                raise GenretError(f"{path}: is neither empty nor a genret run (found {entries[0].name!r})")
+                raise GenretError(
+                    f"{path}: is neither empty nor a genret run (found {entries[0].name!r})"
+                )
         else:
             try:
                 path.mkdir(parents=True)
@@ -229,7 +233,9 @@ class Run:
             or stale (the message names both artefacts and the verb to rerun).
         """
         if not self.has(kind):
-            raise GenretError(f"{self.path}: has no {kind}/; make it with `genret {_VERB[kind]} {self.path}`")
+            raise GenretError(
+                f"{self.path}: has no {kind}/; make it with `genret {_VERB[kind]} {self.path}`"
+            )
         manifest = read_manifest(self.folder(kind), kind)
         verify_files(self.folder(kind), manifest, checksums=False)
         for upstream, fingerprint in manifest.inputs.items():
@@ -300,7 +306,9 @@ def _check_replaceable(path: Path, kind: str) -> None:
     with contextlib.suppress(json.JSONDecodeError, UnicodeDecodeError, AttributeError):
         found = json.loads((path / MANIFEST).read_text(encoding="utf-8")).get("kind")
         if found != kind:
-            raise GenretError(f"{path}: holds an artefact of kind {found!r}; refusing to replace it by {kind!r}")
+            raise GenretError(
+                f"{path}: holds an artefact of kind {found!r}; refusing to replace it by {kind!r}"
+            )
 
 
 def _replace(scratch: Path, path: Path) -> None:

@@ -7,9 +7,11 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal, TypeVar
 
 from genret.errors import GenretError
+
+C = TypeVar("C", bound="Config")
 
 
 class Config:
@@ -23,7 +25,7 @@ class Config:
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any], *, where: str = "config") -> Self:
+    def from_dict(cls: type[C], values: Mapping[str, Any], *, where: str = "config") -> C:
         """Build the configuration from JSON values.
 
         Args:
@@ -64,7 +66,9 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
     args = typing.get_args(hint)
     if origin is Literal:
         if value not in args:
-            raise GenretError(f"{where}: found {value!r}, expected one of {', '.join(map(repr, args))}")
+            raise GenretError(
+                f"{where}: found {value!r}, expected one of {', '.join(map(repr, args))}"
+            )
         return value
     if origin in (typing.Union, types.UnionType):
         for option in args:
@@ -125,11 +129,19 @@ class IngestConfig(Config):
     """by-time: share of the events, the newest, that are for the test."""
 
     def __post_init__(self) -> None:
-        require(self.min_user_events >= 1, f"min_user_events: found {self.min_user_events}, expected at least 1")
-        require(self.min_item_events >= 1, f"min_item_events: found {self.min_item_events}, expected at least 1")
+        require(
+            self.min_user_events >= 1,
+            f"min_user_events: found {self.min_user_events}, expected at least 1",
+        )
+        require(
+            self.min_item_events >= 1,
+            f"min_item_events: found {self.min_item_events}, expected at least 1",
+        )
         for name in ("valid_fraction", "test_fraction"):
             value = getattr(self, name)
-            require(0 < value < 0.5, f"{name}: found {value}, expected more than 0 and less than 0.5")
+            require(
+                0 < value < 0.5, f"{name}: found {value}, expected more than 0 and less than 0.5"
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -153,9 +165,16 @@ class EmbedConfig(Config):
 
     def __post_init__(self) -> None:
         for name in ("text_dim", "cooccurrence_dim"):
-            require(getattr(self, name) >= 0, f"{name}: found {getattr(self, name)}, expected 0 or more")
-        require(self.text_dim + self.cooccurrence_dim > 0, "text_dim and cooccurrence_dim: both are 0")
-        require(self.cooccurrence_window >= 1, f"cooccurrence_window: found {self.cooccurrence_window}, expected at least 1")
+            require(
+                getattr(self, name) >= 0, f"{name}: found {getattr(self, name)}, expected 0 or more"
+            )
+        require(
+            self.text_dim + self.cooccurrence_dim > 0, "text_dim and cooccurrence_dim: both are 0"
+        )
+        require(
+            self.cooccurrence_window >= 1,
+            f"cooccurrence_window: found {self.cooccurrence_window}, expected at least 1",
+        )
         require(self.pieces >= 16, f"pieces: found {self.pieces}, expected at least 16")
 
 
@@ -176,7 +195,10 @@ class TokenizeConfig(Config):
 
     def __post_init__(self) -> None:
         require(1 <= self.levels <= 63, f"levels: found {self.levels}, expected 1 to 63")
-        require(self.codes == 0 or self.codes >= 2, f"codes: found {self.codes}, expected 0 or at least 2")
+        require(
+            self.codes == 0 or self.codes >= 2,
+            f"codes: found {self.codes}, expected 0 or at least 2",
+        )
         require(self.iterations >= 1, f"iterations: found {self.iterations}, expected at least 1")
         require(self.batch_size >= 1, f"batch_size: found {self.batch_size}, expected at least 1")
 
@@ -226,11 +248,26 @@ class ModelConfig(Config):
 
     def __post_init__(self) -> None:
         for name in ("width", "layers", "heads", "kv_heads", "head_dim", "mlp_dim", "max_items"):
-            require(getattr(self, name) >= 1, f"{name}: found {getattr(self, name)}, expected at least 1")
-        require(self.heads % self.kv_heads == 0, f"kv_heads: found {self.kv_heads}, expected a divisor of heads {self.heads}")
-        require(self.head_dim % 2 == 0, f"head_dim: found {self.head_dim}, expected an even number (rotary pairs)")
-        require(0 <= self.dropout < 1, f"dropout: found {self.dropout}, expected 0 or more and less than 1")
-        require(all(v >= 1 for v in self.codes_per_level), f"codes_per_level: found {self.codes_per_level}, expected positive counts")
+            require(
+                getattr(self, name) >= 1,
+                f"{name}: found {getattr(self, name)}, expected at least 1",
+            )
+        require(
+            self.heads % self.kv_heads == 0,
+            f"kv_heads: found {self.kv_heads}, expected a divisor of heads {self.heads}",
+        )
+        require(
+            self.head_dim % 2 == 0,
+            f"head_dim: found {self.head_dim}, expected an even number (rotary pairs)",
+        )
+        require(
+            0 <= self.dropout < 1,
+            f"dropout: found {self.dropout}, expected 0 or more and less than 1",
+        )
+        require(
+            all(v >= 1 for v in self.codes_per_level),
+            f"codes_per_level: found {self.codes_per_level}, expected positive counts",
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -264,9 +301,17 @@ class TrainConfig(Config):
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "eval_every", "checkpoint_every", "log_every"):
-            require(getattr(self, name) >= 1, f"{name}: found {getattr(self, name)}, expected at least 1")
-        require(self.learning_rate > 0, f"learning_rate: found {self.learning_rate}, expected more than 0")
-        require(0 <= self.warmup < 1, f"warmup: found {self.warmup}, expected 0 or more and less than 1")
+            require(
+                getattr(self, name) >= 1,
+                f"{name}: found {getattr(self, name)}, expected at least 1",
+            )
+        require(
+            self.learning_rate > 0,
+            f"learning_rate: found {self.learning_rate}, expected more than 0",
+        )
+        require(
+            0 <= self.warmup < 1, f"warmup: found {self.warmup}, expected 0 or more and less than 1"
+        )
         require(self.clip > 0, f"clip: found {self.clip}, expected more than 0")
 
 
@@ -291,5 +336,8 @@ class EvaluateConfig(Config):
 
     def __post_init__(self) -> None:
         require(bool(self.k) and min(self.k) >= 1, f"k: found {self.k}, expected positive cut-offs")
-        require(self.beams >= max(self.k), f"beams: found {self.beams}, expected at least the largest k, {max(self.k)}")
+        require(
+            self.beams >= max(self.k),
+            f"beams: found {self.beams}, expected at least the largest k, {max(self.k)}",
+        )
         require(self.batch_size >= 1, f"batch_size: found {self.batch_size}, expected at least 1")

@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1]
 BASE = {"errors", "typing", "config", "artifacts"}
 SIDE_BY_SIDE = {"data", "embed", "tokenizers", "index"}
 MAY_IMPORT = {
-    **{name: BASE for name in BASE},
-    **{name: BASE for name in SIDE_BY_SIDE},
+    **dict.fromkeys(BASE, BASE),
+    **dict.fromkeys(SIDE_BY_SIDE, BASE),
     "models": BASE | {"data"},
     "decoding": BASE | {"index"},
     "training": BASE | SIDE_BY_SIDE | {"models"},
@@ -21,7 +21,17 @@ MAY_IMPORT = {
     "testing": BASE | SIDE_BY_SIDE | {"models", "decoding"},
     "cli": BASE | SIDE_BY_SIDE | {"models", "decoding", "training", "evaluation", "scoring"},
 }
-ONE_FILE = ["ray", "transformers", "torch", "sentence_transformers", "matplotlib", "orbax", "tensorstore", "tyro", "grain"]
+ONE_FILE = [
+    "ray",
+    "transformers",
+    "torch",
+    "sentence_transformers",
+    "matplotlib",
+    "orbax",
+    "tensorstore",
+    "tyro",
+    "grain",
+]
 
 
 def imports(file: Path) -> list[str]:
@@ -32,7 +42,9 @@ def imports(file: Path) -> list[str]:
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.append(node.module)
-            found += [f"{node.module}.{alias.name}" for alias in node.names if node.module == "genret"]
+            found += [
+                f"{node.module}.{alias.name}" for alias in node.names if node.module == "genret"
+            ]
     return found
 
 
@@ -59,14 +71,26 @@ def test_library_is_imported_in_one_file(library: str) -> None:
 
 def test_import_is_light() -> None:
     """`import genret` and the command line's help load neither jax nor an optional library."""
-    heavy = ["jax", "flax", "ray", "torch", "transformers", "matplotlib", "orbax", "tensorstore", "pyarrow"]
+    heavy = [
+        "jax",
+        "flax",
+        "ray",
+        "torch",
+        "transformers",
+        "matplotlib",
+        "orbax",
+        "tensorstore",
+        "pyarrow",
+    ]
     script = (
         "import sys, genret, genret.cli.main\n"
         "try: genret.cli.main.main(['--help'])\n"
         "except SystemExit: pass\n"
         f"print([m for m in {heavy} if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stdout.splitlines()[-1] == "[]"
 
 

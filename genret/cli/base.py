@@ -13,9 +13,15 @@ from typing import Annotated, Any, Literal, Union
 import tyro
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
-
 
 RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 """Type of the positional argument that names the run folder."""
@@ -23,9 +29,10 @@ RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 def parse(verbs: Mapping[str, type["Verb"]], argv: Sequence[str] | None) -> "Verb":
     """Parse a command line into one of ``verbs``; nested configurations give flat options."""
-    choices = tuple(Annotated[cls, tyro.conf.subcommand(name)] for name, cls in verbs.items())
+    choices: Any = tuple(Annotated[cls, tyro.conf.subcommand(name)] for name, cls in verbs.items())
+    any_verb: Any = Union[choices]  # noqa: UP007 (made at run time)
     return tyro.cli(
-        Union[choices],  # noqa: UP007 (made at run time)
+        any_verb,
         prog="genret",
         description="Generative retrieval: every answer is an item of the catalogue.",
         args=argv,
@@ -45,7 +52,9 @@ class Reporter:
         self.out = Console(quiet=as_json, highlight=False)
         self.err = Console(stderr=True, highlight=False)
         handler = RichHandler(console=self.err, show_path=False)
-        logging.basicConfig(level=log_level.upper(), format="%(message)s", handlers=[handler], force=True)
+        logging.basicConfig(
+            level=log_level.upper(), format="%(message)s", handlers=[handler], force=True
+        )
 
     @contextlib.contextmanager
     def stage(self, title: str) -> Iterator[None]:
@@ -66,7 +75,16 @@ class Reporter:
             numeric = bool(rows) and all(isinstance(r[i], int | float) for r in rows)
             table.add_column(name, justify="right" if numeric else "left", overflow="fold")
         for row in rows:
-            table.add_row(*(f"{v:.4f}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else _plain(v) for v in row))
+            table.add_row(
+                *(
+                    f"{v:.4f}"
+                    if isinstance(v, float)
+                    else f"{v:,}"
+                    if isinstance(v, int)
+                    else _plain(v)
+                    for v in row
+                )
+            )
         self.out.print(table)
 
     @contextlib.contextmanager
@@ -76,11 +94,15 @@ class Reporter:
             TextColumn("   {task.description}"), BarColumn(), MofNCompleteColumn(),
             TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
         )  # fmt: skip
-        with Progress(*columns, console=self.err, transient=True, disable=not self.err.is_terminal) as bar:
+        with Progress(
+            *columns, console=self.err, transient=True, disable=not self.err.is_terminal
+        ) as bar:
             task = bar.add_task(title, total=total, note="")
 
             def advance(n: int = 1, note: str | None = None) -> None:
-                bar.update(task, advance=n, **({} if note is None else {"note": note}))
+                bar.update(task, advance=n)
+                if note is not None:
+                    bar.update(task, note=note)
 
             yield advance
 

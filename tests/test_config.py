@@ -1,0 +1,55 @@
+"""Configurations survive JSON and refuse what they do not know."""
+
+import dataclasses
+import json
+
+import pytest
+
+from genret import config
+from genret.errors import GenretError
+
+CONFIGS = [c for c in vars(config).values() if isinstance(c, type) and dataclasses.is_dataclass(c)]
+
+
+@pytest.mark.parametrize("cls", CONFIGS)
+def test_json_round_trip(cls: type[config.Config]) -> None:
+    value = cls()
+    assert cls.from_dict(json.loads(json.dumps(value.to_dict()))) == value
+    assert hash(value) == hash(cls())
+
+
+@pytest.mark.parametrize(
+    ("cls", "values", "message"),
+    [
+        (config.TrainConfig, {"steps": "many"}, "TrainConfig.steps: found 'many', expected int"),
+        (config.TrainConfig, {"steps": True}, "TrainConfig.steps: found True, expected int"),
+        (config.TrainConfig, {"steps": 0}, "steps: found 0, expected at least 1"),
+        (config.TrainConfig, {"packing": "zip"}, "expected one of 'pack', 'bucket', 'pad'"),
+        (config.ModelConfig, {"codes_per_level": [3, "x"]}, "codes_per_level"),
+        (
+            config.ModelConfig,
+            {"heads": 4, "kv_heads": 3},
+            "kv_heads: found 3, expected a divisor of heads 4",
+        ),
+        (
+            config.ModelConfig,
+            {"wdith": 3},
+            "unknown key 'wdith' of ModelConfig; did you mean 'width'",
+        ),
+        (
+            config.EvaluateConfig,
+            {"k": [100], "beams": 50},
+            "beams: found 50, expected at least the largest k, 100",
+        ),
+        (config.ColumnsConfig, {"user": 3}, "ColumnsConfig.user: found 3"),
+    ],
+)
+def test_bad_values_are_named(
+    cls: type[config.Config], values: dict[str, object], message: str
+) -> None:
+    with pytest.raises(GenretError, match=message.replace("(", r"\(")):
+        cls.from_dict(values)
+
+
+def test_an_integer_is_a_float() -> None:
+    assert config.TrainConfig.from_dict({"clip": 2}).clip == 2.0
