@@ -184,7 +184,7 @@ class TokenizeConfig(Config):
 
     levels: int = 3
     """Residual levels: codes of an item before a collision suffix."""
-    codes: int = 0
+    codebook_size: int = 0
     """Codes of each level; 0 takes 256, or fewer for a small catalogue."""
     collisions: Literal["suffix", "keep"] = "suffix"
     """Items with equal codes: tell them apart by one more code, or let them share a leaf."""
@@ -196,8 +196,8 @@ class TokenizeConfig(Config):
     def __post_init__(self) -> None:
         require(1 <= self.levels <= 63, f"levels: found {self.levels}, expected 1 to 63")
         require(
-            self.codes == 0 or self.codes >= 2,
-            f"codes: found {self.codes}, expected 0 or at least 2",
+            self.codebook_size == 0 or self.codebook_size >= 2,
+            f"codebook_size: found {self.codebook_size}, expected 0 or at least 2",
         )
         require(self.iterations >= 1, f"iterations: found {self.iterations}, expected at least 1")
         require(self.batch_size >= 1, f"batch_size: found {self.batch_size}, expected at least 1")
@@ -221,6 +221,8 @@ class ModelConfig(Config):
     """Blocks over the history."""
     code_layers: int = 1
     """item_decoder: blocks of the code decoder."""
+    code_width: int = 0
+    """item_decoder: width of the code decoder; 0 takes half of width."""
     heads: int = 4
     """Query heads."""
     kv_heads: int = 4

@@ -1,0 +1,97 @@
+"""``genret ingest``: interactions and items into a run folder."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from genret.artifacts import Run, read_manifest, write_folder
+from genret.cli.base import Reporter, RunFolder, Verb
+from genret.config import ColumnsConfig, IngestConfig
+from genret.errors import GenretError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ingest(Verb):
+    """Read interactions and items into a run folder: its catalogue and histories.
+
+    Formats go by the extension: Parquet (a file or a folder), CSV, TSV, JSONL, RecBole's .inter and
+    .item, and LC-Rec's inter.json and item.json; text also with .gz or .zst. Every rule that drops
+    or changes something is counted in the table that is printed.
+
+    Example: genret ingest runs/shop --interactions log.parquet --items items.csv.gz
+    """
+
+    run_folder: RunFolder
+    """Folder of the run; made where there is none."""
+    interactions: tuple[Path, ...] = ()
+    """Files of interactions: user, item and, where known, time."""
+    items: tuple[Path, ...] = ()
+    """Files of items: id, title and other columns; without them the items are those seen."""
+    columns: ColumnsConfig = ColumnsConfig()
+    """Which columns mean what."""
+    rules: IngestConfig = IngestConfig()
+    """The rules."""
+    movielens: bool = False
+    """Take MovieLens-100K, fetched once into a cache."""
+    data: Path | None = None
+    """With --movielens: a local copy of it (archive or folder)."""
+    synthetic: bool = False
+    """Make a synthetic catalogue from --seed."""
+    synthetic_users: int = 1000
+    """With --synthetic: number of users."""
+    synthetic_items: int = 500
+    """With --synthetic: number of items."""
+    synthetic_events: float = 20.0
+    """With --synthetic: mean number of events of a user."""
+
+    def run(self, reporter: Reporter) -> dict[str, Any]:
+        """Ingest; return the report and the artefact's fingerprint."""
+        from genret.data import ingest
+
+        run = Run.open(self.run_folder, create=True)
+        with reporter.stage("ingest"):
+            interactions, items = self._inputs(reporter)
+            catalog, histories, report = ingest(
+                interactions, items, columns=self.columns, config=self.rules
+            )
+            config = {
+                "columns": self.columns.to_dict(),
+                "rules": self.rules.to_dict(),
+                "files": list(report.files),
+            }
+            seed = self.seed if self.synthetic else None
+            summary = report.to_dict()
+            with write_folder(
+                run.folder("catalog"), "catalog", config=config, seed=seed, summary=summary
+            ) as folder:
+                catalog.save(folder)
+                histories.save(folder)
+            reporter.table("Ingested", ("rule", "count", "what was done"), report.rows())
+        return report.to_dict() | {
+            "fingerprint": read_manifest(run.folder("catalog"), "catalog").fingerprint
+        }
+
+    def _inputs(self, reporter: Reporter) -> tuple[Any, Any]:
+        """Return the interactions and the items, from the one source that was named."""
+        from genret.data import movielens, synthetic_tables
+
+        named = [bool(self.interactions), self.movielens, self.synthetic]
+        if sum(named) != 1:
+            raise GenretError(
+                f"ingest: {'no input' if not any(named) else 'several inputs'} named, expected one "
+                "of --interactions PATH, --movielens, --synthetic"
+            )
+        if self.items and not self.interactions:
+            raise GenretError("ingest: --items goes with --interactions")
+        if self.data is not None and not self.movielens:
+            raise GenretError("ingest: --data goes with --movielens")
+        if self.movielens:
+            films = movielens(self.data)
+            reporter.say(f"MovieLens-100K from {films.source}")
+            reporter.say(films.terms)
+            return films.interactions, films.items
+        if self.synthetic:
+            return synthetic_tables(
+                self.synthetic_users, self.synthetic_items, self.synthetic_events, seed=self.seed
+            )
+        return self.interactions, self.items or None

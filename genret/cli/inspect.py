@@ -1,0 +1,192 @@
+"""``genret inspect``: what a run folder or one artefact of it is."""
+
+import dataclasses
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from genret.artifacts import (
+    FORMAT_VERSIONS,
+    MANIFEST,
+    Manifest,
+    Run,
+    read_manifest,
+    verify_files,
+)
+from genret.cli.base import Reporter, Verb
+from genret.errors import GenretError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Inspect(Verb):
+    """Say what a run folder or a single artefact is, and whether it is whole and up to date.
+
+    Prints kind, versions, fingerprint, inputs, configuration, sizes, shapes and figures of quality,
+    after comparing every file with its checksum.
+
+    Example: genret inspect runs/shop/codes
+    """
+
+    path: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PATH")]
+    """A run folder, or the folder of one artefact."""
+
+    def run(self, reporter: Reporter) -> dict[str, Any]:
+        """Inspect; return the description."""
+        if self.path.is_file():
+            raise GenretError(f"{self.path}: is a file, expected a run folder or an artefact's folder")
+        if (self.path / MANIFEST).is_file():
+            described = describe(self.path)
+            _show_artefact(reporter, described)
+            return described
+        run = Run.open(self.path)
+        kinds = [kind for kind in FORMAT_VERSIONS if run.has(kind)]
+        if not kinds:
+            raise GenretError(f"{self.path}: is empty, expected a run folder or an artefact's folder")
+        artefacts = {kind: describe(run.folder(kind)) for kind in kinds}
+        _show_run(reporter, run, artefacts)
+        return {"path": str(self.path), "kind": "run", "artefacts": artefacts}
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """Verify an artefact and return what it is, as JSON values.
+
+    Args:
+      folder: the artefact's folder.
+
+    Returns:
+      The manifest's fields, and ``path``, ``bytes``, ``state`` ("up to date", or why not) and
+      ``shapes`` (file -> what it holds).
+
+    Raises:
+      GenretError: no artefact there, or a damaged one.
+    """
+    manifest = read_manifest(folder)
+    verify_files(folder, manifest)
+    return {
+        "path": str(folder),
+        "kind": manifest.kind,
+        "format_version": manifest.format_version,
+        "genret_version": manifest.genret_version,
+        "fingerprint": manifest.fingerprint,
+        "seed": manifest.seed,
+        "state": _state(folder, manifest),
+        "bytes": sum(entry["bytes"] for entry in manifest.files.values()),
+        "inputs": dict(manifest.inputs),
+        "config": dict(manifest.config),
+        "summary": dict(manifest.summary),
+        "shapes": _shapes(folder, manifest),
+        "files": {name: entry["bytes"] for name, entry in manifest.files.items()},
+    }
+
+
+def _state(folder: Path, manifest: Manifest) -> str:
+    """Say whether the artefacts that lie beside this one are those that it was made from."""
+    if not manifest.inputs:
+        return "up to date (made from no other artefact)"
+    run = Run(folder.resolve().parent)
+    absent = [kind for kind in manifest.inputs if not run.has(kind)]
+    if absent or folder.resolve() != run.folder(manifest.kind):
+        return f"unknown: not beside its inputs ({', '.join(absent or manifest.inputs)})"
+    try:
+        run.require(manifest.kind)
+    except GenretError as e:
+        return str(e)
+    return "up to date"
+
+
+def _shapes(folder: Path, manifest: Manifest) -> dict[str, str]:
+    """Return what each file of a known format holds: types and shapes, read from its header."""
+    readers = {
+        ".npy": _npy,
+        ".parquet": _parquet,
+        ".safetensors": _safetensors,
+        "zarr.json": _zarr,
+    }
+    shapes = {}
+    for name in manifest.files:
+        reader = readers.get(Path(name).suffix) or readers.get(Path(name).name)
+        if reader is not None:
+            try:
+                shapes[name] = reader(folder / name)
+            except (ValueError, OSError, KeyError, struct.error) as e:
+                raise GenretError(f"{folder / name}: its header cannot be read ({e})") from e
+    return shapes
+
+
+def _npy(file: Path) -> str:
+    import numpy as np
+
+    array = np.load(file, mmap_mode="r", allow_pickle=False)
+    return f"{array.dtype} {list(array.shape)}"
+
+
+def _parquet(file: Path) -> str:
+    import pyarrow.parquet
+
+    schema = pyarrow.parquet.read_schema(file)
+    rows = pyarrow.parquet.read_metadata(file).num_rows
+    return f"{rows} rows: " + ", ".join(f"{field.name} {field.type}" for field in schema)
+
+
+def _safetensors(file: Path) -> str:
+    """Read the JSON header, whose length is the first eight bytes."""
+    with file.open("rb") as f:
+        (size,) = struct.unpack("<Q", f.read(8))
+        header = json.loads(f.read(size))
+    tensors = [entry for name, entry in header.items() if name != "__metadata__"]
+    total = 0
+    for entry in tensors:
+        count = 1
+        for n in entry["shape"]:
+            count *= n
+        total += count
+    types = sorted({entry["dtype"] for entry in tensors})
+    return f"{len(tensors)} tensors, {total} numbers, {', '.join(types)}"
+
+
+def _zarr(file: Path) -> str:
+    header = json.loads(file.read_text(encoding="utf-8"))
+    return f"{header['data_type']} {header['shape']}"
+
+
+def _show_artefact(reporter: Reporter, described: Mapping[str, Any]) -> None:
+    rows = [
+        (name.replace("_", " "), _text(described[name]))
+        for name in ("kind", "state", "format_version", "genret_version", "fingerprint", "seed")
+    ]
+    rows.append(("size", _size(described["bytes"])))
+    for part in ("inputs", "config", "summary", "shapes"):
+        rows += [(f"{part}: {name}", _text(value)) for name, value in described[part].items()]
+    reporter.table(f"{described['path']} (checksums verified)", ("what", "value"), rows)
+
+
+def _show_run(reporter: Reporter, run: Run, artefacts: Mapping[str, Mapping[str, Any]]) -> None:
+    rows = []
+    for kind in FORMAT_VERSIONS:
+        if kind not in artefacts:
+            rows.append((kind, "not there", "", "", ""))
+            continue
+        a = artefacts[kind]
+        figures = ", ".join(f"{name} {_text(v)}" for name, v in a["summary"].items())
+        rows.append((kind, a["state"], _size(a["bytes"]), a["fingerprint"][:12], figures))
+    columns = ("artefact", "state", "size", "fingerprint", "figures")
+    reporter.table(f"{run.path}: a run (checksums verified)", columns, rows)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
+
+
+def _size(count: int) -> str:
+    value = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB"

@@ -1,0 +1,204 @@
+"""The catalogue: every item, in an order that says nothing about their histories."""
+
+import dataclasses
+import difflib
+import functools
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from genret.errors import GenretError
+from genret.typing import Int, PathLike
+
+ITEMS_FILE = "items.parquet"
+_CLOSE_TITLES = 20_000
+"""Titles searched for a close match; comparing more would take longer than a reader waits."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Catalog:
+    """The items that can be recommended.
+
+    The number of a row is the number of the item everywhere else ("item row"). Rows are ordered
+    by a hash of the item's id, so that the number does not tell when an item was first seen.
+
+    Attributes:
+      table: columns ``item_id`` (string or int64, distinct) and ``title`` (string), then the
+        others, a row an item.
+
+    >>> table = pa.table({"item_id": [10, 20], "title": ["Alien", "Aliens"]})
+    >>> catalog = Catalog.from_table(table)
+    >>> catalog.titles[catalog.find("alien")]
+    'Alien'
+    >>> catalog.rows_of([20, 10]).tolist() == [catalog.find("20"), catalog.find("10")]
+    True
+    """
+
+    table: pa.Table
+
+    def __post_init__(self) -> None:
+        for name, kinds in (("item_id", (pa.int64(), pa.string())), ("title", (pa.string(),))):
+            if name not in self.table.column_names:
+                raise GenretError(f"catalogue: has no column {name!r}")
+            column = self.table[name]
+            if column.type not in kinds:
+                expected = " or ".join(map(str, kinds))
+                raise GenretError(
+                    f"catalogue: column {name!r} is {column.type}, expected {expected}"
+                )
+            if column.null_count:
+                raise GenretError(f"catalogue: column {name!r} has {column.null_count} nulls")
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> "Catalog":
+        """Make a catalogue of a table with the columns ``item_id`` and ``title``, in any order."""
+        if "item_id" not in table.column_names:
+            raise GenretError("catalogue: has no column 'item_id'")
+        return cls(table.take(pa.array(hash_order(table["item_id"].to_pylist()))))
+
+    @property
+    def num_items(self) -> int:
+        """Number of items."""
+        return int(self.table.num_rows)
+
+    @functools.cached_property
+    def item_ids(self) -> np.ndarray:
+        """Ids by row: an array [N] of int64 or of Python strings."""
+        return np.asarray(self.table["item_id"].to_numpy())
+
+    @functools.cached_property
+    def titles(self) -> list[str]:
+        """Titles by row."""
+        return list(self.table["title"].to_pylist())
+
+    @functools.cached_property
+    def _row_of_text(self) -> dict[str, int]:
+        return {str(i): row for row, i in enumerate(self.table["item_id"].to_pylist())}
+
+    def rows_of(self, ids: Iterable[Any]) -> Int[np.ndarray, "E"]:
+        """Return the rows of item ids, int32; an id may be given as a number or as its text.
+
+        Raises:
+          GenretError: an id is not in the catalogue.
+        """
+        ids = [str(i) for i in ids]
+        rows = [self._row_of_text.get(i, -1) for i in ids]
+        if -1 in rows:
+            unknown = ids[rows.index(-1)]
+            raise GenretError(f"item {unknown!r} is not in the catalogue of {self.num_items} items")
+        return np.array(rows, np.int32)
+
+    def find(self, text: str) -> int:
+        """Return the row of the item that somebody means.
+
+        Tried in turn: an id, a title, a title in other case, a part of a title. The first that
+        fits anything must fit one item.
+
+        Args:
+          text: what was typed.
+
+        Returns:
+          The item row.
+
+        Raises:
+          GenretError: nothing fits (the message gives close titles), or several items do.
+        """
+        if text in self._row_of_text:
+            return self._row_of_text[text]
+        folded = text.casefold().strip()
+        tests = (
+            lambda title: title == text,
+            lambda title: title.casefold() == folded,
+            lambda title: bool(folded) and folded in title.casefold(),
+        )
+        for test in tests:
+            rows = [row for row, title in enumerate(self.titles) if test(title)]
+            if len(rows) == 1:
+                return rows[0]
+            if rows:
+                shown = ", ".join(f"{self.titles[r]!r} (id {self.item_ids[r]})" for r in rows[:5])
+                more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
+                raise GenretError(f"{text!r} fits {len(rows)} items: {shown}{more}; give an id")
+        close = difflib.get_close_matches(text, self.titles[:_CLOSE_TITLES], 3, cutoff=0.5)
+        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+        raise GenretError(f"no item has the id or title {text!r}{hint}")
+
+    def text(self, columns: Sequence[str] = ()) -> list[str]:
+        """Return what is known about each item as one text.
+
+        Args:
+          columns: columns to read; empty takes every column of text but the id, title first.
+
+        Returns:
+          A text for each item, parts joined by ``". "``, nulls left out.
+
+        Raises:
+          GenretError: a column is not there.
+
+        >>> table = pa.table({"item_id": ["a"], "title": ["Alien"], "genres": [["Horror", "Sci-Fi"]]})
+        >>> Catalog(table).text()
+        ['Alien. Horror, Sci-Fi']
+        """
+        for name in columns:
+            if name not in self.table.column_names:
+                raise GenretError(
+                    f"catalogue: has no column {name!r}; its columns are "
+                    f"{', '.join(self.table.column_names)}"
+                )
+        others = [f.name for f in self.table.schema if _is_text(f.type)]
+        chosen = list(columns) or ["title", *(c for c in others if c not in ("item_id", "title"))]
+        parts = [map(_plain, self.table[c].to_pylist()) for c in chosen]
+        return [". ".join(p for p in row if p) for row in zip(*parts, strict=True)]
+
+    def save(self, folder: PathLike) -> None:
+        """Write ``items.parquet`` into a folder.
+
+        Raises:
+          GenretError: a column has a type that Parquet cannot hold.
+        """
+        try:
+            pa.parquet.write_table(self.table, Path(folder) / ITEMS_FILE, compression="zstd")
+        except pa.ArrowException as e:
+            raise GenretError(f"catalogue: cannot be written as Parquet: {e}") from e
+
+    @classmethod
+    def load(cls, folder: PathLike) -> "Catalog":
+        """Read ``items.parquet`` from a folder.
+
+        Raises:
+          GenretError: it is missing or is no catalogue.
+        """
+        file = Path(folder) / ITEMS_FILE
+        if not file.is_file():
+            raise GenretError(f"{file}: no such file (the items of a catalogue)")
+        try:
+            return cls(pa.parquet.read_table(file))
+        except (pa.ArrowException, OSError) as e:
+            raise GenretError(f"{file}: cannot be read as Parquet: {e}") from e
+
+
+def hash_order(ids: Iterable[Any]) -> Int[np.ndarray, "N"]:
+    """Return the order of item ids by the BLAKE2b hash of their text.
+
+    >>> hash_order([1, 2, 3]).tolist() == hash_order(["1", "2", "3"]).tolist()
+    True
+    """
+    digests = b"".join(hashlib.blake2b(str(i).encode(), digest_size=8).digest() for i in ids)
+    return np.argsort(np.frombuffer(digests, ">u8"), kind="stable")
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        kind = kind.value_type
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(str(v) for v in value if v is not None)
+    return "" if value is None else str(value)

@@ -1,0 +1,73 @@
+"""Finding the columns of the input files that are users, items, times and titles."""
+
+from collections.abc import Sequence
+
+from genret.data._sources import Source
+from genret.errors import GenretError
+
+USUAL_NAMES = {
+    "user": (
+        "user_id", "user", "userid", "uid", "customer_id", "customer", "reviewer_id", "visitor_id",
+        "member_id", "account_id", "session_id", "session",
+    ),
+    "item": (
+        "item_id", "item", "itemid", "iid", "movie_id", "parent_asin", "asin", "product_id",
+        "product", "article_id", "sku", "book_id", "isbn", "track_id", "video_id", "news_id",
+        "business_id", "game_id",
+    ),
+    "time": (
+        "timestamp", "time", "ts", "unix_review_time", "event_time", "time_stamp", "datetime",
+        "date", "t_dat", "created_at",
+    ),
+    "title": (
+        "title", "name", "movie_title", "item_title", "product_title", "item_name", "product_name",
+        "prod_name", "book_title", "track_name",
+    ),
+}  # fmt: skip
+"""Names by which columns are found (case, spaces and punctuation aside), the first one wins."""
+
+
+def find_column(
+    source: Source, role: str, chosen: str | None, *, needed: bool, also: tuple[str, ...] = ()
+) -> str | None:
+    """Return the column of a role.
+
+    Args:
+      source: the file.
+      role: a key of :data:`USUAL_NAMES`.
+      chosen: the name that the user gave; None searches the usual names.
+      needed: whether its absence is an error; a chosen column is always needed.
+      also: names to try after the usual ones.
+
+    Returns:
+      The column's name, or None.
+
+    Raises:
+      GenretError: it is not there; the message names the columns that are.
+    """
+    if chosen is not None:
+        if chosen not in source.columns:
+            raise GenretError(
+                f"{source.name}: has no column {chosen!r}; its columns are {listed(source.columns)}"
+            )
+        return chosen
+    by_plain_name = {_plain(c): c for c in reversed(source.columns)}
+    for name in USUAL_NAMES[role] + also:
+        if _plain(name) in by_plain_name:
+            return by_plain_name[_plain(name)]
+    if needed:
+        raise GenretError(
+            f"{source.name}: found no column of the {role}; its columns are "
+            f"{listed(source.columns)}; name one with --{role}"
+        )
+    return None
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names for a message, cut where a damaged file has absurdly many or long ones."""
+    shown = ", ".join(repr(n if len(n) <= 40 else n[:40] + "…") for n in names[:20])
+    return shown + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+
+
+def _plain(name: str) -> str:
+    return "".join(c for c in name.lower() if c.isalnum())

@@ -1,0 +1,210 @@
+"""Histories: what each user did, in order of time, and which events are held out."""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from genret.artifacts import read_manifest, verify_files
+from genret.data._catalog import Catalog
+from genret.data._splits import check_leaks
+from genret.errors import GenretError
+from genret.typing import Int, PathLike
+
+HISTORIES_FILE = "histories.parquet"
+_USERS_A_GROUP = 1 << 17
+"""Users of a row group of Parquet."""
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldOut:
+    """Questions with known answers: histories and the item that followed.
+
+    Attributes:
+      users: row of each user in the histories, int32 [Q].
+      offsets: where each history starts in ``items``, and the end, int64 [Q + 1].
+      items: item rows of the histories, in order of time, int32.
+      targets: the item row that followed, int32 [Q].
+    """
+
+    users: Int[np.ndarray, "Q"]
+    offsets: Int[np.ndarray, "Q1"]
+    items: Int[np.ndarray, "E"]
+    targets: Int[np.ndarray, "Q"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Histories:
+    """The events of each user in order of time, user after user, and their split.
+
+    Events ``[0, train_end)`` of a user are for training; those at ``valid_at`` and ``test_at`` are
+    held out (-1: none). See :mod:`genret.data._splits`.
+
+    Attributes:
+      user_ids: ids of the users, strings or int64 [U].
+      offsets: where each user's events start, and the end, int64 [U + 1].
+      items: item row of each event, int32 [E].
+      times: time of each event in microseconds since 1970, int64 [E]; None where unknown.
+      train_end: number of training events of each user, int32 [U].
+      valid_at: position of each user's validation event, int32 [U].
+      test_at: position of each user's test event, int32 [U].
+      split: how they were split.
+
+    >>> one = np.array([1], np.int32)
+    >>> histories = Histories(
+    ...     pa.array(["ann"]), np.array([0, 3]), np.array([7, 8, 9], np.int32), None,
+    ...     train_end=one, valid_at=one, test_at=one + 1)
+    >>> held_out = histories.held_out("test")
+    >>> held_out.items.tolist(), held_out.targets.tolist()
+    ([7, 8], [9])
+    """
+
+    user_ids: pa.Array
+    offsets: Int[np.ndarray, "U1"]
+    items: Int[np.ndarray, "E"]
+    times: Int[np.ndarray, "E"] | None
+    train_end: Int[np.ndarray, "U"]
+    valid_at: Int[np.ndarray, "U"]
+    test_at: Int[np.ndarray, "U"]
+    split: Literal["leave-one-out", "by-time"] = "leave-one-out"
+
+    @property
+    def num_users(self) -> int:
+        """Number of users."""
+        return len(self.offsets) - 1
+
+    def training(self) -> tuple[Int[np.ndarray, "U1"], Int[np.ndarray, "E"]]:
+        """Return the training events: offsets, int64 [U + 1], and item rows, int32."""
+        return self._heads(np.arange(self.num_users), self.train_end)
+
+    def held_out(self, part: Literal["valid", "test"]) -> HeldOut:
+        """Return the users with a held-out event of a part, their histories and that event.
+
+        The history is all that came before, the validation event included for the test.
+        """
+        at = self.valid_at if part == "valid" else self.test_at
+        users = np.flatnonzero(at >= 0)
+        offsets, items = self._heads(users, at[users])
+        targets = self.items[self.offsets[users] + at[users]]
+        return HeldOut(users.astype(np.int32), offsets, items, targets)
+
+    def _heads(
+        self, users: Int[np.ndarray, "Q"], lengths: Int[np.ndarray, "Q"]
+    ) -> tuple[Int[np.ndarray, "Q1"], Int[np.ndarray, "E"]]:
+        """Return the first events of some users as offsets and items."""
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
+        shift = np.repeat(self.offsets[users] - offsets[:-1], lengths)
+        return offsets, self.items[np.arange(offsets[-1]) + shift]
+
+    def save(self, folder: PathLike) -> None:
+        """Write ``histories.parquet`` into a folder, a row a user."""
+        fields = [
+            ("user_id", self.user_ids.type),
+            ("items", pa.list_(pa.int32())),
+            *([("times", pa.list_(pa.int64()))] if self.times is not None else []),
+            *((name, pa.int32()) for name in ("train_end", "valid_at", "test_at")),
+        ]
+        schema = pa.schema(fields, metadata={"split": self.split})
+        file = Path(folder) / HISTORIES_FILE
+        with pa.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+            for start in range(0, max(self.num_users, 1), _USERS_A_GROUP):
+                end = min(start + _USERS_A_GROUP, self.num_users)
+                first, last = self.offsets[start], self.offsets[end]
+                offsets = pa.array((self.offsets[start : end + 1] - first).astype(np.int32))
+                columns = {
+                    "user_id": self.user_ids[start:end],
+                    "items": pa.ListArray.from_arrays(offsets, pa.array(self.items[first:last])),
+                    "train_end": pa.array(self.train_end[start:end]),
+                    "valid_at": pa.array(self.valid_at[start:end]),
+                    "test_at": pa.array(self.test_at[start:end]),
+                }
+                if self.times is not None:
+                    times = pa.array(self.times[first:last])
+                    columns["times"] = pa.ListArray.from_arrays(offsets, times)
+                writer.write_table(pa.table(columns).select(schema.names).cast(schema))
+
+    @classmethod
+    def load(cls, folder: PathLike) -> "Histories":
+        """Read ``histories.parquet`` from a folder and check it for leaks.
+
+        Raises:
+          GenretError: it is missing, is no file of histories, or leaks.
+        """
+        file = Path(folder) / HISTORIES_FILE
+        if not file.is_file():
+            raise GenretError(f"{file}: no such file (the histories of a run)")
+        try:
+            table = pa.parquet.read_table(file)
+        except (pa.ArrowException, OSError) as e:
+            raise GenretError(f"{file}: cannot be read as Parquet: {e}") from e
+        for name in ("user_id", "items", "train_end", "valid_at", "test_at"):
+            if name not in table.column_names or table[name].null_count:
+                raise GenretError(f"{file}: column {name!r} is missing or has nulls")
+        has_times = "times" in table.column_names
+        split = (table.schema.metadata or {}).get(b"split", b"").decode()
+        if split not in ("leave-one-out", "by-time"):
+            raise GenretError(f"{file}: found the split {split!r}, expected a known one")
+        items, offsets = _flat(table, "items", file)
+        times, time_offsets = _flat(table, "times", file) if has_times else (None, offsets)
+        if not np.array_equal(offsets, time_offsets):
+            raise GenretError(f"{file}: 'items' and 'times' have different lengths")
+        histories = cls(
+            user_ids=_whole(table["user_id"]),
+            offsets=offsets,
+            items=items,
+            times=times,
+            train_end=table["train_end"].to_numpy(),
+            valid_at=table["valid_at"].to_numpy(),
+            test_at=table["test_at"].to_numpy(),
+            split=split,  # type: ignore[arg-type]
+        )
+        check_leaks(histories)
+        return histories
+
+
+def load_run_data(folder: PathLike) -> tuple[Catalog, Histories]:
+    """Read the catalogue and the histories of a run.
+
+    Args:
+      folder: the run folder, or its ``catalog/``.
+
+    Returns:
+      The catalogue and the histories.
+
+    Raises:
+      GenretError: the artefact is missing, damaged, leaks, or its two files do not belong
+        together.
+    """
+    folder = Path(folder)
+    if (folder / "catalog").is_dir():
+        folder = folder / "catalog"
+    verify_files(folder, read_manifest(folder, "catalog"))
+    catalog, histories = Catalog.load(folder), Histories.load(folder)
+    if len(histories.items):
+        low, high = histories.items.min(), histories.items.max()
+        if low < 0 or high >= catalog.num_items:
+            raise GenretError(
+                f"{folder / HISTORIES_FILE}: found item row {low if low < 0 else high}, the "
+                f"catalogue has {catalog.num_items} items"
+            )
+    return catalog, histories
+
+
+def _flat(table: pa.Table, name: str, file: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values of a column of lists, and where each list starts (and the end)."""
+    column = table[name]
+    if not pa.types.is_list(column.type) or not pa.types.is_integer(column.type.value_type):
+        raise GenretError(f"{file}: column {name!r} is {column.type}, expected lists of integers")
+    values = [chunk.flatten().to_numpy() for chunk in column.chunks]
+    lengths = [np.diff(chunk.offsets.to_numpy()) for chunk in column.chunks]
+    dtype = np.dtype(column.type.value_type.to_pandas_dtype())
+    flat = np.concatenate([np.empty(0, dtype), *values])
+    offsets = np.concatenate([[0], *(lengths or [[]])]).astype(np.int64)
+    return flat, np.cumsum(offsets)
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)

@@ -1,0 +1,89 @@
+"""Ids become numbers, chunk by chunk, without a Python loop over rows."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from genret.errors import GenretError
+from genret.typing import Int
+
+
+class IdEncoder:
+    """Numbers distinct ids in order of first appearance.
+
+    Files may disagree about the type of an id (12 in a Parquet file is ``"12"`` in a CSV file), so
+    ids are compared by their text. At the end they are int64 when no file declared them as strings
+    and every text is the plain decimal form of an integer (``"007"`` is not), and strings
+    otherwise.
+    """
+
+    def __init__(self) -> None:
+        self._texts = pa.array([], pa.large_string())
+        self._declared_string = False
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def encode(self, column: pa.Array, *, untyped: bool, where: str) -> Int[np.ndarray, "E"]:
+        """Return the number of each id, int32, -1 where it is null or empty.
+
+        A call costs time in proportion to the ids known so far: chunks should be large.
+
+        Args:
+          column: the ids: strings, integers, or a dictionary of these.
+          untyped: whether the strings come from a format without types.
+          where: file and column, for errors.
+
+        Raises:
+          GenretError: a type that is no id.
+        """
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        if pa.types.is_null(column.type):
+            return np.full(len(column), -1, np.int32)
+        if pa.types.is_integer(column.type):
+            distinct = column.dictionary_encode()
+            texts = distinct.dictionary.cast(pa.string()).cast(pa.large_string())
+        elif _is_string(column.type):
+            distinct = column.cast(pa.large_string()).dictionary_encode()
+            texts = distinct.dictionary
+            self._declared_string |= not untyped
+        else:
+            raise GenretError(f"{where}: found {column.type}, expected strings or integers")
+        numbers = pc.index_in(texts, value_set=self._texts).fill_null(-1).to_numpy()
+        numbers = numbers.astype(np.int32)
+        fresh = (numbers < 0) & (pc.binary_length(texts).to_numpy(zero_copy_only=False) > 0)
+        numbers[fresh] = np.arange(len(self), len(self) + fresh.sum(), dtype=np.int32)
+        self._texts = pa.concat_arrays([self._texts, texts.filter(pa.array(fresh))])
+        nulls = distinct.indices.fill_null(len(texts)).to_numpy()
+        return np.append(numbers, np.int32(-1))[nulls]
+
+    def text_of(self, number: int) -> str:
+        """Return an id as text, for messages."""
+        return self._texts[number].as_py()
+
+    def ids(self, numbers: Int[np.ndarray, "K"]) -> pa.Array:
+        """Return the ids of some numbers, int64 or strings (decided over these)."""
+        return decided(self._texts.take(pa.array(numbers)), declared_string=self._declared_string)
+
+
+def decided(texts: pa.Array, *, declared_string: bool) -> pa.Array:
+    """Return ids as int64 where they are all plain integers and may be, else as strings.
+
+    >>> decided(pa.array(["12", "-3"]), declared_string=False).type
+    DataType(int64)
+    >>> decided(pa.array(["12", "007"]), declared_string=False).type
+    DataType(string)
+    """
+    plain = pc.match_substring_regex(texts, r"^(0|-?[1-9][0-9]{0,18})$")
+    if not declared_string and len(texts) and pc.all(plain).as_py():
+        try:
+            return texts.cast(pa.int64())
+        except pa.ArrowInvalid:  # 19 digits beyond int64
+            pass
+    return texts.cast(pa.string())
+
+
+def _is_string(kind: pa.DataType) -> bool:
+    is_view = getattr(pa.types, "is_string_view", lambda _: False)  # younger than our floor
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or is_view(kind)

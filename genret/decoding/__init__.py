@@ -1,0 +1,29 @@
+"""Constrained decoding: the items that a generative model finds most probable, exactly.
+
+Knows a model only as a protocol; any pytree with ``prefill`` and ``step`` will do.
+"""
+
+# The search
+from genret.decoding._beam_search import beam_search
+
+# The slow, obvious twins
+from genret.decoding._brute_force import (
+    RankedItem,
+    protocol_logits,
+    rank_all_items,
+    slow_beam_search,
+)
+
+# The model's side
+from genret.decoding._protocol import GenerativeModel
+from genret.decoding._state import BeamResult
+
+__all__ = [
+    "BeamResult",
+    "GenerativeModel",
+    "RankedItem",
+    "beam_search",
+    "protocol_logits",
+    "rank_all_items",
+    "slow_beam_search",
+]

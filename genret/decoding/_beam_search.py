@@ -1,0 +1,188 @@
+"""Exact constrained beam search: from a model, histories and an index to ranked items."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genret.decoding._leaves import expand_leaves
+from genret.decoding._protocol import GenerativeModel
+from genret.decoding._readout import check_readout, has_nan
+from genret.decoding._restriction import Restriction
+from genret.decoding._state import BeamResult, BeamState
+from genret.decoding._step import constrained_step
+from genret.errors import GenretError
+from genret.index import Policy, PolicyStack, TrieIndex
+from genret.typing import Array, Int
+
+
+def beam_search(
+    model: GenerativeModel,
+    history: Any,
+    index: TrieIndex,
+    *,
+    beams: int,
+    policies: Sequence[Policy] | PolicyStack | None = None,
+    policy_of: Any = None,
+    exclude: Any = None,
+    beams_of: Any = None,
+    check: bool = False,
+) -> BeamResult:
+    """Find the items whose semantic IDs a model finds most probable, among those allowed.
+
+    The score of an item is the sum over the levels of the log-probability of its code given the
+    codes before it, normalised over the codes of the level. At each level the candidates of all
+    beams of a request compete for M places; equal scores are ordered by beam and then by code.
+    Items that share a semantic ID follow each other in the order of their positions. Everything
+    forbidden is forbidden inside the search: the answer is that of an index of the allowed items.
+
+    The whole search is one compiled program; a call with equal shapes reuses it. Under data
+    parallelism, shard the history over the batch and replicate the model and the index.
+
+    Args:
+      model: any pytree with the methods of :class:`GenerativeModel`.
+      history: what the model's ``prefill`` takes for a batch of B requests.
+      index: the items.
+      beams: M, beams of a request and ranks of the answer; may exceed the number of items.
+      policies: the sets of allowed items that the requests choose from; None allows all.
+      policy_of: int [B], the policy of each request; may be left out when there is one policy.
+      exclude: int [B, X], item positions that a request must not be answered (those already seen,
+        say), on top of its policy; padded with -1.
+      beams_of: int [B], beams of each request, 0 to M; None: M each.
+      check: look for NaN in the model's output, and for positions out of range in arguments that
+        are on the device already (those on the host are always checked).
+
+    Returns:
+      The items, best first; ranks without an allowed item are padding.
+
+    Raises:
+      GenretError: an argument of the wrong shape, type or range; a policy of another index; a
+        model with fewer codes than the index; with ``check``, NaN in the model's output.
+
+    >>> from genret.index import TrieIndex
+    >>> from genret.testing import TableModel
+    >>> index = TrieIndex.from_codes([[0, 1], [0, 2], [3, 1]])
+    >>> model = TableModel.random((4, 3), seed=0)
+    >>> result = beam_search(model, jnp.array([7, 8]), index, beams=4, exclude=[[1], [-1]])
+    >>> result.valid.tolist()
+    [[True, True, False, False], [True, True, True, False]]
+    """
+    if isinstance(beams, bool) or not isinstance(beams, int) or beams < 1:
+        raise GenretError(f"beams: found {beams!r}, expected an integer of at least 1")
+    stack, policy_of = _checked_policies(index, policies, policy_of, check)
+    exclude = _checked_ints("exclude", exclude, 2, -1, index.num_items - 1, check)
+    beams_of = _checked_ints("beams_of", beams_of, 1, 0, beams, check)
+    row_of_item = None if exclude is None else index.row_of_item
+    result, nan_level = _search(
+        model, history, index, stack, policy_of, exclude, row_of_item, beams_of,
+        beams=beams, check=check,
+    )  # fmt: skip
+    if check:
+        _refuse_nan(nan_level)
+    return result
+
+
+@functools.partial(jax.jit, static_argnames=("beams", "check"))
+def _search(
+    model: GenerativeModel,
+    history: Any,
+    index: TrieIndex,
+    policies: PolicyStack | None,
+    policy_of: Int[Array, "B"] | None,
+    exclude: Int[Array, "B X"] | None,
+    row_of_item: Int[Array, "N"] | None,
+    beams_of: Int[Array, "B"] | None,
+    *,
+    beams: int,
+    check: bool,
+) -> tuple[BeamResult, Int[Array, "B"] | None]:
+    """Search; with ``check``, also return the first level with NaN of each request (-1: none)."""
+    restriction = None
+    if policies is not None or exclude is not None:
+        restriction = Restriction.of(policies, policy_of, exclude, row_of_item)
+    readout, cache = model.prefill(history)
+    batch = readout.shape[0]
+    _check_batch(batch, policy_of=policy_of, exclude=exclude, beams_of=beams_of)
+    state = BeamState.at_root(batch)
+    nan_level = jnp.full((batch,), -1, jnp.int32)
+    for level in range(index.depth):
+        check_readout(readout, level, index.codes_per_level[level])
+        if check:
+            found = has_nan(readout, state.valid) & (nan_level < 0)
+            nan_level = jnp.where(found, level, nan_level)
+        state, parents = constrained_step(
+            index, level, state, readout, restriction, beams, beams_of
+        )
+        if level < index.depth - 1:
+            readout, cache = model.step(state.codes[..., -1], parents, cache)
+    result = expand_leaves(index, state, restriction, beams_of)
+    return result, nan_level if check else None
+
+
+def _checked_policies(
+    index: TrieIndex,
+    policies: Sequence[Policy] | PolicyStack | None,
+    policy_of: Any,
+    check: bool,
+) -> tuple[PolicyStack | None, Any]:
+    """Stack the policies and check which of them each request chooses."""
+    if policies is None:
+        if policy_of is not None:
+            raise GenretError("policy_of: found, but no policies")
+        return None, None
+    if isinstance(policies, Policy):
+        policies = [policies]
+    stack = policies if isinstance(policies, PolicyStack) else PolicyStack.of(index, policies)
+    size = stack.words.shape[0] if stack.size < 0 else stack.size
+    if policy_of is None:
+        if size != 1:
+            raise GenretError(
+                f"policy_of: left out, expected one number a request: {size} policies"
+            )
+        return stack, None
+    return stack, _checked_ints("policy_of", policy_of, 1, 0, size - 1, check)
+
+
+def _checked_ints(name: str, values: Any, ndim: int, least: int, most: int, check: bool) -> Any:
+    """Return an argument as int32 after checking its shape, type and range."""
+    if values is None:
+        return None
+    on_device = isinstance(values, jax.Array)
+    try:
+        array = values if on_device else np.asarray(values)
+    except ValueError as e:
+        raise GenretError(f"{name}: rows of different lengths, pad them with -1 ({e})") from e
+    if array.ndim != ndim or not (np.issubdtype(array.dtype, np.integer) or array.size == 0):
+        raise GenretError(
+            f"{name}: found {array.dtype} {array.shape}, expected integers {'[B]' if ndim == 1 else '[B, X]'}"
+        )
+    # Reading an array back from the device waits for whatever computes it.
+    if array.size and not isinstance(array, jax.core.Tracer) and (check or not on_device):
+        low, high = int(array.min()), int(array.max())
+        if low < least or high > most:
+            raise GenretError(
+                f"{name}: found {low if low < least else high}, expected {least} to {most}"
+            )
+    return array.astype(np.int32)
+
+
+def _check_batch(batch: int, **arguments: Any) -> None:
+    for name, value in arguments.items():
+        if value is not None and value.shape[0] != batch:
+            raise GenretError(f"{name}: found {value.shape[0]} requests, the history has {batch}")
+
+
+def _refuse_nan(nan_level: Int[Array, "B"]) -> None:
+    if isinstance(nan_level, jax.core.Tracer):
+        raise GenretError(
+            "check: found True inside a JAX transformation, where nothing can be raised"
+        )
+    levels = np.asarray(nan_level)
+    if (levels >= 0).any():
+        request = int(np.argmax(levels >= 0))
+        raise GenretError(
+            f"model: found NaN in the readout of level {levels[request]}, request {request}"
+        )

@@ -1,0 +1,35 @@
+"""The best candidates of all beams of a request, exactly and in one order on every backend."""
+
+import jax
+import jax.numpy as jnp
+
+from genret.typing import Array, Float, Int
+
+
+def top_candidates(
+    scores: Float[Array, "B M K"], beams: int
+) -> tuple[Float[Array, "B beams"], Int[Array, "B beams"], Int[Array, "B beams"]]:
+    """Choose the best candidates of each request, over all of its beams.
+
+    The order is by score, descending; equal scores by beam and then by slot, ascending.
+
+    Args:
+      scores: float32, -inf for no candidate; no NaN.
+      beams: how many to choose; may exceed M * K.
+
+    Returns:
+      The scores (float32, -inf where there were fewer candidates), and the beam and the slot of
+      each (int32; of a missing candidate: arbitrary, but in range).
+
+    >>> scores = jnp.array([[[-1.0, -3.0], [-2.0, -1.0]]])
+    >>> [x.tolist() for x in top_candidates(scores, 3)]
+    [[[-1.0, -1.0, -2.0]], [[0, 1, 1]], [[0, 1, 0]]]
+    """
+    batch, num_beams, slots = scores.shape
+    flat = scores.reshape(batch, num_beams * slots)
+    missing = max(0, beams - flat.shape[1])
+    flat = jnp.pad(flat, ((0, 0), (0, missing)), constant_values=-jnp.inf)
+    # Of equal values, top_k gives the one with the lower index first.
+    best, where = jax.lax.top_k(flat, beams)
+    where = jnp.minimum(where, num_beams * slots - 1)
+    return best, where // slots, where % slots

@@ -1,0 +1,22 @@
+"""Item vectors: made from text and from histories, or brought from elsewhere.
+
+Row ``i`` of every result is item row ``i`` of the catalogue. Equal inputs and seeds give equal
+bytes.
+"""
+
+# Made here
+from genret.embed._cooccurrence import cooccurrence_vectors
+from genret.embed._join import join_vectors
+from genret.embed._text import text_vectors
+
+# Brought from elsewhere
+from genret.embed._load import read_vectors  # isort: skip
+from genret.embed._sentence import sentence_vectors  # isort: skip
+
+__all__ = [
+    "cooccurrence_vectors",
+    "join_vectors",
+    "read_vectors",
+    "sentence_vectors",
+    "text_vectors",
+]

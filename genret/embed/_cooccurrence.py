@@ -1,0 +1,98 @@
+"""Vectors of items from which items occur near each other in histories."""
+
+import numpy as np
+import scipy.sparse as sp
+
+from genret.embed._svd import truncated_svd, unit_rows
+from genret.errors import GenretError
+from genret.typing import Float, Int
+
+_CONTEXT_EXPONENT = 0.75
+_EVENTS = 4_000_000  # events whose pairs are counted together
+
+
+def cooccurrence_vectors(
+    offsets: Int[np.ndarray, "U+1"],
+    items: Int[np.ndarray, "E"],
+    num_items: int,
+    dim: int,
+    window: int,
+    seed: int,
+) -> Float[np.ndarray, "N D"]:
+    """Turn histories into item vectors: positive PMI of near pairs, truncated SVD.
+
+    With #(i, j) the times that i and j are at most ``window`` positions apart in a history,
+
+        PMI(i, j) = log( #(i, j) · Σ_k #(k)^¾ / (#(i) · #(j)^¾) ),
+
+    negative values are cut to 0, and the vectors are the rows of U·Σ^½, scaled to unit length.
+    Memory follows the number of distinct pairs, at most 2·E·window.
+
+    Args:
+      offsets: the events of user u are ``items[offsets[u]:offsets[u + 1]]``, in order of time.
+      items: item rows. Give training events only: what is held out must not shape the vectors.
+      num_items: N.
+      dim: D, width of the vectors; columns beyond the rank are zero.
+      window: positions apart, at most.
+      seed: of the SVD's start.
+
+    Returns:
+      The vectors, float32 [N, D]. Items without a neighbour get a row of zeros.
+
+    Raises:
+      GenretError: offsets that do not cover the events, or an item out of range.
+
+    Source: Levy, Goldberg, Dagan, "Improving distributional similarity with lessons learned from
+      word embeddings", 2015 (context smoothing, eigenvalue weighting ½).
+
+    >>> offsets, items = np.array([0, 3, 6]), np.array([0, 1, 2, 3, 4, 5])
+    >>> v = cooccurrence_vectors(offsets, items, num_items=7, dim=4, window=2, seed=0)
+    >>> bool(v[0] @ v[1] > 0.8 > 0.2 > v[0] @ v[4])
+    True
+    """
+    counts = count_pairs(offsets, items, num_items, window)
+    pmi = positive_pmi(counts)
+    left, values = truncated_svd(pmi, dim, seed)
+    return unit_rows(left * np.sqrt(values)[None, :])
+
+
+def count_pairs(
+    offsets: Int[np.ndarray, "U+1"], items: Int[np.ndarray, "E"], num_items: int, window: int
+) -> sp.csr_matrix:
+    """Count how often two different items are at most ``window`` positions apart in a history.
+
+    Returns:
+      Symmetric counts with an empty diagonal, float32 [N, N].
+    """
+    if len(offsets) < 1 or offsets[0] != 0 or offsets[-1] != len(items):
+        raise GenretError(f"offsets: found {offsets[:1]}…{offsets[-1:]}, expected 0…{len(items)}")
+    lengths = np.diff(offsets)
+    if (lengths < 0).any():
+        raise GenretError(f"offsets: descend at {int(np.argmax(lengths < 0))}, expected ascending")
+    if len(items) and not 0 <= int(items.min()) <= int(items.max()) < num_items:
+        row = int(np.argmax((items < 0) | (items >= num_items)))
+        raise GenretError(f"items[{row}]: found {items[row]}, expected a row below {num_items}")
+    left_in_history = np.repeat(offsets[1:], lengths) - np.arange(len(items))
+    total = sp.csr_matrix((num_items, num_items), dtype=np.float32)
+    for distance in range(1, min(window, int(lengths.max(initial=0)) - 1) + 1):
+        starts = np.flatnonzero(left_in_history > distance)
+        for first in range(0, len(starts), _EVENTS):
+            here = starts[first : first + _EVENTS]
+            a, b = items[here], items[here + distance]
+            a, b = a[a != b], b[a != b]
+            pairs = np.ones(len(a), np.float32)
+            total = total + sp.csr_matrix((pairs, (a, b)), (num_items, num_items))
+    return (total + total.T).tocsr()
+
+
+def positive_pmi(counts: sp.csr_matrix) -> sp.csr_matrix:
+    """Return the positive pointwise mutual information of symmetric counts, float32 [N, N]."""
+    occurrences = np.asarray(counts.sum(axis=1), np.float64).ravel()
+    smoothed = occurrences**_CONTEXT_EXPONENT
+    pmi = counts.tocoo()
+    expected = occurrences[pmi.row] * smoothed[pmi.col]
+    pmi.data = np.log(pmi.data * smoothed.sum() / expected).astype(np.float32)
+    np.maximum(pmi.data, 0, out=pmi.data)
+    result = pmi.tocsr()
+    result.eliminate_zeros()
+    return result

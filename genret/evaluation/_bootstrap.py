@@ -1,0 +1,48 @@
+"""Bootstrap intervals of means over users."""
+
+import numpy as np
+
+from genret.typing import Float
+
+_CELLS = 1 << 22
+"""Counts held at once: 32 MiB."""
+
+
+def bootstrap_interval(
+    values: Float[np.ndarray, "U"], *, resamples: int, seed: int, level: float = 0.95
+) -> tuple[float, float]:
+    r"""Percentile bootstrap interval of the mean over users.
+
+    A resample draws U users with replacement. How often each *distinct* value is drawn then
+    follows a multinomial distribution, so the counts are drawn and not the users: the result has
+    the same distribution, and a metric that takes few values (a function of the rank) costs the
+    same for a thousand users and for ten million.
+
+    Args:
+      values: the metric of each user.
+      resamples: number of resamples.
+      seed: seed of the draws.
+      level: probability that the interval is to cover.
+
+    Returns:
+      The quantiles :math:`(1 - level)/2` and :math:`(1 + level)/2` of the resampled means; NaN
+      without users.
+
+    Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
+
+    >>> low, high = bootstrap_interval(np.array([0.0, 1.0] * 200), resamples=1000, seed=0)
+    >>> round(low, 2), round(high, 2)
+    (0.45, 0.55)
+    """
+    if len(values) == 0:
+        return float("nan"), float("nan")
+    distinct, counts = np.unique(values, return_counts=True)
+    shares = counts / len(values)
+    rng = np.random.default_rng(seed)
+    means = np.empty(resamples)
+    chunk = max(1, _CELLS // len(distinct))
+    for start in range(0, resamples, chunk):
+        drawn = rng.multinomial(len(values), shares, size=min(chunk, resamples - start))
+        means[start : start + len(drawn)] = drawn @ distinct / len(values)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

@@ -1,0 +1,111 @@
+"""Recommendations of a model for many histories, in batches of few compiled shapes."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from genret.config import require
+from genret.decoding import GenerativeModel, beam_search
+from genret.evaluation._csr import seen_pairs
+from genret.index import TrieIndex
+from genret.models import History
+from genret.typing import Float, Int
+
+_NARROWEST = 16
+"""Least width of the lists of excluded items."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RecommendResult:
+    """Ranked lists.
+
+    Attributes:
+      items: item rows, best first, int32 [U, K]; ``-1`` where fewer than K items are legal.
+      scores: log-probabilities, float32 [U, K]; ``-inf`` in padded places.
+    """
+
+    items: Int[np.ndarray, "U K"]
+    scores: Float[np.ndarray, "U K"]
+
+
+def recommend(
+    model: GenerativeModel,
+    codes: Int[np.ndarray, "N L"],
+    index: TrieIndex,
+    offsets: Int[np.ndarray, "_"],
+    items: Int[np.ndarray, "E"],
+    *,
+    k: int,
+    beams: int,
+    max_items: int,
+    exclude_seen: bool = True,
+    batch_size: int = 128,
+    progress: Callable[..., object] | None = None,
+) -> RecommendResult:
+    """Recommend k items to each user by constrained beam search.
+
+    The model sees the newest ``max_items`` items of a history; the items of the *whole* history
+    are excluded. The last batch is filled up with empty histories, and the lists of excluded
+    items are padded to powers of four, so that few programs are compiled.
+
+    Args:
+      model: a trained model.
+      codes: semantic ID of each item.
+      index: the trie made from ``codes``.
+      offsets: [U + 1], where each user's history begins in ``items``.
+      items: the histories, item rows, oldest first.
+      k: length of the lists.
+      beams: beams of the search, at least k.
+      max_items: longest history that the model sees.
+      exclude_seen: forbid the items of the user's own history, inside the beam.
+      batch_size: users in a batch.
+      progress: called with the number of users after each batch.
+
+    Returns:
+      The lists.
+
+    Raises:
+      GenretError: fewer beams than k, a number that is not positive, or codes of another number
+        of items than the index has.
+    """
+    for name, value in (("k", k), ("max_items", max_items), ("batch_size", batch_size)):
+        require(value >= 1, f"{name}: found {value}, expected at least 1")
+    require(
+        len(codes) == index.num_items,
+        f"codes: found {len(codes)} items, expected {index.num_items} as in the index",
+    )
+    require(beams >= k, f"beams: found {beams}, expected at least k, {k}")
+    users = len(offsets) - 1
+    batch_size = min(batch_size, max(users, 1))
+    found_items = np.full((users, k), -1, np.int32)
+    found_scores = np.full((users, k), -np.inf, np.float32)
+    for start in range(0, users, batch_size):
+        stop = min(start + batch_size, users)
+        own = items[offsets[start] : offsets[stop]]
+        own_offsets = np.full(batch_size + 1, len(own), np.int64)
+        own_offsets[: stop - start + 1] = offsets[start : stop + 1] - offsets[start]
+        history = History.from_items(codes, own_offsets, own, max_items)
+        exclude = _exclusions(own_offsets, own, index.num_items) if exclude_seen else None
+        result = beam_search(model, history, index, beams=beams, exclude=exclude)
+        top = jax.device_get((result.items[:, :k], result.scores[:, :k]))
+        found_items[start:stop], found_scores[start:stop] = (part[: stop - start] for part in top)
+        if progress is not None:
+            progress(stop - start)
+    return RecommendResult(found_items, found_scores)
+
+
+def _exclusions(
+    offsets: Int[np.ndarray, "_"], items: Int[np.ndarray, "E"], num_items: int
+) -> Int[np.ndarray, "B X"]:
+    """Return the distinct items of each history, ``-1`` padded to a power of four."""
+    users, distinct = np.divmod(seen_pairs(offsets, items, num_items), num_items)
+    first = np.searchsorted(users, np.arange(len(offsets)))
+    longest = int(np.diff(first).max(initial=0))
+    width = _NARROWEST
+    while width < longest:
+        width *= 4
+    out = np.full((len(offsets) - 1, width), -1, np.int32)
+    out[users, np.arange(len(users)) - first[users]] = distinct
+    return out

@@ -1,0 +1,128 @@
+"""Grouped-query attention: over a row, and of beams over a shared history and their own suffix."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from genret.config import ModelConfig
+from genret.models._layers import Linear, RMSNorm, Rotary, rotate
+from genret.typing import Array, Bool, Float, Int
+
+_MASKED = -1e30
+"""Score of a masked key: finite, so that no row of scores becomes NaN."""
+
+
+def causal_mask(segments: Int[Array, "B T"]) -> Bool[Array, "B T T"]:
+    """Let each position see itself and the earlier ones of its own segment.
+
+    Padding is a segment like any other (0), so no position sees nothing.
+    """
+    length = segments.shape[1]
+    same = segments[:, :, None] == segments[:, None, :]
+    return same & jnp.tril(jnp.ones((1, length, length), bool))
+
+
+def attend(
+    queries: Float[Array, "B T H D"],
+    keys: Float[Array, "B S K D"],
+    values: Float[Array, "B S K D"],
+    mask: Bool[Array, "#B T S"],
+) -> Float[Array, "B T H D"]:
+    r"""Return ``softmax(Q Kᵀ / sqrt(D)) V`` with ``H / K`` query heads to a key head.
+
+    The softmax is in float32.
+    """
+    batch, length, heads, width = queries.shape
+    groups = heads // keys.shape[2]
+    queries = queries.reshape(batch, length, keys.shape[2], groups, width)
+    scores = jnp.einsum(
+        "btkgd,bskd->bkgts", queries * width**-0.5, keys, preferred_element_type=jnp.float32
+    )
+    weights = jax.nn.softmax(jnp.where(mask[:, None, None], scores, _MASKED), axis=-1)
+    mixed = jnp.einsum("bkgts,bskd->btkgd", weights.astype(values.dtype), values)
+    return mixed.reshape(batch, length, heads, width)
+
+
+def attend_shared(
+    queries: Float[Array, "B M T H D"],
+    shared_keys: Float[Array, "B S K D"],
+    shared_values: Float[Array, "B S K D"],
+    shared_lengths: Int[Array, " B"],
+    keys: Float[Array, "B M P K D"],
+    values: Float[Array, "B M P K D"],
+) -> Float[Array, "B M T H D"]:
+    """Attend over a history that all beams of a request share, and over each beam's own suffix.
+
+    One softmax goes over both parts; the history is never repeated per beam.
+
+    Args:
+      queries: the T newest positions of each beam.
+      shared_keys: keys of the request, the first ``shared_lengths`` of which count.
+      shared_values: values of the request.
+      shared_lengths: int [B].
+      keys: keys of each beam's suffix; the last T belong to the queries, which see those up to
+        their own.
+      values: values of each beam's suffix.
+
+    Returns:
+      The mixed values of each query.
+    """
+    batch, beams, length, heads, width = queries.shape
+    kv_heads, suffix = keys.shape[3], keys.shape[2]
+    queries = queries.reshape(batch, beams, length, kv_heads, heads // kv_heads, width)
+    queries = queries * width**-0.5
+    history_scores = jnp.einsum(
+        "bmtkgd,bskd->bkgmts", queries, shared_keys, preferred_element_type=jnp.float32
+    )
+    suffix_scores = jnp.einsum(
+        "bmtkgd,bmpkd->bkgmtp", queries, keys, preferred_element_type=jnp.float32
+    )
+    present = jnp.arange(shared_keys.shape[1])[None, :] < shared_lengths[:, None]
+    earlier = jnp.tril(jnp.ones((length, suffix), bool), suffix - length)
+    history_scores = jnp.where(present[:, None, None, None, None, :], history_scores, _MASKED)
+    suffix_scores = jnp.where(earlier[None, None, None, None], suffix_scores, _MASKED)
+
+    highest = jnp.maximum(history_scores.max(-1), suffix_scores.max(-1))[..., None]
+    history_weights = jnp.exp(history_scores - highest)
+    suffix_weights = jnp.exp(suffix_scores - highest)
+    total = history_weights.sum(-1, keepdims=True) + suffix_weights.sum(-1, keepdims=True)
+    history_weights = (history_weights / total).astype(values.dtype)
+    suffix_weights = (suffix_weights / total).astype(values.dtype)
+    mixed = jnp.einsum("bkgmts,bskd->bmtkgd", history_weights, shared_values)
+    mixed = mixed + jnp.einsum("bkgmtp,bmpkd->bmtkgd", suffix_weights, values)
+    return mixed.reshape(batch, beams, length, heads, width)
+
+
+class Attention(nnx.Module):
+    """Projections of grouped-query attention, with Qwen3's query/key norm and Qwen2's biases.
+
+    Sources: Ainslie et al., GQA, 2023; Qwen2 and Qwen3 technical reports, 2024 and 2025.
+    """
+
+    def __init__(self, config: ModelConfig, *, output_scale: float, rngs: nnx.Rngs) -> None:
+        inner = config.heads * config.head_dim
+        kv_inner = config.kv_heads * config.head_dim
+        bias = config.qkv_bias
+        self.q_proj = Linear(config.width, inner, bias=bias, rngs=rngs)
+        self.k_proj = Linear(config.width, kv_inner, bias=bias, rngs=rngs)
+        self.v_proj = Linear(config.width, kv_inner, bias=bias, rngs=rngs)
+        self.o_proj = Linear(inner, config.width, scale=output_scale, rngs=rngs)
+        self.q_norm = RMSNorm(config.head_dim, config.norm_eps) if config.qk_norm else None
+        self.k_norm = RMSNorm(config.head_dim, config.norm_eps) if config.qk_norm else None
+        self.head_dim = config.head_dim
+
+    def project(
+        self, x: Float[Array, "N W"], shape: tuple[int, int], rotary: Rotary
+    ) -> tuple[Float[Array, "B T H D"], Float[Array, "B T K D"], Float[Array, "B T K D"]]:
+        """Return queries, keys and values of ``shape`` [B, T] positions, normalised and rotated."""
+        heads = (*shape, -1, self.head_dim)
+        queries = self.q_proj(x).reshape(heads)
+        keys = self.k_proj(x).reshape(heads)
+        values = self.v_proj(x).reshape(heads)
+        if self.q_norm is not None and self.k_norm is not None:
+            queries, keys = self.q_norm(queries), self.k_norm(keys)
+        return rotate(queries, rotary), rotate(keys, rotary), values
+
+    def merge(self, mixed: Float[Array, "*batch H D"]) -> Float[Array, "N W"]:
+        """Project the heads back to the flat residual stream."""
+        return self.o_proj(mixed.reshape(-1, mixed.shape[-2] * mixed.shape[-1]))

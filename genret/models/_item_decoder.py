@@ -1,0 +1,201 @@
+"""ItemDecoder: a causal transformer over items, and a small one that spells the next item's codes."""
+
+import dataclasses
+
+import jax.numpy as jnp
+from flax import nnx
+
+from genret.config import ModelConfig
+from genret.errors import GenretError
+from genret.models._attention import causal_mask
+from genret.models._cache import Cache
+from genret.models._decode import CachedDecoder, level_offsets, shift_right
+from genret.models._history import History
+from genret.models._layers import (
+    Embedding,
+    GatedMLP,
+    Linear,
+    RMSNorm,
+    dropout,
+    readout,
+    split_key,
+)
+from genret.models._transformer import Transformer
+from genret.typing import Array, Float, Int
+
+
+class ItemDecoder(CachedDecoder):
+    r"""Reads a history item by item, then spells the next item code by code.
+
+    With :math:`e(\cdot)` the embedding of a code of a level, item :math:`t` becomes the vector
+    :math:`x_t = f(\sum_l e(c_{t,l}))`. A causal transformer over the items gives
+    :math:`h_t`, which knows the items before :math:`t`. A second, narrower one runs over the L
+    levels of each position with inputs :math:`A h_t + B e(c_{t,l-1}) + p_l`, and its state scores
+    the codes of level :math:`l` by their embeddings. A history of 20 items is 20 positions of the
+    wide transformer, every position is a training target, and a decoding step runs only the narrow
+    one.
+
+    Source: Lee et al., Autoregressive Image Generation using Residual Quantization, 2022.
+
+    Args:
+      config: the architecture; ``codes_per_level`` must be filled.
+      rngs: source of the initial parameters (``params`` stream).
+
+    Raises:
+      GenretError: no ``codes_per_level``, or no code layer.
+
+    >>> import jax.numpy as jnp
+    >>> config = ModelConfig(codes_per_level=(8, 4), width=16, heads=2, kv_heads=2, head_dim=8)
+    >>> model = ItemDecoder(config, rngs=nnx.Rngs(0))
+    >>> history = History.from_items([[0, 1], [7, 3]], [0, 2], [0, 1], max_items=3)
+    >>> logits, cache = model.prefill(history)
+    >>> logits.shape
+    (1, 1, 8)
+    >>> logits, cache = model.step(jnp.array([[5, 2]]), jnp.array([[0, 0]]), cache)
+    >>> logits.shape
+    (1, 2, 4)
+    """
+
+    def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
+        super().__init__(config)
+        if config.code_layers < 1:
+            raise GenretError(f"code_layers: found {config.code_layers}, expected at least 1")
+        narrow = _code_config(config)
+        rows = sum(config.codes_per_level)
+        start = nnx.initializers.truncated_normal(1.0)
+        self.embedding = Embedding(rows, config.width, rngs=rngs)
+        self.output = None if config.tie_embeddings else Embedding(rows, config.width, rngs=rngs)
+        self.item_norm = RMSNorm(config.width, config.norm_eps)
+        self.item_mlp = GatedMLP(config.width, config.width, rngs=rngs)
+        self.bos = nnx.Param(start(rngs.params(), (config.width,), jnp.float32))
+        self.item_blocks = Transformer(config, config.layers, rngs=rngs)
+        self.context_proj = Linear(config.width, narrow.width, rngs=rngs)
+        self.code_proj = Linear(config.width, narrow.width, rngs=rngs)
+        self.level_vectors = nnx.Param(
+            start(rngs.params(), (len(config.codes_per_level), narrow.width), jnp.float32)
+        )
+        self.code_blocks = Transformer(narrow, config.code_layers, rngs=rngs)
+        self.output_proj = Linear(config.width, narrow.width, rngs=rngs)
+
+    def logits(
+        self,
+        codes: Int[Array, "B T L"],
+        segments: Int[Array, "B T"],
+        positions: Int[Array, "B T"],
+        *,
+        dropout_key: Array | None = None,
+    ) -> tuple[Float[Array, "B T _"], ...]:
+        """Return the logits of every code of every item, teacher-forced.
+
+        Position t predicts item t from the items before it in its own segment (the first from a
+        learned start), and code l of it also from its codes before l.
+
+        Args:
+          codes: int32 [B, T, L].
+          segments: 0 is padding, 1, 2, … the histories that share a row, int32 [B, T].
+          positions: position of each item in its history, int32 [B, T].
+          dropout_key: a JAX key; None drops nothing.
+
+        Returns:
+          For each level, float32 logits [B, T, V].
+        """
+        batch, length, depth = codes.shape
+        history_key, code_key = split_key(dropout_key, 2)
+        states = self._states(codes, segments, positions, history_key)
+        inputs = self._code_inputs(codes[:, :, :-1], 0)
+        inputs = jnp.pad(inputs, ((0, 0), (0, 0), (1, 0), (0, 0)))
+        inputs = inputs + self.context_proj(states)[:, :, None] + self._levels(0, depth)[None]
+        # Every position of every row is a sequence of its own.
+        inputs = inputs.reshape(batch * length, depth, -1)
+        levels = jnp.broadcast_to(jnp.arange(depth), (1, depth))
+        mask = causal_mask(jnp.zeros_like(levels))
+        hidden, _, _ = self.code_blocks(inputs, levels, mask, code_key)
+        hidden = hidden.reshape(batch, length, depth, -1)
+        return tuple(self._readout(hidden[:, :, level], level) for level in range(depth))
+
+    def prefill(self, history: History) -> tuple[Float[Array, "B 1 V"], Cache]:
+        """Read the histories, once per request.
+
+        Args:
+          history: B histories.
+
+        Returns:
+          Float32 logits [B, 1, V] of the first code, and the cache for :meth:`step`.
+        """
+        batch, items = history.codes.shape[:2]
+        # Position T predicts the item after a full history; its own codes are never read.
+        codes = jnp.pad(history.codes, ((0, 0), (0, 1), (0, 0)))
+        positions = jnp.broadcast_to(jnp.arange(items + 1), (batch, items + 1))
+        states = self._states(codes, jnp.ones_like(positions), positions, None)
+        last = jnp.take_along_axis(states, history.lengths[:, None, None], axis=1, mode="clip")
+        context = self.context_proj(last[:, 0])
+        level = jnp.zeros((1, 1), jnp.int32)
+        hidden, keys, values = self.code_blocks(
+            context[:, None] + self._levels(0, 1), level, causal_mask(level)
+        )
+        ones = jnp.ones((batch,), jnp.int32)
+        cache = Cache.of_history(keys, values, ones, hidden[:, 0], context)
+        return self._readout(hidden, 0), cache
+
+    def _states(
+        self,
+        codes: Int[Array, "B T L"],
+        segments: Int[Array, "B T"],
+        positions: Int[Array, "B T"],
+        dropout_key: Array | None,
+    ) -> Float[Array, "B T W"]:
+        """Return the state of each position, which knows the items before it."""
+        input_key, block_key = split_key(dropout_key, 2)
+        offsets = jnp.asarray(level_offsets(self.codes_per_level))
+        vectors = self.embedding(codes + offsets[None, None, :], self._dtype)
+        pooled = self.item_norm(vectors.sum(axis=2))
+        items = pooled + self.item_mlp(pooled)
+        x = shift_right(items, self.bos[...], segments)
+        x = dropout(x, self.config.dropout, input_key)
+        states, _, _ = self.item_blocks(x, positions, causal_mask(segments), block_key)
+        return states
+
+    def _inputs(
+        self, codes: Int[Array, "B M T"], cache: Cache
+    ) -> tuple[Float[Array, "B M T W"], Int[Array, "B T"]]:
+        first, count = cache.level + 1, codes.shape[2]
+        inputs = self._code_inputs(codes, cache.level) + self._levels(first, count)[None]
+        assert cache.context is not None
+        positions = jnp.arange(first, first + count)[None]
+        return inputs + cache.context[:, None, None], positions
+
+    def _code_inputs(self, codes: Int[Array, "B M T"], first: int) -> Float[Array, "B M T W"]:
+        """Return the code decoder's input vectors for codes of the levels from ``first`` on."""
+        offsets = level_offsets(self.codes_per_level)[first : first + codes.shape[2]]
+        rows = codes + jnp.asarray(offsets, jnp.int32)[None, None, :]
+        table = self.embedding.table[...].astype(self._dtype) * self.config.width**0.5
+        # Project what is fewer: the rows of the table, or the rows that are read.
+        if rows.size > len(table):
+            return self.code_proj(table).at[rows].get(mode="clip")
+        return self.code_proj(table.at[rows].get(mode="clip"))
+
+    def _levels(self, first: int, count: int) -> Float[Array, "1 T W"]:
+        return self.level_vectors[...].astype(self._dtype)[None, first : first + count]
+
+    @property
+    def _code_blocks(self) -> Transformer:
+        return self.code_blocks
+
+    def _readout(self, hidden: Float[Array, "*batch W"], level: int) -> Float[Array, "*batch V"]:
+        source = self.embedding if self.output is None else self.output
+        first = level_offsets(self.codes_per_level)[level]
+        block = source.table[...][first : first + self.codes_per_level[level]]
+        return readout(hidden, self.output_proj(block.astype(self._dtype)))
+
+
+def _code_config(config: ModelConfig) -> ModelConfig:
+    """Return the configuration of the code decoder: the same, narrower."""
+    width = config.code_width or config.width // 2
+    heads = max(1, width // config.head_dim)
+    return dataclasses.replace(
+        config,
+        width=width,
+        heads=heads,
+        kv_heads=heads,
+        mlp_dim=max(1, config.mlp_dim * width // config.width),
+    )

@@ -1,0 +1,265 @@
+"""k-means on the accelerator: k-means++ start, Lloyd or mini-batch iterations."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genret.typing import Array, Float, Int, Vectors
+
+_ROWS = 1024
+"""Rows whose distances are formed together: memory stays bounded, and the arithmetic of a row is
+the same whatever the number of rows around it."""
+_TOLERANCE = 1e-5
+"""Relative gain of an iteration below which it was the last."""
+_NOISE = 1e-6
+"""Squared error, relative to the mean squared norm, that counts as none (float32 rounding)."""
+
+
+class KMeans(NamedTuple):
+    """Result of :func:`kmeans`.
+
+    Attributes:
+      centroids: float32 [V, D].
+      labels: the nearest centroid of each vector, int32 [N].
+      inertia: sum of squared distances to it.
+    """
+
+    centroids: Float[np.ndarray, "V D"]
+    labels: Int[np.ndarray, "N"]
+    inertia: float
+
+
+def kmeans(
+    vectors: Vectors, codes: int, *, iterations: int, batch_size: int, seed: int
+) -> KMeans:
+    """Cluster vectors.
+
+    Up to ``batch_size`` vectors are clustered by Lloyd's iterations over all of them. More are
+    clustered by mini-batches: ``iterations`` passes in a new order each, every centroid the
+    running mean of the points that ever chose it. Centroids that no point chose move to the
+    points with the largest error. Both stop early once a pass gains less than 1e-5.
+
+    With fewer distinct vectors than codes each distinct vector gets a code and the rest stay
+    unused. Centre and scale vectors to about unit variance first: distances are float32.
+
+    Args:
+      vectors: finite float32 [N, D].
+      codes: V, centroids.
+      iterations: passes over the vectors at most.
+      batch_size: vectors on the device at a time.
+      seed: of the start and of the order of mini-batches.
+
+    Returns:
+      The centroids, labels and inertia.
+
+    Source: Arthur, Vassilvitskii, "k-means++", 2007; Sculley, "Web-scale k-means clustering", 2010.
+
+    >>> vectors = np.array([[0.0], [0.1], [5.0], [5.1]], np.float32)
+    >>> result = kmeans(vectors, 2, iterations=10, batch_size=100, seed=0)
+    >>> bool(result.labels[0] == result.labels[1] != result.labels[2] == result.labels[3])
+    True
+    """
+    rng = np.random.default_rng(seed)
+    key = jax.random.key(seed)
+    if len(vectors) <= batch_size:
+        points, weights = pad_rows(vectors)
+        start = _plus_plus(points, weights, key, codes)
+        centroids = _lloyd(points, weights, start, iterations)
+    else:
+        sample = np.sort(rng.choice(len(vectors), batch_size, replace=False))
+        points, weights = pad_rows(vectors[sample])
+        start = _plus_plus(points, weights, key, codes)
+        centroids = _mini_batches(vectors, start, iterations, batch_size, rng)
+    labels, errors = nearest(vectors, centroids, batch_size)
+    return KMeans(np.asarray(centroids), labels, float(errors.sum(dtype=np.float64)))
+
+
+def nearest(
+    vectors: Vectors, centroids: Float[Array, "V D"], batch_size: int
+) -> tuple[Int[np.ndarray, "N"], Float[np.ndarray, "N"]]:
+    """Return the nearest centroid (ties: the lower one) of each vector and the squared distance."""
+    labels = np.empty(len(vectors), np.int32)
+    errors = np.empty(len(vectors), np.float32)
+    for first in range(0, len(vectors), batch_size):
+        batch = vectors[first : first + batch_size]
+        points, _ = pad_rows(batch)
+        found, distances = assign(points, centroids)
+        labels[first : first + len(batch)] = np.asarray(found)[: len(batch)]
+        errors[first : first + len(batch)] = np.asarray(distances)[: len(batch)]
+    return labels, errors
+
+
+def pad_rows(vectors: Vectors) -> tuple[Float[Array, "N D"], Float[Array, "N"]]:
+    """Put vectors on the device, padded to a power of two of row blocks; weight 0 marks padding."""
+    blocks = max(1, -(-len(vectors) // _ROWS))
+    rows = _ROWS * (1 << (blocks - 1).bit_length())
+    points = np.zeros((rows, vectors.shape[1]), np.float32)
+    points[: len(vectors)] = vectors
+    weights = (np.arange(rows) < len(vectors)).astype(np.float32)
+    return jnp.asarray(points), jnp.asarray(weights)
+
+
+def assign(
+    points: Float[Array, "N D"], centroids: Float[Array, "V D"]
+) -> tuple[Int[Array, "N"], Float[Array, "N"]]:
+    """Return the nearest centroid of each point and the squared distance to it.
+
+    argmin_c ‖x − c‖² = argmin_c ‖c‖² − 2·x·c; the distance itself is then taken from x − c, which
+    is exact where the expanded form cancels.
+    """
+    half_norms = 0.5 * jnp.sum(centroids * centroids, axis=1)
+
+    def block(rows: Float[Array, "R D"]) -> tuple[Int[Array, "R"], Float[Array, "R"]]:
+        dots = jnp.matmul(rows, centroids.T, precision=jax.lax.Precision.HIGHEST)
+        labels = jnp.argmin(half_norms[None, :] - dots, axis=1).astype(jnp.int32)
+        return labels, jnp.sum((rows - centroids[labels]) ** 2, axis=1)
+
+    labels, errors = jax.lax.map(block, points.reshape(-1, _ROWS, points.shape[1]))
+    return labels.reshape(-1), errors.reshape(-1)
+
+
+assign = jax.jit(assign)
+
+
+@partial(jax.jit, static_argnums=3)
+def _plus_plus(
+    points: Float[Array, "N D"], weights: Float[Array, "N"], key: Array, codes: int
+) -> Float[Array, "V D"]:
+    """Choose start points one by one, with probability proportional to the squared distance."""
+
+    def choose(i: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
+        centroids, distances = state
+        # Where every point is chosen already all logits are -inf and row 0 is chosen again.
+        logits = jnp.log(distances)
+        row = jax.random.categorical(jax.random.fold_in(key, i), logits)
+        centroids = centroids.at[i].set(points[row])
+        to_new = jnp.sum((points - points[row][None, :]) ** 2, axis=1) * weights
+        return centroids, jnp.minimum(distances, to_new)
+
+    start = jnp.zeros((codes, points.shape[1]), jnp.float32)
+    return jax.lax.fori_loop(0, codes, choose, (start, weights))[0]
+
+
+def _sums(
+    points: Float[Array, "N D"],
+    weights: Float[Array, "N"],
+    labels: Int[Array, "N"],
+    codes: int,
+) -> tuple[Float[Array, "V D"], Float[Array, "V"]]:
+    """Sum the points of each label, and count them.
+
+    A product with one-hot rows: unlike a scatter-add it adds in the same order on every device.
+    """
+
+    def block(
+        carry: tuple[Array, Array], rows: tuple[Array, Array, Array]
+    ) -> tuple[tuple[Array, Array], None]:
+        x, w, label = rows
+        member = jax.nn.one_hot(label, codes, dtype=jnp.float32) * w[:, None]
+        sums = jnp.matmul(member.T, x, precision=jax.lax.Precision.HIGHEST)
+        return (carry[0] + sums, carry[1] + member.sum(axis=0)), None
+
+    width = points.shape[1]
+    blocks = (
+        points.reshape(-1, _ROWS, width),
+        weights.reshape(-1, _ROWS),
+        labels.reshape(-1, _ROWS),
+    )
+    empty = (jnp.zeros((codes, width), jnp.float32), jnp.zeros(codes, jnp.float32))
+    return jax.lax.scan(block, empty, blocks)[0]
+
+
+def _reseed(
+    centroids: Float[Array, "V D"],
+    dead: Array,
+    points: Float[Array, "N D"],
+    errors: Float[Array, "N"],
+    noise: Float[Array, ""],
+) -> tuple[Float[Array, "V D"], Array]:
+    """Move dead centroids to the points with the largest errors, as far as there are errors."""
+    largest, rows = jax.lax.top_k(errors, min(len(centroids), len(points)))
+    rank = jnp.cumsum(dead) - 1  # the i-th dead centroid takes the i-th largest error
+    place = jnp.clip(rank, 0, len(rows) - 1)
+    moves = dead & (rank < len(rows)) & (largest[place] > noise)
+    return jnp.where(moves[:, None], points[rows[place]], centroids), moves.any()
+
+
+@partial(jax.jit, static_argnums=3)
+def _lloyd(
+    points: Float[Array, "N D"],
+    weights: Float[Array, "N"],
+    start: Float[Array, "V D"],
+    iterations: int,
+) -> Float[Array, "V D"]:
+    """Alternate assignment and means until the gain is small."""
+    noise = _NOISE * jnp.sum(points**2) / jnp.sum(weights)
+
+    def unfinished(state: tuple[Array, Array, Array, Array, Array]) -> Array:
+        i, _, inertia, before, moved = state
+        return (i < iterations) & (moved | (before - inertia > _TOLERANCE * before))
+
+    def iterate(
+        state: tuple[Array, Array, Array, Array, Array],
+    ) -> tuple[Array, Array, Array, Array, Array]:
+        i, centroids, inertia, _, _ = state
+        labels, errors = assign(points, centroids)
+        errors = errors * weights
+        sums, counts = _sums(points, weights, labels, len(centroids))
+        means = sums / jnp.maximum(counts, 1)[:, None]
+        alive = counts > 0
+        centroids = jnp.where(alive[:, None], means, centroids)
+        centroids, moved = _reseed(centroids, ~alive, points, errors, noise)
+        return i + 1, centroids, jnp.sum(errors), inertia, moved
+
+    never = jnp.float32(jnp.inf)
+    state = (jnp.int32(0), start, never, never, jnp.bool_(True))
+    return jax.lax.while_loop(unfinished, iterate, state)[1]
+
+
+@jax.jit
+def _mini_batch(
+    points: Float[Array, "N D"],
+    weights: Float[Array, "N"],
+    centroids: Float[Array, "V D"],
+    seen: Float[Array, "V"],
+) -> tuple[Float[Array, "V D"], Float[Array, "V"], Float[Array, ""]]:
+    """Move each centroid towards its points of a batch, by their share of all it has seen."""
+    labels, errors = assign(points, centroids)
+    sums, counts = _sums(points, weights, labels, len(centroids))
+    seen = seen + counts
+    share = counts / jnp.maximum(seen, 1)
+    means = sums / jnp.maximum(counts, 1)[:, None]
+    centroids = centroids + share[:, None] * (means - centroids)
+    return centroids, seen, jnp.sum(errors * weights)
+
+
+def _mini_batches(
+    vectors: Vectors,
+    start: Float[Array, "V D"],
+    iterations: int,
+    batch_size: int,
+    rng: np.random.Generator,
+) -> Float[Array, "V D"]:
+    """Pass over shuffled batches; dead centroids are re-seeded from the last batch of a pass."""
+    centroids, seen = start, jnp.zeros(len(start), jnp.float32)
+    before = np.inf
+    for _ in range(iterations):
+        order = rng.permutation(len(vectors))
+        used = seen
+        inertia = 0.0
+        for first in range(0, len(order), batch_size):
+            points, weights = pad_rows(vectors[order[first : first + batch_size]])
+            centroids, seen, errors = _mini_batch(points, weights, centroids, seen)
+            inertia += float(errors)
+        _, distances = assign(points, centroids)
+        noise = _NOISE * jnp.sum(points**2) / jnp.sum(weights)
+        centroids, moved = _reseed(
+            centroids, seen == used, points, distances * weights, noise
+        )
+        if not bool(moved) and before - inertia <= _TOLERANCE * before:
+            break
+        before = inertia
+    return centroids
