@@ -22,7 +22,15 @@ from genret.errors import GenretError
 from genret.typing import PathLike
 
 MANIFEST = "manifest.json"
-FORMAT_VERSIONS = {"catalog": 1, "vectors": 1, "codes": 1, "index": 1, "model": 1, "reports": 1}
+FORMAT_VERSIONS = {
+    "catalog": 1,
+    "vectors": 1,
+    "codes": 1,
+    "index": 1,
+    "model": 1,
+    "reports": 1,
+    "checkpoint": 1,
+}
 """Newest format version of each kind of artefact that this release reads and writes."""
 
 

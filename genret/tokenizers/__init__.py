@@ -9,14 +9,18 @@ from genret.tokenizers._base import SemanticTokenizer, check_codes
 from genret.tokenizers._rq_kmeans import RQKMeans, default_codebook_size
 
 # Collisions
-from genret.tokenizers._collisions import Collisions, resolve_collisions, suffix_of_new
+from genret.tokenizers._collisions import (  # isort: skip
+    Collisions,
+    resolve_collisions,
+    suffix_of_new,
+)
 
 # Building blocks
-from genret.tokenizers._kmeans import KMeans, kmeans
+from genret.tokenizers._kmeans import KMeans, kmeans  # isort: skip
 
 # Reports and the artefact codes/
-from genret.tokenizers._report import code_report, nearest_by_prefix
-from genret.tokenizers._store import load_codes, load_tokenizer, save_codes
+from genret.tokenizers._report import code_report, nearest_by_prefix  # isort: skip
+from genret.tokenizers._store import load_codes, load_tokenizer, save_codes  # isort: skip
 
 __all__ = [
     "Collisions",

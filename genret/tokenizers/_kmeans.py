@@ -32,9 +32,7 @@ class KMeans(NamedTuple):
     inertia: float
 
 
-def kmeans(
-    vectors: Vectors, codes: int, *, iterations: int, batch_size: int, seed: int
-) -> KMeans:
+def kmeans(vectors: Vectors, codes: int, *, iterations: int, batch_size: int, seed: int) -> KMeans:
     """Cluster vectors.
 
     Up to ``batch_size`` vectors are clustered by Lloyd's iterations over all of them. More are
@@ -102,6 +100,7 @@ def pad_rows(vectors: Vectors) -> tuple[Float[Array, "N D"], Float[Array, "N"]]:
     return jnp.asarray(points), jnp.asarray(weights)
 
 
+@jax.jit
 def assign(
     points: Float[Array, "N D"], centroids: Float[Array, "V D"]
 ) -> tuple[Int[Array, "N"], Float[Array, "N"]]:
@@ -119,9 +118,6 @@ def assign(
 
     labels, errors = jax.lax.map(block, points.reshape(-1, _ROWS, points.shape[1]))
     return labels.reshape(-1), errors.reshape(-1)
-
-
-assign = jax.jit(assign)
 
 
 @partial(jax.jit, static_argnums=3)
@@ -179,12 +175,12 @@ def _reseed(
     errors: Float[Array, "N"],
     noise: Float[Array, ""],
 ) -> tuple[Float[Array, "V D"], Array]:
-    """Move dead centroids to the points with the largest errors, as far as there are errors."""
+    """Move dead centroids to the points with the largest errors; say which ones moved."""
     largest, rows = jax.lax.top_k(errors, min(len(centroids), len(points)))
     rank = jnp.cumsum(dead) - 1  # the i-th dead centroid takes the i-th largest error
     place = jnp.clip(rank, 0, len(rows) - 1)
     moves = dead & (rank < len(rows)) & (largest[place] > noise)
-    return jnp.where(moves[:, None], points[rows[place]], centroids), moves.any()
+    return jnp.where(moves[:, None], points[rows[place]], centroids), moves
 
 
 @partial(jax.jit, static_argnums=3)
@@ -199,7 +195,7 @@ def _lloyd(
 
     def unfinished(state: tuple[Array, Array, Array, Array, Array]) -> Array:
         i, _, inertia, before, moved = state
-        return (i < iterations) & (moved | (before - inertia > _TOLERANCE * before))
+        return (i < iterations) & (moved | (inertia < (1 - _TOLERANCE) * before))
 
     def iterate(
         state: tuple[Array, Array, Array, Array, Array],
@@ -212,7 +208,7 @@ def _lloyd(
         alive = counts > 0
         centroids = jnp.where(alive[:, None], means, centroids)
         centroids, moved = _reseed(centroids, ~alive, points, errors, noise)
-        return i + 1, centroids, jnp.sum(errors), inertia, moved
+        return i + 1, centroids, jnp.sum(errors), inertia, moved.any()
 
     never = jnp.float32(jnp.inf)
     state = (jnp.int32(0), start, never, never, jnp.bool_(True))
@@ -245,21 +241,21 @@ def _mini_batches(
 ) -> Float[Array, "V D"]:
     """Pass over shuffled batches; dead centroids are re-seeded from the last batch of a pass."""
     centroids, seen = start, jnp.zeros(len(start), jnp.float32)
+    num_batches = -(-len(vectors) // batch_size)
     before = np.inf
     for _ in range(iterations):
         order = rng.permutation(len(vectors))
         used = seen
         inertia = 0.0
-        for first in range(0, len(order), batch_size):
-            points, weights = pad_rows(vectors[order[first : first + batch_size]])
+        for rows in np.array_split(order, num_batches):
+            points, weights = pad_rows(vectors[rows])
             centroids, seen, errors = _mini_batch(points, weights, centroids, seen)
             inertia += float(errors)
         _, distances = assign(points, centroids)
         noise = _NOISE * jnp.sum(points**2) / jnp.sum(weights)
-        centroids, moved = _reseed(
-            centroids, seen == used, points, distances * weights, noise
-        )
-        if not bool(moved) and before - inertia <= _TOLERANCE * before:
+        centroids, moved = _reseed(centroids, seen == used, points, distances * weights, noise)
+        seen = jnp.where(moved, 0, seen)
+        if not moved.any() and inertia >= (1 - _TOLERANCE) * before:
             break
         before = inertia
     return centroids

@@ -1,0 +1,101 @@
+"""Checkpoints through Orbax: whole or absent, of this run or refused."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import orbax.checkpoint.experimental.v1 as ocp
+
+from genret.artifacts import Manifest, read_manifest, verify_files, write_folder
+from genret.errors import GenretError
+
+T = TypeVar("T")
+_KEEP = 2
+"""Newest checkpoints that are kept; the older one serves when the newest is lost."""
+
+
+def save_checkpoint(
+    folder: Path, step: int, tree: Any, progress: Mapping[str, Any], identity: Mapping[str, Any]
+) -> None:
+    """Write ``folder/step-N`` and delete all but the newest two checkpoints.
+
+    Args:
+      folder: where the checkpoints lie.
+      step: N, steps done.
+      tree: a pytree of arrays.
+      progress: position of the data and of early stopping, as JSON values.
+      identity: configuration and inputs of the run, as JSON values.
+    """
+    leaves = {jax.tree_util.keystr(k): v for k, v in jax.tree_util.tree_leaves_with_path(tree)}
+    path = folder / f"step-{step:08d}"
+    with write_folder(path, "checkpoint", config=identity, summary=dict(progress)) as scratch:
+        ocp.save(scratch.resolve() / "state", leaves)
+    for old in _checkpoints(folder)[:-_KEEP]:
+        shutil.rmtree(old)
+
+
+def restore_checkpoint(
+    folder: Path, like: T, identity: Mapping[str, Any]
+) -> tuple[T, Mapping[str, Any]] | None:
+    """Read the newest checkpoint.
+
+    Args:
+      folder: where the checkpoints lie.
+      like: a tree of arrays with the structure, shapes and shardings that are expected.
+      identity: configuration and inputs of this run.
+
+    Returns:
+      The tree and the progress, or None where there is no checkpoint.
+
+    Raises:
+      GenretError: the newest checkpoint is damaged, or belongs to another configuration or other
+        inputs (the message names the first difference).
+    """
+    checkpoints = _checkpoints(folder)
+    if not checkpoints:
+        return None
+    path = checkpoints[-1]
+    manifest = read_manifest(path, "checkpoint")
+    _check_identity(path, manifest, identity)
+    verify_files(path, manifest)
+    keyed, structure = jax.tree_util.tree_flatten_with_path(like)
+    expected = {
+        jax.tree_util.keystr(k): jax.ShapeDtypeStruct(v.shape, v.dtype, sharding=v.sharding)
+        for k, v in keyed
+    }
+    try:
+        leaves = ocp.load(path.resolve() / "state", expected)
+    except (ValueError, KeyError, OSError) as e:
+        raise GenretError(
+            f"{path}: cannot be restored into this model ({str(e).splitlines()[0]}); "
+            f"delete {folder} to start anew"
+        ) from e
+    tree = jax.tree_util.tree_unflatten(structure, [leaves[name] for name in expected])
+    return tree, manifest.summary
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-*"))
+
+
+def _check_identity(path: Path, manifest: Manifest, identity: Mapping[str, Any]) -> None:
+    before, now = _flat(manifest.config), _flat(identity)
+    for name in before | now:
+        if before.get(name) != now.get(name):
+            raise GenretError(
+                f"{path}: belongs to a run with {name} = {before.get(name)!r}, but this one has "
+                f"{now.get(name)!r}; use the same options to resume, or delete {path.parent} to start anew"
+            )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested values under dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = list(value) if isinstance(value, tuple) else value
+    return flat

@@ -1,0 +1,252 @@
+"""The training loop: steps, metrics, validation, early stopping, checkpoints."""
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from genret.config import TrainConfig
+from genret.data.pipeline import TrainingBatches
+from genret.errors import GenretError
+from genret.training._checkpoint import restore_checkpoint, save_checkpoint
+from genret.training._optimizer import learning_rate, make_optimizer
+from genret.training._sharding import DataParallel
+from genret.training._step import TrainState, make_step
+from genret.typing import Int
+
+_log = logging.getLogger(__name__)
+
+Model = TypeVar("Model", bound=nnx.Module)
+Record = dict[str, Any]
+
+CRITERION = "ndcg@10"
+"""The validation metric that chooses the parameters and stops the training."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainResult(Generic[Model]):
+    """A trained model and how it came about.
+
+    Attributes:
+      model: with the parameters of the best validation, or the last ones without validation.
+      records: lines of metrics, in order: ``{"step", "epoch", "loss", "learning_rate", …}`` and
+        ``{"step", "valid": {…}}``.
+      steps: optimiser steps done.
+      best_step: the step whose parameters these are.
+      best: the value of ``ndcg@10`` there; None without validation.
+      items_per_second: training targets per second, without compilation and validation, of the
+        steps done in this process.
+      losses: the loss at the end of each logging interval.
+    """
+
+    model: Model
+    records: list[Record]
+    steps: int
+    best_step: int
+    best: float | None
+    items_per_second: float
+
+    @property
+    def losses(self) -> list[float]:
+        """The losses of the records, in order."""
+        return [record["loss"] for record in self.records if "loss" in record]
+
+
+@dataclasses.dataclass
+class _Progress:
+    """Position of the loop beside the arrays; goes into checkpoints as JSON."""
+
+    data: dict[str, Any]
+    records: list[Record] = dataclasses.field(default_factory=list)
+    best: float | None = None
+    best_step: int = 0
+    since_best: int = 0
+
+
+def train(
+    model: Model,
+    codes: Int[np.ndarray, "N L"],
+    offsets: Int[np.ndarray, "_"],
+    items: Int[np.ndarray, "E"],
+    config: TrainConfig,
+    *,
+    seed: int = 0,
+    max_items: int,
+    checkpoint_dir: Path | None = None,
+    identity: Mapping[str, Any] | None = None,
+    validate: Callable[[Model], Mapping[str, float]] | None = None,
+    log: Callable[[Record], object] | None = None,
+    devices: Sequence[jax.Device] | None = None,
+) -> TrainResult[Model]:
+    """Train a model on the histories.
+
+    With a checkpoint folder, training continues from the newest checkpoint there, and its losses
+    and parameters are bit-identical to those of a run that was never interrupted.
+
+    Args:
+      model: a model with ``logits(codes, segments, positions, dropout_key=…)``; it is not changed.
+      codes: semantic ID of each item.
+      offsets: where each history begins in ``items``, [U + 1].
+      items: training events of all users, item rows, oldest first.
+      config: the optimisation.
+      seed: seed of batches and dropout.
+      max_items: longest history that the model sees.
+      checkpoint_dir: where checkpoints lie; None writes none.
+      identity: what a checkpoint must agree on to be resumed, as JSON values.
+      validate: gives metrics of a model, ``ndcg@10`` among them; called every ``eval_every`` steps.
+      log: called with each record.
+      devices: devices that share the batch; None takes one.
+
+    Returns:
+      The trained model and its records.
+
+    Raises:
+      GenretError: no events, a damaged or foreign checkpoint, devices that do not divide the batch,
+        or a loss that is not finite.
+    """
+    parallel = DataParallel(devices, config.batch_size)
+    graphdef, params = nnx.split(model)
+    optimizer = make_optimizer(config)
+    # The step consumes its state: start from copies, so that the caller's model stays whole.
+    params = parallel.replicate(jax.tree.map(jnp.copy, params))
+    state = parallel.replicate(TrainState.init(params, optimizer))
+    best_params = jax.tree.map(jnp.copy, params)
+    batches = iter(
+        TrainingBatches(
+            offsets,
+            items,
+            config,
+            max_items=max_items,
+            seed=seed,
+            multiple_of=1 if devices is None else len(devices),
+        )
+    )
+    progress = _Progress(batches.get_state())
+    identity = {**config.to_dict(), **(identity or {}), "seed": seed}
+    if checkpoint_dir is not None:
+        found = restore_checkpoint(checkpoint_dir, (state, best_params), identity)
+        if found is not None:
+            (state, best_params), summary = found
+            progress = _Progress(**summary)
+            batches.set_state(progress.data)
+            _log.info("resumed at step %d", int(state.step))
+    step_fn = make_step(graphdef, optimizer, parallel.replicate(jnp.asarray(codes)), seed=seed)
+    schedule = learning_rate(config)
+    clock = _Clock()
+    done = int(state.step)
+    while done < config.steps and not _stopped(progress, config):
+        state = step_fn(state, parallel.split(next(batches)))
+        done += 1
+        last = done == config.steps
+        if clock.steps == 0:
+            jax.block_until_ready(state)  # the first step compiles: the clock starts after it
+            clock.start(int(state.target_count))
+        clock.steps += 1
+        if done % config.log_every == 0 or last:
+            record, state = _record(state, config, progress, batches.get_state(), schedule)
+            clock.add(record["targets"])
+            progress.records.append(record)
+            if log is not None:
+                log(record)
+        if validate is not None and (done % config.eval_every == 0 or last):
+            jax.block_until_ready(state)
+            clock.pause()
+            metrics = dict(validate(nnx.merge(graphdef, state.params)))
+            _judge(progress, metrics[CRITERION], done)
+            if progress.best_step == done:
+                best_params = jax.tree.map(jnp.copy, state.params)
+            progress.records.append({"step": done, "valid": metrics})
+            if log is not None:
+                log(progress.records[-1])
+            clock.resume()
+        if checkpoint_dir is not None and (done % config.checkpoint_every == 0 or last):
+            clock.pause()
+            progress.data = batches.get_state()
+            tree = (state, best_params)
+            save_checkpoint(checkpoint_dir, done, tree, dataclasses.asdict(progress), identity)
+            clock.resume()
+    chosen = state.params if validate is None else best_params
+    return TrainResult(
+        model=nnx.merge(graphdef, chosen),
+        records=progress.records,
+        steps=done,
+        best_step=done if validate is None else progress.best_step,
+        best=progress.best,
+        items_per_second=clock.rate(),
+    )
+
+
+def _stopped(progress: _Progress, config: TrainConfig) -> bool:
+    return config.patience > 0 and progress.since_best >= config.patience
+
+
+def _judge(progress: _Progress, value: float, step: int) -> None:
+    """Note whether a validation is the best so far."""
+    if progress.best is None or value > progress.best:
+        progress.best, progress.best_step, progress.since_best = value, step, 0
+    else:
+        progress.since_best += 1
+
+
+def _record(
+    state: TrainState,
+    config: TrainConfig,
+    progress: _Progress,
+    data: Mapping[str, Any],
+    schedule: Callable[[int], Any],
+) -> tuple[Record, TrainState]:
+    """Return the line of metrics since the last one, and the state with its sums at zero."""
+    step = int(state.step)
+    before = next((r["step"] for r in reversed(progress.records) if "loss" in r), 0)
+    loss = float(state.loss_sum) / (step - before)
+    if not np.isfinite(loss):
+        raise GenretError(
+            f"training: the loss is {loss} at step {step}; try a smaller learning_rate "
+            f"(found {config.learning_rate}) or clip (found {config.clip})"
+        )
+    record = {
+        "step": step,
+        "epoch": data["epoch"],
+        "loss": loss,
+        "learning_rate": float(schedule(step - 1)),
+        "targets": int(state.target_count),
+    }
+    zeros = {"loss_sum": state.loss_sum * 0, "target_count": state.target_count * 0}
+    return record, dataclasses.replace(state, **zeros)
+
+
+class _Clock:
+    """Time and targets of the steps after the first one, without validations and checkpoints."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self._targets = 0
+        self._first = 0
+        self._seconds = 0.0
+        self._since = 0.0
+
+    def start(self, first: int) -> None:
+        self._first = first
+        self.resume()
+
+    def add(self, targets: int) -> None:
+        self._targets += targets
+
+    def pause(self) -> None:
+        self._seconds += time.perf_counter() - self._since
+
+    def resume(self) -> None:
+        self._since = time.perf_counter()
+
+    def rate(self) -> float:
+        """Return targets per second; 0 when there were none to count."""
+        seconds = self._seconds + (time.perf_counter() - self._since)
+        counted = self._targets - self._first
+        return counted / seconds if counted > 0 and self._since > 0 else 0.0
