@@ -13,7 +13,11 @@ _ROWS = 65536
 
 
 def check_vectors(
-    vectors: Any, name: str = "vectors", *, width: int | None = None, ids: Sequence[Any] = ()
+    vectors: Any,
+    name: str = "vectors",
+    *,
+    width: int | None = None,
+    ids: Sequence[Any] | np.ndarray = (),
 ) -> Vectors:
     """Check item vectors and return them as float32.
 
@@ -51,7 +55,7 @@ def check_vectors(
         if not finite.all():
             row, column = np.argwhere(~finite)[0]
             row += start
-            item = f" (item {ids[row]!r})" if len(ids) else ""
+            item = f" (item {str(ids[row])!r})" if len(ids) else ""
             raise GenretError(
                 f"{name}: row {row}{item} holds {array[row, column]} at position {column}, "
                 "expected finite float32 numbers"

@@ -18,11 +18,30 @@ def main(argv: Sequence[str] | None = None) -> int:
       what), 130 when interrupted.
     """
     from genret.cli.base import Reporter, parse
+    from genret.cli.embed import Embed
+    from genret.cli.evaluate import Evaluate
     from genret.cli.index import Index
+    from genret.cli.ingest import Ingest
+    from genret.cli.inspect import Inspect
+    from genret.cli.quickstart import Quickstart
+    from genret.cli.recommend import Recommend
+    from genret.cli.tokenize import Tokenize
+    from genret.cli.train import Train
 
-    verb = parse({"index": Index}, argv)
-    reporter = Reporter(as_json=verb.json, log_level=verb.log_level)
+    verbs = {
+        "quickstart": Quickstart,
+        "ingest": Ingest,
+        "embed": Embed,
+        "tokenize": Tokenize,
+        "index": Index,
+        "train": Train,
+        "evaluate": Evaluate,
+        "recommend": Recommend,
+        "inspect": Inspect,
+    }
     try:
+        verb = parse(verbs, argv)
+        reporter = Reporter(as_json=verb.json, log_level=verb.log_level)
         reporter.finish(verb.run(reporter))
     except GenretError as e:
         print(f"genret: error: {' '.join(str(e).split())}", file=sys.stderr)

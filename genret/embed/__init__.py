@@ -13,10 +13,15 @@ from genret.embed._text import text_vectors
 from genret.embed._load import read_vectors  # isort: skip
 from genret.embed._sentence import sentence_vectors  # isort: skip
 
+# The artefact vectors/
+from genret.embed._store import load_vectors, save_vectors  # isort: skip
+
 __all__ = [
     "cooccurrence_vectors",
     "join_vectors",
+    "load_vectors",
     "read_vectors",
+    "save_vectors",
     "sentence_vectors",
     "text_vectors",
 ]

@@ -12,7 +12,7 @@ _EVENTS = 4_000_000  # events whose pairs are counted together
 
 
 def cooccurrence_vectors(
-    offsets: Int[np.ndarray, "U+1"],
+    offsets: Int[np.ndarray, "U1"],
     items: Int[np.ndarray, "E"],
     num_items: int,
     dim: int,
@@ -57,7 +57,7 @@ def cooccurrence_vectors(
 
 
 def count_pairs(
-    offsets: Int[np.ndarray, "U+1"], items: Int[np.ndarray, "E"], num_items: int, window: int
+    offsets: Int[np.ndarray, "U1"], items: Int[np.ndarray, "E"], num_items: int, window: int
 ) -> sp.csr_matrix:
     """Count how often two different items are at most ``window`` positions apart in a history.
 

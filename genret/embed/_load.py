@@ -18,7 +18,9 @@ from genret.typing import PathLike, Vectors
 _BATCH = 16384
 
 
-def read_vectors(path: PathLike, item_ids: Sequence[Any], column: str | None = None) -> Vectors:
+def read_vectors(
+    path: PathLike, item_ids: Sequence[Any] | np.ndarray, column: str | None = None
+) -> Vectors:
     """Read item vectors from a file.
 
     ``.npy`` and zarr3 hold no ids: row i must be the vector of ``item_ids[i]``, in the order of
@@ -70,7 +72,7 @@ def _read_npy(file: Path) -> np.ndarray:
     return found
 
 
-def _read_parquet(file: Path, item_ids: Sequence[Any], column: str | None) -> Vectors:
+def _read_parquet(file: Path, item_ids: Sequence[Any] | np.ndarray, column: str | None) -> Vectors:
     try:
         source = pq.ParquetFile(file)
         vector_column, id_column = _columns(source.schema_arrow, column, str(file))
@@ -102,7 +104,7 @@ def _read_parquet(file: Path, item_ids: Sequence[Any], column: str | None) -> Ve
         missing = int(np.argmin(filled))
         raise GenretError(
             f"{file}: {int((~filled).sum())} items of the catalogue have no vector, e.g. "
-            f"{item_ids[missing]!r}"
+            f"{str(item_ids[missing])!r}"
         )
     if outside:
         logging.getLogger(__name__).warning(

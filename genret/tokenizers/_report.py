@@ -19,6 +19,8 @@ def code_report(
     codes_per_level: Sequence[int],
     vectors: ArrayLike | None = None,
     tokenizer: SemanticTokenizer | None = None,
+    *,
+    levels: int | None = None,
 ) -> dict[str, Any]:
     """Measure codes.
 
@@ -27,9 +29,10 @@ def code_report(
       codes_per_level: codes of each level.
       vectors: what was encoded, [N, D]; with ``tokenizer`` gives the reconstruction errors.
       tokenizer: what encoded them.
+      levels: levels before the suffix; None takes the tokenizer's, or all.
 
     Returns:
-      JSON values: ``items``; ``levels``, for each level ``codes``, ``used`` (codes that an item
+      JSON values: ``items``; ``levels_before_suffix``; ``levels``, for each level ``codes``, ``used`` (codes that an item
       has), ``used_share``, ``perplexity`` (exp of the entropy of the code's distribution; all codes
       equally common: their number) and ``error`` (‖x − x̂‖² after this level as a share of the
       variance, None without tokenizer and for a suffix); ``collisions_before`` and
@@ -45,15 +48,15 @@ def code_report(
     {'items': 2, 'groups': 1, 'largest': 2}
     """
     found, sizes = check_codes(codes, codes_per_level)
-    depth = len(sizes) if tokenizer is None else len(tokenizer.codes_per_level)
+    depth = levels or len(sizes if tokenizer is None else tokenizer.codes_per_level)
     errors: list[float | None] = [None] * len(sizes)
     if tokenizer is not None and vectors is not None:
         errors[:depth] = _errors(check_vectors(vectors), found[:, :depth], tokenizer)
-    levels = []
+    figures = []
     for level, size in enumerate(sizes):
         counts = np.bincount(found[:, level])
         share = counts[counts > 0] / len(found)
-        levels.append(
+        figures.append(
             {
                 "codes": size,
                 "used": len(share),
@@ -64,7 +67,8 @@ def code_report(
         )
     return {
         "items": len(found),
-        "levels": levels,
+        "levels_before_suffix": depth,
+        "levels": figures,
         "collisions_before": vars(Collisions.count(found[:, :depth])),
         "collisions_after": vars(Collisions.count(found)),
     }

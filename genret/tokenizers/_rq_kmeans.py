@@ -1,7 +1,7 @@
 """Residual quantisation: each level clusters what the levels before left over."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -58,13 +58,20 @@ class RQKMeans:
         self.codes_per_level = tuple(len(codebook) for codebook in self.codebooks)
 
     @classmethod
-    def fit(cls, vectors: ArrayLike, config: TokenizeConfig, seed: int) -> Self:
+    def fit(
+        cls,
+        vectors: ArrayLike,
+        config: TokenizeConfig,
+        seed: int,
+        advance: Callable[[], None] = lambda: None,
+    ) -> Self:
         """Learn the codebooks.
 
         Args:
           vectors: item vectors [N, D].
           config: levels, codes of a level, iterations, batch size.
           seed: of everything random.
+          advance: called after each level.
 
         Returns:
           The tokenizer.
@@ -88,6 +95,7 @@ class RQKMeans:
             )
             codebooks.append(result.centroids)
             residual -= result.centroids[result.labels]
+            advance()
         return cls(codebooks, offset, scale)
 
     def encode(self, vectors: ArrayLike) -> Int[np.ndarray, "N L"]:

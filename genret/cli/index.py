@@ -1,0 +1,59 @@
+"""``genret index``: semantic IDs into the constraint index."""
+
+import dataclasses
+from typing import Any
+
+from genret.artifacts import Run, read_manifest, write_folder
+from genret.cli.base import Reporter, RunFolder, Verb
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Index(Verb):
+    """Build the trie of the catalogue's semantic IDs, which restricts every search to real items.
+
+    Prints the nodes and branching by depth and the size. Writes index/.
+
+    Example: genret index runs/shop
+    """
+
+    run_folder: RunFolder
+    """Folder of the run, with catalog/ and codes/."""
+
+    def run(self, reporter: Reporter) -> dict[str, Any]:
+        """Build the index; return its figures."""
+        from genret.data import load_run_data
+        from genret.index import TrieIndex
+        from genret.tokenizers import load_codes
+
+        run = Run.open(self.run_folder)
+        inputs = {kind: run.require(kind).fingerprint for kind in ("catalog", "codes")}
+        catalog, _ = load_run_data(run.folder("catalog"))
+        codes, codes_per_level = load_codes(run.folder("codes"))
+        with reporter.stage("index"):
+            index = TrieIndex.from_codes(codes, catalog.item_ids, codes_per_level=codes_per_level)
+            summary = {
+                "items": index.num_items,
+                "depth": index.depth,
+                "codes_per_level": list(codes_per_level),
+                "nodes": list(index.num_nodes),
+                "widths": list(index.widths),
+                "bytes": index.nbytes,
+                "bytes_per_item": index.nbytes / index.num_items,
+            }
+            with write_folder(
+                run.folder("index"), "index", inputs=inputs, summary=summary
+            ) as folder:
+                index.write(folder)
+            rows = [
+                (level, nodes, children / nodes, width)
+                for level, (nodes, children, width) in enumerate(
+                    zip(index.num_nodes[:-1], index.num_nodes[1:], index.widths, strict=True)
+                )
+            ]
+            reporter.table("Trie", ("depth", "nodes", "mean children", "width read"), rows)
+            reporter.say(
+                f"{index.num_items:,} items, {index.num_nodes[-1]:,} distinct semantic IDs, "
+                f"{index.nbytes:,} bytes ({summary['bytes_per_item']:.1f} an item)"
+            )
+        fingerprint = read_manifest(run.folder("index"), "index").fingerprint
+        return summary | {"fingerprint": fingerprint}

@@ -1,0 +1,25 @@
+"""Models that spell an item's codes from a history, behind one protocol."""
+
+# What a model reads and keeps
+from genret.models._cache import Cache
+from genret.models._history import History
+
+# Models
+from genret.models._decoder_only import DecoderOnly
+from genret.models._item_decoder import ItemDecoder
+
+# Making, saving and loading them
+from genret.models._registry import PRESETS, build_model, num_parameters
+from genret.models._store import load_model, save_model
+
+__all__ = [
+    "PRESETS",
+    "Cache",
+    "DecoderOnly",
+    "History",
+    "ItemDecoder",
+    "build_model",
+    "load_model",
+    "num_parameters",
+    "save_model",
+]
