@@ -171,6 +171,11 @@ class EmbedConfig(Config):
         require(
             self.text_dim + self.cooccurrence_dim > 0, "text_dim and cooccurrence_dim: both are 0"
         )
+        for name in ("text_weight", "cooccurrence_weight"):
+            require(
+                0 <= getattr(self, name) < float("inf"),
+                f"{name}: found {getattr(self, name)}, expected a finite number, 0 or more",
+            )
         require(
             self.cooccurrence_window >= 1,
             f"cooccurrence_window: found {self.cooccurrence_window}, expected at least 1",

@@ -23,7 +23,7 @@ import os
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 Array = jax.Array
 """A JAX array (traced or concrete)."""
@@ -37,4 +37,4 @@ Codes = Int[np.ndarray, "N L"]
 Vectors = Float[np.ndarray, "N D"]
 """Item vectors on the host, one row an item."""
 
-__all__ = ["Array", "Bool", "Codes", "Float", "Int", "PathLike", "Vectors"]
+__all__ = ["Array", "Bool", "Codes", "Float", "Int", "PathLike", "Shaped", "Vectors"]

@@ -89,7 +89,7 @@ class Evaluate(Verb):
                     "items": catalog.num_items,
                     "users": histories.num_users,
                     "events": len(histories.items),
-                    "codes per level": " × ".join(map(str, codes_per_level)),
+                    "codes per level": ", ".join(map(str, codes_per_level)),
                     "trie nodes": sum(index.num_nodes),
                     "model": f"{trained.config.kind}, width {trained.config.width}",
                 },
@@ -132,7 +132,9 @@ def _protocol(
         "split": config.split,
         "split_rule": split_rule,
         "ranking": "all items of the catalogue; items are counted, not semantic IDs",
-        "exclusions": "items of the user's history, inside the beam" if config.exclude_seen else "none",
+        "exclusions": "items of the user's history, inside the beam"
+        if config.exclude_seen
+        else "none",
         "beams": config.beams,
         "history_items": max_items,
         "users": config.users or "all",

@@ -5,6 +5,7 @@ from typing import Any
 
 from genret.artifacts import Run, read_manifest, write_folder
 from genret.cli.base import Reporter, RunFolder, Verb
+from genret.errors import GenretError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,11 @@ class Index(Verb):
         inputs = {kind: run.require(kind).fingerprint for kind in ("catalog", "codes")}
         catalog, _ = load_run_data(run.folder("catalog"))
         codes, codes_per_level = load_codes(run.folder("codes"))
+        if len(codes) != catalog.num_items:
+            raise GenretError(
+                f"{run.folder('codes')}: holds codes of {len(codes)} items, expected "
+                f"{catalog.num_items} as in the catalogue"
+            )
         with reporter.stage("index"):
             index = TrieIndex.from_codes(codes, catalog.item_ids, codes_per_level=codes_per_level)
             summary = {

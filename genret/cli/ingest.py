@@ -27,9 +27,9 @@ class Ingest(Verb):
     """Files of interactions: user, item and, where known, time."""
     items: tuple[Path, ...] = ()
     """Files of items: id, title and other columns; without them the items are those seen."""
-    columns: ColumnsConfig = ColumnsConfig()
+    columns: ColumnsConfig = dataclasses.field(default_factory=ColumnsConfig)
     """Which columns mean what."""
-    rules: IngestConfig = IngestConfig()
+    rules: IngestConfig = dataclasses.field(default_factory=IngestConfig)
     """The rules."""
     movielens: bool = False
     """Take MovieLens-100K, fetched once into a cache."""

@@ -2,12 +2,11 @@
 
 import dataclasses
 import json
+import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
+from typing import Any
 
 from genret.artifacts import (
     FORMAT_VERSIONS,
@@ -17,7 +16,7 @@ from genret.artifacts import (
     read_manifest,
     verify_files,
 )
-from genret.cli.base import Reporter, Verb
+from genret.cli.base import Reporter, RunFolder, Verb
 from genret.errors import GenretError
 
 
@@ -31,13 +30,15 @@ class Inspect(Verb):
     Example: genret inspect runs/shop/codes
     """
 
-    path: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PATH")]
+    path: RunFolder
     """A run folder, or the folder of one artefact."""
 
     def run(self, reporter: Reporter) -> dict[str, Any]:
         """Inspect; return the description."""
         if self.path.is_file():
-            raise GenretError(f"{self.path}: is a file, expected a run folder or an artefact's folder")
+            raise GenretError(
+                f"{self.path}: is a file, expected a run folder or an artefact's folder"
+            )
         if (self.path / MANIFEST).is_file():
             described = describe(self.path)
             _show_artefact(reporter, described)
@@ -45,7 +46,9 @@ class Inspect(Verb):
         run = Run.open(self.path)
         kinds = [kind for kind in FORMAT_VERSIONS if run.has(kind)]
         if not kinds:
-            raise GenretError(f"{self.path}: is empty, expected a run folder or an artefact's folder")
+            raise GenretError(
+                f"{self.path}: is empty, expected a run folder or an artefact's folder"
+            )
         artefacts = {kind: describe(run.folder(kind)) for kind in kinds}
         _show_run(reporter, run, artefacts)
         return {"path": str(self.path), "kind": "run", "artefacts": artefacts}
@@ -138,12 +141,7 @@ def _safetensors(file: Path) -> str:
         (size,) = struct.unpack("<Q", f.read(8))
         header = json.loads(f.read(size))
     tensors = [entry for name, entry in header.items() if name != "__metadata__"]
-    total = 0
-    for entry in tensors:
-        count = 1
-        for n in entry["shape"]:
-            count *= n
-        total += count
+    total = sum(math.prod(entry["shape"]) for entry in tensors)
     types = sorted({entry["dtype"] for entry in tensors})
     return f"{len(tensors)} tensors, {total} numbers, {', '.join(types)}"
 
@@ -160,7 +158,7 @@ def _show_artefact(reporter: Reporter, described: Mapping[str, Any]) -> None:
     ]
     rows.append(("size", _size(described["bytes"])))
     for part in ("inputs", "config", "summary", "shapes"):
-        rows += [(f"{part}: {name}", _text(value)) for name, value in described[part].items()]
+        rows += [(f"{part}: {name}", text) for name, text in _flat(described[part])]
     reporter.table(f"{described['path']} (checksums verified)", ("what", "value"), rows)
 
 
@@ -171,10 +169,24 @@ def _show_run(reporter: Reporter, run: Run, artefacts: Mapping[str, Mapping[str,
             rows.append((kind, "not there", "", "", ""))
             continue
         a = artefacts[kind]
-        figures = ", ".join(f"{name} {_text(v)}" for name, v in a["summary"].items())
+        plain = {n: v for n, v in a["summary"].items() if not isinstance(v, dict)}
+        figures = ", ".join(f"{name} {_text(v)}" for name, v in plain.items())
         rows.append((kind, a["state"], _size(a["bytes"]), a["fingerprint"][:12], figures))
     columns = ("artefact", "state", "size", "fingerprint", "figures")
     reporter.table(f"{run.path}: a run (checksums verified)", columns, rows)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Give nested figures as dotted names and texts; a list of records as one line each."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for i, record in enumerate(value, 1):
+                text = ", ".join(f"{key} {_text(v)}" for key, v in record.items())
+                yield f"{prefix}{name} {i}", text
+        else:
+            yield prefix + name, _text(value)
 
 
 def _text(value: Any) -> str:

@@ -81,9 +81,7 @@ class Recommend(Verb):
         return result
 
 
-def answers(
-    catalog: "Catalog", items: "np.ndarray", scores: "np.ndarray"
-) -> list[dict[str, Any]]:
+def answers(catalog: "Catalog", items: "np.ndarray", scores: "np.ndarray") -> list[dict[str, Any]]:
     """Return the filled ranks of one list as JSON values: rank, item_id, title, score."""
     return [
         {"rank": rank, **_item(catalog, row), "score": float(score)}
@@ -119,7 +117,9 @@ def _item(catalog: "Catalog", row: int) -> dict[str, Any]:
 def _show(reporter: Reporter, result: dict[str, Any], k: int) -> None:
     history, ranked = result["history"], result["recommendations"]
     if history:
-        reporter.table("History", ("title", "item"), [(h["title"], str(h["item_id"])) for h in history])
+        reporter.table(
+            "History", ("title", "item"), [(h["title"], str(h["item_id"])) for h in history]
+        )
     else:
         reporter.say("no history: what anybody gets of whom nothing is known")
     reporter.table(

@@ -10,6 +10,9 @@ import numpy as np
 
 from genret.typing import Int
 
+Table = tuple[Sequence[str], Sequence[Sequence[str]]]
+"""Names of the columns, and rows of text."""
+
 METHODS = ("model", "popularity", "random")
 _PICTURES = {
     "metrics.png": "NDCG, Recall and MRR of the three methods with 95 % intervals",
@@ -65,7 +68,7 @@ def write_report(
     if training:
         plots.plot_training(training, folder / "training.png", metric="ndcg@10")
     pictures = {name: text for name, text in _PICTURES.items() if (folder / name).is_file()}
-    sections = {
+    sections: dict[str, Table] = {
         "Metrics": metrics_table(document),
         "Run": (("what", "value"), [(name, _shown(value)) for name, value in facts.items()]),
         "Protocol": (("what", "value"), [(n, _shown(v)) for n, v in document["protocol"].items()]),
@@ -119,7 +122,7 @@ def _shown(value: Any) -> str:
 
 def _html(
     title: str,
-    sections: Mapping[str, tuple[Sequence[str], Sequence[Sequence[str]]]],
+    sections: Mapping[str, Table],
     pictures: Mapping[str, tuple[str, Path]],
 ) -> str:
     """Return the page; its pictures are part of it, and it fetches nothing."""
@@ -150,7 +153,7 @@ def _html(
 
 def _markdown(
     title: str,
-    sections: Mapping[str, tuple[Sequence[str], Sequence[Sequence[str]]]],
+    sections: Mapping[str, Table],
     pictures: Mapping[str, str],
 ) -> str:
     lines = [f"# {title}", ""]

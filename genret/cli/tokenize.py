@@ -165,10 +165,14 @@ def _print(reporter: Reporter, report: dict[str, Any], examples: list[dict[str, 
         ("item", "codes", "neighbours"),
         [
             (
-                example["title"],
+                _short(example["title"]),
                 " ".join(map(str, example["codes"])),
-                "; ".join(f"{n['title']} ({n['shared']})" for n in example["neighbours"]),
+                "; ".join(f"{_short(n['title'])} ({n['shared']})" for n in example["neighbours"]),
             )
             for example in examples
         ],
     )
+
+
+def _short(title: str, width: int = 48) -> str:
+    return title if len(title) <= width else title[: width - 1] + "…"

@@ -159,7 +159,7 @@ class Histories:
             train_end=table["train_end"].to_numpy(),
             valid_at=table["valid_at"].to_numpy(),
             test_at=table["test_at"].to_numpy(),
-            split=split,  # type: ignore[arg-type]
+            split=split,
         )
         check_leaks(histories)
         return histories

@@ -143,7 +143,10 @@ def _read_events(
     sources: list[Source], columns: ColumnsConfig, users: IdEncoder, items: IdEncoder
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Return the numbers of user and item (-1: none) and the time of every row of all files."""
-    user_chunks, item_chunks, starts, rows = [], [], [], 0
+    user_chunks: list[np.ndarray] = []
+    item_chunks: list[np.ndarray] = []
+    starts: list[int] = []
+    rows = 0
     times = TimeColumn()
     time_columns = [find_column(s, "time", columns.time, needed=False) for s in sources]
     for source, time_column in zip(sources, time_columns, strict=True):

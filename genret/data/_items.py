@@ -48,18 +48,18 @@ def read_items(sources: list[Source], columns: ColumnsConfig, encoder: IdEncoder
     Raises:
       GenretError: a file or a column cannot be used.
     """
-    numbers, tables = [], []
+    chunks, tables = [], []
     for source in sources:
         table, id_column = _read(source, columns)
         ids = table[id_column].combine_chunks()
         where = f"{source.name}: column {id_column!r}"
-        numbers.append(encoder.encode(ids, untyped=source.untyped, where=where))
+        chunks.append(encoder.encode(ids, untyped=source.untyped, where=where))
         tables.append(table.drop_columns([id_column]))
     try:
         table = pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as e:
         raise GenretError(f"items: the files disagree about a column: {e}") from e
-    numbers = np.concatenate(numbers)
+    numbers = np.concatenate(chunks)
     if not len(encoder):
         raise GenretError(f"{sources[0].name}: has no items: no row with an id")
     known, first = np.unique(numbers, return_index=True)

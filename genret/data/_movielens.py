@@ -127,12 +127,11 @@ def article_first(title: str) -> str:
     >>> article_first("Horseman on the Roof, The (Hussard sur le toit, Le)")
     'The Horseman on the Roof (Le Hussard sur le toit)'
     """
-    moved = re.sub(
+    return re.sub(
         rf"(^|\()([^()]+), ({_ARTICLES})(?=$|\)| \()",
         lambda m: f"{m[1]}{m[3]}{'' if m[3].endswith(chr(39)) else ' '}{m[2]}",
         title,
     )
-    return moved
 
 
 def _fetch() -> tuple[dict[str, bytes], str]:

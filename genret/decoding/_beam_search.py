@@ -1,7 +1,6 @@
 """Exact constrained beam search: from a model, histories and an index to ranked items."""
 
 import functools
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -25,7 +24,7 @@ def beam_search(
     index: TrieIndex,
     *,
     beams: int,
-    policies: Sequence[Policy] | PolicyStack | None = None,
+    policies: Any = None,
     policy_of: Any = None,
     exclude: Any = None,
     beams_of: Any = None,
@@ -47,7 +46,8 @@ def beam_search(
       history: what the model's ``prefill`` takes for a batch of B requests.
       index: the items.
       beams: M, beams of a request and ranks of the answer; may exceed the number of items.
-      policies: the sets of allowed items that the requests choose from; None allows all.
+      policies: a sequence of :class:`Policy`, or a :class:`PolicyStack` of it that serves many
+        calls: the sets of allowed items that the requests choose from. None allows all.
       policy_of: int [B], the policy of each request; may be left out when there is one policy.
       exclude: int [B, X], item positions that a request must not be answered (those already seen,
         say), on top of its policy; padded with -1.
@@ -100,12 +100,14 @@ def _search(
     check: bool,
 ) -> tuple[BeamResult, Int[Array, "B"] | None]:
     """Search; with ``check``, also return the first level with NaN of each request (-1: none)."""
-    restriction = None
-    if policies is not None or exclude is not None:
-        restriction = Restriction.of(policies, policy_of, exclude, row_of_item)
     readout, cache = model.prefill(history)
     batch = readout.shape[0]
     _check_batch(batch, policy_of=policy_of, exclude=exclude, beams_of=beams_of)
+    restriction = None
+    if policies is not None or exclude is not None:
+        if policy_of is None:
+            policy_of = jnp.zeros((batch,), jnp.int32)  # the only one
+        restriction = Restriction.of(policies, policy_of, exclude, row_of_item)
     state = BeamState.at_root(batch)
     nan_level = jnp.full((batch,), -1, jnp.int32)
     for level in range(index.depth):
@@ -124,7 +126,7 @@ def _search(
 
 def _checked_policies(
     index: TrieIndex,
-    policies: Sequence[Policy] | PolicyStack | None,
+    policies: Any,
     policy_of: Any,
     check: bool,
 ) -> tuple[PolicyStack | None, Any]:
@@ -136,6 +138,7 @@ def _checked_policies(
     if isinstance(policies, Policy):
         policies = [policies]
     stack = policies if isinstance(policies, PolicyStack) else PolicyStack.of(index, policies)
+    stack.check_index(index)
     size = stack.words.shape[0] if stack.size < 0 else stack.size
     if policy_of is None:
         if size != 1:

@@ -1,6 +1,6 @@
 """The oracles of the search: one request at a time, on the host, by a dictionary of prefixes."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -32,7 +32,7 @@ class RankedItem(NamedTuple):
 
 def slow_beam_search(
     logits_of: LogitsOf,
-    codes: Sequence[Sequence[int]],
+    codes: Any,
     beams: int,
     allowed: Iterable[int] | None = None,
 ) -> list[RankedItem]:
@@ -40,7 +40,7 @@ def slow_beam_search(
 
     Args:
       logits_of: the model of one request.
-      codes: semantic IDs, one row an item.
+      codes: integers [N, L], one row an item.
       beams: beams to keep at each level, and items to return at most.
       allowed: positions of the allowed items; None allows all.
 
@@ -68,14 +68,14 @@ def slow_beam_search(
 
 def rank_all_items(
     logits_of: LogitsOf,
-    codes: Sequence[Sequence[int]],
+    codes: Any,
     allowed: Iterable[int] | None = None,
 ) -> list[RankedItem]:
     """Score every allowed item and sort: what a search with enough beams must find.
 
     Args:
       logits_of: the model of one request.
-      codes: semantic IDs, one row an item.
+      codes: integers [N, L], one row an item.
       allowed: positions of the allowed items; None allows all.
 
     Returns:
@@ -86,7 +86,7 @@ def rank_all_items(
         prefix: Prefix = ()
         score = np.float32(0)
         for code in codes[item]:
-            score = np.float32(score + log_softmax(logits_of(prefix))[code])
+            score = np.float32(score + log_softmax(logits_of(prefix))[int(code)])
             prefix = (*prefix, int(code))
         if score > -np.inf:
             found.append(RankedItem(item, float(score), prefix))

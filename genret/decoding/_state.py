@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from genret.typing import Array, Int
+from genret.typing import Array, Int, Shaped
 
 
 @jax.tree_util.register_dataclass
@@ -58,7 +58,9 @@ class BeamResult:
     valid: Any
 
 
-def of_beams(values: Int[Array, "B M *rest"], beams: Int[Array, "B N"]) -> Int[Array, "B N *rest"]:
+def of_beams(
+    values: Shaped[Array, "B M *rest"], beams: Int[Array, "B N"]
+) -> Shaped[Array, "B N *rest"]:
     """Take the values of some beams of each request."""
     where = beams.reshape(*beams.shape, *[1] * (values.ndim - 2))
     return jnp.take_along_axis(values, where, axis=1, mode="clip")

@@ -46,8 +46,8 @@ def cooccurrence_vectors(
       word embeddings", 2015 (context smoothing, eigenvalue weighting ½).
 
     >>> offsets, items = np.array([0, 3, 6]), np.array([0, 1, 2, 3, 4, 5])
-    >>> v = cooccurrence_vectors(offsets, items, num_items=7, dim=4, window=2, seed=0)
-    >>> bool(v[0] @ v[1] > 0.8 > 0.2 > v[0] @ v[4])
+    >>> v = cooccurrence_vectors(offsets, items, num_items=7, dim=2, window=2, seed=0)
+    >>> bool(v[0] @ v[1] > 0.9 > 0.1 > v[0] @ v[4])
     True
     """
     counts = count_pairs(offsets, items, num_items, window)

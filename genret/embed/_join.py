@@ -8,7 +8,9 @@ from genret.errors import GenretError
 from genret.typing import Float, Vectors
 
 
-def join_vectors(parts: Sequence[Vectors], weights: Sequence[float]) -> Float[np.ndarray, "N D"]:
+def join_vectors(
+    parts: Sequence[Float[np.ndarray, "_ _"]], weights: Sequence[float | int]
+) -> Vectors:
     """Put weighted parts side by side: squared distances of the result are weighted sums.
 
     Args:

@@ -6,7 +6,8 @@ import scipy.sparse as sp
 from genret.typing import Float
 
 _OVERSAMPLE = 16
-_POWER_ITERATIONS = 6
+_POWER_ITERATIONS = 4
+_ROWS = 2048
 
 
 def truncated_svd(
@@ -34,12 +35,12 @@ def truncated_svd(
     num_rows, num_columns = matrix.shape
     size = min(rank + _OVERSAMPLE, num_rows, num_columns)
     start = np.random.default_rng(seed).standard_normal((num_columns, size), dtype=np.float32)
-    basis = np.linalg.qr(start)[0]
+    basis = _orthonormal(start)
     transposed = matrix.T.tocsr()
     for _ in range(_POWER_ITERATIONS):
-        basis = np.linalg.qr(transposed @ (matrix @ basis))[0]
+        basis = _orthonormal(transposed @ (matrix @ basis))
     image = matrix @ basis
-    squares, rotation = np.linalg.eigh(image.T.astype(np.float64) @ image.astype(np.float64))
+    squares, rotation = np.linalg.eigh(_gram(image))
     order = np.argsort(-squares, kind="stable")[:rank]
     values = np.sqrt(np.maximum(squares[order], 0))
     rotation = rotation[:, order].astype(np.float32)
@@ -55,6 +56,30 @@ def truncated_svd(
     padded = np.zeros(rank, np.float32)
     padded[: len(order)] = np.where(real, values, 0)
     return left, padded
+
+
+def _orthonormal(block: Float[np.ndarray, "P R"]) -> Float[np.ndarray, "P Q"]:
+    """Return an orthonormal basis of the columns' span, of as many columns as it has dimensions.
+
+    Through the small Gram matrix, twice because the first time loses digits where columns are
+    nearly dependent: many times faster than a QR of a tall block.
+    """
+    for _ in range(2):
+        squares, rotation = np.linalg.eigh(_gram(block))
+        # Below this share lies the rounding of float32.
+        real = squares > 1e-12 * squares.max(initial=0)
+        scaled = rotation[:, real] / np.sqrt(squares[real])[None, :]
+        block = block @ scaled.astype(np.float32)
+    return block
+
+
+def _gram(block: Float[np.ndarray, "P R"]) -> Float[np.ndarray, "R R"]:
+    """Return blockᵀ·block in float64, a few rows at a time."""
+    total = np.zeros((block.shape[1], block.shape[1]))
+    for first in range(0, len(block), _ROWS):
+        rows = block[first : first + _ROWS].astype(np.float64)
+        total += rows.T @ rows
+    return total
 
 
 def unit_rows(vectors: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N D"]:

@@ -174,7 +174,9 @@ def measure(
     )
     result["duplicates"] = duplicates_share(lists)
     result["users"] = users
-    result["seen_targets"] = int(np.isin(pair_keys(np.arange(users), targets, num_items), seen).sum())
+    result["seen_targets"] = int(
+        np.isin(pair_keys(np.arange(users), targets, num_items), seen).sum()
+    )
     result["intervals"] = intervals
     return result
 

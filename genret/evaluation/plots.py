@@ -25,16 +25,16 @@ def plot_training(records: Sequence[Mapping[str, Any]], path: Path, *, metric: s
     """Draw the training loss and, below it, a validation metric, over the steps.
 
     Args:
-      records: lines of the training log; those with ``loss`` and those with ``metric`` are used,
-        each at its ``step``.
+      records: lines of the training log: ``{"step", "loss", …}`` and ``{"step", "valid": {…}}``.
       path: the PNG to write.
       metric: name of the validation metric, as ``ndcg@10``.
     """
-    rows = [name for name in ("loss", metric) if any(name in r for r in records)] or ["loss"]
+    flat = [{**record, **record.get("valid", {})} for record in records]
+    rows = [name for name in ("loss", metric) if any(name in r for r in flat)]
     figure = _figure(6.4, 2.0 + 1.5 * len(rows))
     axes = figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0]
     for axis, name, colour in zip(axes, rows, (_BLUE, _ORANGE), strict=False):
-        points = [(r["step"], r[name]) for r in records if name in r]
+        points = [(r["step"], r[name]) for r in flat if name in r]
         steps, values = np.array(points, float).reshape(-1, 2).T
         axis.plot(steps, values, color=colour, marker="o", markersize=3, linewidth=1.5)
         axis.set_ylabel(_label(name) if name == "loss" else f"validation\n{_label(name)}")
@@ -118,7 +118,9 @@ def plot_metrics(results: Mapping[str, Mapping[str, Any]], path: Path, *, k: int
         axis.set_ylim(0, top * 1.18 or 1)
         axis.set_title(_label(name))
         _clean(axis)
-    figure.suptitle("Held-out items, all items ranked (whiskers: 95 % intervals over users)", fontsize=10)
+    figure.suptitle(
+        "Held-out items, all items ranked (whiskers: 95 % intervals over users)", fontsize=10
+    )
     _save(figure, path)
 
 

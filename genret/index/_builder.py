@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from genret.index._row_pointers import RowPointers
-from genret.typing import Codes, Int
+from genret.typing import Int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class TrieArrays:
     rows: np.ndarray
 
 
-def build_arrays(codes: Codes, codes_per_level: tuple[int, ...]) -> TrieArrays:
+def build_arrays(codes: np.ndarray, codes_per_level: tuple[int, ...]) -> TrieArrays:
     """Build the arrays of the trie.
 
     A row *starts* an edge of level ``l`` when its first ``l + 1`` codes differ from those of the
@@ -33,7 +33,7 @@ def build_arrays(codes: Codes, codes_per_level: tuple[int, ...]) -> TrieArrays:
     is the first of its node exactly where its row also starts an edge of level ``l - 1``.
 
     Args:
-      codes: checked codes, any order, duplicates allowed.
+      codes: checked codes, integers [N, L], signed or not; any order, duplicates allowed.
       codes_per_level: codes of each level.
 
     Returns:
@@ -59,7 +59,7 @@ def build_arrays(codes: Codes, codes_per_level: tuple[int, ...]) -> TrieArrays:
     )
 
 
-def sort_rows(codes: Codes, codes_per_level: tuple[int, ...]) -> Int[np.ndarray, "N"]:
+def sort_rows(codes: np.ndarray, codes_per_level: tuple[int, ...]) -> Int[np.ndarray, "N"]:
     """Return the item positions in lexicographic order of their codes; ties keep their order.
 
     Several levels are packed into one 64-bit key, so that sorting takes a pass for each key and

@@ -5,14 +5,13 @@ from typing import Any
 import numpy as np
 
 from genret.errors import GenretError
-from genret.typing import Codes
 
 MAX_DEPTH = 64
 MAX_ITEMS = 2**31 - 1
 MAX_CODES = 2**31 - 1
 
 
-def check_codes(codes: Any, codes_per_level: Any = None) -> tuple[Codes, tuple[int, ...]]:
+def check_codes(codes: Any, codes_per_level: Any = None) -> tuple[np.ndarray, tuple[int, ...]]:
     """Check semantic IDs and say how many codes each level has.
 
     Args:

@@ -74,11 +74,13 @@ def _as_array(ids: Any) -> np.ndarray:
             raise GenretError(f"item_ids: found {array.max()}, expected integers below 2**63")
         return array.astype(np.int64)
     # A list of mixed types becomes an array of strings in NumPy: look at the values themselves.
-    values = ids if isinstance(ids, list | tuple) else array.reshape(-1).tolist()
+    values = (
+        ids if isinstance(ids, list | tuple) and array.ndim == 1 else array.reshape(-1).tolist()
+    )
     for row, value in enumerate(values):
         if not isinstance(value, str):
             raise GenretError(
-                f"item_ids[{row}]: found {value!r}, expected all strings or all integers"
+                f"item_ids[{row}]: found {value!r}, expected all strings or all integers below 2**63"
             )
     try:
         return np.array(values, dtype=np.dtypes.StringDType()).reshape(array.shape)

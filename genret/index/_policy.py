@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -99,9 +98,7 @@ class Policy:
         return cls._from_words(jnp.asarray(words), index.num_items, index.order_checksum)
 
     @classmethod
-    def _from_words(
-        cls, words: Int[Array, "blocks words"], num_items: int, order_checksum: int
-    ) -> "Policy":
+    def _from_words(cls, words: Array, num_items: int, order_checksum: int) -> "Policy":
         in_block = jax.lax.population_count(words).sum(axis=1).astype(jnp.int32)
         return cls(
             words=words,
@@ -121,13 +118,7 @@ class Policy:
 
     def check_index(self, index: "TrieIndex") -> None:
         """Raise GenretError when the policy was made for an index of other items or order."""
-        made_for = (self.num_items, self.order_checksum)
-        # A policy that has been through a JAX transformation no longer says what it was made for.
-        if self.num_items >= 0 and made_for != (index.num_items, index.order_checksum):
-            raise GenretError(
-                f"policy: made for another index ({self.num_items} items), "
-                f"expected one made for this index ({index.num_items} items)"
-            )
+        _check_index(index, self.num_items, self.order_checksum)
 
     def __and__(self, other: "Policy") -> "Policy":
         return self._combined(self.words & self._matching(other).words)
@@ -140,7 +131,7 @@ class Policy:
         items = np.packbits(bits, bitorder="little").view("<u4").reshape(self.words.shape)
         return self._combined(~self.words & jnp.asarray(items))
 
-    def _combined(self, words: Int[Array, "blocks words"]) -> "Policy":
+    def _combined(self, words: Array) -> "Policy":
         return Policy._from_words(words, self.num_items, self.order_checksum)
 
     def _matching(self, other: "Policy") -> "Policy":
@@ -156,7 +147,7 @@ class Policy:
     jax.tree_util.register_dataclass,
     data_fields=("words", "counts"),
     meta_fields=(),
-    drop_fields=("size",),
+    drop_fields=("size", "num_items", "order_checksum"),
 )
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PolicyStack:
@@ -167,19 +158,23 @@ class PolicyStack:
       counts: int32 [P, N // 256 + 1].
       size: policies that were stacked, on the host; P is that rounded up to a power of two, so
         that another number of policies seldom compiles another program.
+      num_items: N, on the host.
+      order_checksum: that of the index, on the host.
     """
 
     words: Any
     counts: Any
     size: int = -1
+    num_items: int = -1
+    order_checksum: int = -1
 
     @classmethod
-    def of(cls, index: "TrieIndex", policies: Sequence[Policy]) -> "PolicyStack":
+    def of(cls, index: "TrieIndex", policies: Any) -> "PolicyStack":
         """Stack policies.
 
         Args:
           index: the index that they must have been made for.
-          policies: at least one.
+          policies: a sequence of at least one :class:`Policy`.
 
         Returns:
           The stack.
@@ -200,7 +195,13 @@ class PolicyStack:
             words=jnp.stack([policy.words for policy in padded]),
             counts=jnp.stack([policy.counts for policy in padded]),
             size=len(policies),
+            num_items=index.num_items,
+            order_checksum=index.order_checksum,
         )
+
+    def check_index(self, index: "TrieIndex") -> None:
+        """Raise GenretError when the policies were made for an index of other items or order."""
+        _check_index(index, self.num_items, self.order_checksum)
 
     def rank(
         self, policy_of: Int[Array, "B"], rows: Int[Array, "B *shape"]
@@ -216,6 +217,15 @@ class PolicyStack:
         """
         policy = policy_of.reshape(-1, *[1] * (rows.ndim - 1))
         return _rank(self.words, self.counts, (policy,), rows)
+
+
+def _check_index(index: "TrieIndex", num_items: int, order_checksum: int) -> None:
+    # What has been through a JAX transformation no longer says what it was made for.
+    if num_items >= 0 and (num_items, order_checksum) != (index.num_items, index.order_checksum):
+        raise GenretError(
+            f"policy: made for another index ({num_items} items), "
+            f"expected one made for this index ({index.num_items} items)"
+        )
 
 
 def _rank(words: Array, counts: Array, policy: tuple[Array, ...], rows: Array) -> Array:

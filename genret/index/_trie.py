@@ -1,6 +1,7 @@
 """The oracle trie: a dictionary of prefixes. Slow and obvious; tests hold the index against it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from typing import Any
 
 Prefix = tuple[int, ...]
 
@@ -9,7 +10,7 @@ class DictTrie:
     """All prefixes of a set of semantic IDs, each with its next codes and the items below it.
 
     Args:
-      codes: one sequence of codes an item, all of one length; duplicates allowed.
+      codes: integers [N, L], one row an item; duplicates allowed.
       allowed: positions of the items to keep; None keeps all.
 
     >>> trie = DictTrie([[3, 1], [0, 2], [3, 0], [0, 2]])
@@ -17,9 +18,7 @@ class DictTrie:
     ([0, 3], [0, 1], [1, 3])
     """
 
-    def __init__(
-        self, codes: Iterable[Sequence[int]], allowed: Iterable[int] | None = None
-    ) -> None:
+    def __init__(self, codes: Any, allowed: Iterable[int] | None = None) -> None:
         rows = [tuple(int(c) for c in row) for row in codes]
         keep = set(range(len(rows))) if allowed is None else set(allowed)
         self.depth = len(rows[0])

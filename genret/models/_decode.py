@@ -132,9 +132,9 @@ def shift_right(
 ) -> Float[Array, "B T W"]:
     """Give each position the vector of the one before it, and ``first`` to a segment's start.
 
-        segments  1  1  1  2  2  0
-        x         a  b  c  d  e  -
-        result    <  a  b  <  d  <        with ``<`` = first
+    segments  1  1  1  2  2  0
+    x         a  b  c  d  e  -
+    result    <  a  b  <  d  <        with ``<`` = first
     """
     before = jnp.pad(segments[:, :-1], ((0, 0), (1, 0)), constant_values=-1)
     shifted = jnp.pad(x[:, :-1], ((0, 0), (1, 0), (0, 0)))

@@ -161,7 +161,7 @@ class ItemDecoder(CachedDecoder):
         first, count = cache.level + 1, codes.shape[2]
         inputs = self._code_inputs(codes, cache.level) + self._levels(first, count)[None]
         assert cache.context is not None
-        positions = jnp.arange(first, first + count)[None]
+        positions = jnp.broadcast_to(jnp.arange(first, first + count), (codes.shape[0], count))
         return inputs + cache.context[:, None, None], positions
 
     def _code_inputs(self, codes: Int[Array, "B M T"], first: int) -> Float[Array, "B M T W"]:

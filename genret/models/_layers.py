@@ -129,9 +129,7 @@ def rotate(x: Float[Array, "B T H D"], rotary: Rotary) -> Float[Array, "B T H D"
     return jnp.concatenate([low * cos - high * sin, high * cos + low * sin], axis=-1)
 
 
-def dropout(
-    x: Float[Array, "*shape"], rate: float, key: Array | None
-) -> Float[Array, "*shape"]:
+def dropout(x: Float[Array, "*shape"], rate: float, key: Array | None) -> Float[Array, "*shape"]:
     """Zero elements with probability ``rate`` (rounded to 1/256) and scale up the others.
 
     One random byte decides on an element: random bits are what dropout costs on a CPU.

@@ -17,10 +17,24 @@ PRESETS = {
     "small": ModelConfig(width=128, layers=2, heads=4, kv_heads=4, mlp_dim=384),
     "base": ModelConfig(width=256, layers=4, heads=8, kv_heads=8, mlp_dim=768, max_items=50),
     "large": ModelConfig(
-        width=512, layers=8, code_layers=2, heads=8, kv_heads=8, head_dim=64, mlp_dim=1536, max_items=50
+        width=512,
+        layers=8,
+        code_layers=2,
+        heads=8,
+        kv_heads=8,
+        head_dim=64,
+        mlp_dim=1536,
+        max_items=50,
     ),
     "xlarge": ModelConfig(
-        width=768, layers=12, code_layers=2, heads=12, kv_heads=4, head_dim=64, mlp_dim=2560, max_items=100
+        width=768,
+        layers=12,
+        code_layers=2,
+        heads=12,
+        kv_heads=4,
+        head_dim=64,
+        mlp_dim=2560,
+        max_items=100,
     ),
 }
 """Architectures by name. As ItemDecoder with four levels of 256 codes they have 0.25 M, 0.7 M, 4.2 M,
@@ -48,5 +62,11 @@ def build_model(config: ModelConfig, seed: int) -> ItemDecoder | DecoderOnly:
 
 
 def num_parameters(model: nnx.Module) -> int:
-    """Return the number of parameters of a model."""
+    """Return the number of parameters of a model, or of its shapes from ``jax.eval_shape``.
+
+    >>> import dataclasses
+    >>> config = dataclasses.replace(PRESETS["xlarge"], codes_per_level=(256,) * 4)
+    >>> f"{num_parameters(jax.eval_shape(lambda: build_model(config, 0))) / 1e6:.0f} million"
+    '97 million'
+    """
     return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))

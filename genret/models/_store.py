@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,25 +17,41 @@ from genret.errors import GenretError
 from genret.models._decoder_only import DecoderOnly
 from genret.models._item_decoder import ItemDecoder
 from genret.models._registry import KINDS
-from genret.typing import Array, PathLike
+from genret.typing import PathLike
 
 PARAMETERS = "model.safetensors"
 CONFIG = "config.json"
 
 
 def save_model(folder: PathLike, model: ItemDecoder | DecoderOnly) -> None:
-    """Write a model into a folder.
+    """Write a model into a folder: ``config.json`` and ``model.safetensors``.
 
     Args:
-      folder: an existing folder.
+      folder: an existing folder; in a run, the one that :func:`genret.artifacts.write_folder`
+        yields.
       model: the model.
+
+    Raises:
+      GenretError: a parameter is not finite (nothing is written), or the folder cannot be written.
+
+    >>> import tempfile
+    >>> config = ModelConfig(codes_per_level=(8, 4), width=16, heads=2, kv_heads=2, head_dim=8)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_model(folder, ItemDecoder(config, rngs=nnx.Rngs(0)))
+    ...     load_model(folder).config == config
+    True
     """
     folder = Path(folder)
     _, state = nnx.split(model)
     arrays = {name: np.ascontiguousarray(value) for name, value in _named(state).items()}
-    safetensors.numpy.save_file(arrays, folder / PARAMETERS)
+    for name, value in arrays.items():
+        _check_finite(value, f"{folder}: parameter {name!r}")
     text = json.dumps(model.config.to_dict(), indent=1)
-    (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
+    try:
+        (folder / PARAMETERS).write_bytes(safetensors.numpy.save(arrays))
+        (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
+    except OSError as e:
+        raise GenretError(f"{folder}: cannot be written: {e.strerror or e}") from e
 
 
 def load_model(path: PathLike) -> ItemDecoder | DecoderOnly:
@@ -47,10 +64,13 @@ def load_model(path: PathLike) -> ItemDecoder | DecoderOnly:
       The model.
 
     Raises:
-      GenretError: a file is missing or damaged, a parameter is missing, unknown, of another shape,
+      GenretError: no such folder, another artefact, a file that is missing, truncated or edited, an
+        unknown configuration, or a parameter that is missing, unknown, of another shape or type,
         or not finite.
     """
     path = Path(path)
+    if not path.is_dir():
+        raise GenretError(f"{path}: no such folder, expected a model")
     if (path / MANIFEST).is_file():
         verify_files(path, read_manifest(path, "model"))
     config = _read_config(path / CONFIG)
@@ -67,17 +87,16 @@ def load_model(path: PathLike) -> ItemDecoder | DecoderOnly:
         value = found[name]
         if value.shape != leaf.shape or value.dtype != leaf.dtype:
             raise GenretError(
-                f"{path / PARAMETERS}: parameter {name!r} has shape {value.shape} and type {value.dtype}, "
-                f"expected {leaf.shape} and {leaf.dtype}"
+                f"{path / PARAMETERS}: parameter {name!r} has shape {value.shape} and type "
+                f"{value.dtype}, expected {leaf.shape} and {leaf.dtype}"
             )
-        if not np.isfinite(value).all():
-            raise GenretError(f"{path / PARAMETERS}: parameter {name!r} holds NaN or infinity")
+        _check_finite(value, f"{path / PARAMETERS}: parameter {name!r}")
     structure = jax.tree.structure(state)
     leaves = [jnp.asarray(found[name]) for name in expected]
     return nnx.merge(graphdef, jax.tree.unflatten(structure, leaves))
 
 
-def _named(state: nnx.State) -> dict[str, Array]:
+def _named(state: Any) -> dict[str, Any]:
     """Return the arrays of a state by their dotted path, in the order of its leaves."""
     named = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(state):
@@ -100,8 +119,14 @@ def _read_config(file: Path) -> ModelConfig:
 
 def _read_arrays(file: Path) -> dict[str, np.ndarray]:
     try:
-        return safetensors.numpy.load_file(file)
+        return safetensors.numpy.load(file.read_bytes())
     except OSError as e:
         raise GenretError(f"{file}: cannot be read: {e.strerror or e}") from e
     except (safetensors.SafetensorError, KeyError, ValueError) as e:
         raise GenretError(f"{file}: damaged ({e})") from e
+
+
+def _check_finite(values: np.ndarray, where: str) -> None:
+    wrong = values.size - int(np.isfinite(values).sum())
+    if wrong:
+        raise GenretError(f"{where} holds {wrong} values that are NaN or infinite")

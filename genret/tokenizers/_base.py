@@ -1,7 +1,7 @@
 """What every tokenizer can do, and the check of codes that come from outside."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -33,7 +33,7 @@ class SemanticTokenizer(Protocol):
         ...
 
     @classmethod
-    def load(cls, folder: PathLike) -> Self:
+    def load(cls, folder: PathLike) -> "SemanticTokenizer":
         """Read what :meth:`save` wrote."""
         ...
 

@@ -12,7 +12,9 @@ from genret.typing import Array, Float, Int, Vectors
 _ROWS = 1024
 """Rows whose distances are formed together: memory stays bounded, and the arithmetic of a row is
 the same whatever the number of rows around it."""
-_TOLERANCE = 1e-5
+_START_POINTS = 64
+"""Points for each code among which the start is chosen."""
+_TOLERANCE = 1e-4
 """Relative gain of an iteration below which it was the last."""
 _NOISE = 1e-6
 """Squared error, relative to the mean squared norm, that counts as none (float32 rounding)."""
@@ -38,7 +40,7 @@ def kmeans(vectors: Vectors, codes: int, *, iterations: int, batch_size: int, se
     Up to ``batch_size`` vectors are clustered by Lloyd's iterations over all of them. More are
     clustered by mini-batches: ``iterations`` passes in a new order each, every centroid the
     running mean of the points that ever chose it. Centroids that no point chose move to the
-    points with the largest error. Both stop early once a pass gains less than 1e-5.
+    points with the largest error. Both stop early once a pass gains less than 1e-4.
 
     With fewer distinct vectors than codes each distinct vector gets a code and the rest stay
     unused. Centre and scale vectors to about unit variance first: distances are float32.
@@ -61,15 +63,12 @@ def kmeans(vectors: Vectors, codes: int, *, iterations: int, batch_size: int, se
     True
     """
     rng = np.random.default_rng(seed)
-    key = jax.random.key(seed)
+    size = min(len(vectors), batch_size, _START_POINTS * codes)
+    sample = np.sort(rng.choice(len(vectors), size, replace=False))
+    start = _plus_plus(*pad_rows(vectors[sample]), jax.random.key(seed), codes)
     if len(vectors) <= batch_size:
-        points, weights = pad_rows(vectors)
-        start = _plus_plus(points, weights, key, codes)
-        centroids = _lloyd(points, weights, start, iterations)
+        centroids = _lloyd(*pad_rows(vectors), start, iterations)
     else:
-        sample = np.sort(rng.choice(len(vectors), batch_size, replace=False))
-        points, weights = pad_rows(vectors[sample])
-        start = _plus_plus(points, weights, key, codes)
         centroids = _mini_batches(vectors, start, iterations, batch_size, rng)
     labels, errors = nearest(vectors, centroids, batch_size)
     return KMeans(np.asarray(centroids), labels, float(errors.sum(dtype=np.float64)))
@@ -90,7 +89,7 @@ def nearest(
     return labels, errors
 
 
-def pad_rows(vectors: Vectors) -> tuple[Float[Array, "N D"], Float[Array, "N"]]:
+def pad_rows(vectors: Vectors) -> tuple[Float[Array, "P D"], Float[Array, "P"]]:
     """Put vectors on the device, padded to a power of two of row blocks; weight 0 marks padding."""
     blocks = max(1, -(-len(vectors) // _ROWS))
     rows = _ROWS * (1 << (blocks - 1).bit_length())
@@ -124,19 +123,28 @@ def assign(
 def _plus_plus(
     points: Float[Array, "N D"], weights: Float[Array, "N"], key: Array, codes: int
 ) -> Float[Array, "V D"]:
-    """Choose start points one by one, with probability proportional to the squared distance."""
+    """Choose start points one by one, with probability proportional to the squared distance.
+
+    Of 2 + log V candidates for each the one that leaves the least error is taken.
+    """
+    trials = 2 + int(np.log(codes))
+
+    def squares_to(row: Array) -> Array:
+        return jnp.sum((points - points[row][None, :]) ** 2, axis=1) * weights
 
     def choose(i: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
         centroids, distances = state
         # Where every point is chosen already all logits are -inf and row 0 is chosen again.
-        logits = jnp.log(distances)
-        row = jax.random.categorical(jax.random.fold_in(key, i), logits)
-        centroids = centroids.at[i].set(points[row])
-        to_new = jnp.sum((points - points[row][None, :]) ** 2, axis=1) * weights
-        return centroids, jnp.minimum(distances, to_new)
+        candidates = jax.random.categorical(
+            jax.random.fold_in(key, i), jnp.log(distances), shape=(trials,)
+        )
+        left = jax.lax.map(lambda row: jnp.minimum(distances, squares_to(row)).sum(), candidates)
+        best = candidates[jnp.argmin(left)]
+        return centroids.at[i].set(points[best]), jnp.minimum(distances, squares_to(best))
 
-    start = jnp.zeros((codes, points.shape[1]), jnp.float32)
-    return jax.lax.fori_loop(0, codes, choose, (start, weights))[0]
+    first = jax.random.categorical(jax.random.fold_in(key, 0), jnp.log(weights))
+    start = jnp.broadcast_to(points[first], (codes, points.shape[1]))
+    return jax.lax.fori_loop(1, codes, choose, (start, squares_to(first)))[0]
 
 
 def _sums(

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
 
 import jax
 import jax.numpy as jnp
@@ -64,7 +63,7 @@ class RQKMeans:
         config: TokenizeConfig,
         seed: int,
         advance: Callable[[], None] = lambda: None,
-    ) -> Self:
+    ) -> "RQKMeans":
         """Learn the codebooks.
 
         Args:
@@ -131,10 +130,11 @@ class RQKMeans:
         Raises:
           GenretError: codes that are no integers in range, or more levels than there are.
         """
-        levels = np.shape(codes)[1] if np.ndim(codes) == 2 else len(self.codebooks)
+        found, _ = check_codes(codes)
+        levels = found.shape[1]
         if levels > len(self.codebooks):
             raise GenretError(f"codes: found {levels} levels, expected {len(self.codebooks)}")
-        found, _ = check_codes(codes, self.codes_per_level[:levels])
+        check_codes(found, self.codes_per_level[:levels])
         total = np.zeros((len(found), len(self.offset)), np.float32)
         for level in range(levels):
             total += self.codebooks[level][found[:, level]]
@@ -158,7 +158,7 @@ class RQKMeans:
         )
 
     @classmethod
-    def load(cls, folder: PathLike) -> Self:
+    def load(cls, folder: PathLike) -> "RQKMeans":
         """Read what :meth:`save` wrote.
 
         Raises:
@@ -168,7 +168,7 @@ class RQKMeans:
         arrays_file = Path(folder) / "tokenizer.safetensors"
         try:
             header = json.loads(header_file.read_text(encoding="utf-8"))
-            kind, sizes, width = header["kind"], header["codes_per_level"], header["width"]
+            kind, sizes, width = header["kind"], tuple(header["codes_per_level"]), header["width"]
         except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as e:
             raise GenretError(f"{header_file}: missing or damaged ({e})") from e
         if kind != KIND:

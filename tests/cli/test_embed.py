@@ -1,0 +1,122 @@
+"""``genret embed`` on a small run: what it writes, what it leaves out, what it refuses."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from genret.artifacts import read_manifest, write_folder
+from genret.cli.base import Reporter
+from genret.cli.embed import Embed
+from genret.cli.ingest import Ingest
+from genret.config import EmbedConfig
+from genret.data import Histories, load_run_data
+from genret.embed import load_vectors
+from genret.errors import GenretError
+
+SMALL = EmbedConfig(text_dim=8, cooccurrence_dim=4, pieces=600)
+
+
+@pytest.fixture(scope="module")
+def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("embed") / "run"
+    Ingest(run_folder=run, synthetic=True, synthetic_users=60, synthetic_items=40).run(
+        Reporter(as_json=True)
+    )
+    return run
+
+
+@pytest.fixture
+def run(ingested: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(ingested, tmp_path / "run"))
+
+
+def embed(run: Path, **options) -> dict:
+    return Embed(run_folder=run, **{"embed": SMALL} | options).run(Reporter(as_json=True))
+
+
+def test_the_default_joins_text_and_cooccurrence(run: Path) -> None:
+    result = embed(run)
+    vectors = load_vectors(run / "vectors")
+    assert vectors.shape == (40, 12)
+    assert result["parts"]["text"] == {"width": 8, "items_without": 0}
+    assert result["parts"]["cooccurrence"]["width"] == 4
+    manifest = read_manifest(run / "vectors", "vectors")
+    assert manifest.inputs == {"catalog": read_manifest(run / "catalog").fingerprint}
+    assert set(manifest.files) == {"vectors.npy", "text.model"}
+    assert manifest.config["text_dim"] == 8
+
+
+def test_equal_seeds_give_equal_fingerprints(run: Path) -> None:
+    assert embed(run)["fingerprint"] == embed(run)["fingerprint"]
+
+
+@pytest.mark.parametrize(
+    ("config", "width", "files"),
+    [
+        (EmbedConfig(text_dim=0, cooccurrence_dim=4), 4, {"vectors.npy"}),
+        (EmbedConfig(text_dim=8, cooccurrence_dim=0), 8, {"vectors.npy", "text.model"}),
+    ],
+)
+def test_a_part_can_be_left_out(run: Path, config: EmbedConfig, width: int, files: set) -> None:
+    assert embed(run, embed=config)["width"] == width
+    assert set(read_manifest(run / "vectors").files) == files
+
+
+def test_held_out_events_do_not_shape_the_vectors(run: Path) -> None:
+    before = embed(run)
+    catalog, histories = load_run_data(run)
+    items = histories.items.copy()
+    starts = histories.offsets[:-1]
+    for at in (histories.valid_at, histories.test_at):
+        held_out = (starts + at)[at >= 0]
+        items[held_out] = (items[held_out] + 7) % catalog.num_items
+    other = Histories(
+        histories.user_ids, histories.offsets, items, histories.times, histories.train_end,
+        histories.valid_at, histories.test_at, histories.split,
+    )  # fmt: skip
+    with write_folder(run / "catalog", "catalog") as folder:
+        catalog.save(folder)
+        other.save(folder)
+    assert embed(run)["fingerprint"] == before["fingerprint"]
+
+
+def test_brought_vectors_are_taken_as_they_are(run: Path, tmp_path: Path) -> None:
+    brought = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    np.save(tmp_path / "mine.npy", brought)
+    result = embed(run, vectors=str(tmp_path / "mine.npy"))
+    assert result["parts"] == {"brought": {"width": 3, "items_without": 0}}
+    np.testing.assert_array_equal(load_vectors(run / "vectors"), brought)
+
+
+def test_bad_requests_leave_the_older_vectors(run: Path, tmp_path: Path) -> None:
+    before = embed(run)["fingerprint"]
+    np.save(tmp_path / "short.npy", np.ones((39, 3)))
+    np.save(tmp_path / "nan.npy", np.full((40, 3), np.nan))
+    for options, message in [
+        ({"vectors": str(tmp_path / "short.npy")}, "found 39 rows, expected 40"),
+        ({"vectors": str(tmp_path / "nan.npy")}, "row 0 .* holds nan"),
+        ({"vectors": "x.npy", "sentence_model": "y"}, "exclude each other"),
+        ({"vectors_column": "x"}, "--vectors-column goes with --vectors"),
+        ({"embed": EmbedConfig(text_columns=("colour",))}, "has no column 'colour'"),
+        (
+            {"embed": EmbedConfig(text_weight=0.0, cooccurrence_weight=0.0)},
+            "weights: all are 0",
+        ),
+        ({"sentence_model": "x", "embed": EmbedConfig(text_dim=0)}, "--text-dim is 0"),
+    ]:
+        with pytest.raises(GenretError, match=message):
+            embed(run, **options)
+    assert read_manifest(run / "vectors").fingerprint == before
+
+
+def test_a_run_without_a_catalogue_names_the_verb(tmp_path: Path) -> None:
+    with pytest.raises(GenretError, match="has no catalog/; make it with `genret ingest"):
+        embed(tmp_path)
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
+def test_bad_weights_are_refused(weight: float) -> None:
+    with pytest.raises(GenretError, match="text_weight: found"):
+        EmbedConfig(text_weight=weight)

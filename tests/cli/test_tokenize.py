@@ -1,0 +1,152 @@
+"""``genret tokenize`` on a small run: codes made here, ready codes, reports and refusals."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from genret.artifacts import Run, read_manifest
+from genret.cli.base import Reporter
+from genret.cli.embed import Embed
+from genret.cli.ingest import Ingest
+from genret.cli.tokenize import Tokenize
+from genret.config import EmbedConfig, TokenizeConfig
+from genret.data import load_run_data
+from genret.embed import load_vectors
+from genret.errors import GenretError
+from genret.tokenizers import load_codes, load_tokenizer
+
+SMALL = TokenizeConfig(levels=2, codebook_size=8)
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("tokenize") / "run"
+    reporter = Reporter(as_json=True)
+    Ingest(run_folder=run, synthetic=True, synthetic_users=60, synthetic_items=90).run(reporter)
+    Embed(run_folder=run, embed=EmbedConfig(text_dim=8, cooccurrence_dim=4)).run(reporter)
+    return run
+
+
+@pytest.fixture
+def run(embedded: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(embedded, tmp_path / "run"))
+
+
+def tokenize(run: Path, **options) -> dict:
+    return Tokenize(run_folder=run, **{"tokenize": SMALL} | options).run(Reporter(as_json=True))
+
+
+def test_codes_are_unique_and_the_tokenizer_gives_them_again(run: Path) -> None:
+    result = tokenize(run)
+    codes, sizes = load_codes(run / "codes")
+    assert codes.shape == (90, 3)
+    assert result["codes_per_level"] == list(sizes)
+    assert len(np.unique(codes, axis=0)) == 90
+    vectors = load_vectors(run / "vectors")
+    np.testing.assert_array_equal(load_tokenizer(run / "codes").encode(vectors), codes[:, :2])
+    manifest = Run.open(run).require("codes")
+    assert set(manifest.inputs) == {"catalog", "vectors"}
+    assert manifest.summary["report"]["levels"][1]["error"] < 1
+
+
+def test_equal_seeds_give_equal_fingerprints(run: Path) -> None:
+    first, again, other = (tokenize(run, seed=s)["fingerprint"] for s in (0, 0, 1))
+    assert first == again != other
+
+
+def test_collisions_can_be_kept(run: Path) -> None:
+    config = TokenizeConfig(levels=1, codebook_size=4, collisions="keep")
+    result = tokenize(run, tokenize=config)
+    assert load_codes(run / "codes")[0].shape == (90, 1)
+    assert result["report"]["collisions_after"]["items"] == 90
+
+
+def test_the_printed_report_shows_levels_and_titles(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = Tokenize(run_folder=run, tokenize=SMALL).run(Reporter())
+    printed = capsys.readouterr().out
+    for text in ("perplexity", "suffix", "collisions:", "Items with similar codes"):
+        assert text in printed
+    assert len(result["neighbours"]) == 5
+    titles = set(load_run_data(run)[0].titles)
+    for example in result["neighbours"]:
+        shared = [n["shared"] for n in example["neighbours"]]
+        assert shared == sorted(shared, reverse=True)
+        assert {example["title"], *(n["title"] for n in example["neighbours"])} <= titles
+
+
+def test_ready_codes_of_an_array_need_no_vectors(run: Path, tmp_path: Path) -> None:
+    shutil.rmtree(run / "vectors")
+    ready = np.stack([np.arange(90) // 2 // 9, np.arange(90) // 2 % 9], axis=1)
+    np.save(tmp_path / "ids.npy", ready.astype(np.uint16))
+    result = tokenize(run, codes=tmp_path / "ids.npy")
+    codes, sizes = load_codes(run / "codes")
+    np.testing.assert_array_equal(codes[:, :2], ready)
+    assert sizes == (5, 9, 2)
+    assert result["report"]["collisions_before"] == {"items": 90, "groups": 45, "largest": 2}
+    assert set(read_manifest(run / "codes").inputs) == {"catalog"}
+    Run.open(run).require("codes")
+    with pytest.raises(GenretError, match="ready codes and no tokenizer"):
+        load_tokenizer(run / "codes")
+
+
+def test_ready_codes_of_an_index_json_go_by_id(run: Path, tmp_path: Path) -> None:
+    ids = [str(i) for i in load_run_data(run)[0].item_ids]
+    table = {i: [f"<a_{n // 10}>", f"<b_{n % 10}>"] for n, i in reversed(list(enumerate(ids)))}
+    (tmp_path / "x.index.json").write_text(json.dumps(table))
+    tokenize(run, codes=tmp_path / "x.index.json", tokenize=TokenizeConfig(collisions="keep"))
+    codes, sizes = load_codes(run / "codes")
+    assert codes.tolist() == [[n // 10, n % 10] for n in range(90)]
+    assert sizes == (9, 10)
+
+
+def test_ready_codes_of_office(shared_data: Path, tmp_path: Path) -> None:
+    office = shared_data / "office"
+    reporter = Reporter(as_json=True)
+    Ingest(
+        run_folder=tmp_path, interactions=(office / "inter.json",), items=(office / "item.json",)
+    ).run(reporter)
+    result = Tokenize(run_folder=tmp_path, codes=office / "index.json").run(reporter)
+    assert result["codes_per_level"] == [256, 256, 256, 256, 2]
+    assert result["report"]["collisions_before"] == {"items": 10, "groups": 5, "largest": 2}
+    assert result["report"]["collisions_after"]["items"] == 0
+
+
+def test_bad_codes_leave_the_older_ones(run: Path, tmp_path: Path) -> None:
+    before = tokenize(run)["fingerprint"]
+    arrays = {
+        "float.npy": (np.zeros((90, 2)), "found dtype float64, expected integers"),
+        "negative.npy": (np.full((90, 2), -1), "row 0 has the code -1 at level 0"),
+        "short.npy": (np.zeros((89, 2), int), "found 89 rows, the catalogue has 90 items"),
+        "flat.npy": (np.zeros(90, int), r"found shape \(90,\)"),
+        "ragged.npy": (np.array([[1], [1, 2]], object), r"cannot be read as \.npy"),
+    }
+    for name, (array, message) in arrays.items():
+        np.save(tmp_path / name, array, allow_pickle=True)
+        with pytest.raises(GenretError, match=f"{name}.*{message}"):
+            tokenize(run, codes=tmp_path / name)
+    for name, text in {
+        "junk.npy": "junk",
+        "codes.txt": "1 2",
+        "bad.json": '{"1": ["<a_1>"]}',
+    }.items():
+        (tmp_path / name).write_text(text)
+        with pytest.raises(GenretError, match=name):
+            tokenize(run, codes=tmp_path / name)
+    with pytest.raises(GenretError, match=r"none\.npy"):
+        tokenize(run, codes=tmp_path / "none.npy")
+    assert read_manifest(run / "codes").fingerprint == before
+
+
+def test_stale_and_missing_vectors_are_named(run: Path) -> None:
+    reporter = Reporter(as_json=True)
+    Ingest(run_folder=run, synthetic=True, synthetic_users=61, synthetic_items=90).run(reporter)
+    with pytest.raises(GenretError, match=r"vectors: stale: made from catalog/ .*genret embed"):
+        tokenize(run)
+    shutil.rmtree(run / "vectors")
+    with pytest.raises(GenretError, match="has no vectors/; make it with `genret embed"):
+        tokenize(run)

@@ -1,0 +1,95 @@
+"""Comparison of a search with its oracles, one request at a time."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genret.decoding import RankedItem, beam_search, rank_all_items, slow_beam_search
+from genret.index import Policy, TrieIndex
+from genret.testing import TableModel
+
+
+def exact_model(counts: tuple[int, ...], seed: int, spread: int, dtype: Any = None) -> TableModel:
+    """Make a model whose arithmetic is exact, so that ties and orders are the same everywhere.
+
+    The last code of each level, which no item has, has logit 0; the others have integers of at
+    most -110, whose exponential is 0 in float32. So the normaliser is 0, log-probabilities are
+    the logits, and their sums are exact. A small ``spread`` gives many ties.
+    """
+    rng = np.random.default_rng(seed)
+    tables = []
+    for count in counts:
+        table = -110.0 - rng.integers(0, spread, (31, count + 1))
+        table[:, -1] = 0
+        tables.append(table)
+    return TableModel.of(tables, dtype or jnp.float32)
+
+
+def compare(
+    model: TableModel,
+    codes: np.ndarray,
+    *,
+    beams: int,
+    batch: int = 3,
+    masks: np.ndarray | None = None,
+    policy_of: list[int] | None = None,
+    exclude: np.ndarray | None = None,
+    beams_of: list[int] | None = None,
+    exhaustive: bool = False,
+    exact: bool = True,
+    index: TrieIndex | None = None,
+) -> list[list[RankedItem]]:
+    """Hold a search against the slow beam search (or the exhaustive ranking); return the latter."""
+    index = TrieIndex.from_codes(codes) if index is None else index
+    history = jnp.arange(batch, dtype=jnp.int32)
+    result = beam_search(
+        model, history, index, beams=beams,
+        policies=None if masks is None else [Policy.from_mask(index, mask) for mask in masks],
+        policy_of=policy_of, exclude=exclude, beams_of=beams_of, check=True,
+    )  # fmt: skip
+    items, scores, valid = (np.asarray(x) for x in (result.items, result.scores, result.valid))
+    found = np.asarray(result.codes)
+    assert items.shape == scores.shape == valid.shape == (batch, beams)
+    assert (items.dtype, scores.dtype, valid.dtype) == (np.int32, np.float32, bool)
+    answers = []
+    for b in range(batch):
+        allowed = (
+            np.ones(len(codes), bool) if masks is None else masks[(policy_of or [0] * batch)[b]]
+        )
+        gone = set() if exclude is None else set(exclude[b].tolist())
+        keep = [i for i in np.flatnonzero(allowed).tolist() if i not in gone]
+
+        def logits_of(prefix: tuple[int, ...], b: int = b) -> np.ndarray:
+            return model.logits_after(history, b, prefix)
+
+        most = beams if beams_of is None else beams_of[b]
+        if exhaustive:
+            expected = rank_all_items(logits_of, codes, keep)[:most]
+        else:
+            expected = slow_beam_search(logits_of, codes, most, keep)
+        n = len(expected)
+        assert valid[b].tolist() == [True] * n + [False] * (beams - n)
+        assert items[b].tolist() == [e.item for e in expected] + [-1] * (beams - n)
+        wanted = [e.score for e in expected]
+        if exact:
+            assert scores[b, :n].tolist() == wanted
+        else:
+            np.testing.assert_allclose(scores[b, :n], wanted, rtol=1e-5, atol=1e-5)
+        assert (scores[b, n:] == -np.inf).all()
+        assert found[b, :n].tolist() == [list(e.codes) for e in expected]
+        assert (found[b, n:] == -1).all()
+        answers.append(expected)
+    return answers
+
+
+@pytest.fixture(scope="session")
+def equals_oracle() -> Callable[..., list[list[RankedItem]]]:
+    return compare
+
+
+@pytest.fixture(scope="session")
+def make_exact() -> Callable[..., TableModel]:
+    return exact_model

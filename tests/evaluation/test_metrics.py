@@ -1,0 +1,104 @@
+"""Metrics against slow twins in plain Python and values worked out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genret.evaluation import (
+    average_popularity,
+    coverage,
+    duplicates_share,
+    mrr,
+    ndcg,
+    recall,
+    target_ranks,
+    valid_share,
+)
+
+NUM_ITEMS = 7
+
+
+@st.composite
+def cases(draw):
+    """Lists with padding and repetitions anywhere, targets, excluded items, a cut-off."""
+    users, width = draw(st.integers(1, 5)), draw(st.integers(1, 6))
+    item = st.integers(0, NUM_ITEMS - 1)
+    entry = st.one_of(st.just(-1), item)
+    lists = draw(st.lists(st.lists(entry, min_size=width, max_size=width),
+                          min_size=users, max_size=users))  # fmt: skip
+    targets = draw(st.lists(item, min_size=users, max_size=users))
+    excluded = draw(st.lists(st.lists(item, max_size=5), min_size=users, max_size=users))
+    return lists, targets, excluded, draw(st.integers(1, width + 2))
+
+
+def arrays(lists, targets, excluded):
+    offsets = np.cumsum([0, *map(len, excluded)])
+    flat = np.array([i for own in excluded for i in own], np.int32)
+    return np.array(lists, np.int32), np.array(targets, np.int32), offsets, flat
+
+
+@given(cases())
+def test_metrics_of_rank_equal_their_slow_twins(case) -> None:
+    lists, targets, excluded, k = case
+    items, targets_array, _, _ = arrays(lists, targets, excluded)
+    ranks = target_ranks(items, targets_array)
+    for u, (row, target) in enumerate(zip(lists, targets, strict=True)):
+        place = row.index(target) + 1 if target in row else None
+        hit = place is not None and place <= k
+        assert recall(ranks, k)[u] == (1 if hit else 0)
+        assert ndcg(ranks, k)[u] == pytest.approx(1 / math.log2(place + 1) if hit else 0)
+        assert mrr(ranks, k)[u] == pytest.approx(1 / place if hit else 0)
+
+
+@given(cases())
+def test_metrics_of_lists_equal_their_slow_twins(case) -> None:
+    lists, targets, excluded, k = case
+    items, _, offsets, flat = arrays(lists, targets, excluded)
+    counts = np.arange(NUM_ITEMS) ** 2
+    shown = [[i for i in row[:k] if i >= 0] for row in lists]
+    assert coverage(items, k, NUM_ITEMS) == len({i for row in shown for i in row}) / NUM_ITEMS
+    means = [sum(int(counts[i]) for i in row) / len(row) for row in shown if row]
+    expected = sum(means) / len(means) if means else 0.0
+    assert average_popularity(items, k, counts) == pytest.approx(expected)
+
+    returned = [i for row in lists for i in row if i >= 0]
+    extra = len(returned) - sum(len({i for i in row if i >= 0}) for row in lists)
+    assert duplicates_share(items) == (extra / len(returned) if returned else 0)
+    legal = attainable = 0
+    for row, own in zip(lists, excluded, strict=True):
+        legal += len({i for i in row if i >= 0} - set(own))
+        attainable += min(len(row), NUM_ITEMS - len(set(own)))
+    assert valid_share(items, NUM_ITEMS, offsets, flat) == (
+        legal / attainable if attainable else 1
+    )
+
+
+def test_by_hand() -> None:
+    items = np.array([[4, 2, 9], [4, 2, -1], [1, 2, 3]])
+    ranks = target_ranks(items, np.array([9, 7, 1]))
+    assert ranks.tolist() == [3, 0, 1]
+    assert ndcg(ranks, 3).mean() == pytest.approx((0.5 + 0 + 1) / 3)
+    assert ndcg(ranks, 2).mean() == pytest.approx(1 / 3)
+    assert mrr(ranks, 3).mean() == pytest.approx((1 / 3 + 0 + 1) / 3)
+    assert recall(ranks, 3).mean() == pytest.approx(2 / 3)
+
+
+def test_padding_is_never_a_hit() -> None:
+    assert target_ranks(np.array([[-1, -1]]), np.array([-1])).tolist() == [0]
+    assert target_ranks(np.zeros((2, 0), np.int32), np.array([0, 1])).tolist() == [0, 0]
+
+
+def test_items_outside_the_catalogue_are_not_valid() -> None:
+    nothing = np.array([0, 0]), np.array([], np.int32)
+    assert valid_share(np.array([[0, 5]]), 5, *nothing) == 0.5
+    assert valid_share(np.array([[0, 4]]), 5, *nothing) == 1.0
+
+
+def test_a_short_list_is_valid_only_where_no_more_items_are_allowed() -> None:
+    lists = np.array([[2, -1, -1]])
+    offsets, excluded = np.array([0, 2]), np.array([0, 1])
+    assert valid_share(lists, 3, offsets, excluded) == 1.0
+    assert valid_share(lists, 4, offsets, excluded) == 0.5

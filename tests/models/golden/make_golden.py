@@ -1,0 +1,67 @@
+"""Makes the golden files: tiny random Hugging Face models, their weights and their logits.
+
+Needs torch and transformers, which the tests do not: run it by hand, in its own environment.
+
+    python -m venv /tmp/hf && /tmp/hf/bin/pip install torch transformers
+    /tmp/hf/bin/python tests/models/golden/make_golden.py
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+FAMILIES = {
+    "Llama": {"tie": False, "layers": 2},
+    "Qwen2": {"tie": True, "layers": 1},
+    "Qwen3": {"tie": True, "layers": 2, "head_dim": 16},
+}
+COMMON = {
+    "vocab_size": 40,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+    "rms_norm_eps": 1e-5,
+}
+
+
+def main() -> None:
+    """Write one .npz a family."""
+    import torch  # here, because pytest looks into this file for doctests
+    import transformers
+
+    for name, choice in FAMILIES.items():
+        torch.manual_seed(0)
+        config = getattr(transformers, f"{name}Config")(
+            **COMMON,
+            num_hidden_layers=choice["layers"],
+            tie_word_embeddings=choice["tie"],
+            rope_parameters={"rope_type": "default", "rope_theta": 500.0},
+            **({"head_dim": choice["head_dim"]} if "head_dim" in choice else {}),
+        )
+        model = getattr(transformers, f"{name}ForCausalLM")(config).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                # Large enough that every part matters (norms and biases too), and numbers that
+                # float16 holds exactly, so that the file is half as large.
+                offset = 1.0 if parameter.ndim == 1 and parameter.mean() > 0.5 else 0.0
+                values = offset + 0.2 * torch.randn(parameter.shape)
+                parameter.copy_(values.half().float())
+            tokens = torch.randint(0, COMMON["vocab_size"], (2, 11))
+            logits = model(tokens).logits
+        weights = {
+            key: value.numpy().astype(np.float16)
+            for key, value in model.state_dict().items()
+            if not (choice["tie"] and key == "lm_head.weight")
+        }
+        np.savez_compressed(
+            Path(__file__).parent / f"{name.lower()}.npz",
+            tokens=tokens.numpy().astype(np.int32),
+            logits=logits.numpy(),
+            **weights,
+        )
+
+
+if __name__ == "__main__":
+    main()
