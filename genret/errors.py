@@ -1,7 +1,7 @@
 """The one exception that genret raises for bad input."""
 
 
-class GenretError(ValueError):
+class GenretError(Exception):
     """Input that cannot be used: a file, a column, an argument, a stale artefact.
 
     The message is one line that names what is wrong (file, column, row or argument), what was

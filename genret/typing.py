@@ -20,13 +20,13 @@ letters; the tests check the annotations at run time.
 """
 
 import os
+from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-Array = jax.Array
-"""A JAX array (traced or concrete)."""
+if TYPE_CHECKING:
+    from jax import Array
 
 PathLike = str | os.PathLike[str]
 """Anything that names a file or a folder."""
@@ -36,5 +36,15 @@ Codes = Int[np.ndarray, "N L"]
 
 Vectors = Float[np.ndarray, "N D"]
 """Item vectors on the host, one row an item."""
+
+
+def __getattr__(name: str) -> Any:
+    """Load ``Array`` on first use: what reads files and configurations needs no JAX."""
+    if name == "Array":
+        import jax
+
+        return jax.Array
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = ["Array", "Bool", "Codes", "Float", "Int", "PathLike", "Shaped", "Vectors"]

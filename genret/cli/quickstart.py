@@ -17,7 +17,9 @@ from genret.config import EvaluateConfig, IngestConfig, ModelConfig, TokenizeCon
 SHOWN_USERS = 3
 SHOWN_HISTORY = 10
 
-MODEL = ModelConfig(width=64, code_width=64, heads=2, kv_heads=2, mlp_dim=192, max_items=50, dropout=0.2)
+MODEL = ModelConfig(
+    width=64, code_width=64, heads=2, kv_heads=2, mlp_dim=192, max_items=50, dropout=0.2
+)
 TRAIN = TrainConfig(
     steps=600, learning_rate=3e-3, eval_every=150, eval_users=300, checkpoint_every=150, patience=0
 )
@@ -46,8 +48,14 @@ class Quickstart(Verb):
 
     def run(self, reporter: Reporter) -> dict[str, Any]:
         """Run every verb in turn; return the metrics and the recommendations shown."""
-        common = {"run_folder": self.run_folder, "seed": self.seed, "log_level": self.log_level}
-        source = {"synthetic": True} if self.synthetic else {"movielens": True, "data": self.data}
+        common: dict[str, Any] = {
+            "run_folder": self.run_folder,
+            "seed": self.seed,
+            "log_level": self.log_level,
+        }
+        source: dict[str, Any] = (
+            {"synthetic": True} if self.synthetic else {"movielens": True, "data": self.data}
+        )
         Ingest(**common, **source, rules=IngestConfig()).run(reporter)
         Embed(**common).run(reporter)
         Tokenize(**common, tokenize=TokenizeConfig(levels=2)).run(reporter)

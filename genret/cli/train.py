@@ -48,7 +48,9 @@ class Train(Verb):
 
         if self.preset is not None:
             known = ", ".join(PRESETS)
-            require(self.preset in PRESETS, f"--preset: found {self.preset!r}, expected one of {known}")
+            require(
+                self.preset in PRESETS, f"--preset: found {self.preset!r}, expected one of {known}"
+            )
         run = Run.open(self.run_folder)
         inputs = {kind: run.require(kind).fingerprint for kind in ("catalog", "codes")}
         _, histories = load_run_data(run.folder("catalog"))
@@ -64,7 +66,13 @@ class Train(Verb):
 
         def validate(model: Any) -> dict[str, float]:
             found = evaluate_model(
-                model, codes, index, held_out, validation, max_items=architecture.max_items, seed=self.seed
+                model,
+                codes,
+                index,
+                held_out,
+                validation,
+                max_items=architecture.max_items,
+                seed=self.seed,
             )
             return {name: found[name] for name in ("ndcg@10", "recall@10", "valid")}
 
@@ -85,7 +93,9 @@ class Train(Verb):
                 advance(record["step"] - shown)
                 shown = record["step"]
                 if "valid" in record:
-                    reporter.say(f"step {shown:>6}  validation NDCG@10 {record['valid']['ndcg@10']:.4f}")
+                    reporter.say(
+                        f"step {shown:>6}  validation NDCG@10 {record['valid']['ndcg@10']:.4f}"
+                    )
                 else:
                     reporter.say(f"step {shown:>6}  loss {record['loss']:.4f}")
 
@@ -122,7 +132,7 @@ class Train(Verb):
                 lines = [json.dumps(record) + "\n" for record in result.records]
                 (folder / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
             shutil.rmtree(checkpoints, ignore_errors=True)
-        mean_events = len(items) / max(1, np.count_nonzero(np.diff(offsets)))
+        mean_events = len(items) / max(1, int(np.count_nonzero(np.diff(offsets))))
         speed = {
             "users_per_second": result.items_per_second / mean_events,
             "tokens_per_second": result.items_per_second * len(codes_per_level),

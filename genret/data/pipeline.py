@@ -17,7 +17,7 @@ from genret.config import TrainConfig, require
 from genret.typing import Int
 
 Batch = dict[str, np.ndarray]
-"""``items`` (item rows, −1 padding), ``segments`` (0 padding, 1, 2, … the histories of a row) and
+"""``items`` (item rows, -1 padding), ``segments`` (0 padding, 1, 2, … the histories of a row) and
 ``positions`` (in the history or chunk), each int32 [B, P]."""
 
 

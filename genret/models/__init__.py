@@ -2,10 +2,10 @@
 
 # What a model reads and keeps
 from genret.models._cache import Cache
-from genret.models._history import History
 
 # Models
 from genret.models._decoder_only import DecoderOnly
+from genret.models._history import History
 from genret.models._item_decoder import ItemDecoder
 
 # Making, saving and loading them

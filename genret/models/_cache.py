@@ -4,11 +4,12 @@ import dataclasses
 
 import jax.numpy as jnp
 
-from genret.models._pytree import pytree_dataclass, static_field
+from genret.models._pytree import register_pytree, static_field
 from genret.typing import Array, Float, Int
 
 
-@pytree_dataclass
+@register_pytree
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Cache:
     """Keys and values of a request's history, stored once, and of its beams' own codes.
 

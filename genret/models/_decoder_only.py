@@ -126,7 +126,6 @@ class DecoderOnly(CachedDecoder):
         Returns:
           Float32 logits [B, 1, V] of the first code, and the cache for :meth:`step`.
         """
-        batch = history.codes.shape[0]
         tokens = jnp.pad(self._tokens(history.codes), ((0, 0), (1, 0)), constant_values=BOS)
         positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
         mask = causal_mask(jnp.ones_like(tokens))

@@ -1,16 +1,18 @@
 """Histories as a model reads them: codes of items, right-padded."""
 
+import dataclasses
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from genret.errors import GenretError
-from genret.models._pytree import pytree_dataclass
+from genret.models._pytree import register_pytree
 from genret.typing import Array, Int
 
 
-@pytree_dataclass
+@register_pytree
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class History:
     """The codes of each request's items, oldest first, right-padded.
 

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import jax
 
-C = TypeVar("C", bound=type)
+C = TypeVar("C")
 
 
 def static_field() -> Any:
@@ -13,22 +13,22 @@ def static_field() -> Any:
     return dataclasses.field(metadata={"static": True})
 
 
-def pytree_dataclass(cls: C) -> C:
-    """Make a class a frozen, keyword-only dataclass and register it as a pytree.
+def register_pytree(cls: type[C]) -> type[C]:
+    """Register a dataclass as a pytree.
 
     Unlike ``jax.tree_util.register_dataclass``, rebuilding a tree does not run ``__init__``: JAX
     rebuilds trees with shapes, axes or sentinels in the place of arrays, which would break the
     shape checks of the constructor.
 
-    >>> @pytree_dataclass
+    >>> @register_pytree
+    ... @dataclasses.dataclass(frozen=True, kw_only=True)
     ... class Point:
     ...     x: jax.Array
     ...     name: str = static_field()
     >>> jax.tree.map(lambda x: x + 1, Point(x=jax.numpy.zeros(2), name="a"))
     Point(x=Array([1., 1.], dtype=float32), name='a')
     """
-    cls = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
-    fields = dataclasses.fields(cls)
+    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
     leaves = [f.name for f in fields if not f.metadata.get("static")]
     static = [f.name for f in fields if f.metadata.get("static")]
 
@@ -37,7 +37,7 @@ def pytree_dataclass(cls: C) -> C:
         return keyed, tuple(getattr(tree, name) for name in static)
 
     def unflatten(aux: tuple[Any, ...], children: Any) -> Any:
-        tree = object.__new__(cls)
+        tree: Any = object.__new__(cls)
         for name, value in zip([*leaves, *static], [*children, *aux], strict=True):
             object.__setattr__(tree, name, value)
         return tree

@@ -7,7 +7,9 @@ from genret.typing import Array, Bool, Float, Int
 
 
 def code_loss(
-    logits: tuple[Float[Array, "B T _"], ...], codes: Int[Array, "B T L"], targets: Bool[Array, "B T"]
+    logits: tuple[Float[Array, "B T _"], ...],
+    codes: Int[Array, "B T L"],
+    targets: Bool[Array, "B T"],
 ) -> tuple[Float[Array, ""], Float[Array, " L"]]:
     r"""Cross-entropy of the codes of every target item, each over its own level's codes.
 

@@ -12,13 +12,13 @@ from genret.errors import GenretError
 PACKINGS = ("pack", "bucket", "pad")
 
 
-def dataset(lengths: list[int], packing: str, batch_size: int, max_items: int, seed: int) -> TrainingBatches:
+def dataset(
+    lengths: list[int], packing: str, batch_size: int, max_items: int, seed: int
+) -> TrainingBatches:
     """Return batches over histories whose events are numbered 0, 1, 2, …"""
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     config = TrainConfig(batch_size=batch_size, packing=packing)
-    return TrainingBatches(
-        offsets, np.arange(offsets[-1]), config, max_items=max_items, seed=seed
-    )
+    return TrainingBatches(offsets, np.arange(offsets[-1]), config, max_items=max_items, seed=seed)
 
 
 @hypothesis.given(
@@ -28,7 +28,9 @@ def dataset(lengths: list[int], packing: str, batch_size: int, max_items: int, s
     max_items=st.integers(1, 12),
     seed=st.integers(0, 3),
 )
-def test_every_event_is_a_target_once_per_epoch(lengths, packing, batch_size, max_items, seed) -> None:  # noqa: ANN001
+def test_every_event_is_a_target_once_per_epoch(
+    lengths, packing, batch_size, max_items, seed
+) -> None:
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     stream = iter(dataset(lengths, packing, batch_size, max_items, seed))
     for epoch in range(2):

@@ -50,7 +50,9 @@ def test_figures_follow_from_the_lists() -> None:
     assert result["valid"] == 1.0
     assert result["duplicates"] == 0.0
     assert result["users"] == 40
-    assert set(result["intervals"]) == {f"{m}@{k}" for m in ("ndcg", "recall", "mrr") for k in (2, 5)}
+    assert set(result["intervals"]) == {
+        f"{m}@{k}" for m in ("ndcg", "recall", "mrr") for k in (2, 5)
+    }
     for name, (low, high) in result["intervals"].items():
         assert low <= result[name] <= high
 
@@ -67,7 +69,9 @@ def test_users_are_chosen_by_seed_and_alike_for_every_method() -> None:
     popularity = evaluate_popularity(np.arange(30), held_out(), some, seed=3)
     assert model["users"] == popularity["users"] == 7
     assert model["seen_targets"] == popularity["seen_targets"]
-    many = {evaluate_popularity(np.arange(30), held_out(), some, seed=s)["ndcg@5"] for s in range(9)}
+    many = {
+        evaluate_popularity(np.arange(30), held_out(), some, seed=s)["ndcg@5"] for s in range(9)
+    }
     assert len(many) > 1
     more_than_all = EvaluateConfig(k=(5,), beams=8, users=99, bootstrap=50)
     assert evaluate(more_than_all)["users"] == 40

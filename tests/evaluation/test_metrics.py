@@ -71,9 +71,7 @@ def test_metrics_of_lists_equal_their_slow_twins(case) -> None:
     for row, own in zip(lists, excluded, strict=True):
         legal += len({i for i in row if i >= 0} - set(own))
         attainable += min(len(row), NUM_ITEMS - len(set(own)))
-    assert valid_share(items, NUM_ITEMS, offsets, flat) == (
-        legal / attainable if attainable else 1
-    )
+    assert valid_share(items, NUM_ITEMS, offsets, flat) == (legal / attainable if attainable else 1)
 
 
 def test_by_hand() -> None:

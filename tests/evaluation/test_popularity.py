@@ -18,9 +18,7 @@ def test_equals_the_slow_twin(counts, data, k, exclude_seen, cells) -> None:
     items = np.array([i for own in histories for i in own], np.int32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_popularity, "_CELLS", cells)
-        found = popular_items(
-            np.array(counts), offsets, items, k=k, exclude_seen=exclude_seen
-        )
+        found = popular_items(np.array(counts), offsets, items, k=k, exclude_seen=exclude_seen)
     ordered = sorted(range(len(counts)), key=lambda i: (-counts[i], i))
     for own, row in zip(histories, found.tolist(), strict=True):
         expected = [i for i in ordered if not (exclude_seen and i in own)][:k]

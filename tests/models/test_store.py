@@ -125,7 +125,7 @@ def test_a_wrong_configuration_is_named(folder, text, message) -> None:
 def test_a_configuration_of_another_model_is_refused(folder) -> None:
     values = json.loads((folder / "config.json").read_text()) | {"kind": "decoder_only"}
     (folder / "config.json").write_text(json.dumps(values))
-    with pytest.raises(GenretError, match="parameter .* is missing"):
+    with pytest.raises(GenretError, match=r"parameter .* is missing"):
         load_model(folder)
 
 

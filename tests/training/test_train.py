@@ -77,10 +77,14 @@ def test_loss_equals_its_numpy_twin() -> None:
             row = scores[b, t].astype(np.float64)
             total += np.log(np.exp(row - row.max()).sum()) + row.max() - row[codes[b, t, level]]
     codes[~mask] = 99  # padding may hold anything
-    loss, by_level = code_loss(tuple(map(jnp.asarray, logits)), jnp.asarray(codes), jnp.asarray(mask))
+    loss, by_level = code_loss(
+        tuple(map(jnp.asarray, logits)), jnp.asarray(codes), jnp.asarray(mask)
+    )
     np.testing.assert_allclose(loss, total / mask.sum(), rtol=1e-5)
     np.testing.assert_allclose(by_level.sum(), loss, rtol=1e-6)
-    nothing, _ = code_loss(tuple(map(jnp.asarray, logits)), jnp.asarray(codes), jnp.zeros((2, 5), bool))
+    nothing, _ = code_loss(
+        tuple(map(jnp.asarray, logits)), jnp.asarray(codes), jnp.zeros((2, 5), bool)
+    )
     assert float(nothing) == 0.0
 
 
@@ -88,7 +92,9 @@ def test_only_matrices_decay() -> None:
     params = {"matrix": jnp.ones((2, 2)), "norm": jnp.ones(2)}
     assert decay_mask(params) == {"matrix": True, "norm": False}
     optimizer = make_optimizer(TrainConfig(steps=10, warmup=0.0, weight_decay=0.5))
-    updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params)
+    updates, _ = optimizer.update(
+        jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params
+    )
     new = optax.apply_updates(params, updates)
     assert float(new["matrix"].max()) < 1.0 == float(new["norm"].max())
 
@@ -163,7 +169,9 @@ def test_eight_devices_equal_one(packing: str) -> None:
 
 
 def test_devices_must_divide_the_batch() -> None:
-    with pytest.raises(GenretError, match="batch_size: found 9, expected a multiple of the 8 devices"):
+    with pytest.raises(
+        GenretError, match="batch_size: found 9, expected a multiple of the 8 devices"
+    ):
         run(dataclasses.replace(CONFIG, batch_size=9), devices=jax.devices()[:8])
 
 
@@ -181,10 +189,16 @@ class Explodes(Bigram):
 
 def test_foreign_and_damaged_checkpoints_are_refused(tmp_path: Path) -> None:
     run(checkpoint_dir=tmp_path, identity={"codes": "abc"})
-    with pytest.raises(GenretError, match="belongs to a run with codes = 'abc', but this one has 'xyz'"):
+    with pytest.raises(
+        GenretError, match="belongs to a run with codes = 'abc', but this one has 'xyz'"
+    ):
         run(checkpoint_dir=tmp_path, identity={"codes": "xyz"})
-    with pytest.raises(GenretError, match="with learning_rate = 0.3, but this one has 0.1"):
-        run(dataclasses.replace(CONFIG, learning_rate=0.1), checkpoint_dir=tmp_path, identity={"codes": "abc"})
+    with pytest.raises(GenretError, match=r"with learning_rate = 0\.3, but this one has 0\.1"):
+        run(
+            dataclasses.replace(CONFIG, learning_rate=0.1),
+            checkpoint_dir=tmp_path,
+            identity={"codes": "abc"},
+        )
     newest = max(tmp_path.glob("step-*"))
     assert len(list(tmp_path.iterdir())) == 2
     file = max((f for f in newest.rglob("*") if f.is_file()), key=lambda f: f.stat().st_size)
