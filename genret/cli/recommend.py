@@ -74,7 +74,7 @@ class Recommend(Verb):
             exclude_seen=not self.include_seen,
         )
         result = {
-            "history": [_item(catalog, row) for row in seen],
+            "history": [_item(catalog, int(row)) for row in seen],
             "recommendations": answers(catalog, found.items[0], found.scores[0]),
         }
         _show(reporter, result, self.k)
@@ -84,7 +84,7 @@ class Recommend(Verb):
 def answers(catalog: "Catalog", items: "np.ndarray", scores: "np.ndarray") -> list[dict[str, Any]]:
     """Return the filled ranks of one list as JSON values: rank, item_id, title, score."""
     return [
-        {"rank": rank, **_item(catalog, row), "score": float(score)}
+        {"rank": rank, **_item(catalog, int(row)), "score": float(score)}
         for rank, (row, score) in enumerate(zip(items, scores, strict=True), 1)
         if row >= 0
     ]

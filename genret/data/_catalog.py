@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet
 
 from genret.errors import GenretError
@@ -53,6 +54,12 @@ class Catalog:
                 )
             if column.null_count:
                 raise GenretError(f"catalogue: column {name!r} has {column.null_count} nulls")
+        distinct = pc.count_distinct(self.table["item_id"]).as_py()
+        if distinct < self.table.num_rows:
+            raise GenretError(
+                f"catalogue: column 'item_id' has {distinct} distinct ids in {self.table.num_rows} "
+                "rows, expected no id twice"
+            )
 
     @classmethod
     def from_table(cls, table: pa.Table) -> "Catalog":

@@ -143,6 +143,9 @@ class Histories:
         for name in ("user_id", "items", "train_end", "valid_at", "test_at"):
             if name not in table.column_names or table[name].null_count:
                 raise GenretError(f"{file}: column {name!r} is missing or has nulls")
+        for name in ("train_end", "valid_at", "test_at"):
+            if table[name].type != pa.int32():
+                raise GenretError(f"{file}: column {name!r} is {table[name].type}, expected int32")
         has_times = "times" in table.column_names
         split = (table.schema.metadata or {}).get(b"split", b"").decode()
         if split not in ("leave-one-out", "by-time"):
@@ -198,10 +201,12 @@ def _flat(table: pa.Table, name: str, file: Path) -> tuple[np.ndarray, np.ndarra
     column = table[name]
     if not pa.types.is_list(column.type) or not pa.types.is_integer(column.type.value_type):
         raise GenretError(f"{file}: column {name!r} is {column.type}, expected lists of integers")
-    values = [chunk.flatten().to_numpy() for chunk in column.chunks]
+    values = [chunk.flatten() for chunk in column.chunks]
+    if column.null_count or any(v.null_count for v in values):
+        raise GenretError(f"{file}: column {name!r} has nulls")
     lengths = [np.diff(chunk.offsets.to_numpy()) for chunk in column.chunks]
     dtype = np.dtype(column.type.value_type.to_pandas_dtype())
-    flat = np.concatenate([np.empty(0, dtype), *values])
+    flat = np.concatenate([np.empty(0, dtype), *(v.to_numpy() for v in values)])
     offsets = np.concatenate([[0], *(lengths or [[]])]).astype(np.int64)
     return flat, np.cumsum(offsets)
 

@@ -47,7 +47,7 @@ class IdEncoder:
         elif _is_string(column.type):
             distinct = column.cast(pa.large_string()).dictionary_encode()
             texts = distinct.dictionary
-            self._declared_string |= not untyped
+            self._declared_string |= not untyped and len(texts) > 0
         else:
             raise GenretError(f"{where}: found {column.type}, expected strings or integers")
         numbers = pc.index_in(texts, value_set=self._texts).fill_null(-1).to_numpy()

@@ -125,6 +125,9 @@ def ingest(
         raise GenretError(f"{sources[0].name}: no interactions are left ({found})")
 
     catalog, row_of = _catalog(listed.table if listed else None, seen, item_encoder)
+    if catalog.num_items < 2:
+        name = (item_sources or sources)[0].name
+        raise GenretError(f"{name}: makes a catalogue of 1 item, expected at least 2")
     order, ties = order_in_time(user[rows], None if time is None else time[rows])
     rows = rows[order]
     if time is None:
@@ -233,8 +236,6 @@ def _catalog(
         table = items_by_id(encoder.ids(seen))
     else:
         numbers = np.arange(table.num_rows)
-    if table.num_rows < 2:
-        raise GenretError(f"the catalogue has {table.num_rows} item, expected at least 2")
     order = hash_order(table["item_id"].to_pylist())
     row_of = np.full(len(encoder), -1, np.int32)
     row_of[numbers[order]] = np.arange(len(order), dtype=np.int32)

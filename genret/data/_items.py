@@ -91,23 +91,25 @@ def _read(source: Source, columns: ColumnsConfig) -> tuple[pa.Table, str]:
     assert id_column is not None
     title_column = find_column(source, "title", columns.title, needed=False)
     others = [c for c in source.columns if c not in (id_column, title_column)]
-    names = [id_column, *([title_column] if title_column else []), *others]
+    names = list(dict.fromkeys(c for c in (id_column, title_column, *others) if c is not None))
     batches = list(source.read(names))
     if not batches:
         raise GenretError(f"{source.name}: has a header but no rows, expected items")
     table = pa.Table.from_batches(batches)
-    if not title_column:
-        empty = pa.nulls(table.num_rows, pa.string())
-        table = table.append_column("title", empty)
-        title_column = "title" if "title" not in others else None
-    if title_column not in (None, "title"):
-        table = table.rename_columns(["title" if c == title_column else c for c in names])
     for name in ("item_id", "title"):
         if name in others:
             raise GenretError(
                 f"{source.name}: column {name!r} is neither the chosen id nor the chosen title; "
                 "rename it"
             )
+    if title_column is None:
+        table = table.append_column("title", pa.nulls(table.num_rows, pa.string()))
+    elif title_column == id_column:
+        table = table.append_column("title", table[id_column])
+    else:
+        table = table.rename_columns(
+            ["title" if c == title_column else c for c in table.column_names]
+        )
     for i, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):
             table = table.set_column(i, field.name, table[i].cast(field.type.value_type))

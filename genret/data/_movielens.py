@@ -17,6 +17,7 @@ import sys
 import tempfile
 import urllib.request
 import zipfile
+import zlib
 from pathlib import Path
 
 import pyarrow as pa
@@ -184,7 +185,7 @@ def _members(path: Path) -> dict[str, bytes]:
         with zipfile.ZipFile(path) as archive:
             names = {Path(n).name: n for n in archive.namelist()}
             return {n: archive.read(names[n]) for n in wanted if n in names}
-    except (zipfile.BadZipFile, zipfile.LargeZipFile) as e:
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error) as e:
         raise GenretError(f"{path}: cannot be read as a zip archive: {e}") from e
 
 
@@ -208,7 +209,8 @@ def _item_file(u_item: bytes) -> bytes:
     """Rewrite GroupLens' ``u.item`` as RecBole's ``ml-100k.item``, byte for byte."""
     lines = [_ITEM_HEADER]
     for line in u_item.decode("latin-1").splitlines():
-        item, title, *_ = fields = line.split("|")
+        # A line of other shape shows in the sum of the result.
+        item, title, *_ = fields = [*line.split("|"), ""]
         genres = " ".join(g for g, flag in zip(_GENRES, fields[5:], strict=False) if flag == "1")
         name, _, year = title.strip().rpartition("(")
         if not name:

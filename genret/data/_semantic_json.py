@@ -26,13 +26,11 @@ def read_inter_json(text: bytes, name: str) -> pa.Table:
         if not isinstance(items, list) or not all(_is_id(i) for i in items):
             raise GenretError(f"{name}: user {user!r}: expected a list of item ids")
     lengths = np.fromiter(map(len, histories.values()), np.int64, len(histories))
-    users = pa.array(histories, pa.string()).take(
+    users = _strings(histories, name).take(
         pa.array(np.repeat(np.arange(len(lengths)), lengths))
     )
-    items = pa.array(
-        [None if i is None else str(i) for i in itertools.chain.from_iterable(histories.values())],
-        pa.string(),
-    )
+    events = itertools.chain.from_iterable(histories.values())
+    items = _strings([None if i is None else str(i) for i in events], name)
     return pa.table({"user_id": users, "item_id": items})
 
 
@@ -45,10 +43,10 @@ def read_item_json(text: bytes, name: str) -> pa.Table:
     names = dict.fromkeys(field for fields in items.values() for field in fields)
     names.pop("item_id", None)
     columns = {
-        field: pa.array([_plain(fields.get(field)) for fields in items.values()], pa.string())
+        field: _strings([_plain(fields.get(field)) for fields in items.values()], name)
         for field in names
     }
-    return pa.table({"item_id": pa.array(items, pa.string()), **columns})
+    return pa.table({"item_id": _strings(items, name), **columns})
 
 
 def read_semantic_ids(path: PathLike, item_ids: Iterable[Any]) -> Int[np.ndarray, "N L"]:
@@ -127,11 +125,18 @@ def _load(text: bytes, name: str, shape: str) -> dict[str, Any]:
 
     try:
         value = json.loads(text, object_pairs_hook=unique)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as e:
+    except (ValueError, RecursionError) as e:  # no JSON, no UTF-8, a number of 5,000 digits
         raise GenretError(f"{name}: cannot be read as JSON: {e}") from e
     if not isinstance(value, dict) or not value:
         raise GenretError(f"{name}: expected a JSON object {shape} that is not empty")
     return value
+
+
+def _strings(values: Iterable[str | None], name: str) -> pa.Array:
+    try:
+        return pa.array(values, pa.string())
+    except UnicodeEncodeError as e:  # JSON may escape half of a surrogate pair
+        raise GenretError(f"{name}: found {e.object[:40]!r}, which is no Unicode text") from e
 
 
 def _is_id(value: Any) -> bool:

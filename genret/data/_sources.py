@@ -17,6 +17,7 @@ wrong about the last.
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -189,7 +190,10 @@ def _recbole_name(path: Path, cell: str) -> str:
 def _json_lines(path: Path, compression: str | None) -> Source:
     options = pa.json.ReadOptions(block_size=BLOCK_BYTES, use_threads=False)
     with _reading(path, "JSONL"), _stream(path, compression) as stream:
-        schema = pa.json.open_json(stream, read_options=options).schema
+        schema = pa.schema(
+            pa.field(f.name, _json_type(f.type))
+            for f in pa.json.open_json(stream, read_options=options).schema
+        )
 
     def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         rows = 0
@@ -201,8 +205,7 @@ def _json_lines(path: Path, compression: str | None) -> Source:
             with _reading(path, "JSONL"):
                 reader = pa.json.open_json(stream, read_options=options, parse_options=explicit)
             while True:
-                # Arrow counts the rows of a block; the reader of the message counts lines.
-                with _reading(path, f"JSONL (counting from row {rows})"):
+                with _reading(path, "JSONL", rows):
                     try:
                         batch = reader.read_next_batch()
                     except StopIteration:
@@ -213,18 +216,28 @@ def _json_lines(path: Path, compression: str | None) -> Source:
     return Source(str(path), tuple(schema.names), False, read)
 
 
+def _json_type(inferred: pa.DataType) -> pa.DataType:
+    """Return the type to read: text that looks like dates, or only nulls so far, is text."""
+    text = pa.types.is_timestamp(inferred) or pa.types.is_null(inferred)
+    return pa.string() if text else inferred
+
+
 def _stream(path: Path, compression: str | None) -> Any:
     return pa.input_stream(str(path), compression=compression)
 
 
 @contextlib.contextmanager
-def _reading(path: Path, kind: str) -> Iterator[None]:
-    """Turn what Arrow says about a file into one clear line."""
+def _reading(path: Path, kind: str, rows: int = 0) -> Iterator[None]:
+    """Turn what Arrow says about a file, of which rows are read, into one clear line."""
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as e:
         text = str(e).splitlines()[0] if str(e) else type(e).__name__
         if "straddling" in text:
             text = f"a line is longer than {BLOCK_BYTES >> 20} MiB (an unclosed quote?)"
+        elif "Empty CSV" in text:
+            text = "it has no rows"
+        elif json_row := re.search(r"in row (\d+)$", text):  # Arrow counts from 0, in the block
+            text = f"{text[: json_row.start()]}in row {rows + int(json_row[1]) + 1}"
         text = "".join(c if c.isprintable() else "?" for c in text[:200])
         raise GenretError(f"{path}: cannot be read as {kind}: {text}") from e

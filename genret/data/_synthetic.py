@@ -87,7 +87,7 @@ def synthetic_tables(
       the items (``item_id``, ``title``, ``category``, ``price``).
 
     Raises:
-      GenretError: a size that is too small.
+      GenretError: a size that is too small, or not finite.
 
     >>> interactions, items = synthetic_tables(10, 30, 5)
     >>> items.column_names, items.num_rows
@@ -96,7 +96,7 @@ def synthetic_tables(
     for name, value, least in (
         ("num_users", num_users, 1), ("num_items", num_items, 2), ("mean_events", mean_events, 3),
     ):  # fmt: skip
-        if value < least:
+        if not least <= value < np.inf:
             raise GenretError(f"{name}: found {value}, expected at least {least}")
     rng = np.random.default_rng(seed)
     categories = int(np.clip(num_items // 20, 1, len(_NOUNS)))

@@ -144,6 +144,8 @@ def absurd_rows(times: Int[np.ndarray, "E"]) -> Int[np.ndarray, "K"]:
 def _number_values(column: pa.Array) -> np.ndarray:
     if pa.types.is_floating(column.type):
         return column.cast(pa.float64()).fill_null(np.nan).to_numpy()
+    if pa.types.is_uint64(column.type):  # what int64 cannot hold is far beyond 2200
+        column = pc.min_element_wise(column, pa.scalar(2**63 - 1, pa.uint64()), skip_nulls=False)
     return column.cast(pa.int64()).fill_null(NO_TIME).to_numpy()
 
 

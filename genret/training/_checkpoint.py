@@ -27,11 +27,17 @@ def save_checkpoint(
       tree: a pytree of arrays.
       progress: position of the data and of early stopping, as JSON values.
       identity: configuration and inputs of the run, as JSON values.
+
+    Raises:
+      GenretError: the disk is full or cannot be written.
     """
     leaves = {jax.tree_util.keystr(k): v for k, v in jax.tree_util.tree_leaves_with_path(tree)}
     path = folder / f"step-{step:08d}"
     with write_folder(path, "checkpoint", config=identity, summary=dict(progress)) as scratch:
-        ocp.save(scratch.resolve() / "state", leaves)
+        try:
+            ocp.save(scratch.resolve() / "state", leaves)
+        except (ValueError, OSError) as e:  # tensorstore reports a full disk as a ValueError
+            raise GenretError(f"{path}: cannot be written: {str(e).splitlines()[0]}") from e
     for old in _checkpoints(folder)[:-_KEEP]:
         shutil.rmtree(old)
 

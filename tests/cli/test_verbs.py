@@ -1,0 +1,101 @@
+"""The verbs on one small run: what each returns, that each can be run again, what follows when one is."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from genret.cli.main import main
+from tests.cli.conftest import TINY_MODEL, TINY_TRAIN, Command
+
+VERBS = (
+    "quickstart", "ingest", "embed", "tokenize", "index", "train", "evaluate", "recommend", "inspect",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_has_an_example_that_parses(verb: str, genret: Command) -> None:
+    done = genret(verb, "--help")
+    assert done.status == 0
+    assert f"Example: genret {verb}" in " ".join(done.out.split())
+    for option in ("--seed", "--log-level", "--json"):
+        assert option in done.out
+
+
+def test_help_lists_every_verb(genret: Command) -> None:
+    done = genret("--help")
+    assert done.status == 0
+    for verb in VERBS:
+        assert verb in done.out
+
+
+@pytest.mark.parametrize("kind", ["catalog", "vectors", "codes", "index", "model", "reports"])
+def test_inspect_says_what_an_artefact_is(kind: str, trained_once: Path, genret: Command) -> None:
+    done = genret("inspect", trained_once / kind)
+    assert done.status == 0, done.err
+    manifest = json.loads((trained_once / kind / "manifest.json").read_text())
+    assert kind in done.out
+    assert manifest["fingerprint"][:12] in done.out
+    described = json.loads(genret("inspect", trained_once / kind, "--json").out)
+    assert described["kind"] == kind
+
+
+def test_inspect_of_a_run_says_what_is_stale(trained: Path, genret: Command) -> None:
+    assert "stale" not in genret("inspect", trained).out
+    assert main(["tokenize", str(trained), "--json", "--codebook-size", "4"]) == 0
+    done = genret("inspect", trained)
+    assert done.status == 0
+    assert "stale" in done.out
+
+
+def test_the_report_is_whole(trained_once: Path) -> None:
+    reports = trained_once / "reports"
+    metrics = json.loads((reports / "metrics.json").read_text())
+    for method in ("model", "popularity", "random"):
+        assert {"ndcg@10", "recall@10", "mrr@10", "coverage@10", "valid"} <= set(metrics[method])
+        assert metrics[method]["valid"] == 1.0
+    page = (reports / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 4
+    assert "http" not in page
+    pictures = {"metrics.png", "training.png", "code_usage.png", "trie_width.png"}
+    assert pictures <= {file.name for file in reports.iterdir()}
+
+
+def test_two_evaluations_of_one_seed_are_identical(trained: Path, genret: Command) -> None:
+    first = (trained / "reports" / "metrics.json").read_bytes()
+    assert genret("evaluate", trained, "--beams", "20", "--bootstrap", "20").status == 0
+    assert (trained / "reports" / "metrics.json").read_bytes() == first
+
+
+def test_training_again_gives_the_same_model(trained: Path, genret: Command) -> None:
+    first = (trained / "model" / "model.safetensors").read_bytes()
+    assert genret("train", trained, *TINY_MODEL, *TINY_TRAIN).status == 0
+    assert (trained / "model" / "model.safetensors").read_bytes() == first
+    assert genret("train", trained, *TINY_MODEL, *TINY_TRAIN, "--seed", "1").status == 0
+    assert (trained / "model" / "model.safetensors").read_bytes() != first
+
+
+def test_recommend_by_title_id_and_user(trained_once: Path, genret: Command) -> None:
+    by_user = json.loads(genret("recommend", trained_once, "--user", "7", "--json", "--k", "5").out)
+    ids = [str(h["item_id"]) for h in by_user["history"]]
+    titles = [h["title"] for h in by_user["history"]]
+    for history in (ids, titles):
+        done = genret("recommend", trained_once, "--json", "--k", "5", "--history", *history)
+        assert json.loads(done.out) == by_user
+    assert [r["rank"] for r in by_user["recommendations"]] == [1, 2, 3, 4, 5]
+    assert not {r["item_id"] for r in by_user["recommendations"]} & set(ids)
+    scores = [r["score"] for r in by_user["recommendations"]]
+    assert scores == sorted(scores, reverse=True)
+    printed = genret("recommend", trained_once, "--user", "7", "--k", "5").out
+    assert by_user["recommendations"][0]["title"] in printed
+
+
+def test_recommend_without_a_history(trained_once: Path, genret: Command) -> None:
+    found = json.loads(genret("recommend", trained_once, "--json").out)
+    assert found["history"] == []
+    assert len(found["recommendations"]) == 10
+
+
+def test_more_than_the_catalogue_is_said(trained_once: Path, genret: Command) -> None:
+    done = genret("recommend", trained_once, "--k", "60", "--beams", "60")
+    assert "40 items, not 60" in done.out
