@@ -52,6 +52,9 @@ class Reporter:
         self.out = Console(quiet=as_json, highlight=False)
         self.err = Console(stderr=True, highlight=False)
         handler = RichHandler(console=self.err, show_path=False)
+        if log_level != "debug":
+            # Orbax logs the traceback of each of its threads before it raises what we report.
+            handler.addFilter(lambda record: record.name != "absl")
         logging.basicConfig(
             level=log_level.upper(), format="%(message)s", handlers=[handler], force=True
         )

@@ -256,6 +256,7 @@ def test_a_disk_that_fills_while_training(small_disk: Path, trained: Path, genre
     (line,) = done.err.splitlines()
     assert "No space left on device" in line
     assert not (small_disk / "run" / "model").exists()
+    assert not list((small_disk / "run" / "checkpoints").glob("*"))
 
 
 def test_a_read_only_folder(small_disk: Path, genret: Command) -> None:
