@@ -31,8 +31,9 @@ class Quickstart(Verb):
     """Do the whole job: ingest, embed, tokenize, index, train, evaluate, recommend.
 
     The data are MovieLens-100K: 943 people, 1,682 films. They are fetched once into a cache; their
-    terms, which are printed, forbid passing them on. The run folder that is left serves every
-    other verb.
+    terms, which are printed, forbid passing them on. Or they are yours: --interactions, with
+    --items and ready --codes where there are any. The run folder that is left serves every other
+    verb.
 
     Example: genret quickstart
     """
@@ -43,6 +44,14 @@ class Quickstart(Verb):
     """A local copy of MovieLens-100K (archive or folder), instead of fetching it."""
     synthetic: bool = False
     """Invented items and histories instead: needs no data at all."""
+    interactions: tuple[Path, ...] = ()
+    """Your own interactions instead (see genret ingest)."""
+    items: tuple[Path, ...] = ()
+    """With --interactions: their items."""
+    codes: Path | None = None
+    """Ready semantic IDs instead of vectors and residual k-means (see genret tokenize)."""
+    steps: int = TRAIN.steps
+    """Training steps."""
     smoke: bool = False
     """A token training run and fewer users: shows in less than a minute that all parts work."""
 
@@ -53,14 +62,21 @@ class Quickstart(Verb):
             "seed": self.seed,
             "log_level": self.log_level,
         }
-        source: dict[str, Any] = (
-            {"synthetic": True} if self.synthetic else {"movielens": True, "data": self.data}
-        )
-        Ingest(**common, **source, rules=IngestConfig()).run(reporter)
-        Embed(**common).run(reporter)
-        Tokenize(**common, tokenize=TokenizeConfig(levels=2)).run(reporter)
+        Ingest(
+            **common,
+            interactions=self.interactions,
+            items=self.items,
+            synthetic=self.synthetic,
+            movielens=not (self.synthetic or self.interactions),
+            data=self.data,
+            rules=IngestConfig(),
+        ).run(reporter)
+        if self.codes is None:
+            Embed(**common).run(reporter)
+        Tokenize(**common, codes=self.codes, tokenize=TokenizeConfig(levels=2)).run(reporter)
         Index(**common).run(reporter)
-        Train(**common, model=MODEL, train=SMOKE_TRAIN if self.smoke else TRAIN).run(reporter)
+        training = SMOKE_TRAIN if self.smoke else dataclasses.replace(TRAIN, steps=self.steps)
+        Train(**common, model=MODEL, train=training).run(reporter)
         evaluation = EvaluateConfig(users=200, beams=20) if self.smoke else EvaluateConfig()
         metrics = Evaluate(**common, evaluate=evaluation).run(reporter)
         with reporter.stage("recommend"):
