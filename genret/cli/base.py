@@ -68,8 +68,8 @@ class Reporter:
         self.out.print(f"   [dim]{title}: {time.perf_counter() - start:.1f} s[/dim]")
 
     def say(self, text: str) -> None:
-        """Print a line (no markup)."""
-        self.out.print(f"   {text}", markup=False)
+        """Print a line (no markup, and not cut in pieces: a path stays one)."""
+        self.out.print(f"   {text}", markup=False, soft_wrap=True)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Print a table; numbers are right-aligned."""

@@ -30,7 +30,7 @@ from genret.data._report import IngestReport, Rule
 from genret.data._rules import core_rows, order_in_time, repeated_rows
 from genret.data._sources import Source, open_sources
 from genret.data._splits import by_time, check_leaks, leave_one_out
-from genret.data._times import NO_TIME, TimeColumn, absurd_rows
+from genret.data._times import NO_TIME, OTHER_UNIT, TimeColumn, absurd_rows
 from genret.errors import GenretError
 
 CHUNK_ROWS = 1 << 20
@@ -185,6 +185,8 @@ def _read_events(
     if len(absurd):
         at = int(np.searchsorted(starts, absurd[0], side="right")) - 1
         value = "before 1970 (negative)" if time[absurd[0]] < 0 else "in 2200 or later"
+        if time[absurd[0]] == OTHER_UNIT:
+            value = "in a smaller unit than most"
         raise GenretError(
             f"{sources[at].name}: column {time_columns[at]!r}: row {absurd[0] - starts[at] + 1}: "
             f"found a time {value}, expected seconds or milliseconds since 1970, one unit for the "

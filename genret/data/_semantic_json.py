@@ -26,9 +26,7 @@ def read_inter_json(text: bytes, name: str) -> pa.Table:
         if not isinstance(items, list) or not all(_is_id(i) for i in items):
             raise GenretError(f"{name}: user {user!r}: expected a list of item ids")
     lengths = np.fromiter(map(len, histories.values()), np.int64, len(histories))
-    users = _strings(histories, name).take(
-        pa.array(np.repeat(np.arange(len(lengths)), lengths))
-    )
+    users = _strings(histories, name).take(pa.array(np.repeat(np.arange(len(lengths)), lengths)))
     events = itertools.chain.from_iterable(histories.values())
     items = _strings([None if i is None else str(i) for i in events], name)
     return pa.table({"user_id": users, "item_id": items})

@@ -31,7 +31,7 @@ from genret.data._semantic_json import read_inter_json, read_item_json
 from genret.errors import GenretError
 
 BLOCK_BYTES = 8 << 20
-"""Text is parsed in blocks of this size; a longer line is refused (an unclosed quote, or junk)."""
+"""Text is parsed in blocks of this size; a line over three is refused (an unclosed quote, junk)."""
 
 BATCH_ROWS = 1 << 17
 """Rows of a batch from Parquet."""

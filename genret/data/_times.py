@@ -13,7 +13,8 @@ median below        unit
 otherwise           nanoseconds
 ==================  ============
 
-Then every time must lie in [1970, 2200): a mixture of units is refused, not guessed at.
+Then every time must lie in [1970, 2200), and no number that is not small (1e8 and more) may lie in
+the range of a smaller unit: a mixture of units is refused, not guessed at.
 """
 
 import numpy as np
@@ -25,9 +26,12 @@ from genret.typing import Int
 
 NO_TIME = np.iinfo(np.int64).min
 """Stands for a null."""
+OTHER_UNIT = NO_TIME + 1
+"""Stands for a number in a smaller unit than the column's."""
 
 _END = 7_258_118_400 * 1_000_000  # 2200-01-01
-_UNITS = ((1e11, 1e6), (1e14, 1e3), (1e17, 1.0), (np.inf, 1e-3))
+_UNITS = ((0.0, 1e6), (1e11, 1e3), (1e14, 1.0), (1e17, 1e-3))
+_NOT_SMALL = 1e8
 _ISO = [pa.timestamp(unit, zone) for unit in ("us", "ns") for zone in (None, "UTC")]
 
 
@@ -121,8 +125,11 @@ class TimeColumn:
             chunks = [np.where(c == NO_TIME, np.nan, c) for c in chunks]
         values = np.concatenate(chunks)
         missing = np.isnan(values) if values.dtype == np.float64 else values == NO_TIME
-        median = np.median(values[~missing]) if not missing.all() else 0
-        factor = next(factor for limit, factor in _UNITS if median < limit)
+        # Half-way between two infinities there is nothing: make them merely huge.
+        finite = np.nan_to_num(values[~missing], posinf=1e300, neginf=-1e300)
+        median = max(np.median(finite), 0) if len(finite) else 0
+        least, factor = next(unit for unit in reversed(_UNITS) if median >= unit[0])
+        other_unit = (values >= _NOT_SMALL) & (values < least)
         # Clip before scaling, so that absurd values stay absurd and do not wrap around.
         bound = _END / factor
         if values.dtype == np.float64:
@@ -132,12 +139,13 @@ class TimeColumn:
             limit = min(int(bound), np.iinfo(np.int64).max)
             np.clip(values, -limit, limit, out=values)
             scaled = values * int(factor) if factor >= 1 else values // round(1 / factor)
+        scaled[other_unit] = OTHER_UNIT
         scaled[missing] = NO_TIME
         return scaled
 
 
 def absurd_rows(times: Int[np.ndarray, "E"]) -> Int[np.ndarray, "K"]:
-    """Return the rows whose time lies outside [1970, 2200)."""
+    """Return the rows whose time lies outside [1970, 2200), or is in another unit."""
     return np.flatnonzero((times != NO_TIME) & ((times < 0) | (times >= _END)))
 
 

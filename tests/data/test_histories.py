@@ -1,0 +1,167 @@
+"""Histories: what is for training, what is held out, and their file."""
+
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import hypothesis
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import strategies as st
+
+from genret.artifacts import write_folder
+from genret.config import IngestConfig
+from genret.data import Catalog, Histories, _histories, ingest, load_run_data
+from genret.errors import GenretError
+
+
+def example(timed: bool = True, split: Any = "leave-one-out", seed: int = 0) -> tuple:
+    rng = np.random.default_rng(seed)
+    users, items, times = rng.integers(0, [12, 9, 1000], (60, 3)).T
+    log = pa.table({"user": [f"u{u}" for u in users], "item": items, "time": times})
+    log = log if timed else log.drop_columns(["time"])
+    return ingest(log, config=IngestConfig(split=split))[:2]
+
+
+@hypothesis.given(seed=st.integers(0, 1000), split=st.sampled_from(["leave-one-out", "by-time"]))
+def test_training_and_held_out_events(seed: int, split: str) -> None:
+    _, h = example(split=split, seed=seed)
+    cut = [h.items[a:b].tolist() for a, b in zip(h.offsets, h.offsets[1:], strict=False)]
+    offsets, items = h.training()
+    assert (offsets.dtype, items.dtype) == (np.int64, np.int32)
+    assert offsets.tolist() == [0, *np.cumsum(h.train_end).tolist()]
+    assert items.tolist() == [i for c, end in zip(cut, h.train_end, strict=True) for i in c[:end]]
+    for part, at in (("valid", h.valid_at), ("test", h.test_at)):
+        held = h.held_out(part)
+        assert held.users.tolist() == [u for u in range(h.num_users) if at[u] >= 0]
+        assert held.targets.tolist() == [cut[u][at[u]] for u in held.users]
+        for q, u in enumerate(held.users):
+            history = held.items[held.offsets[q] : held.offsets[q + 1]].tolist()
+            assert history == cut[u][: at[u]]
+        assert held.offsets[-1] == len(held.items)
+
+
+@pytest.mark.parametrize("timed", [True, False])
+@pytest.mark.parametrize("group", [1, 5, 1 << 17])
+def test_round_trip(timed: bool, group: int, tmp_path: Path) -> None:
+    _, histories = example(timed)
+    with mock.patch.object(_histories, "_USERS_A_GROUP", group):
+        histories.save(tmp_path)
+    loaded = Histories.load(tmp_path)
+    assert loaded.user_ids.equals(histories.user_ids)
+    assert loaded.split == histories.split
+    for field in ("offsets", "items", "times", "train_end", "valid_at", "test_at"):
+        was, now = getattr(histories, field), getattr(loaded, field)
+        assert (was is None) == (now is None)
+        if was is not None:
+            assert was.dtype == now.dtype
+            np.testing.assert_array_equal(was, now)
+
+
+def test_by_time_stays_by_time(tmp_path: Path) -> None:
+    example(split="by-time")[1].save(tmp_path)
+    assert Histories.load(tmp_path).split == "by-time"
+
+
+def test_equal_histories_make_equal_bytes(tmp_path: Path) -> None:
+    files = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        example()[1].save(tmp_path / name)
+        files.append((tmp_path / name / "histories.parquet").read_bytes())
+    assert files[0] == files[1]
+
+
+def spoil(folder: Path, column: str, values: list | None, kind: pa.DataType | None = None) -> None:
+    """Write histories of two users whose one column is spoilt (None: left out)."""
+    table = pa.table(
+        {
+            "user_id": ["a", "b"],
+            "items": pa.array([[0, 1, 2], [1]], pa.list_(pa.int32())),
+            "times": pa.array([[5, 6, 7], [5]], pa.list_(pa.int64())),
+            "train_end": pa.array([1, 1], pa.int32()),
+            "valid_at": pa.array([1, -1], pa.int32()),
+            "test_at": pa.array([2, -1], pa.int32()),
+        }
+    )
+    at = table.column_names.index(column)
+    if values is None:
+        table = table.remove_column(at)
+    else:
+        kind = kind or table.schema.field(at).type
+        table = table.set_column(at, column, pa.array(values, kind))
+    split = {"split": "leave-one-out"}
+    pq.write_table(table.replace_schema_metadata(split), folder / "histories.parquet")
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "kind", "message"),
+    [
+        ("items", None, None, "column 'items' is missing or has nulls"),
+        ("user_id", ["a", None], None, "column 'user_id' is missing or has nulls"),
+        ("items", [[0, 1, 2], None], None, "column 'items' is missing or has nulls"),
+        ("items", [[0, None, 2], [1]], None, "column 'items' has nulls"),
+        ("times", [[5, None, 7], [5]], None, "column 'times' has nulls"),
+        ("times", [[5, 6, 7], None], None, "column 'times' has nulls"),
+        ("times", [[5, 6], [5]], None, "'items' and 'times' have different lengths"),
+        ("items", [[0.0, 1, 2], [1]], pa.list_(pa.float32()), "is list<.*>, expected lists of int"),
+        ("items", [0, 1], pa.int32(), "'items' is int32, expected lists of integers"),
+        ("train_end", ["x", "y"], pa.string(), "'train_end' is string, expected int32"),
+        ("test_at", [2.0, -1.0], pa.float64(), "'test_at' is double, expected int32"),
+        (
+            "train_end",
+            [2, 1],
+            None,
+            "leak: user 'a' has its validation event among training events",
+        ),
+        ("times", [[5, 9, 7], [5]], None, "leak: user 'a' has events out of time order"),
+    ],
+)
+def test_what_are_no_histories(
+    column: str, values: list | None, kind: pa.DataType | None, message: str, tmp_path: Path
+) -> None:
+    spoil(tmp_path, "times", [[5, 6, 7], [5]])
+    assert Histories.load(tmp_path).items.tolist() == [0, 1, 2, 1]  # sound before it is spoilt
+    spoil(tmp_path, column, values, kind)
+    with pytest.raises(GenretError, match=message):
+        Histories.load(tmp_path)
+
+
+def test_a_damaged_file(tmp_path: Path) -> None:
+    with pytest.raises(GenretError, match=r"histories\.parquet: no such file"):
+        Histories.load(tmp_path)
+    (tmp_path / "histories.parquet").write_bytes(b"junk")
+    with pytest.raises(GenretError, match=r"histories\.parquet: cannot be read as Parquet"):
+        Histories.load(tmp_path)
+    pq.write_table(pa.table({"user_id": ["a"]}), tmp_path / "histories.parquet")
+    with pytest.raises(GenretError, match="column 'items' is missing"):
+        Histories.load(tmp_path)
+
+
+def save_run(folder: Path, catalog: Catalog, histories: Histories) -> Path:
+    with write_folder(folder / "catalog", "catalog", config={}, summary={}) as target:
+        catalog.save(target)
+        histories.save(target)
+    return folder / "catalog"
+
+
+def test_the_data_of_a_run(tmp_path: Path) -> None:
+    catalog, histories = example()
+    folder = save_run(tmp_path, catalog, histories)
+    for path in (tmp_path, folder):
+        loaded, again = load_run_data(path)
+        assert loaded.table.equals(catalog.table)
+        np.testing.assert_array_equal(again.items, histories.items)
+    file = folder / "histories.parquet"
+    file.write_bytes(file.read_bytes() + b"x")
+    with pytest.raises(GenretError, match=r"histories\.parquet"):
+        load_run_data(tmp_path)
+
+
+def test_histories_of_another_catalogue(tmp_path: Path) -> None:
+    catalog, histories = example()
+    save_run(tmp_path, Catalog(catalog.table[:5]), histories)
+    with pytest.raises(GenretError, match=r"found item row \d+, the catalogue has 5 items"):
+        load_run_data(tmp_path)
