@@ -33,6 +33,9 @@ FORMAT_VERSIONS = {
 }
 """Newest format version of each kind of artefact that this release reads and writes."""
 
+RUN_KINDS = tuple(kind for kind in FORMAT_VERSIONS if kind != "checkpoint")
+"""Kinds that have a folder of their name in a run; checkpoints lie in ``checkpoints/step-N``."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Manifest:

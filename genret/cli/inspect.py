@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from genret.artifacts import (
-    FORMAT_VERSIONS,
     MANIFEST,
+    RUN_KINDS,
     Manifest,
     Run,
     read_manifest,
@@ -44,7 +44,7 @@ class Inspect(Verb):
             _show_artefact(reporter, described)
             return described
         run = Run.open(self.path)
-        kinds = [kind for kind in FORMAT_VERSIONS if run.has(kind)]
+        kinds = [kind for kind in RUN_KINDS if run.has(kind)]
         if not kinds:
             raise GenretError(
                 f"{self.path}: is empty, expected a run folder or an artefact's folder"
@@ -89,7 +89,7 @@ def describe(folder: Path) -> dict[str, Any]:
 def _state(folder: Path, manifest: Manifest) -> str:
     """Say whether the artefacts that lie beside this one are those that it was made from."""
     if not manifest.inputs:
-        return "up to date (made from no other artefact)"
+        return "up to date"
     run = Run(folder.resolve().parent)
     absent = [kind for kind in manifest.inputs if not run.has(kind)]
     if absent or folder.resolve() != run.folder(manifest.kind):
@@ -164,13 +164,14 @@ def _show_artefact(reporter: Reporter, described: Mapping[str, Any]) -> None:
 
 def _show_run(reporter: Reporter, run: Run, artefacts: Mapping[str, Mapping[str, Any]]) -> None:
     rows = []
-    for kind in FORMAT_VERSIONS:
+    for kind in RUN_KINDS:
         if kind not in artefacts:
             rows.append((kind, "not there", "", "", ""))
             continue
         a = artefacts[kind]
-        plain = {n: v for n, v in a["summary"].items() if not isinstance(v, dict)}
-        figures = ", ".join(f"{name} {_text(v)}" for name, v in plain.items())
+        figures = ", ".join(
+            f"{name} {_text(value)}" for name, value in a["summary"].items() if _short(value)
+        )
         rows.append((kind, a["state"], _size(a["bytes"]), a["fingerprint"][:12], figures))
     columns = ("artefact", "state", "size", "fingerprint", "figures")
     reporter.table(f"{run.path}: a run (checksums verified)", columns, rows)
@@ -187,6 +188,13 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
                 yield f"{prefix}{name} {i}", text
         else:
             yield prefix + name, _text(value)
+
+
+def _short(value: Any) -> bool:
+    """Tell figures from records and lists of words, which are shown for one artefact only."""
+    if isinstance(value, list):
+        return all(isinstance(v, int | float) for v in value)
+    return not isinstance(value, dict)
 
 
 def _text(value: Any) -> str:
