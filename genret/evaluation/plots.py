@@ -111,8 +111,10 @@ def plot_metrics(results: Mapping[str, Mapping[str, Any]], path: Path, *, k: int
             # An interval of percentiles may, in tiny samples, leave out the mean itself.
             error = [[max(value - low, 0)], [max(high - value, 0)]]
             axis.errorbar(i, value, yerr=error, color=_INK, capsize=4, linewidth=1.2)
-            axis.text(i, max(high, value), f"{value:.4f}\n", ha="center", va="center_baseline",
-                      fontsize=8, color=_INK)  # fmt: skip
+            axis.annotate(
+                f"{value:.4f}", (i, max(high, value)), (0, 4), textcoords="offset points",
+                ha="center", va="bottom", fontsize=8, color=_INK,
+            )  # fmt: skip
             top = max(top, high, value)
         axis.set_xticks(range(len(results)), list(results), fontsize=9)
         axis.set_ylim(0, top * 1.18 or 1)
