@@ -234,7 +234,12 @@ class TrieIndex:
 
     @functools.cached_property
     def order_checksum(self) -> int:
-        """CRC-32 of the order of the items: tells a policy whether it belongs to this index."""
+        """CRC-32 of the order of the items: tells a policy whether it belongs to this index.
+
+        It is -1, unknown, of an index that is an argument of a function being traced.
+        """
+        if isinstance(self.rows, jax.core.Tracer):
+            return -1
         return zlib.crc32(np.ascontiguousarray(self.rows).data)
 
     # Disk

@@ -221,7 +221,8 @@ class PolicyStack:
 
 def _check_index(index: "TrieIndex", num_items: int, order_checksum: int) -> None:
     # What has been through a JAX transformation no longer says what it was made for.
-    if num_items >= 0 and (num_items, order_checksum) != (index.num_items, index.order_checksum):
+    unknown = num_items < 0 or index.order_checksum < 0
+    if not unknown and (num_items, order_checksum) != (index.num_items, index.order_checksum):
         raise GenretError(
             f"policy: made for another index ({num_items} items), "
             f"expected one made for this index ({index.num_items} items)"

@@ -28,11 +28,12 @@ class TrainState:
       target_count: targets (items) seen since then, int32.
     """
 
+    # JAX rebuilds the tree with descriptions in the place of arrays: no shapes can be checked here.
     params: Any
     opt_state: Any
-    step: Int[Array, ""]
-    loss_sum: Float[Array, ""]
-    target_count: Int[Array, ""]
+    step: Any
+    loss_sum: Any
+    target_count: Any
 
     @classmethod
     def init(cls, params: Any, optimizer: optax.GradientTransformation) -> "TrainState":

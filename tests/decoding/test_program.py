@@ -195,3 +195,18 @@ def test_nan_of_beams_that_are_not_alive_is_nobodys_fault() -> None:
     index = TrieIndex.from_codes([[1, 2]])
     result = beam_search(model, jnp.array([1]), index, beams=4, check=True)
     assert result.valid.tolist() == [[True, False, False, False]]
+
+
+def test_the_index_and_the_policies_may_be_traced(index: TrieIndex, model: TableModel) -> None:
+    policy = Policy.from_mask(index, np.arange(64) % 3 == 0)
+    history = jnp.array([3, 4])
+
+    def search(index: TrieIndex, policy: Policy) -> Any:
+        return beam_search(model, history, index, beams=5, policies=[policy])
+
+    assert_equal(jax.jit(search)(index, policy), search(index, policy))
+    # A policy that is closed over still says what it was made for; the traced index does not.
+    assert_equal(jax.jit(lambda index: search(index, policy))(index), search(index, policy))
+    other = TrieIndex.from_codes(CODES[:40], codes_per_level=COUNTS)
+    with pytest.raises(GenretError, match="made for another index"):
+        search(other, policy)

@@ -1,0 +1,91 @@
+"""The search and the optimiser step lower for GPU and TPU, and compile for TPU where libtpu is there.
+
+None of this runs on an accelerator: it shows that the programs hold nothing that only a CPU knows.
+"""
+
+import dataclasses
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from genret import History, Policy, TrieIndex, beam_search
+from genret.config import ModelConfig, TrainConfig
+from genret.models import build_model
+from genret.testing import random_codes
+from genret.training import TrainState, make_optimizer, make_step
+
+SIZES = (16, 16, 4)
+CODES = random_codes(60, SIZES, "zipf", seed=0)
+CONFIG = ModelConfig(
+    codes_per_level=SIZES, width=32, heads=2, kv_heads=2, head_dim=16, mlp_dim=64, max_items=8
+)
+TOPOLOGIES = ("v5e:1x1", "v6e:1x1")
+
+
+def search_program(kind: str, dtype: str) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    model = build_model(dataclasses.replace(CONFIG, kind=kind, dtype=dtype), 0)
+    index = TrieIndex.from_codes(CODES, codes_per_level=SIZES)
+    policy = Policy.from_mask(index, np.arange(60) % 2 == 0)
+    history = History.from_items(CODES, [0, 3, 3], np.array([4, 9, 2]), 8)
+
+    def search(model: Any, history: History, index: TrieIndex, policy: Policy) -> Any:
+        exclude = jnp.zeros((2, 4), jnp.int32)
+        return beam_search(model, history, index, beams=6, policies=[policy], exclude=exclude)
+
+    return search, (model, history, index, policy)
+
+
+def step_program(kind: str, dtype: str) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    config = TrainConfig(batch_size=4)
+    graphdef, params = nnx.split(
+        build_model(dataclasses.replace(CONFIG, kind=kind, dtype=dtype), 0)
+    )
+    optimizer = make_optimizer(config)
+    step = make_step(graphdef, optimizer, jnp.asarray(CODES), seed=0)
+    rows = jnp.ones((4, 8), jnp.int32)
+    batch = {"items": rows, "segments": rows, "positions": rows}
+    return step, (TrainState.init(params, optimizer), batch)
+
+
+PROGRAMS = [
+    pytest.param(make, kind, id=f"{make.__name__}-{kind}")
+    for make in (search_program, step_program)
+    for kind in ("item_decoder", "decoder_only")
+]
+
+
+@pytest.mark.parametrize("platform", ["tpu", "cuda"])
+@pytest.mark.parametrize(("make", "kind"), PROGRAMS)
+def test_programs_lower(make: Callable[..., Any], kind: str, platform: str) -> None:
+    function, arguments = make(kind, "float32")
+    lowered = jax.jit(function).trace(*arguments).lower(lowering_platforms=(platform,))
+    assert "stablehlo" in lowered.as_text()
+
+
+@pytest.mark.slow
+@pytest.mark.tpu_backend
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("make", "kind"), PROGRAMS)
+def test_programs_compile_for_tpu(
+    make: Callable[..., Any], kind: str, dtype: str, topology: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if importlib.util.find_spec("libtpu") is None:
+        pytest.skip("compiling for TPU needs libtpu (pip install 'jax[tpu]')")
+    monkeypatch.setenv("ALLOW_MULTIPLE_LIBTPU_LOAD", "true")  # several processes at once
+    from jax.experimental import topologies
+
+    described = topologies.get_topology_desc(topology, "tpu", chips_per_host_bounds=(1, 1, 1))
+    sharding = jax.sharding.SingleDeviceSharding(described.devices[0])
+    function, arguments = make(kind, dtype)
+    shapes = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), arguments
+    )
+    compiled = jax.jit(function).lower(*shapes).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 2**30
