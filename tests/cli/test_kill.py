@@ -59,7 +59,7 @@ def test_one_run_killed_again_and_again(trained_once: Path, tmp_path: Path) -> N
     assert start(whole).wait() == 0
     run = copy(trained_once, tmp_path / "killed")
     steps: list[int] = []
-    for _ in range(3):
+    for _ in range(2):
         process = start(run)
         before = steps[-1] if steps else 0
         while process.poll() is None:
