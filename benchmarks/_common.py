@@ -1,23 +1,26 @@
 """What the programs share: where a figure was measured, and how it is written."""
 
 import json
+import operator
 import os
 import platform
 import subprocess
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
-
-import jax
-import numpy as np
-
-import genret
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def environment() -> dict[str, Any]:
-    """Return the machine, the versions and the commit, as JSON values."""
+    """Return the machine, the versions and the commit, as JSON values.
+
+    To be called before measuring: the load is then that of others.
+    """
+    # Here, so that a process whose memory is measured does not carry it.
+    import jax
+
     described = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
         cwd=ROOT,
@@ -31,13 +34,22 @@ def environment() -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 2),
-        "versions": {
-            "genret": genret.__version__,
-            "jax": jax.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": {"python": platform.python_version()}
+        | {name: metadata.version(name) for name in ("genret", "jax", "flax", "numpy", "pyarrow")},
     }
+
+
+def judge(value: float, bar: float, *, at_most: bool = False) -> dict[str, Any]:
+    """Return a figure beside the bar that it should reach, and whether it does."""
+    met = (operator.le if at_most else operator.ge)(value, bar)
+    return {"value": value, "bar": bar, "at_most": at_most, "met": bool(met)}
+
+
+def sentence(name: str, judged: Mapping[str, Any]) -> str:
+    """Say a figure of :func:`judge` in one line."""
+    relation = "at most" if judged["at_most"] else "at least"
+    verdict = "met" if judged["met"] else "MISSED"
+    return f"{name}: {judged['value']:.2f}, bar {relation} {judged['bar']:g}: {verdict}"
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:

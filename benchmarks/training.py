@@ -1,12 +1,13 @@
 """Training speed: ItemDecoder against DecoderOnly, and packed histories against padded ones.
 
 Every method runs the product's own step on the product's own batches of the same histories; only
-the architecture or the batching differs. Users per second are histories, not rows: a row that packs
-three of them counts three. The rounds alternate between the methods; figures are medians.
+the architecture or the batching differs. A round is a whole epoch, in which every event of every
+history is a target once, and making its batches is part of it. So users per second are histories,
+not rows: a row that packs three of them counts three. Rounds alternate between the methods; figures
+are medians.
 """
 
 import dataclasses
-import itertools
 import statistics
 import sys
 import time
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
@@ -21,7 +23,7 @@ from flax import nnx
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks._common import environment, write_json
+from benchmarks._common import environment, judge, sentence, write_json
 from genret.config import IngestConfig, TrainConfig
 from genret.data import ingest
 from genret.data.pipeline import TrainingBatches
@@ -43,7 +45,7 @@ RATIOS = {
     "packed / padded": ("item_decoder, packed", "item_decoder, padded", 1.5),
     "bucketed / padded": ("item_decoder, bucketed", "item_decoder, padded", None),
 }
-"""Ratio of users per second -> method, rival, and what it should reach."""
+"""Ratio of users per second -> method, rival, and what it should reach (None: only shown)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,25 +58,30 @@ class Options:
     """Architecture, for both kinds of model: width, depth and heads are the same."""
     max_items: int = 20
     """Longest history: what padding pads to."""
+    collisions: Literal["keep", "suffix"] = "keep"
+    """Items with equal semantic IDs keep them, or are told apart by one more level."""
     batch_size: int = 64
     """Rows of a batch."""
-    steps: int = 5
-    """Steps of a round."""
-    rounds: int = 7
-    """Rounds of each method."""
+    users: int = 1500
+    """Histories of an epoch, drawn from the data; 0 takes all."""
+    rounds: int = 5
+    """Rounds (epochs) of each method."""
     out: Path | None = None
     """Where to write the figures as JSON."""
     smoke: bool = False
-    """The tiny architecture, few steps: shows that it works."""
+    """The tiny architecture, few users: shows that it works."""
 
 
 class Method:
     """One model with its batches, compiled and ready to be timed."""
 
-    def __init__(self, name: str, data: "Data", options: Options) -> None:
+    def __init__(
+        self, name: str, data: "Data", options: Options, steps: dict[str, Any] | None = None
+    ) -> None:
         kind, packing = METHODS[name]
+        preset = PRESETS[options.preset]
         self.config = dataclasses.replace(
-            PRESETS[options.preset],
+            dataclasses.replace(preset, layers=1) if options.smoke else preset,
             kind=kind,
             codes_per_level=data.codes_per_level,
             max_items=options.max_items,
@@ -87,44 +94,69 @@ class Method:
         graphdef, params = nnx.split(model)
         optimizer = make_optimizer(train)
         self.state = TrainState.init(params, optimizer)
-        self.step = make_step(graphdef, optimizer, jnp.asarray(data.codes), seed=0)
-        batches = TrainingBatches(
+        # Methods of one architecture share its compiled step.
+        steps = {} if steps is None else steps
+        if kind not in steps:
+            steps[kind] = make_step(graphdef, optimizer, jnp.asarray(data.codes), seed=0)
+        self.step = steps[kind]
+        self.batches = TrainingBatches(
             data.offsets, data.items, train, max_items=self.config.max_items, seed=0
         )
-        self.batches = list(itertools.islice(iter(batches), options.steps))
-        filled = [float((batch["segments"] > 0).mean()) for batch in self.batches]
-        self.waste = 1.0 - statistics.mean(filled)
-        self.events = [int((batch["segments"] > 0).sum()) for batch in self.batches]
+        self.num_events = len(data.items)
+        self.num_users = data.num_users
         self.seconds: list[float] = []
-        self.loss = [self._round()]  # compiles every shape
+        self.steps: list[int] = []
+        self.losses: list[float] = []
+        self.waste: list[float] = []
+        self._compile()
 
-    def _round(self) -> float:
-        zero = jnp.zeros((), jnp.float32)
-        self.state = dataclasses.replace(self.state, loss_sum=zero)
-        for batch in self.batches:
-            self.state = self.step(self.state, batch)
-        return float(self.state.loss_sum) / len(self.batches)
+    def _compile(self) -> None:
+        # An epoch's plan says every shape; one batch of each is enough.
+        one_of_each = {rows.shape: rows for rows in self.batches.epoch(0)}
+        for rows in one_of_each.values():
+            self.state = self.step(self.state, jax.device_put(self.batches.lay_out(rows)))
+        jax.block_until_ready(self.state)
+
+    def compiled(self) -> int:
+        """Return how many programs the step has been compiled to, one per shape of a batch."""
+        return int(self.step._cache_size())
 
     def time_round(self) -> None:
-        """Run the steps of a round; the last loss is waited for."""
+        """Train an epoch; its last step is waited for."""
+        self.state = dataclasses.replace(
+            self.state, loss_sum=jnp.zeros((), jnp.float32), target_count=jnp.zeros((), jnp.int32)
+        )
+        epoch = len(self.seconds)
+        stream = iter(self.batches)
+        stream.set_state({"epoch": epoch, "batch": 0})
+        filled = []
+        programs = self.compiled()
         start = time.perf_counter()
-        loss = self._round()
+        while stream.get_state()["epoch"] == epoch:
+            batch = next(stream)
+            self.state = self.step(self.state, jax.device_put(batch))
+            filled.append(float((batch["segments"] > 0).mean()))
+        jax.block_until_ready(self.state)
         self.seconds.append(time.perf_counter() - start)
-        self.loss.append(loss)
+        self.compiled_late = self.compiled() - programs
+        self.steps.append(len(filled))
+        self.losses.append(float(self.state.loss_sum) / len(filled))
+        self.waste.append(1.0 - statistics.mean(filled))
+        self.targets = int(self.state.target_count)
 
-    def figures(self, mean_events: float) -> dict[str, Any]:
+    def figures(self) -> dict[str, Any]:
         """Return the medians, as JSON values."""
         seconds = statistics.median(self.seconds)
-        users = sum(self.events) / mean_events
         return {
             "parameters": self.parameters,
-            "users_per_second": users / seconds,
-            "codes_per_second": sum(self.events) * len(self.config.codes_per_level) / seconds,
-            "ms_per_step": 1e3 * seconds / len(self.batches),
-            "slowest_round / fastest_round": max(self.seconds) / min(self.seconds),
-            "padding": self.waste,
-            "first_loss": self.loss[0],
-            "last_loss": self.loss[-1],
+            "users_per_second": self.num_users / seconds,
+            "codes_per_second": self.num_events * len(self.config.codes_per_level) / seconds,
+            "ms_per_step": 1e3
+            * statistics.median(s / n for s, n in zip(self.seconds, self.steps, strict=True)),
+            "steps_per_epoch": statistics.median(self.steps),
+            "seconds": self.seconds,
+            "padding": statistics.mean(self.waste),
+            "losses": self.losses,
         }
 
 
@@ -138,7 +170,7 @@ class Data:
     items: np.ndarray
 
     @classmethod
-    def read(cls, folder: Path) -> "Data":
+    def read(cls, folder: Path, collisions: Literal["keep", "suffix"]) -> "Data":
         """Read a folder of the LC-Rec family."""
         from genret.data import read_semantic_ids
 
@@ -146,36 +178,65 @@ class Data:
             (folder / "inter.json",), (folder / "item.json",), config=IngestConfig()
         )
         raw = read_semantic_ids(folder / "index.json", catalog.item_ids)
-        codes, sizes = resolve_collisions(raw, tuple((raw.max(0) + 1).tolist()), "suffix")
+        codes, sizes = resolve_collisions(raw, tuple((raw.max(0) + 1).tolist()), collisions)
         offsets, items = histories.training()
         return cls(codes, sizes, offsets, items)
 
+    @property
+    def num_users(self) -> int:
+        """Histories with at least one event."""
+        return int(np.count_nonzero(np.diff(self.offsets)))
+
+    def sample(self, users: int) -> "Data":
+        """Keep so many histories, drawn with a fixed seed; 0 keeps all."""
+        lengths = np.diff(self.offsets)
+        if not 0 < users < len(lengths):
+            return self
+        kept = np.zeros(len(lengths), bool)
+        kept[np.random.default_rng(0).choice(len(lengths), users, replace=False)] = True
+        offsets = np.concatenate([[0], np.cumsum(lengths[kept])])
+        return dataclasses.replace(
+            self, offsets=offsets, items=self.items[np.repeat(kept, lengths)]
+        )
+
     @classmethod
-    def invented(cls, users: int = 3000, items: int = 1000) -> "Data":
+    def invented(
+        cls, users: int = 3000, items: int = 1000, sizes: tuple[int, ...] = (64, 64, 64, 8)
+    ) -> "Data":
         """Make histories of 3 to 20 items, most of them short."""
         rng = np.random.default_rng(0)
         lengths = np.minimum(3 + rng.geometric(0.15, users), 20)
         offsets = np.concatenate([[0], np.cumsum(lengths)])
-        codes = random_codes(items, (64, 64, 64, 8), "uniform", seed=0)
+        codes = random_codes(items, sizes, "uniform", seed=0)
         rows = rng.integers(items, size=int(lengths.sum())).astype(np.int32)
-        return cls(codes, (64, 64, 64, 8), offsets, rows)
+        return cls(codes, sizes, offsets, rows)
 
 
 def measure(options: Options) -> dict[str, Any]:
     """Time every method; return the figures as JSON values."""
-    data = Data.invented() if options.data is None else Data.read(options.data)
-    mean_events = len(data.items) / np.count_nonzero(np.diff(data.offsets))
-    methods = {name: Method(name, data, options) for name in METHODS}
-    check(methods)
+    machine = environment()
+    if options.data is not None:
+        found = Data.read(options.data, options.collisions)
+    else:
+        found = Data.invented(sizes=(64, 16)) if options.smoke else Data.invented()
+    data = found.sample(options.users)
+    steps: dict[str, Any] = {}
+    methods = {name: Method(name, data, options, steps) for name in METHODS}
     for _ in range(options.rounds):
         for method in methods.values():
             method.time_round()
-    check(methods)
-    figures = {name: method.figures(float(mean_events)) for name, method in methods.items()}
+        check(methods)
+    figures = {name: method.figures() for name, method in methods.items()}
     ratios = {
         name: figures[a]["users_per_second"] / figures[b]["users_per_second"]
         for name, (a, b, _) in RATIOS.items()
     }
+    # Neighbours in time shared the machine's moods: their ratio says how sure the median is.
+    ranges = {}
+    for name, (a, b, _) in RATIOS.items():
+        pairs = zip(methods[a].seconds, methods[b].seconds, strict=True)
+        of_rounds = [theirs / ours for ours, theirs in pairs]
+        ranges[name] = [min(of_rounds), max(of_rounds)]
     return {
         "program": "benchmarks.training",
         "options": {
@@ -184,26 +245,40 @@ def measure(options: Options) -> dict[str, Any]:
         "data": {
             "items": len(data.codes),
             "codes_per_level": list(data.codes_per_level),
-            "users": int(np.count_nonzero(np.diff(data.offsets))),
+            "users": data.num_users,
             "events": len(data.items),
         },
-        "environment": environment(),
+        "environment": machine,
         "methods": figures,
         "ratios": ratios,
+        "ranges": ranges,
+        "bars": {
+            name: judge(ratios[name], bar)
+            for name, (_, _, bar) in RATIOS.items()
+            if bar and not options.smoke
+        },
     }
 
 
 def check(methods: dict[str, Method]) -> None:
-    """Refuse figures of a method that does not learn what the others do.
+    """Refuse figures of a method that did not do the work, or did other work than the step's.
 
     Raises:
-      GenretError: a loss that is not finite, or that has not fallen since the first round.
+      GenretError: an epoch that left out or repeated an event, a step that was compiled while it was
+        timed, a loss that is not finite, or one that has not fallen since the first epoch.
     """
     for name, method in methods.items():
-        if not np.isfinite(method.loss).all():
-            raise GenretError(f"{name}: the loss is {method.loss[-1]}")
-        if len(method.loss) > 1 and not method.loss[-1] < method.loss[0]:
-            raise GenretError(f"{name}: the loss rose from {method.loss[0]} to {method.loss[-1]}")
+        losses = method.losses
+        if method.targets != method.num_events:
+            raise GenretError(
+                f"{name}: trained {method.targets} events, expected {method.num_events}"
+            )
+        if method.compiled_late:
+            raise GenretError(f"{name}: a step was compiled while it was timed")
+        if not np.isfinite(losses).all():
+            raise GenretError(f"{name}: the loss is {losses[-1]}")
+        if len(losses) > 1 and not losses[-1] < losses[0]:
+            raise GenretError(f"{name}: the loss rose from {losses[0]} to {losses[-1]}")
 
 
 def show(document: dict[str, Any], console: Console) -> None:
@@ -218,15 +293,17 @@ def show(document: dict[str, Any], console: Console) -> None:
         )  # fmt: skip
     console.print(table)
     for name, ratio in document["ratios"].items():
-        bar = RATIOS[name][2]
-        console.print(f"{name}: {ratio:.2f} x" + (f" (bar: {bar} x)" if bar else ""))
+        judged = document["bars"].get(name)
+        low, high = document["ranges"][name]
+        said = sentence(name, judged) if judged else f"{name}: {ratio:.2f}"
+        console.print(f"{said} (rounds: {low:.2f} to {high:.2f})")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program."""
     options = tyro.cli(Options, args=argv, prog="python -m benchmarks.training")
     if options.smoke:
-        options = dataclasses.replace(options, preset="tiny", steps=2, rounds=2, batch_size=16)
+        options = dataclasses.replace(options, preset="tiny", users=200, rounds=2, batch_size=16)
     try:
         document = measure(options)
     except GenretError as e:

@@ -1,11 +1,19 @@
-"""``python -m benchmarks.ingest`` at smoke size, and its check of the counts."""
+"""``python -m benchmarks.ingest`` at smoke size, and its checks of the answers."""
 
+import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import ingest
+from benchmarks._common import ROOT, judge, sentence
+from genret.cli.base import Reporter
+from genret.cli.ingest import Ingest
+from genret.data import load_run_data
 from genret.errors import GenretError
 
 
@@ -14,12 +22,53 @@ def test_the_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert ingest.main(["--smoke", "--out", str(out)]) == 0
     document = json.loads(out.read_text())
     assert set(document["formats"]) == {"parquet", "csv"}
+    assert document["environment"]["versions"]["genret"]
+    assert document["bars"] == {}  # 20,000 events say nothing about 10,000,000
     for figures in document["formats"].values():
-        assert figures["counts"]["events"] == 20_000
+        assert figures["found"]["events"] == 20_000
+        assert figures["events_per_second"] == pytest.approx(20_000 / figures["seconds"])
         assert figures["peak_gib"] >= figures["imports_gib"] > 0
     assert "csv" in capsys.readouterr().out
 
 
-def test_lost_events_are_refused() -> None:
+def test_lost_and_swapped_events_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "_PIECE", 400)  # the checksum passes 2^64
+    options = ingest.Options(events=5000, users=200, items=2**20, formats=("csv",))
+    expected = ingest.write_log(tmp_path, options)
+    run = tmp_path / "run"
+    Ingest(run_folder=run, interactions=(tmp_path / "log.csv",)).run(Reporter(as_json=True))
+    catalog, histories = load_run_data(run)
+    found = ingest.answer(catalog, histories)
+    ingest.check("csv", found, expected)
+
     with pytest.raises(GenretError, match="csv: found"):
-        ingest.check("csv", {"events": 9}, {"events": 10})
+        ingest.check("csv", found | {"events": 4999}, expected)
+    # The same counts, but two events of different items have changed places.
+    items = histories.items.copy()
+    other = int(np.flatnonzero(items != items[0])[0])
+    items[[0, other]] = items[[other, 0]]
+    swapped = ingest.answer(catalog, dataclasses.replace(histories, items=items))
+    assert {n for n in found if found[n] != swapped[n]} == {"checksum"}
+    times = histories.times
+    assert times is not None
+    with pytest.raises(GenretError, match="not in the order of time"):
+        ingest.answer(catalog, dataclasses.replace(histories, times=times[::-1].copy()))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no VmHWM")
+def test_the_memory_of_the_parent_does_not_count() -> None:
+    ballast = np.ones(50_000_000)  # 0.37 GiB that the child must not report
+    code = "from benchmarks.ingest import _peak_gib; print(_peak_gib())"
+    child = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert 0 < float(child.stdout) < ballast.nbytes / 2**30
+
+
+def test_a_bar_can_be_missed() -> None:
+    assert judge(3.0, 3.0)["met"]
+    assert not judge(2.9, 3.0)["met"]
+    assert not judge(2.1, 2.0, at_most=True)["met"]
+    assert "MISSED" in sentence("packed / padded", judge(1.4, 1.5))

@@ -1,34 +1,80 @@
-"""``python -m benchmarks.training`` at smoke size, and its check of the answers."""
+"""``python -m benchmarks.training`` at smoke size, and its checks of the answers."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from benchmarks import training
 from genret.errors import GenretError
 
 
+@pytest.fixture(autouse=True)
+def _quick_compilation() -> Iterator[None]:
+    # Compiling is nearly all of the time at this size, and nothing here depends on speed.
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 def test_the_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "training.json"
     assert training.main(["--smoke", "--out", str(out)]) == 0
     document = json.loads(out.read_text())
+    assert document["data"]["users"] == 200
+    assert document["environment"]["device"]
+    assert document["bars"] == {}
+    assert set(document["ratios"]) == set(document["ranges"]) == set(training.RATIOS)
+    assert all(0 < low <= high for low, high in document["ranges"].values())
     assert set(document["methods"]) == set(training.METHODS)
-    assert set(document["ratios"]) == set(training.RATIOS)
-    assert all(m["users_per_second"] > 0 for m in document["methods"].values())
+    levels = len(document["data"]["codes_per_level"])
+    for figures in document["methods"].values():
+        assert len(figures["seconds"]) == len(figures["losses"]) == 2
+        events_per_second = figures["codes_per_second"] / levels
+        assert events_per_second / figures["users_per_second"] == pytest.approx(
+            document["data"]["events"] / 200
+        )
     packed, padded = (document["methods"][f"item_decoder, {p}"] for p in ("packed", "padded"))
     assert packed["padding"] < padded["padding"]
-    assert document["environment"]["device"]
+    assert packed["steps_per_epoch"] < padded["steps_per_epoch"]
     assert "packed / padded" in capsys.readouterr().out
 
 
-def test_a_method_that_does_not_learn_is_refused() -> None:
-    options = training.Options(preset="tiny", steps=1, batch_size=8)
-    method = training.Method("item_decoder, padded", training.Data.invented(40, 50), options)
-    method.loss = [1.0, 2.0]
-    with pytest.raises(GenretError, match="the loss rose"):
-        training.check({"padded": method})
-    method.loss = [float(jnp.nan)]
-    with pytest.raises(GenretError, match="the loss is nan"):
-        training.check({"padded": method})
+def test_a_sample_is_whole_histories_of_the_data() -> None:
+    data = training.Data.invented(50, 1000)
+    some = data.sample(20)
+    histories = {bytes(h) for h in np.split(data.items, data.offsets[1:-1])}
+    kept = [bytes(h) for h in np.split(some.items, some.offsets[1:-1])]
+    assert len(kept) == some.num_users == 20
+    assert set(kept) <= histories
+    assert data.sample(0) is data
+
+
+def test_work_not_done_is_refused() -> None:
+    options = training.Options(preset="tiny", batch_size=8, smoke=True)
+    data = training.Data.invented(20, 50)
+    method = training.Method("decoder_only, packed", data, options)
+    method.time_round()
+    training.check({"packed": method})
+    assert method.targets == len(data.items)
+    # Batches of a shape that was not made beforehand: the check finds the compilation itself.
+    method.batches = training.TrainingBatches(
+        data.offsets, data.items, training.TrainConfig(batch_size=4), max_items=20, seed=0
+    )
+    method.time_round()
+    with pytest.raises(GenretError, match="packed: a step was compiled"):
+        training.check({"packed": method})
+
+    method.compiled_late, method.losses = 0, [1.0, 2.0]
+    with pytest.raises(GenretError, match="packed: the loss rose"):
+        training.check({"packed": method})
+    method.losses = [float(jnp.nan)]
+    with pytest.raises(GenretError, match="packed: the loss is nan"):
+        training.check({"packed": method})
+    method.targets -= 1
+    with pytest.raises(GenretError, match=f"expected {len(data.items)}"):
+        training.check({"packed": method})
