@@ -21,6 +21,7 @@ def _quick_compilation() -> Iterator[None]:
     jax.config.update("jax_disable_most_optimizations", False)
 
 
+@pytest.mark.slow
 def test_the_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "training.json"
     assert training.main(["--smoke", "--out", str(out)]) == 0
