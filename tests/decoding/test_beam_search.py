@@ -54,7 +54,7 @@ def test_equals_the_oracle(equals_oracle: Callable, make_exact: Callable, case: 
 
 
 @pytest.mark.slow
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(CASES)
 def test_equals_the_oracle_at_length(
     equals_oracle: Callable, make_exact: Callable, case: dict
