@@ -8,219 +8,215 @@
 
 # %% [markdown]
 # # Generative retrieval, end to end
-#
 # Items become short sequences of codes (*semantic IDs*), a transformer spells the codes of the next
-# item from a person's history, and a trie of the real items keeps a vectorised beam search on the
-# catalogue: every answer is an item that exists and is allowed.
-#
-# The data are MovieLens-100K: 943 people, 1,682 films. The notebook runs on a CPU, a GPU or a TPU
-# without changes and takes about three minutes on two CPU cores.
+# item from a person's history, and a trie of the real items keeps the search on the catalogue: every
+# answer is an item that exists and is allowed. The data are MovieLens-100K; on two CPU cores the
+# notebook takes about three minutes. The first cell installs genret where it is missing, from the
+# clone this notebook lies in, with the parts of JAX that a GPU or a TPU needs.
 
 # %%
-# In Colab: clone the repository, open this notebook from its folder `colab/`, and run this cell once.
-import importlib.util
-import os
-import subprocess
-import sys
+import glob, importlib.util, os, shutil, subprocess, sys  # noqa: E401
 
 if importlib.util.find_spec("genret") is None:
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", ".."], check=True)
+    tpu = glob.glob("/dev/accel[0-9]*") + glob.glob("/dev/vfio/[0-9]*")
+    clone = "..[tpu]" if tpu else "..[cuda]" if shutil.which("nvidia-smi") else ".."
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", clone], check=True)
 
-# %%
+# %% tags=["device"]
 import jax
 
-SMOKE = bool(os.environ.get("GENRET_SMOKE"))  # the tests run the notebook small, on invented data
-print("devices:", jax.devices()[0].device_kind, "x", len(jax.devices()))
+SMOKE = os.environ.get("GENRET_SMOKE") == "1"  # a few steps, to see that everything runs
+SYNTHETIC = os.environ.get("GENRET_SYNTHETIC") == "1"  # invented films, where there is no network
+print(f"JAX sees {len(jax.devices())} x {jax.devices()[0].device_kind}")
 
 # %% [markdown]
-# ## Histories and items
-#
-# `ingest` reads tables and files alike, counts whatever its rules drop, and holds out the last
-# item of each person for the test and the one before it for validation.
+# ## Ingest
+# Whatever the rules drop or change is counted (rules that found nothing are not shown). The last film of each person is held out for the
+# test, the one before it for validation.
 
 # %%
-from genret.config import IngestConfig
+import itertools, tempfile  # noqa: E401
+from pathlib import Path
+
+import numpy as np
+from IPython.display import Image, Markdown, display
 from genret.data import ingest, movielens, synthetic_tables
 
-if SMOKE:
-    interactions, films = synthetic_tables(200, 100, 12.0, seed=0)
+
+def table(columns, rows):
+    lines = [columns, ["---"] * len(columns), *rows]
+    return Markdown("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))
+
+
+def picture(plot, *arguments, **options):
+    with tempfile.TemporaryDirectory() as folder:
+        plot(*arguments, Path(folder, "plot.png"), **options)
+        return Image(Path(folder, "plot.png"), width=640)
+
+
+if SYNTHETIC:
+    interactions, films = synthetic_tables(300, 200, 12.0, seed=0)
+    films = films.append_column("year", [[1950 + row % 50 for row in range(len(films))]])
 else:
-    ratings = movielens()
-    interactions, films = ratings.interactions, ratings.items
-    print(ratings.terms)
-catalog, histories, report = ingest(interactions, films, config=IngestConfig())
-print(
-    f"{histories.num_users:,} people, {catalog.num_items:,} films, {len(histories.items):,} events"
-)
+    source = movielens()
+    interactions, films = source.interactions, source.items
+    print(source.terms)
+catalog, histories, report = ingest(interactions, films)
+table(["rule", "count", "what was done"], [row for row in report.rows() if row[1]])
 
 # %% [markdown]
-# ## Vectors
-#
-# What a film says (title, genres, year) beside who watches it together with what: the text goes
-# through a vocabulary learned from the catalogue, the training histories through a factorised
-# co-occurrence matrix. Held-out events are not looked at.
+# ## Embed
+# A film's vector has two halves: what is written about it, and what is watched near it in the
+# training histories. Held-out films are not looked at.
 
 # %%
 from genret.embed import cooccurrence_vectors, join_vectors, text_vectors
 
 offsets, items = histories.training()
-text, _ = text_vectors(catalog.text(), 64, 4000, 0)
-together = cooccurrence_vectors(offsets, items, catalog.num_items, 64, 10, 0)
-vectors = join_vectors([text, together], [1.0, 1.0])
-print(vectors.shape)
+text, vocabulary = text_vectors(catalog.text(), dim=64, pieces=4000, seed=0)
+near = cooccurrence_vectors(offsets, items, catalog.num_items, dim=64, window=10, seed=0)
+vectors = join_vectors([text, near], weights=[1.0, 1.0])
+print(f"{len(vectors):,} vectors of width {vectors.shape[1]}")
 
 # %% [markdown]
-# ## Semantic IDs
-#
-# Residual k-means: the first code names the nearest centre, the next one the nearest centre of what
-# is left. Films that end up with equal codes are told apart by a suffix. Films that share their first
-# code should have something in common:
+# ## Tokenize
+# Residual k-means: the first code names the nearest of some centres, the second describes what the
+# first leaves over. A third code tells apart the films that still have equal codes.
+
+# %%
+from genret.config import TokenizeConfig
+from genret.evaluation import plots
+from genret.tokenizers import RQKMeans, nearest_by_prefix, resolve_collisions
+
+tokenizer = RQKMeans.fit(vectors, TokenizeConfig(levels=2), seed=0)
+codes = tokenizer.encode(vectors)
+codes, codes_per_level = resolve_collisions(codes, tokenizer.codes_per_level, "suffix")
+picture(plots.plot_code_usage, codes, codes_per_level)
+
+# %% [markdown]
+# Similar films get similar codes. Here are the film watched most and those that share most with it.
 
 # %% tags=["shows-data"]
-from pathlib import Path
+from genret.evaluation import item_counts
 
-from IPython.display import Image
-from genret.config import TokenizeConfig
-from genret.evaluation.plots import plot_code_usage, plot_metrics, plot_training, plot_trie_width
-from genret.tokenizers import RQKMeans, resolve_collisions
-
-pictures = Path("pictures")
-pictures.mkdir(exist_ok=True)
-tokenizer = RQKMeans.fit(vectors, TokenizeConfig(levels=2), 0)
-codes, codes_per_level = resolve_collisions(
-    tokenizer.encode(vectors), tokenizer.codes_per_level, "suffix"
-)
-some = int(items[-1])
-for row in [
-    some,
-    *[r for r in range(len(codes)) if codes[r, 0] == codes[some, 0] and r != some][:7],
-]:
-    print(codes[row], catalog.titles[row])
-
-# %%
-plot_code_usage(codes, codes_per_level, pictures / "code_usage.png")
-Image(pictures / "code_usage.png")
+counts = item_counts(items, catalog.num_items)
+star = int(counts.argmax())
+similar, shared = nearest_by_prefix(codes, star, 7, vectors)
+ranked = zip([star, *similar], ["", *shared], strict=True)
+table(["codes", "shared", "film"], [(codes[i], n, catalog.titles[i]) for i, n in ranked])
 
 # %% [markdown]
-# ## The index
-#
-# The trie of the real items, as one sparse matrix per level.
+# ## Index
+# The trie of the real films. A search that walks it cannot leave the catalogue.
 
 # %%
-from genret import TrieIndex
+from genret.index import TrieIndex
 
 index = TrieIndex.from_codes(codes, catalog.item_ids, codes_per_level=codes_per_level)
-print(f"{index.nbytes / index.num_items:.1f} bytes an item")
-plot_trie_width(index.num_nodes, codes_per_level, pictures / "trie_width.png")
-Image(pictures / "trie_width.png")
+print(f"{index.nbytes / index.num_items:.1f} bytes a film")
+picture(plots.plot_trie_width, index.num_nodes, codes_per_level)
 
 # %% [markdown]
-# ## The model
-#
-# `ItemDecoder` reads one position per item and spells the next item with a small decoder of its own.
-# Every position of every history is a target; short histories share rows.
+# ## Train
+# `ItemDecoder` reads a film as one position and spells the next one with a small decoder. Every
+# position of every history is a target. The model that validates best is kept.
 
 # %%
 import dataclasses
 
-import numpy as np
 from genret.config import EvaluateConfig, TrainConfig
-from genret.evaluation import evaluate_model
+from genret.evaluation import evaluate_model, evaluate_popularity
 from genret.models import PRESETS, build_model, num_parameters
 from genret.training import train
 
-architecture = dataclasses.replace(
-    PRESETS["tiny"], codes_per_level=codes_per_level, max_items=50, dropout=0.2
-)
-config = TrainConfig(steps=20 if SMOKE else 600, eval_every=10 if SMOKE else 150, patience=0)
-validation = EvaluateConfig(split="valid", k=(10,), beams=20, users=300, bootstrap=1)
-model = build_model(architecture, seed=0)
-print(f"{num_parameters(model):,} parameters")
+LONGEST = 50  # films of a history that the model sees
+config = dataclasses.replace(PRESETS["tiny"], max_items=LONGEST, dropout=0.2)
+untrained = build_model(dataclasses.replace(config, codes_per_level=codes_per_level), seed=0)
+steps = TrainConfig(steps=20 if SMOKE else 600, eval_every=10 if SMOKE else 150, patience=0)
 
 
-def validate(model):
-    held_out = histories.held_out("valid")
-    return evaluate_model(model, codes, index, held_out, validation, max_items=50)
+def metrics_of(model, split, users=0, beams=50):
+    chosen = EvaluateConfig(split=split, users=users, beams=beams)
+    return evaluate_model(model, codes, index, histories.held_out(split), chosen, max_items=LONGEST)
 
 
 def log(record):
     if "valid" in record:
-        print(f"step {record['step']:>4}  validation NDCG@10 {record['valid']['ndcg@10']:.4f}")
+        print(f"step {record['step']}: validation NDCG@10 {record['valid']['ndcg@10']:.4f}")
 
 
-result = train(
-    model, codes, offsets, items, config, seed=0, max_items=50, validate=validate, log=log
-)
-
-# %%
-plot_training(result.records, pictures / "training.png", metric="ndcg@10")
-Image(pictures / "training.png")
+print(f"{num_parameters(untrained):,} parameters")
+trained = train(
+    untrained, codes, offsets, items, steps, max_items=LONGEST, log=log,
+    validate=lambda model: metrics_of(model, "valid", users=300, beams=20),
+)  # fmt: skip
+picture(plots.plot_training, trained.records, metric="ndcg@10")
 
 # %% [markdown]
-# ## Is it any good?
-#
-# Every film of the catalogue competes; films already seen are excluded inside the beam, for the model
-# and for the baseline alike. Whiskers are 95 % intervals over people.
+# ## Evaluate
+# Every film competes; those already seen are excluded inside the search, for every method alike.
+# NDCG@10 is 1 where the held-out film comes first, 0 where it is not among the first ten.
 
-# %%
-from genret.evaluation import evaluate_popularity, item_counts
-
-test, held_out = EvaluateConfig(beams=50), histories.held_out("test")
-counts = item_counts(items, catalog.num_items)
+# %% tags=["metrics"]
 metrics = {
-    "model": evaluate_model(result.model, codes, index, held_out, test, max_items=50),
-    "popularity": evaluate_popularity(counts, held_out, test),
-    "random": evaluate_model(model, codes, index, held_out, test, max_items=50),
+    "model": metrics_of(trained.model, "test"),
+    "popularity": evaluate_popularity(counts, histories.held_out("test"), EvaluateConfig()),
+    "random": metrics_of(untrained, "test"),
 }
-for name, figures in metrics.items():
-    print(
-        f"{name:>10}", *(f"{key} {figures[key]:.4f} " for key in ("ndcg@10", "recall@10", "valid"))
-    )
-assert metrics["model"]["valid"] == 1.0
-plot_metrics(metrics, pictures / "metrics.png", k=10)
-Image(pictures / "metrics.png")
+names = ["ndcg@10", "recall@10", "mrr@10", "coverage@10", "valid"]
+rows = [[name, *(f"{found[name]:.4f}" for found in metrics.values())] for name in names]
+gain = metrics["model"]["ndcg@10"] / metrics["popularity"]["ndcg@10"]
+print(f"NDCG@10 is {gain:.2f} times that of popularity")
+display(table(["metric", *metrics], rows), picture(plots.plot_metrics, metrics, k=10))
 
 # %% [markdown]
-# ## What would these people watch next?
+# ## Recommend
+# Three people: the last films they watched, and what comes next.
 
 # %% tags=["shows-data"]
-from genret import History, beam_search
+from genret.evaluation import recommend
 
 people = np.random.default_rng(0).choice(histories.num_users, 3, replace=False)
-seen = [histories.items[histories.offsets[u] : histories.offsets[u + 1]] for u in people]
+everyone = np.split(histories.items, histories.offsets[1:-1])
+seen = [everyone[person] for person in people]
 bounds = np.concatenate([[0], np.cumsum([len(own) for own in seen])])
-history = History.from_items(codes, bounds, np.concatenate(seen), 50)
-exclude = np.full((3, max(len(own) for own in seen)), -1)
-for row, own in zip(exclude, seen, strict=True):
-    row[: len(own)] = own
 
 
-def show(found):
-    for own, ranked, scores, valid in zip(
-        seen, found.items, found.scores, found.valid, strict=True
-    ):
-        print("watched: ", "; ".join(catalog.titles[row] for row in own[-5:]))
-        for row, score in zip(ranked[valid][:10], scores[valid], strict=False):
-            print(f"  {score:6.2f}  {catalog.titles[int(row)]}")
+def side_by_side(answers, scores):
+    for own, ranked, logs in zip(seen, np.asarray(answers), np.asarray(scores), strict=True):
+        titles = [[catalog.titles[row] for row in rows if row >= 0] for rows in (own[-10:], ranked)]
+        rows = itertools.zip_longest(*titles, [f"{log:.2f}" for log in logs], fillvalue="")
+        display(table(["watched, oldest first", "recommended", "log p"], rows))
 
 
-show(beam_search(result.model, history, index, beams=50, exclude=exclude))
+found = recommend(
+    trained.model, codes, index, bounds, np.concatenate(seen), k=10, beams=50, max_items=LONGEST
+)
+side_by_side(found.items, found.scores)
 
 # %% [markdown]
 # ## Only what is allowed
-#
-# A `Policy` is a set of items. It acts inside the beam, so the answers are those of an index of the
-# allowed items alone, and changing it compiles nothing anew. Here: nothing made after 1970.
+# A `Policy` is a set of films, and sets combine: here those from before 1980 that the person has not
+# seen. It acts inside the search, and another policy compiles nothing anew.
+
+# %% tags=["policy"]
+from genret.decoding import beam_search
+from genret.index import Policy
+from genret.models import History
+
+years = np.array(catalog.table["year"].fill_null(9999))
+old = Policy.from_mask(index, years < 1980)
+unseen = [~Policy.from_items(index, catalog.item_ids[own]) for own in seen]
+history = History.from_items(codes, bounds, np.concatenate(seen), LONGEST)
+allowed = beam_search(
+    trained.model, history, index, beams=50,
+    policies=[old & new for new in unseen], policy_of=range(len(unseen)),
+)  # fmt: skip
+answers = np.asarray(allowed.items)[:, :10]
+assert (answers >= 0).all()
+assert (years[answers] < 1980).all()
+print(f"{old.num_allowed:,} of {index.num_items:,} films are from before 1980")
+print(f"so are all {answers.size} answers; the newest is from {years[answers].max()}")
 
 # %% tags=["shows-data"]
-from genret import Policy
-
-if SMOKE:
-    old = np.arange(catalog.num_items) % 3 == 0
-else:
-    old = np.array(catalog.table["year"].fill_null(9999).to_pylist()) <= 1970
-policy = Policy.from_mask(index, old)
-found = beam_search(result.model, history, index, beams=50, exclude=exclude, policies=[policy])
-assert old[np.asarray(found.items)[np.asarray(found.valid)]].all()
-print(f"{policy.num_allowed} films are allowed")
-show(found)
+side_by_side(answers, allowed.scores[:, :10])
