@@ -60,7 +60,7 @@ class Options:
     """Longest history: what padding pads to."""
     collisions: Literal["keep", "suffix"] = "keep"
     """Items with equal semantic IDs keep them, or are told apart by one more level."""
-    batch_size: int = 64
+    batch_size: int = 128
     """Rows of a batch."""
     users: int = 1500
     """Histories of an epoch, drawn from the data; 0 takes all."""
