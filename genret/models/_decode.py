@@ -1,5 +1,6 @@
 """Decoding with a cache, the same for every model: one step, or all remaining codes at once."""
 
+import abc
 from collections.abc import Sequence
 
 import jax
@@ -103,19 +104,19 @@ class CachedDecoder(nnx.Module):
         return self._code_blocks.extend(inputs, positions, cache)
 
     @property
+    @abc.abstractmethod
     def _code_blocks(self) -> Transformer:
         """The blocks that process codes."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _inputs(
         self, codes: Int[Array, "B M T"], cache: Cache
     ) -> tuple[Float[Array, "B M T W"], Int[Array, "B T"]]:
         """Return vectors and positions of codes of the levels from ``cache.level`` on."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _readout(self, hidden: Float[Array, "*batch W"], level: int) -> Float[Array, "*batch V"]:
         """Return the float32 logits of a level's codes."""
-        raise NotImplementedError
 
 
 def level_offsets(codes_per_level: Sequence[int], first: int = 0) -> list[int]:

@@ -2,8 +2,8 @@
 
 Needs torch and transformers, which the tests do not: run it by hand, in its own environment.
 
-    python -m venv /tmp/hf && /tmp/hf/bin/pip install torch transformers
-    /tmp/hf/bin/python tests/models/golden/make_golden.py
+    python -m venv .venv-hf && .venv-hf/bin/pip install torch transformers
+    .venv-hf/bin/python tests/models/golden/make_golden.py
 """
 
 from pathlib import Path
