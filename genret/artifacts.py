@@ -26,7 +26,7 @@ FORMAT_VERSIONS = {
     "catalog": 1,
     "vectors": 1,
     "codes": 1,
-    "index": 1,
+    "index": 2,
     "model": 1,
     "reports": 1,
     "checkpoint": 1,

@@ -13,6 +13,8 @@ letters; the tests check the annotations at run time.
 ``E``  events, or edges of the trie
 ``S``  nodes of a trie level
 ``K``  candidates, or children of a node
+``C``  candidates of a request, over all of its beams
+``W``  words of bits, or width of a hidden state
 ``T``  positions of a history
 ``D``  width of a vector
 ``X``  excluded items of a request
@@ -23,7 +25,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped, UInt
 
 if TYPE_CHECKING:
     from jax import Array
@@ -47,4 +49,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["Array", "Bool", "Codes", "Float", "Int", "PathLike", "Shaped", "Vectors"]
+__all__ = ["Array", "Bool", "Codes", "Float", "Int", "PathLike", "Shaped", "UInt", "Vectors"]

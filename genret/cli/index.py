@@ -42,7 +42,7 @@ class Index(Verb):
                 "depth": index.depth,
                 "codes_per_level": list(codes_per_level),
                 "nodes": list(index.num_nodes),
-                "widths": list(index.widths),
+                "stored_as": list(index.stored_as),
                 "bytes": index.nbytes,
                 "bytes_per_item": index.nbytes / index.num_items,
             }
@@ -51,12 +51,12 @@ class Index(Verb):
             ) as folder:
                 index.write(folder)
             rows = [
-                (level, nodes, children / nodes, width)
-                for level, (nodes, children, width) in enumerate(
-                    zip(index.num_nodes[:-1], index.num_nodes[1:], index.widths, strict=True)
+                (level, nodes, children / nodes, kind)
+                for level, (nodes, children, kind) in enumerate(
+                    zip(index.num_nodes[:-1], index.num_nodes[1:], index.stored_as, strict=True)
                 )
             ]
-            reporter.table("Trie", ("depth", "nodes", "mean children", "width read"), rows)
+            reporter.table("Trie", ("depth", "nodes", "mean children", "stored as"), rows)
             reporter.say(
                 f"{index.num_items:,} items, {index.num_nodes[-1]:,} distinct semantic IDs, "
                 f"{index.nbytes:,} bytes ({summary['bytes_per_item']:.1f} an item)"

@@ -14,15 +14,23 @@ from genret.decoding._brute_force import (
     slow_beam_search,
 )
 
+# All items of a small catalogue
+from genret.decoding._exact import exact_search
+
 # The model's side
+from genret.decoding._parallel import ParallelHeads
 from genret.decoding._protocol import GenerativeModel
+from genret.decoding._readout import Projection
 from genret.decoding._state import BeamResult
 
 __all__ = [
     "BeamResult",
     "GenerativeModel",
+    "ParallelHeads",
+    "Projection",
     "RankedItem",
     "beam_search",
+    "exact_search",
     "protocol_logits",
     "rank_all_items",
     "slow_beam_search",

@@ -1,5 +1,6 @@
 """Exact constrained beam search: from a model, histories and an index to ranked items."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -7,12 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genret.decoding._leaves import expand_leaves
+from genret.decoding._leaves import expand_leaves, rows_below
 from genret.decoding._protocol import GenerativeModel
-from genret.decoding._readout import check_readout, has_nan
+from genret.decoding._readout import Readout, check_readout, has_nan
 from genret.decoding._restriction import Restriction
 from genret.decoding._state import BeamResult, BeamState
 from genret.decoding._step import constrained_step
+from genret.decoding._tail import AUTO_WIDTH, is_worthwhile, score_rows, tail_is_enough
 from genret.errors import GenretError
 from genret.index import Policy, PolicyStack, TrieIndex
 from genret.typing import Array, Int
@@ -28,6 +30,9 @@ def beam_search(
     policy_of: Any = None,
     exclude: Any = None,
     beams_of: Any = None,
+    normalize: str = "level",
+    tail: int | str | None = None,
+    sample: Any = None,
     check: bool = False,
 ) -> BeamResult:
     """Find the items whose semantic IDs a model finds most probable, among those allowed.
@@ -39,7 +44,8 @@ def beam_search(
     forbidden is forbidden inside the search: the answer is that of an index of the allowed items.
 
     The whole search is one compiled program; a call with equal shapes reuses it. Under data
-    parallelism, shard the history over the batch and replicate the model and the index.
+    parallelism, shard the history over the batch and replicate the model and the index. One beam is
+    a greedy search.
 
     Args:
       model: any pytree with the methods of :class:`GenerativeModel`.
@@ -52,6 +58,16 @@ def beam_search(
       exclude: int [B, X], item positions that a request must not be answered (those already seen,
         say), on top of its policy; padded with -1.
       beams_of: int [B], beams of each request, 0 to M; None: M each.
+      normalize: "level": log-probabilities are normalised over the codes of the level; "legal":
+        over the codes that lead to an allowed item.
+      tail: items C that may be scored at once. As soon as no request has more than C items left
+        below its beams, all of them are scored in one pass of the model (its ``score_tail``): fewer
+        passes, and the exact best of those items. A model without ``score_tail`` goes on step by
+        step. "auto": four items a beam. None: step by step. Over several devices the question
+        whether all requests are there is the only one that they ask each other.
+      sample: a key of ``jax.random``: the M items are a sample without replacement from the model's
+        distribution over the allowed items (a stochastic beam search), in the order drawn; items
+        that share a semantic ID are drawn together. Needs ``normalize="legal"``.
       check: look for NaN in the model's output, and for positions out of range in arguments that
         are on the device already (those on the host are always checked).
 
@@ -72,20 +88,27 @@ def beam_search(
     """
     if isinstance(beams, bool) or not isinstance(beams, int) or beams < 1:
         raise GenretError(f"beams: found {beams!r}, expected an integer of at least 1")
-    stack, policy_of = _checked_policies(index, policies, policy_of, check)
-    exclude = _checked_ints("exclude", exclude, 2, -1, index.num_items - 1, check)
+    options = _checked_options(index, beams, normalize, tail, sample)
+    restriction = checked_restriction(index, policies, policy_of, exclude, check)
     beams_of = _checked_ints("beams_of", beams_of, 1, 0, beams, check)
-    row_of_item = None if exclude is None else index.row_of_item
     result, nan_level = _search(
-        model, history, index, stack, policy_of, exclude, row_of_item, beams_of,
-        beams=beams, check=check,
+        model, history, index, *restriction, beams_of, sample,
+        beams=beams, options=options, check=check,
     )  # fmt: skip
     if check:
         _refuse_nan(nan_level)
     return result
 
 
-@functools.partial(jax.jit, static_argnames=("beams", "check"))
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to search: over what scores are normalised, and the slots of the tail (0: none)."""
+
+    normalize: str = "level"
+    tail: int = 0
+
+
+@functools.partial(jax.jit, static_argnames=("beams", "options", "check"))
 def _search(
     model: GenerativeModel,
     history: Any,
@@ -93,35 +116,117 @@ def _search(
     policies: PolicyStack | None,
     policy_of: Int[Array, "B"] | None,
     exclude: Int[Array, "B X"] | None,
-    row_of_item: Int[Array, "N"] | None,
+    rows_of_items: tuple[Any, ...] | None,
     beams_of: Int[Array, "B"] | None,
+    sample: Any = None,
     *,
     beams: int,
-    check: bool,
+    options: Options = Options(),
+    check: bool = False,
 ) -> tuple[BeamResult, Int[Array, "B"] | None]:
     """Search; with ``check``, also return the first level with NaN of each request (-1: none)."""
     readout, cache = model.prefill(history)
     batch = readout.shape[0]
-    _check_batch(batch, policy_of=policy_of, exclude=exclude, beams_of=beams_of)
-    restriction = None
-    if policies is not None or exclude is not None:
-        if policy_of is None:
-            policy_of = jnp.zeros((batch,), jnp.int32)  # the only one
-        restriction = Restriction.of(policies, policy_of, exclude, row_of_item)
-    state = BeamState.at_root(batch)
-    nan_level = jnp.full((batch,), -1, jnp.int32)
-    for level in range(index.depth):
+    check_batch(batch, policy_of=policy_of, exclude=exclude, beams_of=beams_of)
+    if policies is not None and policy_of is None:
+        policy_of = jnp.zeros((batch,), jnp.int32)  # the only one
+    restrictions = restrictions_of(index, policies, policy_of, exclude, rows_of_items)
+    keys = None if sample is None else jax.random.split(sample, batch)
+    has_tail = options.tail > 0 and hasattr(model, "score_tail")
+
+    def search_from(
+        level: int, state: BeamState, readout: Readout, cache: Any, nan_level: Array | None
+    ) -> tuple[BeamResult, Array | None]:
         check_readout(readout, level, index.codes_per_level[level])
-        if check:
+        if nan_level is not None:
             found = has_nan(readout, state.valid) & (nan_level < 0)
             nan_level = jnp.where(found, level, nan_level)
         state, parents = constrained_step(
-            index, level, state, readout, restriction, beams, beams_of
+            index, level, state, readout, restrictions, beams, beams_of,
+            normalize=options.normalize, keys=keys,
+        )  # fmt: skip
+        if level == index.depth - 1:
+            return expand_leaves(index, state, restrictions, beams_of), nan_level
+
+        def go_on() -> tuple[BeamResult, Array | None]:
+            following = model.step(state.codes[..., -1], parents, cache)
+            return search_from(level + 1, state, *following, nan_level)
+
+        if not has_tail or not is_worthwhile(index, level + 1, beams, options.tail):
+            return go_on()
+        below = rows_below(index, state, restrictions, options.tail)
+
+        def finish() -> tuple[BeamResult, Array | None]:
+            found = score_rows(model, cache, index, state, parents, below, beams, beams_of)
+            return found, nan_level
+
+        return jax.lax.cond(tail_is_enough(below, options.tail), finish, go_on)
+
+    nan_level = jnp.full((batch,), -1, jnp.int32) if check else None
+    state = BeamState.at_root(index, batch, sampling=keys is not None)
+    return search_from(0, state, readout, cache, nan_level)
+
+
+def checked_restriction(
+    index: TrieIndex, policies: Any, policy_of: Any, exclude: Any, check: bool = False
+) -> tuple[PolicyStack | None, Any, Any, tuple[Any, ...] | None]:
+    """Check what a caller forbids; return policies, policy_of, exclude and the rows of the items."""
+    stack, policy_of = _checked_policies(index, policies, policy_of, check)
+    exclude = _checked_ints("exclude", exclude, 2, -1, _last_position(index), check)
+    return stack, policy_of, exclude, None if exclude is None else index.row_of_item
+
+
+def restrictions_of(
+    index: TrieIndex,
+    policies: PolicyStack | None,
+    policy_of: Array | None,
+    exclude: Array | None,
+    rows_of_items: tuple[Any, ...] | None,
+) -> tuple[Restriction | None, ...]:
+    """Return what is forbidden in each segment."""
+    found = []
+    for number, segment in enumerate(index.segments):
+        local = exclude
+        if exclude is not None and number > 0:
+            local = exclude - index.segments[0].num_rows  # positions go on from the first segment
+        found.append(
+            Restriction.of(
+                segment,
+                None if policies is None else policies.segments[number],
+                policy_of,
+                local,
+                None if rows_of_items is None else rows_of_items[number],
+            )
         )
-        if level < index.depth - 1:
-            readout, cache = model.step(state.codes[..., -1], parents, cache)
-    result = expand_leaves(index, state, restriction, beams_of)
-    return result, nan_level if check else None
+    return tuple(found)
+
+
+def _checked_options(
+    index: TrieIndex, beams: int, normalize: Any, tail: Any, sample: Any
+) -> Options:
+    """Check how to search, and that the ways go together."""
+    if normalize not in ("level", "legal"):
+        raise GenretError(f"normalize: found {normalize!r}, expected 'level' or 'legal'")
+    if tail == "auto":
+        tail = AUTO_WIDTH * beams
+    if tail is not None and (isinstance(tail, bool) or not isinstance(tail, int) or tail < 1):
+        raise GenretError(f"tail: found {tail!r}, expected 'auto', None or at least 1 item")
+    if sample is not None and normalize != "legal":
+        raise GenretError("sample: found a key, expected with it normalize='legal'")
+    if tail is not None and normalize == "legal":
+        raise GenretError("tail: found with normalize='legal', expected with 'level'")
+    if normalize == "legal" and len(index.segments) > 1:
+        raise GenretError(
+            "normalize: 'legal' is for an index of one trie: compact() the inserted items first"
+        )
+    return Options(normalize=normalize, tail=tail or 0)
+
+
+def _last_position(index: TrieIndex) -> int:
+    if index.changes is not None:
+        return index.num_items - 1
+    # On the device nobody says how many items there are; what is past them excludes nothing.
+    return sum(segment.layout.rows for segment in index.segments) - 1
 
 
 def _checked_policies(
@@ -134,12 +239,12 @@ def _checked_policies(
     if policies is None:
         if policy_of is not None:
             raise GenretError("policy_of: found, but no policies")
-        return None, None
+        return index.allowed, None
     if isinstance(policies, Policy):
         policies = [policies]
     stack = policies if isinstance(policies, PolicyStack) else PolicyStack.of(index, policies)
     stack.check_index(index)
-    size = stack.words.shape[0] if stack.size < 0 else stack.size
+    size = stack.capacity if stack.size < 0 else stack.size
     if policy_of is None:
         if size != 1:
             raise GenretError(
@@ -172,7 +277,7 @@ def _checked_ints(name: str, values: Any, ndim: int, least: int, most: int, chec
     return array.astype(np.int32)
 
 
-def _check_batch(batch: int, **arguments: Any) -> None:
+def check_batch(batch: int, **arguments: Any) -> None:
     for name, value in arguments.items():
         if value is not None and value.shape[0] != batch:
             raise GenretError(f"{name}: found {value.shape[0]} requests, the history has {batch}")

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from genret.decoding._protocol import GenerativeModel
+from genret.decoding._readout import logits_of
 from genret.index import DictTrie
 from genret.typing import Float
 
@@ -104,16 +104,16 @@ def protocol_logits(model: GenerativeModel, history: Any) -> LogitsOf:
       The function; it remembers what it has been asked.
     """
     readout, cache = model.prefill(history)
-    known: dict[Prefix, tuple[jax.Array, Any]] = {(): (readout, cache)}
+    known: dict[Prefix, tuple[Any, Any]] = {(): (readout, cache)}
     parents = jnp.zeros((1, 1), jnp.int32)
 
-    def at(prefix: Prefix) -> tuple[jax.Array, Any]:
+    def at(prefix: Prefix) -> tuple[Any, Any]:
         if prefix not in known:
             _, before = at(prefix[:-1])
             known[prefix] = model.step(jnp.array([[prefix[-1]]], jnp.int32), parents, before)
         return known[prefix]
 
-    return lambda prefix: np.asarray(at(prefix)[0][0, 0].astype(jnp.float32))
+    return lambda prefix: np.asarray(logits_of(at(prefix)[0])[0, 0])
 
 
 def log_softmax(logits: Float[np.ndarray, "V"]) -> Float[np.ndarray, "V"]:

@@ -1,4 +1,7 @@
-"""From leaves to items: the items that share a semantic ID fill a rank each."""
+"""From beams to rows: the allowed rows below them, put end to end."""
+
+import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,10 +12,76 @@ from genret.index import TrieIndex
 from genret.typing import Array, Int
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RowsBelow:
+    """The allowed rows below the beams of a request: by beam, then by segment, then by row.
+
+    Attributes:
+      total: int32 [B]: how many there are, counted up to the number of slots for each beam.
+      beam: int32 [B, C], the beam of each slot.
+      segment: int32 [B, C], the segment of its row.
+      row: int32 [B, C].
+      valid: bool [B, C]: the first ``total`` slots.
+    """
+
+    total: Any
+    beam: Any
+    segment: Any
+    row: Any
+    valid: Any
+
+
+def rows_below(
+    index: TrieIndex,
+    state: BeamState,
+    restrictions: tuple[Restriction | None, ...],
+    slots: int,
+) -> RowsBelow:
+    """List the allowed rows below the beams.
+
+    Args:
+      index: the index.
+      state: the beams.
+      restrictions: what the requests may not be answered, for each segment.
+      slots: C, rows to list at most.
+
+    Returns:
+      The rows.
+    """
+    level = state.codes.shape[-1]
+    counts = []
+    for place, restriction in zip(state.places, restrictions, strict=True):
+        allowed = place.hi - place.lo
+        if restriction is not None:
+            allowed = restriction.allowed_before(place.hi) - restriction.allowed_before(place.lo)
+        # More than the slots cannot matter, and the bound keeps the sums within int32.
+        counts.append(jnp.where(state.valid, jnp.minimum(allowed, slots), 0))
+    # Ranges of rows, beam by beam and in it segment by segment.
+    num_segments = len(counts)
+    count = jnp.stack(counts, axis=-1).reshape(counts[0].shape[0], -1)
+    until = jnp.cumsum(count, axis=1)
+    slot = jnp.arange(slots, dtype=jnp.int32)
+    find = jax.vmap(lambda sums: jnp.searchsorted(sums, slot, side="right", method="scan_unrolled"))
+    which = jnp.minimum(find(until), count.shape[1] - 1).astype(jnp.int32)
+    nth = slot[None] - of_beams(until - count, which)
+    beam, segment = which // num_segments, which % num_segments
+    row = jnp.zeros_like(beam)
+    for number, (place, restriction) in enumerate(zip(state.places, restrictions, strict=True)):
+        lo, hi = of_beams(place.lo, beam), of_beams(place.hi, beam)
+        own = lo + nth
+        if restriction is not None:
+            own = restriction.nth_allowed(lo, hi, nth, _steps(index, number, level))
+        row = jnp.where(segment == number, own, row)
+    return RowsBelow(
+        total=until[:, -1], beam=beam, segment=segment, row=row, valid=slot[None] < until[:, -1:]
+    )
+
+
 def expand_leaves(
     index: TrieIndex,
     state: BeamState,
-    restriction: Restriction | None,
+    restrictions: tuple[Restriction | None, ...],
     beams_of: Int[Array, "B"] | None,
 ) -> BeamResult:
     """Replace each beam, a leaf, by its allowed items and keep the first M.
@@ -23,57 +92,59 @@ def expand_leaves(
     Args:
       index: the index.
       state: the beams after the last level.
-      restriction: what the requests may not be answered; None forbids nothing.
+      restrictions: what the requests may not be answered, for each segment.
       beams_of: items of each request, at most M; None: M each.
 
     Returns:
       The items.
     """
-    num_ranks = state.scores.shape[1]
-    lo, hi = index.row_range(index.depth, state.nodes)
-    before = lo if restriction is None else restriction.allowed_before(lo)
-    until = hi if restriction is None else restriction.allowed_before(hi)
-    allowed = jnp.where(state.valid, until - before, 0)
-    # Rank r belongs to the first beam whose items, with those of the beams above it, exceed r.
-    # No more than M can matter, and the bound keeps the sum within int32.
-    filled = jnp.cumsum(jnp.minimum(allowed, num_ranks), axis=1)
-    ranks = jnp.arange(num_ranks, dtype=jnp.int32)
-    beam = jax.vmap(lambda sums: jnp.searchsorted(sums, ranks, side="right"))(filled)
-    beam = jnp.minimum(beam, num_ranks - 1).astype(jnp.int32)
-    nth = ranks[None] - (of_beams(filled, beam) - jnp.minimum(of_beams(allowed, beam), num_ranks))
-
-    valid = ranks[None] < filled[:, -1:]
-    if beams_of is not None:
-        valid &= ranks[None] < beams_of[:, None]
-    lo, hi = of_beams(lo, beam), of_beams(hi, beam)
-    row = (
-        lo + nth
-        if restriction is None
-        else _nth_allowed(restriction, lo, hi, nth, index.leaf_width)
+    below = rows_below(index, state, restrictions, state.scores.shape[1])
+    return result_of(
+        index,
+        below,
+        scores=of_beams(state.scores, below.beam),
+        codes=of_beams(state.codes, below.beam),
+        valid=below.valid,
+        beams_of=beams_of,
     )
-    items = index.rows.at[row].get(mode="clip")
+
+
+def result_of(
+    index: TrieIndex,
+    below: RowsBelow,
+    *,
+    scores: Array,
+    codes: Array,
+    valid: Array,
+    beams_of: Int[Array, "B"] | None,
+) -> BeamResult:
+    """Return ranked rows as an answer: their items, and padding where there is none."""
+    if beams_of is not None:
+        ranks = jnp.arange(scores.shape[1], dtype=jnp.int32)
+        valid &= ranks[None] < beams_of[:, None]
+    items = jnp.zeros_like(below.row)
+    for number, segment in enumerate(index.segments):
+        items = jnp.where(below.segment == number, segment.position_of(below.row), items)
+    shown = jnp.broadcast_to(valid[..., None], codes.shape)
+    if index.end_code is not None:
+        shown &= ~_after_the_end(codes, index.end_code)
     return BeamResult(
         items=jnp.where(valid, items, -1),
-        scores=jnp.where(valid, of_beams(state.scores, beam), -jnp.inf),
-        codes=jnp.where(valid[..., None], of_beams(state.codes, beam), -1),
+        scores=jnp.where(valid, scores, -jnp.inf),
+        codes=jnp.where(shown, codes, -1),
         valid=valid,
     )
 
 
-def _nth_allowed(
-    restriction: Restriction,
-    lo: Int[Array, "B M"],
-    hi: Int[Array, "B M"],
-    nth: Int[Array, "B M"],
-    leaf_width: int,
-) -> Int[Array, "B M"]:
-    """Return the ``nth`` (from 0) allowed row of [lo, hi), by bisection on the counts."""
-    if leaf_width == 1:
-        return lo
-    wanted = restriction.allowed_before(lo) + nth
-    # Invariant: at most `wanted` rows are allowed before `lo`, more than that before `hi`.
-    for _ in range(leaf_width.bit_length() - 1):
-        middle = lo + (hi - lo) // 2
-        enough = restriction.allowed_before(middle) > wanted
-        lo, hi = jnp.where(enough, lo, middle), jnp.where(enough, middle, hi)
-    return lo
+def _after_the_end(codes: Int[Array, "B M L"], end_code: int) -> Array:
+    """Say which codes follow an end code; the first code is none."""
+    is_end = (codes == end_code).at[..., 0].set(False)
+    return jnp.cumsum(is_end, axis=-1) - is_end > 0
+
+
+def _steps(index: TrieIndex, segment: int, level: int) -> int:
+    """Return the bisections that find a row among those of a node of a level."""
+    layout = index.segments[segment].layout
+    if level == index.depth:
+        return layout.leaf_steps
+    return layout.levels[level].steps

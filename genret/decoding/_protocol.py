@@ -2,13 +2,8 @@
 
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from genret.typing import Array, Float, Int
-
-Readout = Array
-"""What a model gives for one level: logits [B, M, V] of any float type.
-
-The search reads a readout in one place only (``genret/decoding/_readout.py``).
-"""
+from genret.decoding._readout import Readout
+from genret.typing import Array, Int
 
 Cache = TypeVar("Cache")
 """A model's own state between the levels: any pytree."""
@@ -27,7 +22,7 @@ class GenerativeModel(Protocol[Cache]):
     are beams of that readout.
     """
 
-    def prefill(self, history: Any) -> tuple[Float[Array, "B 1 V"], Cache]:
+    def prefill(self, history: Any) -> tuple[Readout, Cache]:
         """Read the histories, once per request.
 
         Args:
@@ -40,7 +35,7 @@ class GenerativeModel(Protocol[Cache]):
 
     def step(
         self, codes: Int[Array, "B M"], parents: Int[Array, "B M"], cache: Cache
-    ) -> tuple[Float[Array, "B M V"], Cache]:
+    ) -> tuple[Readout, Cache]:
         """Extend beams by one code.
 
         Args:

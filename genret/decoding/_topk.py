@@ -1,14 +1,9 @@
 """The best candidates of all beams of a request, exactly and in one order on every backend."""
 
-import functools
-from typing import Any
-
 import jax
 import jax.numpy as jnp
-from jax.experimental.custom_partitioning import custom_partitioning
-from jax.sharding import NamedSharding
-from jax.sharding import PartitionSpec as P
 
+from genret.decoding._per_device import per_device
 from genret.typing import Array, Float, Int
 
 
@@ -32,31 +27,20 @@ def top_candidates(
     [[[-1.0, -1.0, -2.0]], [[0, 1, 1]], [[0, 1, 0]]]
     """
     batch, num_beams, slots = scores.shape
-    flat = scores.reshape(batch, num_beams * slots)
-    missing = max(0, beams - flat.shape[1])
-    flat = jnp.pad(flat, ((0, 0), (0, missing)), constant_values=-jnp.inf)
-    # Of equal values, top_k gives the one with the lower index first.
-    best, where = _top_k_of_rows(flat, beams)
-    where = jnp.minimum(where, num_beams * slots - 1)
+    best, where = top_k(scores.reshape(batch, num_beams * slots), beams)
     return best, where // slots, where % slots
 
 
-# XLA does not split top_k over a sharded batch: it gathers the batch on every device first. Rows
-# are independent of each other, so each device can do its own.
-@functools.partial(custom_partitioning, static_argnums=(1,))
-def _top_k_of_rows(values: Array, k: int) -> tuple[Array, Array]:
-    best, where = jax.lax.top_k(values, k)
-    return best, where
+def top_k(values: Float[Array, "B K"], k: int) -> tuple[Float[Array, "B k"], Int[Array, "B k"]]:
+    """Return the largest values of each row and where they are; equal ones by place, ascending.
 
-
-def _partition(k: int, mesh: Any, arguments: Any, _: Any) -> tuple[Any, Any, Any, Any]:
-    spec = arguments[0].sharding.spec
-    rows = NamedSharding(mesh, P(spec[0] if len(spec) else None, None))
-    return mesh, lambda values: tuple(jax.lax.top_k(values, k)), (rows, rows), (rows,)
-
-
-_top_k_of_rows.def_partition(
-    partition=_partition,
-    sharding_rule="b n -> b k, b k",
-    need_replication_factors=("n", "k"),
-)
+    Args:
+      values: float32 without NaN.
+      k: how many; may exceed K: then -inf, at the last place.
+    """
+    size = values.shape[1]
+    if size < k:
+        values = jnp.pad(values, ((0, 0), (0, k - size)), constant_values=-jnp.inf)
+    # Of equal values, top_k gives the one with the lower index first.
+    best, where = per_device(lambda rows, _: tuple(jax.lax.top_k(rows, k)), values)
+    return best, jnp.minimum(where, size - 1)

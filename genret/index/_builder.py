@@ -1,85 +1,141 @@
-"""Codes to trie arrays: sort, find where prefixes change, count. No Python loop over items."""
+"""Codes to tries: sort, find where prefixes change, count. No Python loop over items."""
 
-import dataclasses
+from collections.abc import Iterable, Sequence
 
+import jax.numpy as jnp
 import numpy as np
 
-from genret.index._row_pointers import RowPointers
-from genret.typing import Int
+from genret.index._bits import WORD_BITS, pack_bits
+from genret.index._layout import (
+    Layout,
+    LevelLayout,
+    LevelShape,
+    capacity_of,
+    fits,
+    level_layout,
+    steps_for,
+)
+from genret.index._segment import Level, Segment
+from genret.typing import Bool, Int
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TrieArrays:
-    """The arrays of an index, on the host.
-
-    Attributes:
-      edge_codes: per level, the code of each edge, uint16 or uint32 [E_l].
-      pointers: per level, node -> its first edge.
-      leaves: leaf -> its first sorted row.
-      rows: int32 [N], sorted row -> item position.
-    """
-
-    edge_codes: list[np.ndarray]
-    pointers: list[RowPointers]
-    leaves: RowPointers
-    rows: np.ndarray
-
-
-def build_arrays(codes: np.ndarray, codes_per_level: tuple[int, ...]) -> TrieArrays:
-    """Build the arrays of the trie.
-
-    A row *starts* an edge of level ``l`` when its first ``l + 1`` codes differ from those of the
-    row before it. Edges of level ``l`` in row order are the nodes of level ``l + 1``, so an edge
-    is the first of its node exactly where its row also starts an edge of level ``l - 1``.
+def build_segment(
+    columns: Sequence[np.ndarray],
+    codes_per_level: Sequence[int],
+    *,
+    like: Layout | None = None,
+    reserve: float = 0.0,
+    first_position: int = 0,
+) -> Segment:
+    """Build the trie of items in any order.
 
     Args:
-      codes: checked codes, integers [N, L], signed or not; any order, duplicates allowed.
+      columns: the checked codes of each level, integers [N]; items may be repeated.
       codes_per_level: codes of each level.
+      like: a layout to keep where the trie fits it; None chooses one.
+      reserve: room to leave, as a share of what is there.
+      first_position: position of the first item.
 
     Returns:
-      The arrays.
+      The trie, its arrays on the default device.
     """
-    num_items, depth = codes.shape
-    rows = sort_rows(codes, codes_per_level)
-    starts = np.zeros(num_items, bool)
-    starts[0] = True
-    starts_above = starts.copy()  # level -1: the root has all rows
-    edge_codes, pointers = [], []
-    for level in range(depth):
-        column = codes[:, level][rows]
+    order = sort_rows(columns, codes_per_level)
+    positions = order
+    if first_position:
+        positions = np.arange(columns[0].size, dtype=np.int32) if order is None else order
+        positions = positions + np.int32(first_position)
+    in_order = (column if order is None else column[order] for column in columns)
+    return build_sorted(in_order, positions, columns[0].size, codes_per_level, like, reserve)
+
+
+def build_sorted(
+    columns: Iterable[np.ndarray],
+    positions: Int[np.ndarray, "N"] | None,
+    num_rows: int,
+    codes_per_level: Sequence[int],
+    like: Layout | None = None,
+    reserve: float = 0.0,
+) -> Segment:
+    """Build the trie of items that are sorted by their codes and then by position.
+
+    A row *starts* an edge of level ``l`` when its first ``l + 1`` codes differ from those of the
+    row before it. Edges of level ``l``, in the order of their rows, are the nodes of level
+    ``l + 1``.
+
+    Args:
+      columns: the codes of each level, integers [N]; asked for one after the other.
+      positions: item position of each row; None: its number.
+      num_rows: N.
+      codes_per_level: codes of each level.
+      like: a layout to keep where the trie fits it; None chooses one.
+      reserve: room to leave, as a share of what is there.
+
+    Returns:
+      The trie, its arrays on the default device.
+    """
+    if like is not None and num_rows > like.rows:
+        like = None
+    room = capacity_of(int(num_rows * (1 + reserve))) if like is None else like.rows
+    starts = np.zeros(num_rows, bool)
+    starts[:1] = True
+    above = starts.copy()  # level -1: the root has all rows
+    levels = []
+    for level, column in enumerate(columns):
         starts[1:] |= column[1:] != column[:-1]
-        edge_codes.append(column[starts].astype(code_dtype(codes_per_level[level])))
-        pointers.append(RowPointers.of_entries(starts_above[starts]))
-        np.copyto(starts_above, starts)
-    return TrieArrays(
-        edge_codes=edge_codes,
-        pointers=pointers,
-        leaves=RowPointers.of_entries(starts),
-        rows=rows,
+        shape = _shape(above, starts, codes_per_level[level])
+        if like is not None and fits(like.levels[level], shape):
+            layout = like.levels[level]
+        else:
+            layout = level_layout(shape, num_rows, reserve)
+        levels.append(_level(column, above, starts, shape.num_codes, layout, room))
+        np.copyto(above, starts)
+    if positions is None and like is not None and like.permuted:
+        positions = np.arange(num_rows, dtype=np.int32)
+    return Segment(
+        levels=tuple(levels),
+        positions=None if positions is None else jnp.asarray(_padded(positions, room)),
+        num_rows=jnp.asarray(num_rows, jnp.int32),
+        layout=Layout(
+            rows=room,
+            permuted=positions is not None,
+            leaf_steps=_leaf_steps(above, like, reserve),
+            levels=tuple(level.layout for level in levels),
+        ),
     )
 
 
-def sort_rows(codes: np.ndarray, codes_per_level: tuple[int, ...]) -> Int[np.ndarray, "N"]:
-    """Return the item positions in lexicographic order of their codes; ties keep their order.
+def sort_rows(
+    columns: Sequence[np.ndarray], codes_per_level: Sequence[int]
+) -> Int[np.ndarray, "N"] | None:
+    """Return the order of the items by their codes, then by position; None when that is theirs.
 
-    Several levels are packed into one 64-bit key, so that sorting takes a pass for each key and
-    not one for each level.
+    Several levels are packed into one 64-bit key. Most items differ in the first key already, so
+    only those that do not are sorted by the others.
     """
     keys: list[np.ndarray] = []
     room = 0
-    for level, count in enumerate(codes_per_level):
+    for column, count in zip(columns, codes_per_level, strict=True):
         bits = max(1, (count - 1).bit_length())
-        column = codes[:, level].astype(np.uint64)
         if bits > room:
-            keys.append(column)
+            keys.append(column.astype(np.uint64))
             room = 64 - bits
         else:
             keys[-1] <<= np.uint64(bits)
-            keys[-1] |= column
+            keys[-1] |= column.astype(np.uint64)
             room -= bits
     if _ascending(keys):
-        return np.arange(codes.shape[0], dtype=np.int32)
-    return np.lexsort(keys[::-1]).astype(np.int32)
+        return None
+    order = np.argsort(keys[0])
+    first = keys[0][order]
+    equal = first[1:] == first[:-1]
+    del first
+    tied = np.zeros(order.size, bool)
+    tied[1:] = equal
+    tied[:-1] |= equal
+    where = np.flatnonzero(tied)
+    items = np.sort(order[where])  # equal items then stay in the order of their positions
+    order[where] = items[np.lexsort([key[items] for key in keys[::-1]])]
+    return order.astype(np.int32)
 
 
 def code_dtype(count: int) -> np.dtype:
@@ -87,14 +143,87 @@ def code_dtype(count: int) -> np.dtype:
     return np.dtype(np.uint16 if count <= 2**16 else np.uint32)
 
 
-def width_of(widest: int) -> int:
-    """Round a branch width up to a power of two, so that small changes keep the compiled program."""
-    return 1 << (widest - 1).bit_length()
+def _shape(above: Bool[np.ndarray, "N"], starts: Bool[np.ndarray, "N"], count: int) -> LevelShape:
+    """Measure a level; ``above`` and ``starts``: the rows at which its nodes and edges begin."""
+    node_rows = np.flatnonzero(above)
+    rows_of_node = np.diff(node_rows, append=above.size)
+    if above.size == 0:
+        return LevelShape(
+            num_codes=count, num_nodes=0, num_edges=0, most_rows=1, typical_children=1.0
+        )
+    first_edges = np.cumsum(starts, dtype=np.int32)[node_rows]
+    num_edges = int(np.count_nonzero(starts))
+    children = np.diff(first_edges, append=num_edges + 1)
+    return LevelShape(
+        num_codes=count,
+        num_nodes=node_rows.size,
+        num_edges=num_edges,
+        most_rows=int(rows_of_node.max()),
+        typical_children=float(np.dot(children, rows_of_node)) / above.size,
+    )
+
+
+def _level(
+    column: np.ndarray,
+    above: Bool[np.ndarray, "N"],
+    starts: Bool[np.ndarray, "N"],
+    num_codes: int,
+    layout: LevelLayout,
+    room: int,
+) -> Level:
+    codes = column[starts].astype(code_dtype(num_codes))
+    masks = first_row_of = None
+    if layout.kind == "dense":
+        nodes = np.cumsum(above[starts], dtype=np.int64) - 1
+        masks = jnp.asarray(code_masks(nodes, codes, layout.nodes, num_codes))
+    if layout.first_rows:
+        first_rows = np.full(layout.edges + 1, starts.size, np.int32)
+        first_rows[: codes.size] = np.flatnonzero(starts)
+        first_row_of = jnp.asarray(first_rows)
+    return Level(
+        codes=jnp.asarray(_padded(codes, layout.edges)),
+        starts=jnp.asarray(pack_bits(starts, room)),
+        first_rows=first_row_of,
+        masks=masks,
+        num_codes=num_codes,
+        layout=layout,
+    )
+
+
+def _leaf_steps(starts: Bool[np.ndarray, "N"], like: Layout | None, reserve: float) -> int:
+    leaves = np.flatnonzero(starts)
+    most_rows = int(np.diff(leaves, append=starts.size).max()) if leaves.size else 1
+    steps = steps_for(2 * most_rows if reserve > 0 else most_rows)
+    return steps if like is None else max(steps, like.leaf_steps)
+
+
+def code_masks(
+    nodes: Int[np.ndarray, "E"], codes: np.ndarray, num_nodes: int, num_codes: int
+) -> np.ndarray:
+    """Return a bit for each code of each node, uint32 [num_nodes, ceil(num_codes / 32)].
+
+    Args:
+      nodes: the node of each edge, ascending.
+      codes: the code of each edge, ascending in a node.
+      num_nodes: rows of the result.
+      num_codes: codes of the level.
+    """
+    words = np.zeros((num_nodes, -(-num_codes // WORD_BITS)), np.uint32)
+    if codes.size:
+        word = nodes * words.shape[1] + codes // WORD_BITS
+        bits = np.uint32(1) << (codes % WORD_BITS).astype(np.uint32)
+        first = np.flatnonzero(np.diff(word, prepend=-1))
+        words.reshape(-1)[word[first]] = np.bitwise_or.reduceat(bits, first)
+    return words
+
+
+def _padded(values: np.ndarray, size: int) -> np.ndarray:
+    return np.concatenate([values, np.zeros(size - values.size, values.dtype)])
 
 
 def _ascending(keys: list[np.ndarray]) -> bool:
     """Say whether the rows of the keys are in lexicographic order already."""
-    undecided = np.ones(keys[0].size - 1, bool)
+    undecided = np.ones(max(0, keys[0].size - 1), bool)
     for key in keys:
         if (undecided & (key[1:] < key[:-1])).any():
             return False

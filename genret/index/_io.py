@@ -1,30 +1,29 @@
-"""The index on disk: zarr3 arrays, a small JSON file, a manifest with checksums.
+"""The index on disk: the sorted codes, from which the trie is built again; a manifest, checksums.
 
-===========================  =====================================================================
-``index.json``               codes per level, form of each level's pointers, kind of item ids
-``level_00/codes``           the codes of the edges
-``level_00/starts|extra``    the pointers; neither where every node has one child
-``leaves/starts|extra``      likewise, from leaves to rows
-``rows``                     sorted row -> item position
-``item_ids|item_ids.json``   integers or strings; neither where ids are positions
-===========================  =====================================================================
+======================  ==========================================================================
+``index.json``          codes per level, end code, number of items, kind of item ids
+``codes/level_00``      the code of each row at the level; rows are in lexicographic order
+``positions``           item position of each row; not there where they are equal
+``item_ids``            integers, or ``item_ids.json``: strings; neither where ids are positions
+======================  ==========================================================================
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from genret import tensors
 from genret.artifacts import read_manifest, verify_files, write_folder
 from genret.errors import GenretError
-from genret.index._builder import TrieArrays
+from genret.index._allowed import column_of
+from genret.index._builder import build_sorted, code_dtype
 from genret.index._codes import check_counts
 from genret.index._ids import check_ids
-from genret.index._row_pointers import RowPointers
-from genret.index._validate import check_arrays
+from genret.index._segment import Segment
 from genret.typing import PathLike
 
 HEADER = "index.json"
@@ -32,33 +31,37 @@ HEADER = "index.json"
 
 def save_artifact(
     path: PathLike,
-    arrays: TrieArrays,
+    segment: Segment,
     codes_per_level: tuple[int, ...],
+    end_code: int | None,
     item_ids: np.ndarray | None,
 ) -> None:
     """Write an index as an artefact of its own."""
-    summary = {"items": arrays.rows.size, "codes_per_level": list(codes_per_level)}
+    summary = {"items": int(segment.num_rows), "codes_per_level": list(codes_per_level)}
     with write_folder(path, "index", summary=summary) as folder:
-        write_files(folder, arrays, codes_per_level, item_ids)
+        write_files(folder, segment, codes_per_level, end_code, item_ids)
 
 
 def write_files(
     folder: PathLike,
-    arrays: TrieArrays,
+    segment: Segment,
     codes_per_level: tuple[int, ...],
+    end_code: int | None,
     item_ids: np.ndarray | None,
 ) -> None:
     """Write the files of an index into a folder."""
     folder = Path(folder)
-    for level, codes in enumerate(arrays.edge_codes):
-        tensors.write_array(_level(folder, level) / "codes", codes)
-        _write_pointers(_level(folder, level), arrays.pointers[level])
-    _write_pointers(folder / "leaves", arrays.leaves)
-    tensors.write_array(folder / "rows", arrays.rows)
+    num_rows = int(segment.num_rows)
+    for level, stored in enumerate(segment.levels):
+        tensors.write_array(_level(folder, level), column_of(stored, num_rows))
+    if segment.positions is not None:
+        positions = segment.position_of(jnp.arange(num_rows, dtype=jnp.int32))
+        tensors.write_array(folder / "positions", np.asarray(positions))
     header = {
+        "items": num_rows,
         "codes_per_level": list(codes_per_level),
-        "pointers": [pointers.form for pointers in arrays.pointers],
-        "leaves": arrays.leaves.form,
+        "end_code": end_code,
+        "permuted": segment.positions is not None,
         "item_ids": _write_ids(folder, item_ids),
     }
     (folder / HEADER).write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
@@ -66,8 +69,8 @@ def write_files(
 
 def load_artifact(
     path: PathLike,
-) -> tuple[TrieArrays, tuple[int, ...], np.ndarray | None]:
-    """Read the artefact of an index; its checksums and its structure are verified.
+) -> tuple[Segment, tuple[int, ...], int | None, np.ndarray | None]:
+    """Read the artefact of an index; its checksums and its order are verified.
 
     Raises:
       GenretError: no index there, or a damaged one.
@@ -75,34 +78,54 @@ def load_artifact(
     folder = Path(path)
     verify_files(folder, read_manifest(folder, "index"))
     header = _read_header(folder / HEADER)
-    codes_per_level = check_counts(header["codes_per_level"], len(header["pointers"]))
-    depth = len(codes_per_level)
-    arrays = TrieArrays(
-        edge_codes=[tensors.read_array(_level(folder, level) / "codes") for level in range(depth)],
-        pointers=[
-            _read_pointers(_level(folder, level), form)
-            for level, form in enumerate(header["pointers"])
-        ],
-        leaves=_read_pointers(folder / "leaves", header["leaves"]),
-        rows=tensors.read_array(folder / "rows"),
-    )
-    check_arrays(arrays, codes_per_level, str(folder))
-    return arrays, codes_per_level, _read_ids(folder, header["item_ids"], arrays.rows.size)
+    num_rows = header["items"]
+    counts = check_counts(header["codes_per_level"], len(header["codes_per_level"]))
+    positions = tensors.read_array(folder / "positions") if header["permuted"] else None
+    if positions is not None:
+        _check_positions(positions, num_rows, str(folder))
+    columns = _checked_columns(folder, counts, num_rows, positions)
+    segment = build_sorted(columns, positions, num_rows, counts)
+    return segment, counts, header["end_code"], _read_ids(folder, header["item_ids"], num_rows)
+
+
+def _checked_columns(
+    folder: Path, counts: tuple[int, ...], num_rows: int, positions: np.ndarray | None
+) -> Iterator[np.ndarray]:
+    """Read the codes level by level and refuse what the builder relies on and never tests."""
+    undecided = np.ones(max(0, num_rows - 1), bool)  # pairs of rows that are equal so far
+    for level, count in enumerate(counts):
+        name = f"{folder}: damaged index: level {level}"
+        column = tensors.read_array(_level(folder, level))
+        dtype = code_dtype(count)
+        if column.shape != (num_rows,) or column.dtype != dtype:
+            raise GenretError(
+                f"{name}: codes are {column.dtype} {column.shape}, expected {dtype} ({num_rows},)"
+            )
+        if int(column.max()) >= count:
+            raise GenretError(f"{name}: found code {column.max()}, expected codes below {count}")
+        if (undecided & (column[1:] < column[:-1])).any():
+            raise GenretError(f"{name}: rows are not in the order of their codes")
+        undecided &= column[1:] == column[:-1]
+        yield column
+    if positions is not None and (undecided & (positions[1:] < positions[:-1])).any():
+        raise GenretError(f"{folder}: damaged index: items of one code are not in their order")
+
+
+def _check_positions(positions: np.ndarray, num_rows: int, where: str) -> None:
+    if positions.shape != (num_rows,) or positions.dtype != np.int32:
+        raise GenretError(
+            f"{where}: damaged index: positions are {positions.dtype} {positions.shape}, "
+            f"expected int32 ({num_rows},)"
+        )
+    seen = np.zeros(num_rows, bool)
+    if positions.min() >= 0 and positions.max() < num_rows:
+        seen[positions] = True
+    if not seen.all():
+        raise GenretError(f"{where}: damaged index: positions are no permutation of the items")
 
 
 def _level(folder: Path, level: int) -> Path:
-    return folder / f"level_{level:02d}"
-
-
-def _write_pointers(folder: Path, pointers: RowPointers) -> None:
-    if pointers.form != "one":
-        tensors.write_array(folder / pointers.form, getattr(pointers, pointers.form))
-
-
-def _read_pointers(folder: Path, form: str) -> RowPointers:
-    return (
-        RowPointers() if form == "one" else RowPointers(**{form: tensors.read_array(folder / form)})
-    )
+    return folder / "codes" / f"level_{level:02d}"
 
 
 def _write_ids(folder: Path, item_ids: np.ndarray | None) -> str:
@@ -126,12 +149,14 @@ def _read_ids(folder: Path, kind: str, num_items: int) -> np.ndarray | None:
 def _read_header(file: Path) -> Mapping[str, Any]:
     """Read the header; refuse one that does not say what the folder holds."""
     header = _read_json(file)
-    forms = ("one", "starts", "extra")
     right = (
         isinstance(header, dict)
-        and header.keys() >= {"codes_per_level", "pointers", "leaves", "item_ids"}
-        and isinstance(header["pointers"], list)
-        and all(form in forms for form in [*header["pointers"], header["leaves"]])
+        and header.keys() >= {"items", "codes_per_level", "end_code", "permuted", "item_ids"}
+        and isinstance(header["items"], int)
+        and header["items"] > 0
+        and isinstance(header["codes_per_level"], list)
+        and isinstance(header["end_code"], int | None)
+        and isinstance(header["permuted"], bool)
         and header["item_ids"] in ("positions", "integers", "strings")
     )
     if not right:

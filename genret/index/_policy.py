@@ -1,4 +1,4 @@
-"""Policies: which items may be recommended, as bits over the rows of an index."""
+"""Policies: which items may be recommended, as sets that combine and as bits on the device."""
 
 import dataclasses
 import functools
@@ -9,38 +9,27 @@ import jax.numpy as jnp
 import numpy as np
 
 from genret.errors import GenretError
-from genret.typing import Array, Int
+from genret.index._allowed import AllowedRows
+from genret.index._layout import power_of_two
+from genret.typing import Bool
 
 if TYPE_CHECKING:
     from genret.index._index import TrieIndex
 
-WORD_BITS = 32
-BLOCK_WORDS = 8
-BLOCK_BITS = BLOCK_WORDS * WORD_BITS
 
-
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=("words", "counts"),
-    meta_fields=(),
-    drop_fields=("num_items", "order_checksum"),
-)
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Policy:
-    """A set of allowed items that answers "how many of these rows are allowed?" in O(1).
+    """A set of allowed items, on the host, one bit an item; ``&``, ``|`` and ``~`` combine sets.
 
-    One bit a row, and for each block of 256 rows the number of allowed rows before it:
+    A search takes a sequence of policies, or the :class:`PolicyStack` made of it once.
 
-        rank(r) = counts[r // 256] + popcount(bits of the block before r),
-
-    so the allowed rows in [lo, hi) are ``rank(hi) - rank(lo)``. ``&``, ``|`` and ``~`` give the
-    policies of the intersection, the union and the complement.
+    A policy is of a catalogue: it stays valid when items are removed or inserted, and allows no
+    item that was inserted after it was made.
 
     Attributes:
-      words: uint32 [N // 256 + 1, 8]: bit ``i`` of word ``w`` of a block is its row ``32 w + i``.
-      counts: int32 [N // 256 + 1]: allowed rows before each block.
-      num_items: N, on the host.
-      order_checksum: that of the index, on the host.
+      bits: uint8 [ceil(N / 8)]: bit ``i % 8`` of byte ``i // 8`` is item position ``i``.
+      num_items: N.
+      catalogue: checksum of the index's items: tells whether a policy belongs to an index.
 
     >>> from genret.index import TrieIndex
     >>> index = TrieIndex.from_codes([[3, 1], [0, 2], [3, 0]], ["a", "b", "c"])
@@ -50,10 +39,9 @@ class Policy:
     (2, 1, 2)
     """
 
-    words: Any
-    counts: Any
-    num_items: int = -1
-    order_checksum: int = -1
+    bits: np.ndarray
+    num_items: int
+    catalogue: int
 
     @classmethod
     def from_items(cls, index: "TrieIndex", item_ids: Any) -> "Policy":
@@ -92,81 +80,82 @@ class Policy:
             raise GenretError(
                 f"mask: found {allowed.dtype} {allowed.shape}, expected bool ({index.num_items},)"
             )
-        bits = np.zeros((index.num_items // BLOCK_BITS + 1) * BLOCK_BITS, bool)
-        bits[: index.num_items] = allowed[np.asarray(index.rows)]
-        words = np.packbits(bits, bitorder="little").view("<u4").reshape(-1, BLOCK_WORDS)
-        return cls._from_words(jnp.asarray(words), index.num_items, index.order_checksum)
-
-    @classmethod
-    def _from_words(cls, words: Array, num_items: int, order_checksum: int) -> "Policy":
-        in_block = jax.lax.population_count(words).sum(axis=1).astype(jnp.int32)
-        return cls(
-            words=words,
-            counts=jnp.cumsum(in_block) - in_block,
-            num_items=num_items,
-            order_checksum=order_checksum,
-        )
+        bits = np.packbits(allowed, bitorder="little")
+        return cls(bits=bits, num_items=allowed.size, catalogue=index.catalogue_checksum)
 
     @property
     def num_allowed(self) -> int:
         """Allowed items."""
-        return int(jax.lax.population_count(self.words).sum())
+        return int(np.bitwise_count(self.bits).sum())
 
-    def rank(self, rows: Int[Array, "*shape"]) -> Int[Array, "*shape"]:
-        """Return the number of allowed rows before each row, int32; rows are in [0, N]."""
-        return _rank(self.words, self.counts, (), rows)
+    def mask(self, num_items: int | None = None) -> Bool[np.ndarray, "N"]:
+        """Return the set as a mask by item position.
+
+        Args:
+          num_items: items of the mask, at least N; the later ones are not allowed. None: N.
+        """
+        known = np.unpackbits(self.bits, count=self.num_items, bitorder="little").astype(bool)
+        return known if num_items is None else np.pad(known, (0, num_items - self.num_items))
 
     def check_index(self, index: "TrieIndex") -> None:
-        """Raise GenretError when the policy was made for an index of other items or order."""
-        _check_index(index, self.num_items, self.order_checksum)
+        """Raise GenretError when the policy was made for an index of other items."""
+        if index.catalogue_checksum < 0:
+            return  # an index that is being traced does not know
+        if self.catalogue != index.catalogue_checksum or self.num_items > index.num_items:
+            raise GenretError(
+                f"policy: made for another index ({self.num_items} items), "
+                f"expected one made for this index ({index.num_items} items)"
+            )
 
     def __and__(self, other: "Policy") -> "Policy":
-        return self._combined(self.words & self._matching(other).words)
+        mine, theirs = self._with_room_of(other), other._with_room_of(self)
+        return dataclasses.replace(mine, bits=mine.bits & theirs.bits)
 
     def __or__(self, other: "Policy") -> "Policy":
-        return self._combined(self.words | self._matching(other).words)
+        mine, theirs = self._with_room_of(other), other._with_room_of(self)
+        return dataclasses.replace(mine, bits=mine.bits | theirs.bits)
 
     def __invert__(self) -> "Policy":
-        bits = np.arange(self.words.size * WORD_BITS) < self.num_items
-        items = np.packbits(bits, bitorder="little").view("<u4").reshape(self.words.shape)
-        return self._combined(~self.words & jnp.asarray(items))
+        flipped = np.packbits(~self.mask(), bitorder="little")
+        return dataclasses.replace(self, bits=flipped)
 
-    def _combined(self, words: Array) -> "Policy":
-        return Policy._from_words(words, self.num_items, self.order_checksum)
-
-    def _matching(self, other: "Policy") -> "Policy":
-        if (self.num_items, self.order_checksum) != (other.num_items, other.order_checksum):
+    def _with_room_of(self, other: "Policy") -> "Policy":
+        if self.catalogue != other.catalogue:
             raise GenretError(
                 f"policy: found policies of two indices ({self.num_items} and {other.num_items} "
                 "items), expected policies of one"
             )
-        return other
+        missing = max(0, other.bits.size - self.bits.size)
+        return dataclasses.replace(
+            self,
+            bits=np.pad(self.bits, (0, missing)),
+            num_items=max(self.num_items, other.num_items),
+        )
 
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=("words", "counts"),
+    data_fields=("segments",),
     meta_fields=(),
-    drop_fields=("size", "num_items", "order_checksum"),
+    drop_fields=("size", "version"),
 )
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PolicyStack:
-    """Several policies of one index, of which each request of a batch obeys one.
+    """Several policies of one index on the device, of which each request of a batch obeys one.
+
+    It is a pytree. Removed items are taken out of it when it is made: after the index changed, it
+    has to be made again.
 
     Attributes:
-      words: uint32 [P, N // 256 + 1, 8].
-      counts: int32 [P, N // 256 + 1].
+      segments: for each segment of the index, what is allowed, [P, ...].
       size: policies that were stacked, on the host; P is that rounded up to a power of two, so
         that another number of policies seldom compiles another program.
-      num_items: N, on the host.
-      order_checksum: that of the index, on the host.
+      version: the index's, on the host.
     """
 
-    words: Any
-    counts: Any
+    segments: tuple[AllowedRows, ...]
     size: int = -1
-    num_items: int = -1
-    order_checksum: int = -1
+    version: Any = None
 
     @classmethod
     def of(cls, index: "TrieIndex", policies: Any) -> "PolicyStack":
@@ -189,54 +178,27 @@ class PolicyStack:
             if not isinstance(policy, Policy):
                 raise GenretError(f"policies[{i}]: found {type(policy).__name__}, expected Policy")
             policy.check_index(index)
-        capacity = 1 << (len(policies) - 1).bit_length()
-        padded = policies + [policies[-1]] * (capacity - len(policies))
+        each = [index.allowed_rows(policy) for policy in policies]
+        each += [each[-1]] * (power_of_two(len(each)) - len(each))
         return cls(
-            words=jnp.stack([policy.words for policy in padded]),
-            counts=jnp.stack([policy.counts for policy in padded]),
+            segments=tuple(
+                jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
+                for parts in zip(*each, strict=True)
+            ),
             size=len(policies),
-            num_items=index.num_items,
-            order_checksum=index.order_checksum,
+            version=index.version,
         )
+
+    @property
+    def capacity(self) -> int:
+        """Policies that there is room for, P."""
+        return self.segments[0].rows.shape[0]
 
     def check_index(self, index: "TrieIndex") -> None:
-        """Raise GenretError when the policies were made for an index of other items or order."""
-        _check_index(index, self.num_items, self.order_checksum)
-
-    def rank(
-        self, policy_of: Int[Array, "B"], rows: Int[Array, "B *shape"]
-    ) -> Int[Array, "B *shape"]:
-        """Return the number of rows before each row that the request's policy allows.
-
-        Args:
-          policy_of: int32, the policy of each request.
-          rows: int32, rows in [0, N].
-
-        Returns:
-          int32 counts.
-        """
-        policy = policy_of.reshape(-1, *[1] * (rows.ndim - 1))
-        return _rank(self.words, self.counts, (policy,), rows)
-
-
-def _check_index(index: "TrieIndex", num_items: int, order_checksum: int) -> None:
-    # What has been through a JAX transformation no longer says what it was made for.
-    unknown = num_items < 0 or index.order_checksum < 0
-    if not unknown and (num_items, order_checksum) != (index.num_items, index.order_checksum):
-        raise GenretError(
-            f"policy: made for another index ({num_items} items), "
-            f"expected one made for this index ({index.num_items} items)"
-        )
-
-
-def _rank(words: Array, counts: Array, policy: tuple[Array, ...], rows: Array) -> Array:
-    block = rows // BLOCK_BITS
-    # Bits of each word of the block that come before the row: 0 to 32.
-    first_bit = jnp.arange(BLOCK_WORDS, dtype=jnp.int32).reshape(*[1] * rows.ndim, -1) * WORD_BITS
-    before = jnp.clip((rows % BLOCK_BITS)[..., None] - first_bit, 0, WORD_BITS)
-    # A shift by the width of the word is not the same on every backend: 32 is told apart.
-    partial_mask = (jnp.uint32(1) << jnp.minimum(before, WORD_BITS - 1).astype(jnp.uint32)) - 1
-    mask = jnp.where(before == WORD_BITS, jnp.uint32(0xFFFFFFFF), partial_mask)
-    chosen = words.at[(*policy, block)].get(mode="clip")
-    in_block = jax.lax.population_count(chosen & mask).astype(jnp.int32).sum(axis=-1)
-    return counts.at[(*policy, block)].get(mode="clip") + in_block
+        """Raise GenretError when the stack was made for another index, or before it changed."""
+        # What has been through a JAX transformation no longer says what it was made for.
+        if None not in (self.version, index.version) and self.version != index.version:
+            raise GenretError(
+                "policy: stacked for another index, or before its items changed: "
+                "make the stack again"
+            )

@@ -1,14 +1,15 @@
 """Comparison of a search with its oracles, one request at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genret.decoding import RankedItem, beam_search, rank_all_items, slow_beam_search
-from genret.index import Policy, TrieIndex
+from genret.decoding import RankedItem, _ragged, beam_search, rank_all_items, slow_beam_search
+from genret.index import Policy, TrieIndex, _layout
 from genret.testing import TableModel
 
 
@@ -26,6 +27,28 @@ def exact_model(counts: tuple[int, ...], seed: int, spread: int, dtype: Any = No
         table[:, -1] = 0
         tables.append(table)
     return TableModel.of(tables, dtype or jnp.float32)
+
+
+def index_of(codes: np.ndarray, stored: str = "auto", **options: Any) -> TrieIndex:
+    """Build an index whose levels are all stored in one way: "dense", "window" or "ragged".
+
+    "window" is taken where no node has more than 32 rows; other levels are ragged.
+    """
+    ratio, rows = {"auto": (64, 32), "dense": (10**9, 0), "window": (0, 32), "ragged": (0, 0)}[
+        stored
+    ]
+    with (
+        mock.patch.object(_layout, "DENSE_RATIO", ratio),
+        mock.patch.object(_layout, "WINDOW_ROWS", rows),
+    ):
+        return TrieIndex.from_codes(codes, **options)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def many_passes() -> Iterator[None]:
+    """Let a ragged level take several passes over the children of these small tries."""
+    with mock.patch.object(_ragged, "LEAST_SLOTS", 8):
+        yield
 
 
 def compare(
@@ -88,6 +111,11 @@ def compare(
 @pytest.fixture(scope="session")
 def equals_oracle() -> Callable[..., list[list[RankedItem]]]:
     return compare
+
+
+@pytest.fixture(scope="session")
+def make_index() -> Callable[..., TrieIndex]:
+    return index_of
 
 
 @pytest.fixture(scope="session")

@@ -26,12 +26,15 @@ CASES = st.fixed_dictionaries(
         "allowed": st.sampled_from([None, 0.1, 0.5]),
         "excluded": st.sampled_from([None, 1, 7, 30]),
         "own_beams": st.booleans(),
+        "stored": st.sampled_from(["auto", "window", "ragged"]),
     }
 )
 """A trie, a model, and any of policies, exclusions and beams per request."""
 
 
-def check(case: dict[str, Any], equals_oracle: Callable, make_exact: Callable) -> None:
+def check(
+    case: dict[str, Any], equals_oracle: Callable, make_exact: Callable, make_index: Callable
+) -> None:
     counts, num_items, seed, beams = (case[k] for k in ("counts", "num_items", "seed", "beams"))
     rng = np.random.default_rng(seed)
     options: dict[str, Any] = {}
@@ -44,32 +47,43 @@ def check(case: dict[str, Any], equals_oracle: Callable, make_exact: Callable) -
     if case["own_beams"]:
         options["beams_of"] = rng.integers(0, beams + 1, 3).tolist()
     codes = random_codes(num_items, counts, case["kind"], seed=seed)
-    equals_oracle(make_exact(counts, seed, case["spread"]), codes, beams=beams, **options)
+    index = make_index(codes, case["stored"])
+    model = make_exact(counts, seed, case["spread"])
+    equals_oracle(model, codes, beams=beams, index=index, **options)
 
 
 @settings(max_examples=10)
 @given(CASES)
-def test_equals_the_oracle(equals_oracle: Callable, make_exact: Callable, case: dict) -> None:
-    check(case, equals_oracle, make_exact)
+def test_equals_the_oracle(
+    equals_oracle: Callable, make_exact: Callable, make_index: Callable, case: dict
+) -> None:
+    check(case, equals_oracle, make_exact, make_index)
 
 
 @pytest.mark.slow
 @settings(max_examples=25)
 @given(CASES)
 def test_equals_the_oracle_at_length(
-    equals_oracle: Callable, make_exact: Callable, case: dict
+    equals_oracle: Callable, make_exact: Callable, make_index: Callable, case: dict
 ) -> None:
-    check(case, equals_oracle, make_exact)
+    check(case, equals_oracle, make_exact, make_index)
 
 
 @pytest.mark.parametrize("kind", ["uniform", "zipf", "duplicates"])
-@pytest.mark.parametrize("beams", [4, 60])
+@pytest.mark.parametrize(
+    ("beams", "stored"), [(4, "dense"), (60, "dense"), (4, "window"), (4, "ragged"), (60, "ragged")]
+)
 def test_many_models_policies_and_exclusions_in_one_program(
-    equals_oracle: Callable, make_exact: Callable, kind: str, beams: int
+    equals_oracle: Callable,
+    make_exact: Callable,
+    make_index: Callable,
+    kind: str,
+    beams: int,
+    stored: str,
 ) -> None:
     counts = (6, 5, 4)
     codes = random_codes(50, counts, kind, seed=5)
-    index = TrieIndex.from_codes(codes)
+    index = make_index(codes, stored)
     for seed in range(8):
         rng = np.random.default_rng(seed)
         equals_oracle(

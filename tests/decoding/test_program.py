@@ -1,5 +1,6 @@
 """The search as a compiled program: reuse, sharding, transformations; and bad arguments."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -72,10 +73,13 @@ def test_data_parallel_over_eight_devices(index: TrieIndex, model: TableModel) -
     assert sharded.items.sharding.is_equivalent_to(over_batch, 2)
 
 
-@pytest.mark.parametrize("restricted", [False, True])
+@pytest.mark.parametrize(
+    ("restricted", "stored"), [(False, "auto"), (True, "auto"), (True, "ragged")]
+)
 def test_data_parallel_needs_no_communication(
-    index: TrieIndex, model: TableModel, restricted: bool
+    make_index: Callable, model: TableModel, restricted: bool, stored: str
 ) -> None:
+    index = make_index(CODES, stored, codes_per_level=COUNTS)
     mesh = Mesh(np.array(jax.devices()), ("data",))
     over_batch, everywhere = NamedSharding(mesh, P("data")), NamedSharding(mesh, P())
     per_request = [jnp.arange(16, dtype=jnp.int32), None, None, None]
@@ -199,14 +203,18 @@ def test_nan_of_beams_that_are_not_alive_is_nobodys_fault() -> None:
 
 def test_the_index_and_the_policies_may_be_traced(index: TrieIndex, model: TableModel) -> None:
     policy = Policy.from_mask(index, np.arange(64) % 3 == 0)
+    stack = PolicyStack.of(index, [policy])
     history = jnp.array([3, 4])
 
-    def search(index: TrieIndex, policy: Policy) -> Any:
-        return beam_search(model, history, index, beams=5, policies=[policy])
+    def search(index: TrieIndex, policies: Any) -> Any:
+        return beam_search(model, history, index, beams=5, policies=policies)
 
-    assert_equal(jax.jit(search)(index, policy), search(index, policy))
-    # A policy that is closed over still says what it was made for; the traced index does not.
-    assert_equal(jax.jit(lambda index: search(index, policy))(index), search(index, policy))
+    expected = search(index, [policy])
+    assert_equal(jax.jit(search)(index, stack), expected)
+    # A stack that is closed over still says what it was made for; the traced index does not.
+    assert_equal(jax.jit(lambda index: search(index, stack))(index), expected)
     other = TrieIndex.from_codes(CODES[:40], codes_per_level=COUNTS)
     with pytest.raises(GenretError, match="made for another index"):
         search(other, policy)
+    with pytest.raises(GenretError, match="stacked for another index"):
+        search(other, stack)

@@ -4,13 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from genret.errors import GenretError
-from genret.index import DictTrie, TrieIndex
+from genret.index import DictTrie, TrieIndex, _layout
 from genret.index._builder import sort_rows
-from genret.index._row_pointers import RowPointers
 from genret.testing import random_codes
 
 
@@ -25,33 +24,53 @@ def catalogues(draw: st.DrawFn) -> tuple[np.ndarray, tuple[int, ...]]:
 
 
 def check_against_oracle(index: TrieIndex, codes: np.ndarray) -> None:
-    """Compare nodes, children, rows and items at every prefix."""
+    """Compare nodes, children, rows, items and masks at every prefix."""
     trie = DictTrie(codes)
-    rows = np.asarray(index.rows)
-    prefixes = [()]
+    segment = index.segments[0]
+    rows = np.asarray(segment.position_of(padded(np.arange(len(codes)))))
+    prefixes: list[tuple[int, ...]] = [()]
     for level in range(index.depth + 1):
         assert prefixes == trie.prefixes(level)
         assert index.num_nodes[level] == len(prefixes)
-        nodes = jnp.arange(len(prefixes), dtype=jnp.int32)
-        lo, hi = (np.asarray(x) for x in index.row_range(level, nodes))
+        ranges = segment.row_range(level, padded(np.arange(len(prefixes))))
+        lo, hi = (np.asarray(x)[: len(prefixes)] for x in ranges)
         for node, prefix in enumerate(prefixes):
             assert rows[lo[node] : hi[node]].tolist() == trie.items(prefix)
         if level == index.depth:
             continue
-        begin, end = (np.asarray(x) for x in index.children(level, nodes))
-        next_codes = np.asarray(index.codes_at(level, jnp.arange(end[-1], dtype=jnp.int32)))
-        assert [next_codes[b:e].tolist() for b, e in zip(begin, end, strict=True)] == [
-            trie.children(p) for p in prefixes
-        ]
-        assert (end - begin).max() <= index.widths[level] < 2 * (end - begin).max()
+        stored = segment.levels[level]
+        first, last = (
+            np.asarray(stored.edge_of_row(padded(x)))[: len(prefixes)] for x in (lo, hi - 1)
+        )
+        children = [trie.children(prefix) for prefix in prefixes]
+        found = np.asarray(stored.codes)
+        for node, below in enumerate(children):
+            assert found[first[node] : last[node] + 1].tolist() == below
+            if stored.masks is not None:
+                words = np.ascontiguousarray(stored.masks[node])
+                bits = np.unpackbits(words.view(np.uint8), bitorder="little")
+                assert np.flatnonzero(bits).tolist() == below
         # The child along an edge is the edge: the next level's nodes are in the order of the edges.
-        prefixes = [
-            (*p, int(c))
-            for p, b, e in zip(prefixes, begin, end, strict=True)
-            for c in next_codes[b:e]
-        ]
+        parents = np.repeat(np.arange(len(prefixes)), [len(below) for below in children])
+        codes_below = [code for below in children for code in below]
+        prefixes = [(*prefixes[n], c) for n, c in zip(parents, codes_below, strict=True)]
+        # The rows of each child, found among those of its parent.
+        inside = padded(lo[parents]), padded(hi[parents])
+        edges = np.arange(parents.size)
+        begins, ends = (
+            np.asarray(stored.first_row(padded(e), *inside)) for e in (edges, edges + 1)
+        )
+        for edge, prefix in enumerate(prefixes):
+            assert rows[begins[edge] : ends[edge]].tolist() == trie.items(prefix)
 
 
+def padded(values: np.ndarray) -> jax.Array:
+    """Pad to few different shapes: each one is a program of its own."""
+    size = 64 if values.size <= 64 else 1024
+    return jnp.asarray(np.pad(values, (0, size - values.size)), jnp.int32)
+
+
+@settings(max_examples=15)
 @given(catalogues())
 @example((np.array([[0]]), (1,)))
 @example((np.zeros((5, 3), np.int32), (1, 1, 1)))
@@ -62,10 +81,13 @@ def test_lookups_equal_the_dictionary_trie(
     index = TrieIndex.from_codes(codes, codes_per_level=counts)
     check_against_oracle(index, codes)
     assert index.num_items == len(codes)
-    row_of_item = np.asarray(index.row_of_item)
-    assert np.asarray(index.rows)[row_of_item].tolist() == list(range(len(codes)))
-    for level, count in enumerate(counts):
-        assert index.edge_codes[level].dtype == (jnp.uint16 if count <= 2**16 else jnp.uint32)
+    (row_of_item,) = index.row_of_item
+    if row_of_item is not None:  # else the codes came sorted
+        positions = np.asarray(index.segments[0].positions)
+        assert positions[np.asarray(row_of_item)[: len(codes)]].tolist() == list(range(len(codes)))
+    for level, count in zip(index.segments[0].levels, counts, strict=True):
+        assert level.codes.dtype == (jnp.uint16 if count <= 2**16 else jnp.uint32)
+    np.testing.assert_array_equal(index.codes_of(np.arange(len(codes))), codes)
 
 
 @pytest.mark.parametrize("kind", ["uniform", "zipf", "duplicates"])
@@ -74,20 +96,72 @@ def test_lookups_of_larger_tries(kind: str) -> None:
     check_against_oracle(TrieIndex.from_codes(codes), codes)
 
 
-@given(st.lists(st.integers(1, 6), min_size=1, max_size=30))
-def test_row_pointers_in_every_form(sizes: list[int]) -> None:
-    is_first = np.concatenate([np.arange(size) == 0 for size in sizes])
-    begins = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
-    pointers = RowPointers.of_entries(is_first)
-    smallest = min(len(sizes) + 1, sum(sizes) - len(sizes))
-    assert sum(x.size for x in jax.tree.leaves(pointers)) <= smallest
-    assert pointers.widest() == max(sizes)
-    np.testing.assert_array_equal(pointers.first_entries(sum(sizes)), is_first)
-    extra = np.repeat(np.arange(len(sizes)), np.array(sizes) - 1).astype(np.int32)
-    for form in (pointers, RowPointers(starts=begins), RowPointers(extra=extra)):
-        on_device = jax.tree.map(jnp.asarray, form)
-        rows = jnp.arange(len(sizes) + 1, dtype=jnp.int32)
-        np.testing.assert_array_equal(on_device.begin(rows), begins)
+@pytest.mark.parametrize("kind", ["uniform", "zipf"])
+def test_every_way_to_store_a_level(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = random_codes(900, (6, 30, 50), kind, seed=4)
+    kinds = set()
+    for ratio, rows in [(64, 32), (0, 32), (0, 0), (2, 8)]:
+        monkeypatch.setattr(_layout, "DENSE_RATIO", ratio)
+        monkeypatch.setattr(_layout, "WINDOW_ROWS", rows)
+        index = TrieIndex.from_codes(codes)
+        check_against_oracle(index, codes)
+        kinds |= {level.layout.kind for level in index.segments[0].levels}
+    assert kinds == {"dense", "ragged"} | ({"window"} if kind == "uniform" else set())
+
+
+def test_a_refreshed_index_keeps_its_shapes_while_it_fits() -> None:
+    counts = (30, 40, 40)
+    index = TrieIndex.from_codes(
+        random_codes(600, counts, seed=0), codes_per_level=counts, reserve=0.2
+    )
+    shapes = jax.tree.map(jnp.shape, index)
+    for seed, size in [(1, 600), (2, 500), (3, 680)]:
+        codes = random_codes(size, counts, seed=seed)
+        again = TrieIndex.from_codes(codes, like=index)
+        assert jax.tree.structure(again) == jax.tree.structure(index)
+        assert jax.tree.map(jnp.shape, again) == shapes
+        check_against_oracle(again, codes)
+    larger = TrieIndex.from_codes(random_codes(2700, counts, seed=4), like=index)
+    assert larger.num_items == 2700
+    assert jax.tree.map(jnp.shape, larger) != shapes
+    with pytest.raises(GenretError, match="like: found an index of"):
+        TrieIndex.from_codes([[1]], like=index, codes_per_level=(2,))
+
+
+def test_semantic_ids_may_end_early() -> None:
+    codes = [[5, 1, 0], [5, 0, -1], [3, 2, 2], [3, 2, 0], [5, 0, 7]]
+    index = TrieIndex.from_codes(codes, end_code=0)
+    assert index.codes_after((5,)) == [0, 1]
+    assert index.items_below((5, 0)).tolist() == [1, 4]
+    assert index.codes_of([1, 4]).tolist() == [[5, 0, 0], [5, 0, 0]]
+    for bad, end, message in [
+        ([[0, 1]], 0, "an empty semantic ID"),
+        ([[1, -1]], 0, "found -1"),
+        ([[1, 1]], -1, "end_code: found -1"),
+        ([[1, 1]], True, "end_code: found True"),
+    ]:
+        with pytest.raises(GenretError, match=message):
+            TrieIndex.from_codes(bad, end_code=end)
+    # A code that the type of the codes cannot hold ends nothing.
+    TrieIndex.from_codes(np.array([[1, 1]], np.int8), end_code=4000)
+
+
+def test_codes_in_batches() -> None:
+    codes = random_codes(500, (300, 7, 70_000), seed=5)
+    whole = TrieIndex.from_codes(codes)
+    batches = (codes[i : i + 64] for i in range(0, 500, 64))
+    for a, b in zip(
+        jax.tree.leaves(whole), jax.tree.leaves(TrieIndex.from_batches(batches)), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+    for bad, message in [
+        ([], "batches: found none"),
+        ([[[1, 2]], [[1]]], r"batches\[1\]: found 1 levels"),
+        ([[[1, 2]], [[1.0, 2]]], r"batches\[1\]: found float64"),
+        ([[[1, 2]], [[-1, 2]]], r"codes\[1, 0\]: found -1"),
+    ]:
+        with pytest.raises(GenretError, match=message):
+            TrieIndex.from_batches(bad)
 
 
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(1, 2**31 - 1), min_size=1, max_size=9))
@@ -95,19 +169,21 @@ def test_rows_are_sorted_whatever_the_number_of_bits(seed: int, counts: list[int
     rng = np.random.default_rng(seed)
     codes = np.stack([rng.choice([0, count - 1, count // 2], 30) for count in counts], axis=1)
     expected = sorted(range(30), key=lambda row: (*codes[row].tolist(), row))
-    rows = sort_rows(codes, tuple(counts))
-    assert rows.tolist() == expected
-    in_order = sort_rows(codes[rows], tuple(counts))
-    assert in_order.tolist() == list(range(30))
+    rows = sort_rows(list(codes.T), counts)
+    found = list(range(30)) if rows is None else rows.tolist()
+    assert found == expected
+    assert sort_rows(list(codes[expected].T), counts) is None
 
 
 def test_the_index_of_sorted_codes_is_that_of_unsorted_ones() -> None:
     codes = random_codes(200, (5, 5, 5), seed=1)
     order = np.lexsort(codes.T[::-1])
     unsorted, sorted_ = TrieIndex.from_codes(codes), TrieIndex.from_codes(codes[order])
-    for a, b in zip(unsorted.edge_codes, sorted_.edge_codes, strict=True):
+    one, two = unsorted.segments[0], sorted_.segments[0]
+    for a, b in zip(jax.tree.leaves(one.levels), jax.tree.leaves(two.levels), strict=True):
         np.testing.assert_array_equal(a, b)
-    np.testing.assert_array_equal(order[np.asarray(sorted_.rows)], unsorted.rows)
+    assert two.positions is None
+    np.testing.assert_array_equal(order, np.asarray(one.positions)[:200])
 
 
 def test_codes_may_be_anything_like_an_array_of_integers() -> None:
@@ -158,14 +234,15 @@ def test_bad_counts_are_named(counts: tuple, message: str) -> None:
 
 
 def test_an_index_goes_through_transformations() -> None:
-    index = TrieIndex.from_codes([[0, 1], [2, 1]], ["a", "b"])
+    index = TrieIndex.from_codes([[2, 1], [0, 1]], ["a", "b"])
     again = jax.jit(lambda x: x)(index)
     assert again.num_nodes == index.num_nodes
     assert again.item_ids is None
-    assert jax.tree.map(lambda x: x.shape, index).rows == (2,)
+    with pytest.raises(GenretError, match="has been through a JAX transformation"):
+        again.num_items  # noqa: B018
 
     def rows(items: jax.Array) -> jax.Array:
-        return index.row_of_item[items]  # cached while tracing: must not hold a tracer
+        return index.row_of_item[0][items]  # cached while tracing: must not hold a tracer
 
-    assert jax.jit(rows)(jnp.array([1])).tolist() == [1]
-    assert index.row_of_item.tolist() == [0, 1]
+    assert jax.jit(rows)(jnp.array([1])).tolist() == [0]
+    assert index.row_of_item[0][:2].tolist() == [1, 0]

@@ -70,21 +70,21 @@ def test_every_damaged_file_is_named(tmp_path: Path) -> None:
 
 
 STRUCTURAL = {
-    # Codes of tiny_catalogue: 6 items, 5 semantic IDs; level 0 has edges 0, 1, 2.
-    "a code too large": ("level_00/codes", np.array([0, 1, 3], np.uint16), "level 0: found code 3"),
-    "codes out of order": ("level_00/codes", np.array([1, 0, 2], np.uint16), "not ascending"),
-    "codes of another type": ("level_00/codes", np.array([0, 1, 2], np.int64), "codes are int64"),
-    "an edge too few": ("level_00/codes", np.array([0, 1], np.uint16), "level 0: pointers"),
-    "no codes": ("level_00/codes", np.array([], np.uint16), "codes are uint16"),
-    "pointers past the end": ("level_01/extra", np.array([9], np.int32), "level 1: pointers"),
-    "negative pointers": ("level_01/extra", np.array([-7], np.int32), "level 1: pointers"),
-    "another node's pointers": ("level_01/extra", np.array([1], np.int32), "not ascending|level 2"),
-    "pointers of floats": ("level_01/extra", np.array([2.0]), "level 1: pointers"),
-    "leaves": ("leaves/extra", np.array([0, 0], np.int32), "leaves: pointers"),
-    "a row twice": ("rows", np.array([2, 4, 5, 0, 1, 1], np.int32), "no permutation"),
-    "a row too large": ("rows", np.array([2, 4, 5, 0, 1, 6], np.int32), "no permutation"),
-    "rows of a leaf": ("rows", np.array([4, 2, 5, 0, 1, 3], np.int32), "not ascending"),
-    "rows of another type": ("rows", np.array([2, 4, 5, 0, 1, 3], np.int64), "rows are int64"),
+    # tiny_catalogue: 6 items, rows of the items 2, 4, 5, 0, 1, 3; their codes at level 0: 0 0 1 2 2 2.
+    "a code too large": ("codes/level_00", np.array([0, 0, 1, 2, 2, 3], np.uint16), "found code 3"),
+    "rows out of order": (
+        "codes/level_00",
+        np.array([0, 1, 0, 2, 2, 2], np.uint16),
+        "level 0: rows",
+    ),
+    "a later level": ("codes/level_02", np.array([1, 1, 2, 3, 1, 0], np.uint16), "level 2: rows"),
+    "codes of another type": ("codes/level_01", np.array([1, 1, 2, 0, 0, 3]), "codes are int64"),
+    "a row too few": ("codes/level_01", np.array([1, 1, 2, 0, 0], np.uint16), r"uint16 \(5,\)"),
+    "an item twice": ("positions", np.array([2, 4, 5, 0, 1, 1], np.int32), "no permutation"),
+    "an item too large": ("positions", np.array([2, 4, 5, 0, 1, 6], np.int32), "no permutation"),
+    "items of a leaf": ("positions", np.array([4, 2, 5, 0, 1, 3], np.int32), "not in their order"),
+    "items of another type": ("positions", np.array([2, 4, 5, 0, 1, 3]), "positions are int64"),
+    "an item too few": ("positions", np.array([2, 4, 0, 1, 3], np.int32), r"int32 \(5,\)"),
 }
 
 
@@ -103,10 +103,11 @@ def test_a_wrong_structure_is_refused_even_with_right_checksums(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("pointers", ["one", "two", "one"], "does not describe an index"),
-        ("pointers", None, "does not describe an index"),
-        ("pointers", ["starts", "starts", "starts"], "cannot be read as a zarr3 array"),
-        ("pointers", ["one"], "expected 1 integers"),
+        ("items", "six", "does not describe an index"),
+        ("items", 7, "positions are"),
+        ("permuted", None, "does not describe an index"),
+        ("end_code", "x", "does not describe an index"),
+        ("codes_per_level", 3, "does not describe an index"),
         ("codes_per_level", [3, 4, "x"], "codes_per_level"),
         ("item_ids", "pickled", "does not describe an index"),
     ],
@@ -119,6 +120,21 @@ def test_a_wrong_header_is_refused(tmp_path: Path, key: str, value: object, mess
         (folder / "index.json").write_text(json.dumps(header | {key: value}))
     with pytest.raises(GenretError, match=message):
         TrieIndex.load(tmp_path / "index")
+
+
+def test_an_index_with_changes_is_not_saved(tmp_path: Path) -> None:
+    index = TrieIndex.from_codes([[1, 2], [0, 2]], ["a", "b"])
+    for changed in (index.remove(["a"]), index.insert([[0, 0]], ["c"])):
+        with pytest.raises(GenretError, match="before saving"):
+            changed.save(tmp_path / "index")
+        changed.compact().save(tmp_path / "index")
+
+
+def test_an_end_code_is_kept(tmp_path: Path) -> None:
+    TrieIndex.from_codes([[1, 0, 9], [1, 2, 3]], end_code=0).save(tmp_path / "index")
+    again = TrieIndex.load(tmp_path / "index")
+    assert again.end_code == 0
+    assert again.codes_of([0]).tolist() == [[1, 0, 0]]
 
 
 def test_another_artefact_is_neither_read_nor_replaced(tmp_path: Path) -> None:

@@ -7,39 +7,53 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genret.errors import GenretError
-from genret.index import Policy, PolicyStack, TrieIndex
+from genret.index import DictTrie, Policy, PolicyStack, TrieIndex
+from genret.index._bits import unpack_bits
 from genret.testing import random_codes
 
 
-def counts_before(index: TrieIndex, mask: np.ndarray) -> list[int]:
-    return [0, *np.cumsum(mask[np.asarray(index.rows)]).tolist()]
-
-
-# Around the ends of words (32) and of blocks (256).
+# Around the ends of words (32) and of blocks (224).
 @settings(max_examples=25)
 @given(
-    st.sampled_from([1, 32, 33, 255, 256, 600]),
+    st.sampled_from([1, 32, 33, 223, 224, 600]),
     st.sampled_from([0.0, 0.02, 0.5, 1.0]),
     st.integers(0, 99),
 )
-def test_rank_counts_the_allowed_rows(num_items: int, share: float, seed: int) -> None:
+def test_policies_are_sets_of_rows(num_items: int, share: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    index = TrieIndex.from_codes(random_codes(num_items, (7, 7), seed=seed))
+    codes = random_codes(num_items, (7, 7), seed=seed)
+    index = TrieIndex.from_codes(codes)
     one, two = rng.random((2, num_items)) < share
     a, b = Policy.from_mask(index, one), Policy.from_mask(index, two)
-    rows = jnp.arange(num_items + 1, dtype=jnp.int32)
-    for policy, mask in [(a, one), (~a, ~one), (a & b, one & two), (a | ~b, one | ~two)]:
-        assert policy.rank(rows).tolist() == counts_before(index, mask)
+    policies = [a, ~a, a & b, a | ~b]
+    masks = [one, ~one, one & two, one | ~two]
+    stack = PolicyStack.of(index, policies)
+    assert stack.capacity == 4
+    (allowed,) = stack.segments
+    segment = index.segments[0]
+    positions = np.asarray(segment.position_of(jnp.arange(num_items)))
+    for number, (policy, mask) in enumerate(zip(policies, masks, strict=True)):
         assert policy.num_allowed == mask.sum()
-    stack = PolicyStack.of(index, [a, b, a & b])
-    ranks = stack.rank(jnp.array([2, 0]), jnp.stack([rows, rows]))
-    assert ranks.tolist() == [counts_before(index, one & two), counts_before(index, one)]
+        assert policy.mask().tolist() == mask.tolist()
+        assert unpack_bits(allowed.rows[number], num_items).tolist() == mask[positions].tolist()
+        # The masks of a dense level are those of an index of the allowed items.
+        for level, words in enumerate(allowed.masks):
+            if words is None:
+                continue
+            bits = np.unpackbits(
+                np.ascontiguousarray(words[number]).view(np.uint8), bitorder="little"
+            )
+            width = 32 * words.shape[-1]
+            found = [divmod(int(cell), width) for cell in np.flatnonzero(bits)]
+            prefixes = DictTrie(codes).prefixes(level)
+            expected = {tuple(row[: level + 1]) for row in codes[mask].tolist()}
+            assert {(*prefixes[node], code) for node, code in found} == expected
 
 
 def test_policies_from_ids() -> None:
     index = TrieIndex.from_codes([[3], [1], [2]], ["c", "a", "b"])
     policy = Policy.from_items(index, ["a", "c", "a"])
-    assert policy.rank(jnp.arange(4)).tolist() == [0, 1, 1, 2]
+    assert policy.mask().tolist() == [True, True, False]
     assert Policy.from_items(index, []).num_allowed == 0
     with pytest.raises(GenretError, match="'nobody'"):
         Policy.from_items(index, ["a", "nobody"])
@@ -54,7 +68,7 @@ def test_bad_masks_are_named() -> None:
 
 def test_policies_of_two_indices_do_not_mix() -> None:
     first = TrieIndex.from_codes([[3], [1], [2]])
-    for codes in ([[1], [2], [3]], [[3], [1], [2], [4]]):
+    for codes in ([[1], [2], [3]], [[3], [1], [2], [4]], [[3], [1], [4]]):
         other = TrieIndex.from_codes(codes)
         foreign = Policy.from_items(other, [0])
         with pytest.raises(GenretError, match="two indices"):

@@ -1,0 +1,149 @@
+"""A step at a dense level: the logits are masked as they are, and searched in groups."""
+
+import jax
+import jax.numpy as jnp
+
+from genret.decoding._ranking import Draw
+from genret.decoding._readout import Scored
+from genret.decoding._restriction import Restriction
+from genret.decoding._state import Chosen, Place, of_beams
+from genret.decoding._topk import top_candidates, top_k
+from genret.index._bits import low_bits, rank
+from genret.index._segment import Segment
+from genret.typing import Array, Bool, Float, UInt
+
+GROUP = 32
+"""Codes of a group: those of one word of the mask."""
+
+
+def dense_step(
+    segment: Segment,
+    level: int,
+    place: Place,
+    scored: Scored,
+    restriction: Restriction | None,
+    beams: int,
+    draw: Draw | None,
+) -> Chosen:
+    """Choose the best children of all beams at a level with a mask for each node.
+
+    Args:
+      segment: the segment.
+      level: the level, a dense one.
+      place: where the beams stand.
+      scored: the beams' scores and readouts.
+      restriction: what the requests may not be answered; None forbids nothing.
+      beams: M, children to choose.
+      draw: the randomness of a sampling search; None: the best are chosen.
+
+    Returns:
+      The children.
+    """
+    stored = segment.levels[level]
+    own = stored.masks.at[place.nodes].get(mode="clip")
+    words = own if restriction is None else restriction.masks(segment, level, place)
+    words = jnp.where((place.lo < place.hi)[..., None], words, 0)
+    logits = _fitted(scored.logits, words.shape[-1] * GROUP)
+    if draw is None and scored.normaliser is not None:
+        scores, parents, codes = _best_of_groups(words, logits, scored, beams)
+        keys = None
+    else:
+        scores, keys, parents, codes = _best_of_all(words, logits, scored, beams, draw)
+
+    # The children of a node are numbered by their codes.
+    first = rank(stored.starts, of_beams(place.lo, parents))
+    below = jnp.arange(own.shape[-1], dtype=jnp.int32)[None, None] * GROUP
+    before = of_beams(own, parents) & low_bits(codes[..., None] - below)
+    edges = first + jax.lax.population_count(before).astype(jnp.int32).sum(axis=-1)
+    lo, hi = of_beams(place.lo, parents), of_beams(place.hi, parents)
+    return Chosen(
+        scores=scores,
+        keys=keys,
+        parents=parents,
+        codes=codes,
+        place=Place(
+            nodes=edges,
+            lo=stored.first_row(edges, lo, hi),
+            hi=stored.first_row(edges + 1, lo, hi),
+        ),
+    )
+
+
+def _best_of_groups(
+    words: UInt[Array, "B M W"], logits: Float[Array, "B P V"], scored: Scored, beams: int
+) -> tuple[Array, Array, Array]:
+    """Return scores, parents and codes of the best children, without a sort over all of them.
+
+    The M best candidates lie in the M groups whose own best candidates are best: each of these
+    groups has one that is no worse than any candidate of another group. With equal scores the
+    candidate that comes first wins, and so does the group that comes first; so the groups are
+    searched in their order.
+    """
+    batch, num_beams, num_words = words.shape
+    grouped = logits.reshape(*logits.shape[:2], num_words, GROUP)
+    shift = scored.per_beam(scored.base), scored.per_beam(scored.normaliser)
+    masked = jnp.where(_bits(words), grouped, -jnp.inf)
+    # Halves, and not a reduction: XLA then fuses the mask and never stores it.
+    while masked.shape[-1] > 1:
+        half = masked.shape[-1] // 2
+        masked = jnp.maximum(masked[..., :half], masked[..., half:])
+    largest = _score(masked[..., 0], *(x[..., None] for x in shift))
+    groups = jnp.arange(num_beams * num_words, dtype=jnp.int32)
+    groups = jnp.broadcast_to(groups, (batch, groups.size))
+    if groups.shape[1] > beams:
+        _, groups = top_k(largest.reshape(batch, -1), beams)
+        groups = jnp.sort(groups, axis=1)
+
+    beam, word = groups // num_words, groups % num_words
+    own = of_beams(words.reshape(batch, -1), groups)
+    if logits.shape[1] == 1:  # one readout for all beams
+        found = of_beams(grouped[:, 0], word)
+    else:
+        found = of_beams(grouped.reshape(batch, -1, GROUP), groups)
+    found = jnp.where(_bits(own), found, -jnp.inf)
+    scores = _score(found, *(of_beams(x, beam)[..., None] for x in shift))
+    best, group, code = top_candidates(scores, beams)
+    return best, of_beams(beam, group), of_beams(word, group) * GROUP + code
+
+
+def _best_of_all(
+    words: UInt[Array, "B M W"],
+    logits: Float[Array, "B P V"],
+    scored: Scored,
+    beams: int,
+    draw: Draw | None,
+) -> tuple[Array, Array | None, Array, Array]:
+    """Return scores, keys, parents and codes of the best children, with all scores at hand."""
+    legal = _bits(words).reshape(*words.shape[:2], -1)
+    logits = jnp.where(legal, logits, -jnp.inf)
+    normaliser = scored.normaliser
+    if normaliser is None:
+        largest = logits.max(axis=-1)
+        shift = jnp.where(jnp.isfinite(largest), largest, 0)
+        normaliser = jnp.log(jnp.exp(logits - shift[..., None]).sum(axis=-1)) + shift
+    scores = _score(logits, scored.base[..., None], scored.per_beam(normaliser)[..., None])
+    if draw is None:
+        best, parents, codes = top_candidates(scores, beams)
+        return best, None, parents, codes
+    drawn = scores + draw.noise(scores.shape[1:])
+    keys = draw.condition(drawn, drawn.max(axis=-1, keepdims=True), draw.parents[..., None])
+    best, parents, codes = top_candidates(keys, beams)
+    chosen = of_beams(scores.reshape(scores.shape[0], -1), parents * logits.shape[-1] + codes)
+    return chosen, best, parents, codes
+
+
+def _score(logits: Array, base: Array, normaliser: Array) -> Array:
+    scores = base + (logits - normaliser)
+    return jnp.where(scores > -jnp.inf, scores, -jnp.inf)  # NaN cannot win a place
+
+
+def _bits(words: UInt[Array, "*shape"]) -> Bool[Array, "*shape 32"]:
+    bit = jnp.uint32(1) << jnp.arange(GROUP, dtype=jnp.uint32).reshape(*[1] * words.ndim, GROUP)
+    return (words[..., None] & bit) != 0
+
+
+def _fitted(logits: Float[Array, "B M V"], size: int) -> Float[Array, "B M size"]:
+    """Cut or pad the logits to the bits of the masks; what is past the codes has bit 0."""
+    if logits.shape[-1] >= size:
+        return logits[..., :size]
+    return jnp.pad(logits, ((0, 0), (0, 0), (0, size - logits.shape[-1])))

@@ -1,0 +1,149 @@
+"""Exact search: every item of a small catalogue is scored, and none is pruned."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genret.decoding._beam_search import check_batch, checked_restriction, restrictions_of
+from genret.decoding._protocol import GenerativeModel
+from genret.decoding._readout import Scored, check_readout
+from genret.decoding._restriction import Restriction
+from genret.decoding._state import BeamResult
+from genret.decoding._topk import top_k
+from genret.errors import GenretError
+from genret.index import PolicyStack, TrieIndex
+from genret.index._bits import unpack_bits
+from genret.typing import Array, Int
+
+
+def exact_search(
+    model: GenerativeModel,
+    history: Any,
+    index: TrieIndex,
+    *,
+    top: int,
+    policies: Any = None,
+    policy_of: Any = None,
+    exclude: Any = None,
+) -> BeamResult:
+    """Score all items and answer the best: what a beam search with enough beams would find.
+
+    Walks the whole trie level by level, all of its nodes as beams, so items share the work of their
+    common codes. Memory grows with B N V: it is for catalogues of some ten thousand items, and to
+    measure what a beam search misses.
+
+    Args:
+      model: any pytree with the methods of :class:`GenerativeModel`.
+      history: what the model's ``prefill`` takes for a batch of B requests.
+      index: the items, in one trie.
+      top: M, ranks of the answer; may exceed the number of items.
+      policies: as in :func:`beam_search`.
+      policy_of: as in :func:`beam_search`.
+      exclude: as in :func:`beam_search`.
+
+    Returns:
+      The items, best first; equal scores by semantic ID, then by position.
+
+    Raises:
+      GenretError: as :func:`beam_search`; an index with inserted items that are not compacted.
+
+    >>> from genret.testing import TableModel
+    >>> index = TrieIndex.from_codes([[0, 1], [0, 2], [3, 1]])
+    >>> exact_search(TableModel.random((4, 3), seed=0), jnp.array([7]), index, top=3).items.tolist()
+    [[1, 0, 2]]
+    """
+    if isinstance(top, bool) or not isinstance(top, int) or top < 1:
+        raise GenretError(f"top: found {top!r}, expected an integer of at least 1")
+    if len(index.segments) > 1:
+        raise GenretError("index: has inserted items, expected one trie: compact() it first")
+    arguments = checked_restriction(index, policies, policy_of, exclude)
+    return _exact(model, history, index, _edges(index), *arguments, top=top)
+
+
+@functools.partial(jax.jit, static_argnames=("top",))
+def _exact(
+    model: GenerativeModel,
+    history: Any,
+    index: TrieIndex,
+    edges: list[tuple[Array, Array]],
+    policies: PolicyStack | None,
+    policy_of: Int[Array, "B"] | None,
+    exclude: Int[Array, "B X"] | None,
+    rows_of_items: tuple[Any, ...] | None,
+    *,
+    top: int,
+) -> BeamResult:
+    readout, cache = model.prefill(history)
+    batch = readout.shape[0]
+    check_batch(batch, policy_of=policy_of, exclude=exclude)
+    if policies is not None and policy_of is None:
+        policy_of = jnp.zeros((batch,), jnp.int32)
+    (restriction,) = restrictions_of(index, policies, policy_of, exclude, rows_of_items)
+    scores = jnp.zeros((batch, 1), jnp.float32)
+    spelled = jnp.zeros((1, 0), jnp.int32)
+    for level, (codes, parents) in enumerate(edges):
+        check_readout(readout, level, index.codes_per_level[level])
+        ended = None
+        if index.end_code is not None and level > 0:
+            ended = jnp.broadcast_to((spelled[:, -1] == index.end_code)[None], scores.shape)
+        scored = Scored.of(readout, scores, ended, "level")
+        parents_of = jnp.broadcast_to(parents[None], (batch, parents.size))
+        request = jnp.arange(batch)[:, None]
+        beam = jnp.minimum(parents_of, readout.shape[1] - 1)  # one readout may stand for all
+        logits = scored.logits.at[request, beam, codes[None]].get(mode="clip")
+        scores = scores[:, parents] + (logits - scored.per_beam(scored.normaliser)[:, parents])
+        spelled = jnp.concatenate([spelled[parents], codes[:, None]], axis=1)
+        if level < index.depth - 1:
+            asked = jnp.broadcast_to(codes[None], parents_of.shape)
+            readout, cache = model.step(asked, parents_of, cache)
+    return _best_rows(index, scores, spelled, restriction, top)
+
+
+def _best_rows(
+    index: TrieIndex,
+    scores: Array,
+    spelled: Int[Array, "S L"],
+    restriction: Restriction | None,
+    top: int,
+) -> BeamResult:
+    segment = index.segments[0]
+    rows = jnp.arange(segment.layout.rows, dtype=jnp.int32)
+    leaves = segment.levels[-1].edge_of_row(rows)
+    by_row = jnp.where((rows < segment.num_rows)[None], scores[:, leaves], -jnp.inf)
+    if restriction is not None:
+        every = jnp.broadcast_to(rows[None], by_row.shape)
+        before, after = restriction.allowed_before(every), restriction.allowed_before(every + 1)
+        by_row = jnp.where(after > before, by_row, -jnp.inf)
+    by_row = jnp.where(by_row > -jnp.inf, by_row, -jnp.inf)  # NaN cannot win a rank
+    best, row = top_k(by_row, top)
+    valid = best > -jnp.inf
+    codes = spelled[leaves[row]]
+    shown = jnp.broadcast_to(valid[..., None], codes.shape)
+    if index.end_code is not None:
+        is_end = codes == index.end_code
+        shown &= jnp.cumsum(is_end, axis=-1) - is_end == 0
+    return BeamResult(
+        items=jnp.where(valid, segment.position_of(row), -1),
+        scores=best,
+        codes=jnp.where(shown, codes, -1),
+        valid=valid,
+    )
+
+
+def _edges(index: TrieIndex) -> list[tuple[Array, Array]]:
+    """Return the code and the node of each edge, level by level, from the host."""
+    segment = index.segments[0]
+    num_rows = index.num_items
+    above = np.arange(num_rows) == 0
+    found = []
+    for level in segment.levels:
+        starts = unpack_bits(level.starts, num_rows)
+        first_rows = np.flatnonzero(starts)
+        nodes = np.cumsum(above)[first_rows] - 1
+        codes = np.asarray(level.codes)[: first_rows.size].astype(np.int32)
+        found.append((jnp.asarray(codes), jnp.asarray(nodes, jnp.int32)))
+        above = starts
+    return found

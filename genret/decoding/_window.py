@@ -1,0 +1,83 @@
+"""A step at a level whose nodes have few rows: their children are bits of one word."""
+
+import jax
+import jax.numpy as jnp
+
+from genret.decoding._ranking import Draw
+from genret.decoding._readout import Scored
+from genret.decoding._restriction import Restriction, rows_in_window, segment_any
+from genret.decoding._state import Chosen, Place, of_beams
+from genret.decoding._topk import top_candidates
+from genret.index._bits import low_bits, lowest_bit, rank, window
+from genret.index._segment import Segment
+
+
+def window_step(
+    segment: Segment,
+    level: int,
+    place: Place,
+    scored: Scored,
+    restriction: Restriction | None,
+    beams: int,
+    draw: Draw | None,
+) -> Chosen:
+    """Choose the best children of all beams at a level whose nodes have at most 32 rows.
+
+    Args:
+      segment: the segment.
+      level: the level, a window one.
+      place: where the beams stand.
+      scored: the beams' scores and readouts.
+      restriction: what the requests may not be answered; None forbids nothing.
+      beams: M, children to choose.
+      draw: the randomness of a sampling search; None: the best are chosen.
+
+    Returns:
+      The children.
+    """
+    stored = segment.levels[level]
+    rows = rows_in_window(place)
+    starts = window(stored.starts, place.lo) & rows
+    legal = starts
+    if restriction is not None:
+        legal = segment_any(starts, restriction.window(place.lo) & rows)
+
+    # A candidate for each row of the widest node: the edge that starts there, if one does.
+    first = rank(stored.starts, place.lo)
+    offset = jnp.arange(stored.layout.width, dtype=jnp.int32).reshape(1, 1, -1)
+    bit = jnp.uint32(1) << offset.astype(jnp.uint32)
+    edge = first[..., None] + _count(starts[..., None] & (bit - 1))
+    codes = stored.codes.at[edge].get(mode="clip").astype(jnp.int32)
+    logits = jnp.where(legal[..., None] & bit != 0, scored.logits_at(codes), -jnp.inf)
+    normaliser = scored.normaliser
+    if normaliser is None:
+        normaliser = jax.nn.logsumexp(logits, axis=-1)
+    scores = scored.base[..., None] + (logits - scored.per_beam(normaliser)[..., None])
+    scores = jnp.where(scores > -jnp.inf, scores, -jnp.inf)  # NaN cannot win a place
+    keys = None
+    if draw is None:
+        best, parents, slots = top_candidates(scores, beams)
+    else:
+        drawn = scores + draw.noise(scores.shape[1:])
+        keys = draw.condition(drawn, drawn.max(axis=-1, keepdims=True), draw.parents[..., None])
+        keys, parents, slots = top_candidates(keys, beams)
+        flat = scores.reshape(scores.shape[0], -1)
+        best = of_beams(flat, parents * stored.layout.width + slots)
+
+    begin, size = of_beams(place.lo, parents), of_beams(place.hi - place.lo, parents)
+    own = of_beams(starts, parents)
+    # The child ends where the next edge starts, or with its parent. (Its bit is shifted out in two
+    # steps: a shift by the whole word is not defined.)
+    until = slots + 1 + lowest_bit(own >> slots.astype(jnp.uint32) >> 1)
+    edges = of_beams(first, parents) + _count(own & low_bits(slots))
+    return Chosen(
+        scores=best,
+        keys=keys,
+        parents=parents,
+        codes=stored.codes.at[edges].get(mode="clip").astype(jnp.int32),
+        place=Place(nodes=edges, lo=begin + slots, hi=begin + jnp.minimum(until, size)),
+    )
+
+
+def _count(words: jax.Array) -> jax.Array:
+    return jax.lax.population_count(words).astype(jnp.int32)

@@ -1,0 +1,105 @@
+"""Rank bits: a bit for each row that answers "how many are set before this row?" in one read.
+
+Rows are kept in blocks of eight 32-bit words: the first holds the number of bits set in all blocks
+before, the other seven hold the bits of 224 rows. One block is one read of 32 bytes, so
+
+    rank(r) = count(block of r) + popcount(bits of the block before r).
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genret.typing import Array, Bool, Int, UInt
+
+WORD_BITS = 32
+BLOCK_WORDS = 8
+BLOCK_ROWS = (BLOCK_WORDS - 1) * WORD_BITS
+
+
+def pack_bits(bits: Bool[np.ndarray, "N"], capacity: int) -> np.ndarray:
+    """Pack bits on the host.
+
+    Args:
+      bits: bool [N], by row.
+      capacity: rows to make room for, at least N; those past the last have bit 0.
+
+    Returns:
+      uint32 blocks [capacity // 224 + 2, 8].
+
+    >>> pack_bits(np.array([True, False, True]), 3)[0].tolist()
+    [0, 5, 0, 0, 0, 0, 0, 0]
+    """
+    num_blocks = capacity // BLOCK_ROWS + 2  # a row past the last may be asked for, and a window
+    packed = np.packbits(bits, bitorder="little")
+    words = np.zeros((num_blocks, BLOCK_WORDS - 1), np.uint32)
+    words.reshape(-1).view(np.uint8)[: packed.size] = packed
+    in_block = np.bitwise_count(words).sum(axis=1, dtype=np.uint32)
+    return np.concatenate([(np.cumsum(in_block) - in_block).astype(np.uint32)[:, None], words], 1)
+
+
+def unpack_bits(blocks: Any, num_rows: int) -> Bool[np.ndarray, "N"]:
+    """Undo :func:`pack_bits`, on the host."""
+    words = np.ascontiguousarray(np.asarray(blocks)[:, 1:])
+    return np.unpackbits(words.view(np.uint8), count=num_rows, bitorder="little").astype(bool)
+
+
+def rank(blocks: Array, rows: Int[Array, "*shape"], *lead: Array) -> Int[Array, "*shape"]:
+    """Return the number of bits set before each row.
+
+    Args:
+      blocks: uint32 [*P, n, 8], from :func:`pack_bits`.
+      rows: int32, in [0, capacity].
+      lead: which of the sets of bits to ask, for each axis P; broadcast with ``rows``.
+
+    Returns:
+      int32 counts.
+
+    >>> blocks = jnp.asarray(pack_bits(np.array([True, False, True]), 3))
+    >>> rank(blocks, jnp.arange(4)).tolist()
+    [0, 1, 1, 2]
+    """
+    block = blocks.at[(*lead, rows // BLOCK_ROWS)].get(mode="clip")
+    first = jnp.arange(BLOCK_WORDS - 1, dtype=jnp.int32).reshape(*[1] * rows.ndim, -1) * WORD_BITS
+    mask = low_bits((rows % BLOCK_ROWS)[..., None] - first)
+    in_block = jax.lax.population_count(block[..., 1:] & mask).astype(jnp.int32).sum(axis=-1)
+    return block[..., 0].astype(jnp.int32) + in_block
+
+
+def window(blocks: Array, rows: Int[Array, "*shape"], *lead: Array) -> UInt[Array, "*shape"]:
+    """Return the bits of the 32 rows that begin at each row; bit 0 is the row itself.
+
+    Args:
+      blocks: uint32 [*P, n, 8], from :func:`pack_bits`.
+      rows: int32, in [0, capacity].
+      lead: which of the sets of bits to ask, for each axis P; broadcast with ``rows``.
+
+    Returns:
+      uint32 words; rows past the capacity have bit 0.
+    """
+    flat = blocks.reshape(*blocks.shape[:-2], -1)
+    block, offset = rows // BLOCK_ROWS, rows % BLOCK_ROWS
+    word = offset // WORD_BITS
+    first = block * BLOCK_WORDS + 1 + word
+    following = first + jnp.where(word == BLOCK_WORDS - 2, 2, 1)  # over the next block's count
+    shift = (offset % WORD_BITS).astype(jnp.uint32)
+    low = flat.at[(*lead, first)].get(mode="clip") >> shift
+    # Twice: a shift by the whole width of the word is not defined.
+    high = flat.at[(*lead, following)].get(mode="clip") << 1 << (WORD_BITS - 1 - shift)
+    return low | high
+
+
+def low_bits(count: Int[Array, "*shape"]) -> UInt[Array, "*shape"]:
+    """Return words whose lowest ``count`` bits are set, uint32; none below 0, all from 32 on."""
+    shift = jnp.clip(count, 0, WORD_BITS - 1).astype(jnp.uint32)
+    return jnp.where(
+        count >= WORD_BITS, jnp.uint32(0xFFFFFFFF), (jnp.uint32(1) << shift) - jnp.uint32(1)
+    )
+
+
+def lowest_bit(words: UInt[Array, "*shape"]) -> Int[Array, "*shape"]:
+    """Return the number of the lowest bit set of uint32 words, int32; 32 where none is."""
+    lowest = words & (~words + jnp.uint32(1))
+    return jax.lax.population_count(lowest - jnp.uint32(1)).astype(jnp.int32)

@@ -1,0 +1,140 @@
+"""Segment: the trie of a set of items as arrays on the device, and the lookups in it."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from genret.index._bits import rank
+from genret.index._layout import Layout, LevelLayout
+from genret.typing import Array, Int
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("codes", "starts", "first_rows", "masks"),
+    meta_fields=("num_codes", "layout"),
+)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Level:
+    """The edges from the nodes of a level to those of the next.
+
+    Edges are numbered in the order of their first rows, and the child along edge ``e`` is node
+    ``e`` of the next level: there are no child ids to store. The edge of a row is a count of the
+    edges that start before it, so there are no row pointers either: a node with the rows
+    [lo, hi) has the edges [rank(lo), rank(hi)).
+
+    Attributes:
+      codes: uint16 or uint32 [E]: the code of each edge; ascending in a node; padded.
+      starts: rank bits (see ``_bits.py``): the rows at which an edge starts.
+      first_rows: int32 [E + 1]: the first row of each edge, then N; None: found by bisection.
+      masks: uint32 [S, V / 32]: the codes of each node; dense levels only.
+      num_codes: V, codes of the level.
+      layout: how the level is stored and searched.
+    """
+
+    codes: Any
+    starts: Any
+    first_rows: Any
+    masks: Any
+    num_codes: int
+    layout: LevelLayout
+
+    def edge_of_row(self, rows: Int[Array, "*shape"]) -> Int[Array, "*shape"]:
+        """Return the edge above each row, int32; rows are in [0, N)."""
+        return rank(self.starts, rows + 1) - 1
+
+    def first_row(
+        self, edges: Int[Array, "*shape"], lo: Int[Array, "*shape"], hi: Int[Array, "*shape"]
+    ) -> Int[Array, "*shape"]:
+        """Return the first row of each edge; of the edge after a node's last one: its end.
+
+        Args:
+          edges: int32, edges of the node whose rows are [lo, hi), or the one after them.
+          lo: int32.
+          hi: int32.
+        """
+        if self.first_rows is not None:
+            return jnp.minimum(self.first_rows.at[edges].get(mode="clip"), hi)
+        return bisect(lambda rows: rank(self.starts, rows + 1) > edges, lo, hi, self.layout.steps)
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("levels", "positions", "num_rows"),
+    meta_fields=("layout",),
+)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Segment:
+    """The valid semantic IDs of some items: a trie over the items sorted by semantic ID.
+
+    The items in that order (items that share an ID: by position) are the *rows*; the items below a
+    node are a range of rows.
+
+    Attributes:
+      levels: the edges of each level, [L].
+      positions: int32 [N]: row -> item position; None: they are equal.
+      num_rows: int32 scalar: N.
+      layout: the static facts.
+    """
+
+    levels: tuple[Level, ...]
+    positions: Any
+    num_rows: Any
+    layout: Layout
+
+    def position_of(self, rows: Int[Array, "*shape"]) -> Int[Array, "*shape"]:
+        """Return the item positions of rows, int32."""
+        return rows if self.positions is None else self.positions.at[rows].get(mode="clip")
+
+    def row_range(
+        self, level: int, nodes: Int[Array, "*shape"]
+    ) -> tuple[Int[Array, "*shape"], Int[Array, "*shape"]]:
+        """Return the rows below nodes: those of a node are ``[lo, hi)``.
+
+        Args:
+          level: level of the nodes, 0 (the root) to L (the leaves).
+          nodes: int32, nodes of that level.
+
+        Returns:
+          int32 lo and hi.
+        """
+        if level == 0:
+            return jnp.zeros_like(nodes), jnp.broadcast_to(self.num_rows, nodes.shape)
+        starts = self.levels[level - 1].starts
+        steps = self.layout.rows.bit_length()
+        zero, end = jnp.zeros_like(nodes), jnp.broadcast_to(self.num_rows, nodes.shape)
+        lo, hi = (
+            bisect(lambda rows, n=n: rank(starts, rows + 1) > n, zero, end, steps)
+            for n in (nodes, nodes + 1)
+        )
+        return lo, hi
+
+    def codes_of_rows(self, level: int, rows: Int[Array, "*shape"]) -> Int[Array, "*shape T"]:
+        """Return the codes of rows, from a level to the last, int32."""
+        codes = [
+            lv.codes.at[lv.edge_of_row(rows)].get(mode="clip").astype(jnp.int32)
+            for lv in self.levels[level:]
+        ]
+        return jnp.stack(codes, axis=-1)
+
+
+def bisect(
+    is_past: Any, lo: Int[Array, "*shape"], hi: Int[Array, "*shape"], steps: int
+) -> Int[Array, "*shape"]:
+    """Return the first row of [lo, hi) for which a monotone predicate holds; ``hi`` where none does.
+
+    Args:
+      is_past: rows -> bool; false, then true.
+      lo: int32.
+      hi: int32.
+      steps: at least the bits of the largest ``hi - lo``.
+    """
+    for _ in range(steps):
+        middle = lo + (hi - lo) // 2
+        past = is_past(middle)
+        inside = lo < hi
+        lo, hi = jnp.where(inside & ~past, middle + 1, lo), jnp.where(past, middle, hi)
+    return lo

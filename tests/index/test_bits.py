@@ -1,0 +1,57 @@
+"""Rank bits against cumulative sums, and words against lists of booleans."""
+
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genret.decoding._restriction import segment_any
+from genret.index._bits import low_bits, lowest_bit, pack_bits, rank, unpack_bits, window
+
+ROWS = jnp.arange(701, dtype=jnp.int32)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 700), st.sampled_from([0.0, 0.1, 0.9, 1.0]), st.integers(0, 99))
+def test_rank_and_window(size: int, share: float, seed: int) -> None:
+    bits = np.random.default_rng(seed).random(size) < share
+    blocks = pack_bits(bits, 700)
+    assert unpack_bits(blocks, size).tolist() == bits.tolist()
+    padded = np.concatenate([bits, np.zeros(733 - size, bool)])
+    before = [0, *np.cumsum(padded[:700])]
+    np.testing.assert_array_equal(rank(jnp.asarray(blocks), ROWS), before)
+    powers = 1 << np.arange(32, dtype=np.int64)
+    expected = np.lib.stride_tricks.sliding_window_view(padded, 32)[:701] @ powers
+    np.testing.assert_array_equal(window(jnp.asarray(blocks), ROWS), expected)
+    # A stack of sets, one asked by each row of the question.
+    stack = jnp.stack([jnp.asarray(blocks), jnp.zeros_like(blocks)])
+    both = rank(stack, jnp.stack([ROWS, ROWS]), jnp.array([[1], [0]]))
+    np.testing.assert_array_equal(both, [[0] * 701, before])
+
+
+WORDS = st.lists(st.integers(0, 2**32 - 1) | st.sampled_from([0, 1, 2**31, 2**32 - 1]), max_size=20)
+
+
+@given(WORDS)
+def test_lowest_bit(words: list[int]) -> None:
+    words += [0] * (20 - len(words))  # one shape: one program
+    expected = [(w & -w).bit_length() - 1 if w else 32 for w in words]
+    assert lowest_bit(jnp.array(words, jnp.uint32)).tolist() == expected
+
+
+def test_low_bits() -> None:
+    counts = jnp.arange(-40, 72, dtype=jnp.int32)
+    expected = [(1 << min(32, max(0, c))) - 1 for c in counts.tolist()]
+    assert low_bits(counts).tolist() == expected
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1) | st.sampled_from([1, 2**31]))
+def test_runs_with_an_allowed_row(starts: int, allowed: int) -> None:
+    starts |= 1  # the first row of a node starts a run
+    expected, run = 0, 0
+    for row in range(32):
+        run = row if starts >> row & 1 else run
+        if allowed >> row & 1:
+            expected |= 1 << run
+    found = segment_any(jnp.uint32(starts), jnp.uint32(allowed))
+    assert int(found) == expected
