@@ -4,7 +4,9 @@ import json
 import operator
 import os
 import platform
+import resource
 import subprocess
+import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -58,6 +60,26 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
     scratch = path.with_name(f".{path.name}.partial")
     scratch.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     scratch.replace(path)
+
+
+def peak_gib() -> float:
+    """Return the most memory that this process has held so far, in GiB."""
+    # Linux lets a process inherit ru_maxrss from the one that started it; VmHWM is its own.
+    if sys.platform == "linux":
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 2**20
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+def available_gib() -> float:
+    """Return the memory that is free for a new process, in GiB; infinite where nobody says."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return float("inf")
+    return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) / 2**20
 
 
 def _processor() -> str:

@@ -16,6 +16,7 @@ from flax import nnx
 
 from genret import History, Policy, TrieIndex, beam_search
 from genret.config import ModelConfig, TrainConfig
+from genret.index import PolicyStack
 from genret.models import build_model
 from genret.testing import random_codes
 from genret.training import TrainState, make_optimizer, make_step
@@ -31,14 +32,14 @@ TOPOLOGIES = ("v5e:1x1", "v6e:1x1")
 def search_program(kind: str, dtype: str) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     model = build_model(dataclasses.replace(CONFIG, kind=kind, dtype=dtype), 0)
     index = TrieIndex.from_codes(CODES, codes_per_level=SIZES)
-    policy = Policy.from_mask(index, np.arange(60) % 2 == 0)
+    stack = PolicyStack.of(index, [Policy.from_mask(index, np.arange(60) % 2 == 0)])
     history = History.from_items(CODES, [0, 3, 3], np.array([4, 9, 2]), 8)
 
-    def search(model: Any, history: History, index: TrieIndex, policy: Policy) -> Any:
+    def search(model: Any, history: History, index: TrieIndex, policies: PolicyStack) -> Any:
         exclude = jnp.zeros((2, 4), jnp.int32)
-        return beam_search(model, history, index, beams=6, policies=[policy], exclude=exclude)
+        return beam_search(model, history, index, beams=6, policies=policies, exclude=exclude)
 
-    return search, (model, history, index, policy)
+    return search, (model, history, index, stack)
 
 
 def step_program(kind: str, dtype: str) -> tuple[Callable[..., Any], tuple[Any, ...]]:

@@ -67,7 +67,8 @@ class Scored:
       base: float32 [B, M], scores of the beams.
     """
 
-    readout: Readout
+    # JAX puts other things than arrays into a pytree's leaves now and then, hence Any.
+    readout: Any
     normaliser: Any
     base: Any
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from genret.index._bits import WORD_BITS, pack_bits
 from genret.index._layout import (
+    WINDOW_ROWS,
     Layout,
     LevelLayout,
     LevelShape,
@@ -39,6 +40,11 @@ def build_segment(
     Returns:
       The trie, its arrays on the default device.
     """
+    # Next to each other and small: they are read several times.
+    columns = [
+        np.ascontiguousarray(column, code_dtype(count))
+        for column, count in zip(columns, codes_per_level, strict=True)
+    ]
     order = sort_rows(columns, codes_per_level)
     positions = order
     if first_position:
@@ -112,6 +118,8 @@ def sort_rows(
     Several levels are packed into one 64-bit key. Most items differ in the first key already, so
     only those that do not are sorted by the others.
     """
+    if _ascending(columns):
+        return None
     keys: list[np.ndarray] = []
     room = 0
     for column, count in zip(columns, codes_per_level, strict=True):
@@ -123,8 +131,6 @@ def sort_rows(
             keys[-1] <<= np.uint64(bits)
             keys[-1] |= column.astype(np.uint64)
             room -= bits
-    if _ascending(keys):
-        return None
     order = np.argsort(keys[0])
     first = keys[0][order]
     equal = first[1:] == first[:-1]
@@ -145,22 +151,37 @@ def code_dtype(count: int) -> np.dtype:
 
 def _shape(above: Bool[np.ndarray, "N"], starts: Bool[np.ndarray, "N"], count: int) -> LevelShape:
     """Measure a level; ``above`` and ``starts``: the rows at which its nodes and edges begin."""
-    node_rows = np.flatnonzero(above)
-    rows_of_node = np.diff(node_rows, append=above.size)
-    if above.size == 0:
-        return LevelShape(
-            num_codes=count, num_nodes=0, num_edges=0, most_rows=1, typical_children=1.0
-        )
-    first_edges = np.cumsum(starts, dtype=np.int32)[node_rows]
-    num_edges = int(np.count_nonzero(starts))
-    children = np.diff(first_edges, append=num_edges + 1)
+    num_nodes = int(np.count_nonzero(above))
+    most_rows = _longest_run(above, num_nodes)
+    typical = 1.0
+    if most_rows > WINDOW_ROWS:  # else nobody asks
+        node_rows = np.flatnonzero(above)
+        first_edges = np.cumsum(starts, dtype=np.int32)[node_rows]
+        children = np.diff(first_edges, append=np.int32(np.count_nonzero(starts) + 1))
+        rows_of_node = np.diff(node_rows, append=above.size)
+        typical = float(np.dot(children.astype(np.float64), rows_of_node)) / above.size
     return LevelShape(
         num_codes=count,
-        num_nodes=node_rows.size,
-        num_edges=num_edges,
-        most_rows=int(rows_of_node.max()),
-        typical_children=float(np.dot(children, rows_of_node)) / above.size,
+        num_nodes=num_nodes,
+        num_edges=int(np.count_nonzero(starts)),
+        most_rows=most_rows,
+        typical_children=typical,
     )
+
+
+def _longest_run(starts: Bool[np.ndarray, "N"], num_starts: int) -> int:
+    """Return the most rows from one start to before the next; at least 1."""
+    if starts.size == 0:
+        return 1
+    if 2 * num_starts <= starts.size:
+        return int(np.diff(np.flatnonzero(starts), append=starts.size).max())
+    # Most rows start something: runs of those that do not are fewer.
+    others = np.flatnonzero(~starts)
+    if others.size == 0:
+        return 1
+    ends = np.flatnonzero(np.diff(others) != 1)
+    bounds = np.concatenate([[-1], ends, [others.size - 1]])
+    return 1 + int(np.diff(bounds).max())
 
 
 def _level(
@@ -171,7 +192,7 @@ def _level(
     layout: LevelLayout,
     room: int,
 ) -> Level:
-    codes = column[starts].astype(code_dtype(num_codes))
+    codes = column[starts]
     masks = first_row_of = None
     if layout.kind == "dense":
         nodes = np.cumsum(above[starts], dtype=np.int64) - 1
@@ -191,8 +212,7 @@ def _level(
 
 
 def _leaf_steps(starts: Bool[np.ndarray, "N"], like: Layout | None, reserve: float) -> int:
-    leaves = np.flatnonzero(starts)
-    most_rows = int(np.diff(leaves, append=starts.size).max()) if leaves.size else 1
+    most_rows = _longest_run(starts, int(np.count_nonzero(starts)))
     steps = steps_for(2 * most_rows if reserve > 0 else most_rows)
     return steps if like is None else max(steps, like.leaf_steps)
 
@@ -221,11 +241,13 @@ def _padded(values: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([values, np.zeros(size - values.size, values.dtype)])
 
 
-def _ascending(keys: list[np.ndarray]) -> bool:
-    """Say whether the rows of the keys are in lexicographic order already."""
-    undecided = np.ones(max(0, keys[0].size - 1), bool)
-    for key in keys:
-        if (undecided & (key[1:] < key[:-1])).any():
+def _ascending(columns: Sequence[np.ndarray]) -> bool:
+    """Say whether rows are in lexicographic order already."""
+    undecided = np.ones(max(0, columns[0].size - 1), bool)  # pairs of rows that are equal so far
+    for column in columns:
+        if (undecided & (column[1:] < column[:-1])).any():
             return False
-        undecided &= key[1:] == key[:-1]
+        undecided &= column[1:] == column[:-1]
+        if not undecided.any():
+            break
     return True

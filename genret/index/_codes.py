@@ -124,14 +124,15 @@ def _ended(codes: np.ndarray, end_code: int) -> np.ndarray:
 
 
 def _check_range(codes: np.ndarray, counts: tuple[int, ...]) -> None:
+    lowest, highest = codes.min(axis=0), codes.max(axis=0)
     for level, count in enumerate(counts):
         column = codes[:, level]
-        if column.min() < 0:
+        if lowest[level] < 0:
             row = int(np.argmax(column < 0))
             raise GenretError(
                 f"codes[{row}, {level}]: found {column[row]}, expected a code of at least 0"
             )
-        if column.max() >= count:
+        if highest[level] >= count:
             row = int(np.argmax(column >= count))
             raise GenretError(
                 f"codes[{row}, {level}]: found {column[row]}, expected a code below {count} "

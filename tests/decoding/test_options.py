@@ -27,7 +27,15 @@ CODES = random_codes(60, COUNTS, "zipf", seed=3)
 MODEL = TableModel.random(COUNTS, seed=2)
 HISTORY = jnp.arange(3, dtype=jnp.int32)
 MASK = np.random.default_rng(0).random(60) < 0.6
-STORED = pytest.mark.parametrize("stored", ["dense", "window", "ragged"])
+STORED = pytest.mark.parametrize(
+    "stored",
+    [
+        "dense",
+        pytest.param("window", marks=pytest.mark.slow),
+        pytest.param("ragged", marks=pytest.mark.slow),
+    ],
+)
+"""Every way to store a level; each is several programs to compile."""
 
 
 def assert_answers(result: Any, request_: int, expected: list) -> None:
@@ -46,7 +54,8 @@ def test_scores_normalised_over_the_legal_children(make_index: Callable, stored:
     index = make_index(CODES, stored, codes_per_level=COUNTS)
     policy = Policy.from_mask(index, MASK)
     seen = [[3, 4, -1], [59, 0, 1], [-1, -1, -1]]
-    for model in (MODEL, projected(MODEL)):
+    models = {"dense": [MODEL], "window": [projected(MODEL)], "ragged": [MODEL, projected(MODEL)]}
+    for model in models[stored]:
         result = beam_search(
             model, HISTORY, index, beams=9, policies=[policy], exclude=seen, normalize="legal"
         )
@@ -106,8 +115,14 @@ class NoSteps(TableModel):
 jax.tree_util.register_dataclass(NoSteps, ("tables",), ())
 
 
-@pytest.mark.parametrize("restricted", [False, True])
-@pytest.mark.parametrize("beams", [3, 5, 80])
+@pytest.mark.parametrize(
+    ("beams", "restricted"),
+    [
+        (3, True),
+        pytest.param(3, False, marks=pytest.mark.slow),
+        pytest.param(80, True, marks=pytest.mark.slow),
+    ],
+)
 def test_a_tail_finds_the_best_items_below_the_beams(beams: int, restricted: bool) -> None:
     counts = (9, 9, 4, 4)
     codes = random_codes(60, counts, "duplicates", seed=5)

@@ -81,15 +81,13 @@ def play(actions: list[tuple[str, int]], kind: str) -> None:
         catalogue.check(number)
 
 
-@settings(max_examples=5)
-@given(ACTIONS)
-def test_any_order_of_changes(actions: list[tuple[str, int]]) -> None:
-    play(actions, "duplicates")
+def test_some_changes() -> None:
+    play([("i", 4), ("r", 1), ("c", 0), ("i", 2)], "duplicates")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["uniform", "zipf"])
-@settings(max_examples=20)
+@pytest.mark.parametrize("kind", ["zipf", "duplicates"])
+@settings(max_examples=6)
 @given(actions=ACTIONS)
 def test_any_order_of_changes_at_length(actions: list[tuple[str, int]], kind: str) -> None:
     play(actions, kind)

@@ -1,0 +1,270 @@
+"""Bars 8 and 10: sequential model calls with a tail, and what a decode keeps of the history."""
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from benchmarks._oracle import Catalogue, check_answer, stepped
+from benchmarks._record import Figures, Record, interleave
+from benchmarks._workloads import draw_codes, hashed_logits, real_codes
+from genret import BeamResult, TrieIndex, beam_search
+from genret.config import ModelConfig
+from genret.errors import GenretError
+from genret.models import History, build_model
+from genret.testing import TableModel
+from genret.typing import Array, Codes, Float, Int
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """Sizes of the model bars.
+
+    Attributes:
+      items: |C| of the uniform codes.
+      codes: V.
+      depth: L.
+      shape: (B, M).
+      histories: batches whose calls are counted.
+      repeats: rounds of the timed decodes.
+      beams: M of the memory figures.
+      history_items: items of a history; each is four codes.
+      preset_width: width of their model.
+    """
+
+    items: int
+    codes: int
+    depth: int
+    shape: tuple[int, int]
+    histories: int
+    repeats: int
+    beams: tuple[int, ...]
+    history_items: int
+    preset_width: int
+
+
+MARK = 512.0
+"""Scores of at most eight :func:`exact_logits` are above its negative."""
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MarkedModel:
+    """Another model, whose tail tells in the scores how many codes it was asked for.
+
+    So the compiled program itself says where its tail began, without a callback in it. Scores stay
+    exact: the mark, at most seven times :data:`MARK`, and a score take 24 bits together.
+    """
+
+    model: TableModel
+
+    def prefill(self, history: Any) -> tuple[Float[Array, "B 1 V"], Any]:
+        """Ask the model."""
+        return self.model.prefill(history)
+
+    def step(
+        self, codes: Int[Array, "B M"], parents: Int[Array, "B M"], cache: Any
+    ) -> tuple[Float[Array, "B M V"], Any]:
+        """Ask the model."""
+        return self.model.step(codes, parents, cache)
+
+    def score_tail(
+        self, codes: Int[Array, "B C T"], parents: Int[Array, "B C"], cache: Any
+    ) -> Float[Array, "B C T"]:
+        """Ask the model, and take a mark for each code after the first from the last score."""
+        log_probs = self.model.score_tail(codes, parents, cache)
+        return log_probs.at[..., -1].add(-MARK * (codes.shape[-1] - 1))
+
+
+def unmark(result: BeamResult, depth: int) -> tuple[BeamResult, int]:
+    """Return an answer without marks, and the codes of a beam before the tail; L: there was none.
+
+    Raises:
+      GenretError: scores with different marks, or an answer without items.
+    """
+    scores = np.asarray(result.scores)
+    marks = np.unique(np.floor(-scores[np.asarray(result.valid)] / MARK))
+    if len(marks) != 1:
+        raise GenretError(f"answer: found {len(marks)} different marks, expected one")
+    tail = int(marks[0])
+    return dataclasses.replace(result, scores=scores + np.float32(MARK * tail)), depth - tail
+
+
+def best_below(
+    catalogue: Catalogue, model: TableModel, history: np.ndarray, beams: int, levels: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the exact best items of all below the beams after some levels, for one request.
+
+    Equal scores are ordered by the score one level before, and so on, then by beam and row.
+
+    Returns:
+      Positions and scores.
+    """
+    state = catalogue.search(stepped(model, history, beams), beams, levels=levels)
+    rows, _ = state.items(len(catalogue.codes))
+    codes = jnp.asarray(catalogue.codes[rows])[None]
+    _, cache = model.prefill(history)
+    log_probs = model.score_tail(codes, jnp.zeros(codes.shape[:2], jnp.int32), cache)
+    sums = np.cumsum(np.asarray(log_probs[0]), axis=1)
+    order = np.lexsort([-sums[:, level] for level in range(levels, sums.shape[1])])[:beams]
+    return catalogue.positions[rows[order]], sums[order, -1]
+
+
+def count_calls(codes: Codes, num_codes: int, sizes: Sizes) -> Figures:
+    """Count the calls of searches with and without a tail, and check both answers.
+
+    A beam of t codes took t calls, prefill and t - 1 steps, one after the other; the tail is one
+    more, and without it the last step is the last call.
+    """
+    batch, beams = sizes.shape
+    depth = codes.shape[1]
+    per_level = (num_codes,) * depth
+    catalogue = Catalogue.of(codes)
+    index = TrieIndex.from_codes(codes, codes_per_level=per_level)
+    plain = hashed_logits(per_level, seed=80)
+    marked = MarkedModel(model=plain)
+    figures: Figures = {"tail_calls": [], "step_calls": [], "same_answer": []}
+    for number in range(sizes.histories):
+        history = jnp.arange(batch, dtype=jnp.int32) + 1000 * number
+        search = functools.partial(beam_search, marked, history, index, beams=beams)
+        found, levels = unmark(search(tail="auto"), depth)
+        steps, all_levels = unmark(search(), depth)
+        each = [history[request : request + 1] for request in range(batch)]
+        exact = []
+        for one in each:
+            rows, scores = catalogue.search(stepped(plain, one, beams), beams).items(beams)
+            exact.append((catalogue.positions[rows], scores))
+        check_answer(steps, exact, codes)
+        if levels < depth:
+            exact = [best_below(catalogue, plain, one, beams, levels) for one in each]
+        check_answer(found, exact, codes)
+        figures["tail_calls"].append(levels + (levels < depth))
+        figures["step_calls"].append(all_levels)
+        same = (np.asarray(found.items) == np.asarray(steps.items)).mean()
+        figures["same_answer"].append(float(same))
+    times = interleave(
+        {
+            "tail": lambda: beam_search(plain, history, index, beams=beams, tail="auto"),
+            "steps": lambda: beam_search(plain, history, index, beams=beams),
+        },
+        sizes.repeats,
+    )
+    most = {"most_calls": max(figures["tail_calls"]), "most_steps": max(figures["step_calls"])}
+    return {**figures, **most, **times}
+
+
+def passes(record: Record, sizes: Sizes, data: Path | None) -> None:
+    """Bar 8: sequential model calls, prefill included."""
+    shape = (sizes.codes,) * sizes.depth
+
+    def beauty() -> Codes:
+        if data is None:
+            raise GenretError("data: left out, expected a folder with beauty/")
+        return real_codes(data / "beauty")
+
+    uniform = record.point(
+        f"8 calls: uniform |C|={sizes.items} V={sizes.codes} L={sizes.depth}",
+        lambda: count_calls(draw_codes(sizes.items, shape, seed=8), sizes.codes, sizes),
+    )
+    real = record.point("8 calls: beauty", lambda: count_calls(beauty(), 256, sizes))
+    for name, point, bar in (("uniform_2e7", uniform, 4), ("beauty", real, 3)):
+        most = functools.partial(_figure, point, "most_calls")
+        record.bar(f"sequential_calls_{name}", [point], most, bar, at_most=True)
+        stepping = functools.partial(_figure, point, "most_steps")
+        record.bar(f"stepping_calls_{name}", [point], stepping, None)
+
+
+def _figure(point: Figures, name: str) -> Any:
+    return point[name]
+
+
+Kind = Literal["item_decoder", "decoder_only"]
+
+
+def history_memory(kind: Kind, beams: int, sizes: Sizes) -> dict[str, int]:
+    """Return the bytes of a decode that are there for the history's sake.
+
+    That is what is added when the history is twice as long: of the cache after a step, and of
+    the compiled search's temporaries.
+    """
+    batch, levels = sizes.shape[0], 4
+    codes = draw_codes(2000, (256,) * levels, seed=10)
+    index = TrieIndex.from_codes(codes, codes_per_level=(256,) * levels)
+    found = []
+    for items in (sizes.history_items, 2 * sizes.history_items):
+        width = sizes.preset_width
+        config = ModelConfig(
+            kind=kind, codes_per_level=(256,) * levels, width=width, heads=4, kv_heads=4,
+            head_dim=width // 4, mlp_dim=2 * width, max_items=items,
+        )  # fmt: skip
+        graph, params = nnx.split(build_model(config, 0))
+        history = History.from_items(
+            codes, np.arange(batch + 1) * items, np.arange(batch * items), max_items=items
+        )
+
+        def after_a_step(params: Any, history: History) -> Any:
+            model = nnx.merge(graph, params)  # noqa: B023  called in this round
+            _, cache = model.prefill(history)
+            zeros = jnp.zeros((batch, beams), jnp.int32)
+            return model.step(zeros, zeros, cache)[1]
+
+        def search(params: Any, history: History, index: TrieIndex) -> Any:
+            return beam_search(nnx.merge(graph, params), history, index, beams=beams)  # noqa: B023
+
+        cache = jax.eval_shape(after_a_step, params, history)
+        memory = jax.jit(search).lower(params, history, index).compile().memory_analysis()
+        found.append(
+            {
+                "cache_bytes": sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(cache)),
+                "temporary_bytes": int(memory.temp_size_in_bytes) if memory else 0,
+            }
+        )
+    short, long = found
+    more = {name: long[name] - short[name] for name in short}
+    return {
+        "history_cache_bytes": more["cache_bytes"],
+        "history_temporary_bytes": more["temporary_bytes"],
+        **short,
+    }
+
+
+def history_bytes(record: Record, sizes: Sizes) -> None:
+    """Bar 10: the history part of a decode with 80 history tokens does not grow with M."""
+    for kind, suffix in (("decoder_only", ""), ("item_decoder", "_item_decoder")):
+        points = {
+            beams: record.point(
+                f"10 history: {kind} {4 * sizes.history_items} tokens M={beams}",
+                lambda k=kind, m=beams: dict(history_memory(k, m, sizes)),
+            )
+            for beams in sizes.beams
+        }
+        each = list(points.values())
+        record.bar(
+            f"history_bytes_by_beams{suffix}",
+            each,
+            lambda p=points: {str(m): f["history_cache_bytes"] for m, f in p.items()},
+            None,
+        )
+        record.bar(
+            f"temporary_bytes_by_beams{suffix}",
+            each,
+            lambda p=points: {str(m): f["temporary_bytes"] for m, f in p.items()},
+            None,
+        )
+        record.bar(
+            f"history_bytes_growth{suffix}",
+            each,
+            lambda e=each: _growth([f["history_cache_bytes"] for f in e]),
+            1.0,
+            at_most=True,
+        )
+
+
+def _growth(values: list[int]) -> float:
+    # A model may keep nothing that depends on the history's length.
+    return max(values) / min(values) if min(values) else 1.0 + max(values)

@@ -1,0 +1,155 @@
+"""What the constraint benchmark searches: code sets, and models whose scores are exact."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genret.config import TokenizeConfig
+from genret.data import read_semantic_ids
+from genret.errors import GenretError
+from genret.testing import TableModel
+from genret.tokenizers import RQKMeans
+from genret.typing import Array, Codes, Float, Int
+
+Kind = Literal["uniform", "zipf"]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Level:
+    """The cache of :class:`GivenLogits`: the level of the last readout."""
+
+    level: int = dataclasses.field(metadata={"static": True})
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GivenLogits:
+    """A model that costs nothing: its logits are arguments of the search, one row a beam.
+
+    Attributes:
+      first: float32 [H, V], the logits of level 0; the history is the number of a row.
+      later: for each later level, float32 [B, M, V].
+    """
+
+    first: Any
+    later: tuple[Any, ...]
+
+    def prefill(self, history: Int[Array, "B"]) -> tuple[Float[Array, "B 1 V"], Level]:
+        """Return the logits of the rows that the histories choose."""
+        return self.first[history][:, None], Level(level=0)
+
+    def step(
+        self, codes: Int[Array, "B M"], parents: Int[Array, "B M"], cache: Level
+    ) -> tuple[Float[Array, "B M V"], Level]:
+        """Return the next level's logits, whatever the codes."""
+        return self.later[cache.level], Level(level=cache.level + 1)
+
+
+def exact_logits(rng: np.random.Generator, rows: int, codes: int) -> Float[np.ndarray, "R V"]:
+    """Draw logits whose scores are exact in float32, in whatever order they are added.
+
+    Each row has one code of logit 0; the others are multiples of 2**-12 between -30 and -64. Then
+    the sum of the exponentials rounds to 1 and its logarithm to 0 (exactly it is below 1e-8), so
+    every score is a sum of multiples of 2**-12. Two right searches agree bit by bit, equal scores
+    included, and an answer can be asked to *be* the exact one.
+    """
+    logits = (
+        -30 - rng.integers(0, 34 << 12, (rows, codes), dtype=np.int32).astype(np.float32) / 4096
+    )
+    logits[np.arange(rows), rng.integers(0, codes, rows)] = 0
+    return logits
+
+
+def given_logits(
+    batch: int, beams: int, codes_per_level: Sequence[int], *, seed: int
+) -> tuple[GivenLogits, Int[np.ndarray, "B"]]:
+    """Draw a model of :func:`exact_logits`, and histories int32 [B]."""
+    rng = np.random.default_rng(seed)
+    first = jnp.asarray(exact_logits(rng, 4 * batch, codes_per_level[0]))
+    later = tuple(
+        jnp.asarray(exact_logits(rng, batch * beams, codes).reshape(batch, beams, codes))
+        for codes in codes_per_level[1:]
+    )
+    history = rng.permutation(4 * batch)[:batch].astype(np.int32)
+    return GivenLogits(first=first, later=later), history
+
+
+def hashed_logits(codes_per_level: Sequence[int], *, seed: int, rows: int = 257) -> TableModel:
+    """Draw a model of :func:`exact_logits` that depends on the whole prefix, with a tail."""
+    rng = np.random.default_rng(seed)
+    return TableModel.of([exact_logits(rng, rows, codes) for codes in codes_per_level])
+
+
+@jax.jit
+def floor(model: GivenLogits, history: Int[Array, "B"]) -> list[Array]:
+    """Compute the logsumexps of all logits and nothing else: what normalising costs at least.
+
+    In two passes over the logits and without a copy; ``jax.nn.logsumexp`` takes longer.
+    """
+    found = []
+    for logits in (model.first[history][:, None], *model.later):
+        largest = logits.max(axis=-1)
+        found.append(jnp.log(jnp.exp(logits - largest[..., None]).sum(axis=-1)) + largest)
+    return found
+
+
+def draw_codes(
+    num_items: int, codes_per_level: Sequence[int], kind: Kind = "uniform", *, seed: int = 0
+) -> Codes:
+    """Draw semantic IDs, int32 [N, L], in no order.
+
+    Args:
+      num_items: N.
+      codes_per_level: codes of each level.
+      kind: "uniform"; "zipf": the c-th code of a level has a probability that falls as 1 / c, and
+        which code is the c-th differs between levels.
+      seed: seed of the draw.
+    """
+    rng = np.random.default_rng(seed)
+    codes = np.empty((num_items, len(codes_per_level)), np.int32)
+    for level, count in enumerate(codes_per_level):
+        if kind == "uniform":
+            codes[:, level] = rng.integers(0, count, num_items, dtype=np.int32)
+        else:
+            cumulative = np.cumsum(1 / np.arange(1, count + 1))
+            ranks = np.searchsorted(cumulative, rng.random(num_items) * cumulative[-1])
+            codes[:, level] = rng.permutation(count)[np.minimum(ranks, count - 1)]
+    return codes
+
+
+def real_codes(folder: Path) -> Codes:
+    """Read the semantic IDs of a folder with index.json (LC-Rec's form), int32 [N, L]."""
+    path = folder / "index.json"
+    if not path.is_file():
+        raise GenretError(f"data: found no {path}")
+    return read_semantic_ids(path, json.loads(path.read_text(encoding="utf-8")))
+
+
+def tokenized_codes(num_items: int, *, levels: int = 4, codebook: int = 256) -> Codes:
+    """Tokenize made-up vectors by residual k-means, int32 [N, L].
+
+    The vectors have topics of very different sizes, each with sub-topics: codes as skewed, and as
+    dependent on those before them, as those of real items.
+    """
+    rng = np.random.default_rng(0)
+    width, topics = 32, 400
+    centres = rng.normal(0, 1, (topics, width)).astype(np.float32)
+    of_topic = rng.normal(0, 0.4, (topics, 30, width)).astype(np.float32)
+
+    def draw(count: int) -> np.ndarray:
+        topic = np.minimum(topics ** rng.random(count), topics).astype(np.int64) - 1
+        part = np.minimum(30 ** rng.random(count), 30).astype(np.int64) - 1
+        noise = rng.normal(0, 0.2, (count, width)).astype(np.float32)
+        return centres[topic] + of_topic[topic, part] + noise
+
+    config = TokenizeConfig(levels=levels, codebook_size=codebook, iterations=10)
+    tokenizer = RQKMeans.fit(draw(min(num_items, 50_000)), config, seed=0)
+    pieces = [min(100_000, num_items - begin) for begin in range(0, num_items, 100_000)]
+    return np.concatenate([np.asarray(tokenizer.encode(draw(count))) for count in pieces])

@@ -1,0 +1,85 @@
+"""The program of the constraint bars: what it writes, how it goes on, and that wrong answers stop it."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import _decoding_bars, constraint
+from benchmarks._oracle import Catalogue, check_answer, given
+from benchmarks._workloads import draw_codes, given_logits
+from genret import TrieIndex, beam_search
+from genret.errors import GenretError
+
+
+def test_a_wrong_answer_is_refused() -> None:
+    codes = draw_codes(300, (9, 9, 9))
+    index = TrieIndex.from_codes(codes, codes_per_level=(9, 9, 9))
+    model, history = given_logits(2, 5, (9, 9, 9), seed=0)
+    catalogue = Catalogue.of(codes)
+    expected = []
+    for request in range(2):
+        rows, scores = catalogue.search(given(model, history, request), 5).items(5)
+        expected.append((catalogue.positions[rows], scores))
+    result = beam_search(model, history, index, beams=5)
+    check_answer(result, expected, codes)
+    items = np.asarray(result.items)
+    for wrong in (
+        {"items": items[:, ::-1]},
+        {"scores": np.nextafter(np.asarray(result.scores), np.float32(-np.inf))},
+        {"valid": np.zeros_like(result.valid)},
+    ):
+        with pytest.raises((GenretError, AssertionError)):
+            check_answer(dataclasses.replace(result, **wrong), expected, codes)
+
+
+def test_points_are_written_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "bars.json"
+    arguments = ["--preset", "smoke", "--json", str(file), "--only", "4"]
+    assert constraint.main(arguments) == 0
+    document = json.loads(file.read_text())
+    (point,) = document["points"].values()
+    assert point["sorted"]["ms"] > 0
+    assert document["environment"]["versions"]["jax"]
+
+    def never(*_: object) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr("benchmarks._index_bars.interleave", never)
+    assert constraint.main([*arguments, "--resume"]) == 0
+    again = json.loads(file.read_text())
+    assert again["points"] == document["points"]
+
+
+def test_a_point_that_fails_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("no such luck")
+
+    monkeypatch.setattr(_decoding_bars, "decode_point", broken)
+    file = tmp_path / "bars.json"
+    assert constraint.main(["--preset", "smoke", "--json", str(file), "--only", "1"]) == 0
+    (point,) = json.loads(file.read_text())["points"].values()
+    assert "no such luck" in point["error"]
+
+
+def test_bad_options_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, message in (
+        (["--only", "12"], "only: found ['12']"),
+        (["--static", str(tmp_path)], "static: found no"),
+        (["--resume"], "resume: found no file"),
+    ):
+        assert constraint.main(["--preset", "smoke", *arguments]) == 2
+        assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_smoke_preset_runs_whole(tmp_path: Path, shared_data: Path) -> None:
+    file = tmp_path / "bars.json"
+    arguments = ["--preset", "smoke", "--json", str(file), "--data", str(shared_data)]
+    assert constraint.main([*arguments, "--only", "1", "3", "7", "8", "9", "10"]) == 0
+    document = json.loads(file.read_text())
+    assert not [point for point in document["points"].values() if "error" in point]
+    assert document["bars"]["recompilations"] == 0
+    assert document["bars"]["history_bytes_growth"] == 1
