@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from genret.data import Catalog, Histories
+    from genret.index import Policy, TrieIndex
 
 _SEARCHED_USERS = 100_000
 """Users searched for a close match of an unknown id."""
@@ -40,6 +41,8 @@ class Recommend(Verb):
     """Beams of the search; at least k."""
     include_seen: bool = False
     """Items of the history may be recommended again."""
+    policy: str | None = None
+    """Recommend only items that meet a condition, such as "price < 20 and category == 'Phones'"."""
 
     def run(self, reporter: Reporter) -> dict[str, Any]:
         """Recommend; return the history and the ranked items."""
@@ -62,16 +65,19 @@ class Recommend(Verb):
             seen = np.array([catalog.find(text) for text in self.history], np.int32)
         codes, _ = load_codes(run.folder("codes"))
         model = load_model(run.folder("model"))
+        index = TrieIndex.load(run.folder("index"))
+        policies = None if self.policy is None else [policy_of(self.policy, catalog, index)]
         found = recommend(
             model,
             codes,
-            TrieIndex.load(run.folder("index")),
+            index,
             np.array([0, len(seen)]),
             seen,
             k=self.k,
             beams=self.beams,
             max_items=model.config.max_items,
             exclude_seen=not self.include_seen,
+            policies=policies,
         )
         result = {
             "history": [_item(catalog, int(row)) for row in seen],
@@ -104,6 +110,28 @@ def history_of(histories: "Histories", user: str) -> "np.ndarray":
         hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
         raise GenretError(f"--user: no user has the id {user!r} ({len(ids)} users){hint}") from None
     return histories.items[histories.offsets[row] : histories.offsets[row + 1]]
+
+
+def policy_of(expression: str, catalog: "Catalog", index: "TrieIndex") -> "Policy":
+    """Return the policy that allows the items of a catalogue that meet a condition.
+
+    Raises:
+      GenretError: a condition that cannot be used, or an index of other items, or in other order.
+    """
+    import numpy as np
+
+    from genret.data import where
+    from genret.index import Policy
+
+    mask = where(catalog, expression)
+    # An answer is a position in the index and is shown as a row of the catalogue.
+    positions = index.positions_of(catalog.item_ids)
+    require(
+        index.num_items == len(mask) and np.array_equal(positions, np.arange(len(mask))),
+        "--policy: found other items in the index, or another order, than in the catalogue, "
+        "expected the same",
+    )
+    return Policy.from_mask(index, mask)
 
 
 def _item(catalog: "Catalog", row: int) -> dict[str, Any]:

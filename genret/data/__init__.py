@@ -11,6 +11,7 @@ from genret.data._synthetic import synthetic, synthetic_tables
 from genret.data._catalog import Catalog  # isort: skip
 from genret.data._histories import HeldOut, Histories, load_run_data  # isort: skip
 from genret.data._splits import by_time, check_leaks, leave_one_out  # isort: skip
+from genret.data._predicate import where  # isort: skip
 
 __all__ = [
     "Catalog",
@@ -28,4 +29,5 @@ __all__ = [
     "read_semantic_ids",
     "synthetic",
     "synthetic_tables",
+    "where",
 ]

@@ -53,7 +53,7 @@ def exact_search(
     >>> from genret.testing import TableModel
     >>> index = TrieIndex.from_codes([[0, 1], [0, 2], [3, 1]])
     >>> exact_search(TableModel.random((4, 3), seed=0), jnp.array([7]), index, top=3).items.tolist()
-    [[1, 0, 2]]
+    [[0, 1, 2]]
     """
     if isinstance(top, bool) or not isinstance(top, int) or top < 1:
         raise GenretError(f"top: found {top!r}, expected an integer of at least 1")

@@ -1,7 +1,7 @@
 """Recommendations of a model for many histories, in batches of few compiled shapes."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from genret.config import require
 from genret.decoding import GenerativeModel, beam_search
 from genret.evaluation._csr import seen_pairs
-from genret.index import TrieIndex
+from genret.index import Policy, PolicyStack, TrieIndex
 from genret.models import History
 from genret.typing import Float, Int
 
@@ -41,6 +41,7 @@ def recommend(
     beams: int,
     max_items: int,
     exclude_seen: bool = True,
+    policies: Sequence[Policy] | PolicyStack | None = None,
     batch_size: int = 128,
     progress: Callable[..., object] | None = None,
 ) -> RecommendResult:
@@ -60,6 +61,7 @@ def recommend(
       beams: beams of the search, at least k.
       max_items: longest history that the model sees.
       exclude_seen: forbid the items of the user's own history, inside the beam.
+      policies: one policy that every user's answers obey, as in :func:`beam_search`.
       batch_size: users in a batch.
       progress: called with the number of users after each batch.
 
@@ -88,7 +90,7 @@ def recommend(
         own_offsets[: stop - start + 1] = offsets[start : stop + 1] - offsets[start]
         history = History.from_items(codes, own_offsets, own, max_items)
         exclude = _exclusions(own_offsets, own, index.num_items) if exclude_seen else None
-        result = beam_search(model, history, index, beams=beams, exclude=exclude)
+        result = beam_search(model, history, index, beams=beams, exclude=exclude, policies=policies)
         top = jax.device_get((result.items[:, :k], result.scores[:, :k]))
         found_items[start:stop], found_scores[start:stop] = (part[: stop - start] for part in top)
         if progress is not None:

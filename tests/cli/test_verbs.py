@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from genret.cli.main import main
@@ -94,6 +95,25 @@ def test_recommend_without_a_history(trained_once: Path, genret: Command) -> Non
     found = json.loads(genret("recommend", trained_once, "--json").out)
     assert found["history"] == []
     assert len(found["recommendations"]) == 10
+
+
+def test_recommend_under_a_policy(trained_once: Path, genret: Command) -> None:
+    table = pq.read_table(trained_once / "catalog" / "items.parquet")
+    middle = sorted(table["price"].to_pylist())[20]
+    cheap = {r["item_id"] for r in table.to_pylist() if r["price"] < middle}
+    options = ("--user", "7", "--json", "--k", "40", "--beams", "40", "--include-seen")
+    done = genret("recommend", trained_once, *options, "--policy", f"price < {middle!r}")
+    assert done.status == 0, done.err
+    assert {r["item_id"] for r in json.loads(done.out)["recommendations"]} == cheap
+    for bad, says in (
+        ("pric < 3", "did you mean 'price'"),
+        ("price <", "no expression"),
+        ("", "nothing"),
+    ):
+        done = genret("recommend", trained_once, "--policy", bad)
+        assert done.status == 2
+        assert says in done.err
+        assert len(done.err.strip().splitlines()) == 1
 
 
 def test_more_than_the_catalogue_is_said(trained_once: Path, genret: Command) -> None:
