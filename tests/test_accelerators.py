@@ -26,7 +26,7 @@ CODES = random_codes(60, SIZES, "zipf", seed=0)
 CONFIG = ModelConfig(
     codes_per_level=SIZES, width=32, heads=2, kv_heads=2, head_dim=16, mlp_dim=64, max_items=8
 )
-TOPOLOGIES = ("v5e:1x1", "v6e:1x1")
+TOPOLOGIES = ("v5e:1x1", "v6e:1x1", "tpu7x:2x2x1")
 
 
 def search_program(kind: str, dtype: str) -> tuple[Callable[..., Any], tuple[Any, ...]]:
@@ -82,7 +82,8 @@ def test_programs_compile_for_tpu(
     monkeypatch.setenv("ALLOW_MULTIPLE_LIBTPU_LOAD", "true")  # several processes at once
     from jax.experimental import topologies
 
-    described = topologies.get_topology_desc(topology, "tpu", chips_per_host_bounds=(1, 1, 1))
+    bounds = {"chips_per_host_bounds": (1, 1, 1)} if topology.endswith(":1x1") else {}
+    described = topologies.get_topology_desc(topology, "tpu", **bounds)
     sharding = jax.sharding.SingleDeviceSharding(described.devices[0])
     function, arguments = make(kind, dtype)
     shapes = jax.tree.map(

@@ -61,7 +61,7 @@ def test_equals_the_oracle(
 
 
 @pytest.mark.slow
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(CASES)
 def test_equals_the_oracle_at_length(
     equals_oracle: Callable, make_exact: Callable, make_index: Callable, case: dict

@@ -87,7 +87,7 @@ def test_some_changes() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["zipf", "duplicates"])
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(actions=ACTIONS)
 def test_any_order_of_changes_at_length(actions: list[tuple[str, int]], kind: str) -> None:
     play(actions, kind)

@@ -1,0 +1,51 @@
+"""Every op lowers for GPU and TPU on a machine that has neither, at every size of its specs."""
+
+import importlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+OPS = {
+    "gather_candidates": ("xla", "pallas_tpu"),
+    "top_m": ("xla",),
+    "shared_prefix_attention": ("xla", "pallas_tpu", "pallas_gpu"),
+    "project_level": ("xla", "pallas_tpu", "pallas_gpu"),
+}
+KERNELS = {"pallas_tpu": ("tpu", "tpu_custom_call"), "pallas_gpu": ("cuda", "xla.gpu.triton")}
+
+
+def specs_of(op: str) -> dict[str, Any]:
+    return importlib.import_module(f"genret_kernels.{op}.arg_specs").ARG_SPECS
+
+
+def function_of(op: str, spec: Any, name: str | None) -> Callable[..., Any]:
+    function = getattr(importlib.import_module(f"genret_kernels.{op}"), op)
+    static = {
+        "gather_candidates": lambda: {"width": spec.width},
+        "top_m": lambda: {"m": spec.m},
+    }.get(op, dict)()
+    return partial(function, implementation=name, **static)
+
+
+CASES = [pytest.param(op, spec, id=f"{op}-{spec}") for op in OPS for spec in specs_of(op)]
+
+
+@pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated")
+@pytest.mark.parametrize(("op", "spec"), CASES)
+def test_kernels_lower(op: str, spec: str, lowered_for: Callable[..., str]) -> None:
+    size = specs_of(op)[spec]
+    for name in OPS[op]:
+        if name in KERNELS:
+            platform, call = KERNELS[name]
+            assert call in lowered_for(platform, function_of(op, size, name), *size.args())
+
+
+@pytest.mark.parametrize("platform", ["tpu", "cuda"])
+@pytest.mark.parametrize(("op", "spec"), CASES)
+def test_references_lower(
+    op: str, spec: str, platform: str, lowered_for: Callable[..., str]
+) -> None:
+    size = specs_of(op)[spec]
+    assert "stablehlo" in lowered_for(platform, function_of(op, size, None), *size.args())
