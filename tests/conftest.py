@@ -2,15 +2,8 @@
 
 import os
 
-# Most of the suite's time is LLVM's: programs that run once on small arrays need no -O3.
-os.environ["XLA_FLAGS"] = " ".join(
-    (
-        "--xla_force_host_platform_device_count=8",
-        "--xla_backend_optimization_level=0",
-        "--xla_llvm_disable_expensive_passes=true",
-        os.environ.get("XLA_FLAGS", ""),
-    )
-)
+FLAGS = os.environ.get("XLA_FLAGS", "")
+os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count=8 {FLAGS}"
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.setdefault("MPLBACKEND", "agg")
 
@@ -34,6 +27,18 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("genret")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave out LLVM's dear passes: most of the suite's time goes into programs that run once.
+
+    Slow tests train for real, and there the passes pay.
+    """
+    if config.option.markexpr == "not slow":
+        os.environ["XLA_FLAGS"] += (
+            " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+        )
+
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 
