@@ -332,6 +332,8 @@ class EvaluateConfig(Config):
     """Cut-offs of the metrics."""
     beams: int = 50
     """Beams of the search; at least the largest cut-off."""
+    exact: bool = False
+    """Score every item instead of searching with beams: for catalogues of some ten thousand."""
     exclude_seen: bool = True
     """Forbid the items of the history, for every method alike (inside the beam)."""
     users: int = 0
@@ -344,7 +346,7 @@ class EvaluateConfig(Config):
     def __post_init__(self) -> None:
         require(bool(self.k) and min(self.k) >= 1, f"k: found {self.k}, expected positive cut-offs")
         require(
-            self.beams >= max(self.k),
+            self.exact or self.beams >= max(self.k),
             f"beams: found {self.beams}, expected at least the largest k, {max(self.k)}",
         )
         require(self.batch_size >= 1, f"batch_size: found {self.batch_size}, expected at least 1")

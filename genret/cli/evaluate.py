@@ -135,7 +135,7 @@ def _protocol(
         "exclusions": "items of the user's history, inside the beam"
         if config.exclude_seen
         else "none",
-        "beams": config.beams,
+        "beams": "none: every item is scored" if config.exact else config.beams,
         "history_items": max_items,
         "users": config.users or "all",
         "intervals": f"95 % percentile bootstrap over users, {config.bootstrap} resamples",

@@ -39,6 +39,8 @@ class Recommend(Verb):
     """How many items."""
     beams: int = 50
     """Beams of the search; at least k."""
+    exact: bool = False
+    """Score every item instead of searching with beams: for catalogues of some ten thousand."""
     include_seen: bool = False
     """Items of the history may be recommended again."""
     policy: str | None = None
@@ -75,6 +77,7 @@ class Recommend(Verb):
             seen,
             k=self.k,
             beams=self.beams,
+            exact=self.exact,
             max_items=model.config.max_items,
             exclude_seen=not self.include_seen,
             policies=policies,

@@ -74,6 +74,7 @@ def evaluate_model(
         items,
         k=max(config.k),
         beams=config.beams,
+        exact=config.exact,
         max_items=max_items,
         exclude_seen=config.exclude_seen,
         batch_size=config.batch_size,

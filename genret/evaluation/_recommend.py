@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from genret.config import require
-from genret.decoding import GenerativeModel, beam_search
+from genret.decoding import GenerativeModel, beam_search, exact_search
 from genret.evaluation._csr import seen_pairs
 from genret.index import Policy, PolicyStack, TrieIndex
 from genret.models import History
@@ -15,6 +15,8 @@ from genret.typing import Float, Int
 
 _NARROWEST = 16
 """Least width of the lists of excluded items."""
+_EXACT_BYTES = 1 << 28
+"""Logits of a level that an exact search holds at a time; its other arrays are about as large."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,12 +42,13 @@ def recommend(
     k: int,
     beams: int,
     max_items: int,
+    exact: bool = False,
     exclude_seen: bool = True,
     policies: Sequence[Policy] | PolicyStack | None = None,
     batch_size: int = 128,
     progress: Callable[..., object] | None = None,
 ) -> RecommendResult:
-    """Recommend k items to each user by constrained beam search.
+    """Recommend k items to each user by constrained beam search, or by scoring every item.
 
     The model sees the newest ``max_items`` items of a history; the items of the *whole* history
     are excluded. The last batch is filled up with empty histories, and the lists of excluded
@@ -59,6 +62,8 @@ def recommend(
       items: the histories, item rows, oldest first.
       k: length of the lists.
       beams: beams of the search, at least k.
+      exact: score every item instead of searching with beams, in batches that fit the memory: for
+        catalogues of some ten thousand items, and to see what the beams miss.
       max_items: longest history that the model sees.
       exclude_seen: forbid the items of the user's own history, inside the beam.
       policies: one policy that every user's answers obey, as in :func:`beam_search`.
@@ -78,9 +83,12 @@ def recommend(
         len(codes) == index.num_items,
         f"codes: found {len(codes)} items, expected {index.num_items} as in the index",
     )
-    require(beams >= k, f"beams: found {beams}, expected at least k, {k}")
+    require(exact or beams >= k, f"beams: found {beams}, expected at least k, {k}")
     users = len(offsets) - 1
     batch_size = min(batch_size, max(users, 1))
+    if exact:
+        logits = 4 * max(index.num_nodes) * max(index.codes_per_level)  # bytes of a request
+        batch_size = min(batch_size, max(1, _EXACT_BYTES // logits))
     found_items = np.full((users, k), -1, np.int32)
     found_scores = np.full((users, k), -np.inf, np.float32)
     for start in range(0, users, batch_size):
@@ -90,7 +98,12 @@ def recommend(
         own_offsets[: stop - start + 1] = offsets[start : stop + 1] - offsets[start]
         history = History.from_items(codes, own_offsets, own, max_items)
         exclude = _exclusions(own_offsets, own, index.num_items) if exclude_seen else None
-        result = beam_search(model, history, index, beams=beams, exclude=exclude, policies=policies)
+        if exact:
+            result = exact_search(model, history, index, top=k, exclude=exclude, policies=policies)
+        else:
+            result = beam_search(
+                model, history, index, beams=beams, exclude=exclude, policies=policies
+            )
         top = jax.device_get((result.items[:, :k], result.scores[:, :k]))
         found_items[start:stop], found_scores[start:stop] = (part[: stop - start] for part in top)
         if progress is not None:

@@ -116,6 +116,20 @@ def test_recommend_under_a_policy(trained_once: Path, genret: Command) -> None:
         assert len(done.err.strip().splitlines()) == 1
 
 
+def test_every_item_is_scored_on_demand(trained: Path, genret: Command) -> None:
+    """With a beam for every item the search prunes nothing: it answers as exact scoring does."""
+    options = ("recommend", trained, "--user", "7", "--json", "--k", "5")
+    beams = json.loads(genret(*options, "--beams", "40").out)["recommendations"]
+    exact = json.loads(genret(*options, "--exact", "--beams", "1").out)["recommendations"]
+    assert [r["item_id"] for r in exact] == [r["item_id"] for r in beams]
+    assert [r["score"] for r in exact] == pytest.approx([r["score"] for r in beams], rel=1e-4)
+    assert genret("evaluate", trained, "--exact", "--bootstrap", "20").status == 0
+    metrics = json.loads((trained / "reports" / "metrics.json").read_text())
+    assert metrics["protocol"]["beams"] == "none: every item is scored"
+    assert metrics["model"]["valid"] == 1.0
+    assert "every item is scored" in (trained / "reports" / "report.html").read_text()
+
+
 def test_more_than_the_catalogue_is_said(trained_once: Path, genret: Command) -> None:
     done = genret("recommend", trained_once, "--k", "60", "--beams", "60")
     assert "40 items, not 60" in done.out

@@ -31,10 +31,13 @@ def run(histories, model=MODEL, **options):
     return recommend(model, CODES, INDEX, *histories, **defaults | options)
 
 
-@pytest.mark.parametrize("exclude_seen", [True, False])
-def test_equals_ranking_every_item_one_user_at_a_time(histories, exclude_seen) -> None:
+@pytest.mark.parametrize(
+    ("exclude_seen", "options"),
+    [(True, {"beams": 40}), (False, {"beams": 40}), (True, {"beams": 1, "exact": True})],
+)
+def test_equals_ranking_every_item_one_user_at_a_time(histories, exclude_seen, options) -> None:
     offsets, items = histories
-    found = run(histories, k=40, beams=40, exclude_seen=exclude_seen)
+    found = run(histories, k=40, exclude_seen=exclude_seen, **options)
     for u in range(len(LENGTHS)):
         own = items[offsets[u] : offsets[u + 1]]
         history = History.from_items(CODES, [0, len(own)], own, 4)
@@ -54,6 +57,15 @@ def test_batches_change_nothing(histories, batch_size) -> None:
     whole, parts = run(histories), run(histories, batch_size=batch_size)
     np.testing.assert_array_equal(parts.items, whole.items)
     np.testing.assert_allclose(parts.scores, whole.scores, rtol=1e-6)
+
+
+def test_exact_batches_fit_the_memory(histories, monkeypatch) -> None:
+    whole = run(histories, exact=True)
+    monkeypatch.setattr("genret.evaluation._recommend._EXACT_BYTES", 1)
+    steps: list[int] = []
+    single = run(histories, exact=True, progress=steps.append)
+    assert steps == [1] * len(LENGTHS)
+    np.testing.assert_array_equal(single.items, whole.items)
 
 
 def test_batches_change_nothing_with_a_trained_kind_of_model(histories) -> None:
