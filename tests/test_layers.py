@@ -61,6 +61,8 @@ def test_imports_go_one_way(file: Path) -> None:
         parts = name.split(".")
         if parts[0] == "genret" and len(parts) > 1:
             assert parts[1] in allowed, f"{package} must not import genret.{parts[1]}"
+            private = any(part.startswith("_") for part in parts[2:3])
+            assert parts[1] == package or not private, f"{name} is private to {parts[1]}"
 
 
 @pytest.mark.parametrize("library", ONE_FILE)

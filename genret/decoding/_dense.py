@@ -8,8 +8,8 @@ from genret.decoding._readout import Scored
 from genret.decoding._restriction import Restriction
 from genret.decoding._state import Chosen, Place, of_beams
 from genret.decoding._topk import top_candidates, top_k
-from genret.index._bits import low_bits, rank
-from genret.index._segment import Segment
+from genret.index.bits import low_bits, rank
+from genret.index.segment import Segment
 from genret.typing import Array, Bool, Float, UInt
 
 GROUP = 32

@@ -15,7 +15,7 @@ from genret.decoding._state import BeamResult
 from genret.decoding._topk import top_k
 from genret.errors import GenretError
 from genret.index import PolicyStack, TrieIndex
-from genret.index._bits import unpack_bits
+from genret.index.bits import unpack_bits
 from genret.typing import Array, Int
 
 

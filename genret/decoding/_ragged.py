@@ -12,8 +12,8 @@ from genret.decoding._ranking import Draw
 from genret.decoding._readout import Projection, Scored
 from genret.decoding._restriction import NO_ROW, Restriction
 from genret.decoding._state import Chosen, Place, of_beams
-from genret.index._bits import rank
-from genret.index._segment import Level, Segment
+from genret.index.bits import rank
+from genret.index.segment import Level, Segment
 from genret.typing import Array, Float, Int
 
 LEAST_SLOTS = 256

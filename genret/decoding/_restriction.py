@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from genret.decoding._state import Place
-from genret.index._allowed import AllowedRows
-from genret.index._bits import low_bits, rank, window
-from genret.index._segment import Segment
+from genret.index.allowed import AllowedRows
+from genret.index.bits import low_bits, rank, window
+from genret.index.segment import Segment
 from genret.typing import Array, Bool, Int, UInt
 
 NO_ROW = np.iinfo(np.int32).max

@@ -8,8 +8,8 @@ from genret.decoding._readout import Scored
 from genret.decoding._restriction import Restriction, rows_in_window, segment_any
 from genret.decoding._state import Chosen, Place, of_beams
 from genret.decoding._topk import top_candidates
-from genret.index._bits import low_bits, lowest_bit, rank, window
-from genret.index._segment import Segment
+from genret.index.bits import low_bits, lowest_bit, rank, window
+from genret.index.segment import Segment
 
 
 def window_step(

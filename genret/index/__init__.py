@@ -1,6 +1,7 @@
 """Codes to a constraint index: which codes may follow which, and which items lie below.
 
-Needs nothing but an integer array: it knows no tokenizer, no model and no catalogue.
+Needs nothing but an integer array: it knows no tokenizer, no model and no catalogue. The modules
+``bits``, ``segment`` and ``allowed`` are what searches read; the others are private.
 """
 
 # The index

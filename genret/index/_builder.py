@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 import jax.numpy as jnp
 import numpy as np
 
-from genret.index._bits import WORD_BITS, pack_bits
 from genret.index._layout import (
     WINDOW_ROWS,
     Layout,
@@ -16,7 +15,8 @@ from genret.index._layout import (
     level_layout,
     steps_for,
 )
-from genret.index._segment import Level, Segment
+from genret.index.bits import WORD_BITS, pack_bits
+from genret.index.segment import Level, Segment
 from genret.typing import Bool, Int
 
 

@@ -12,11 +12,11 @@ import numpy as np
 
 from genret.errors import GenretError
 from genret.index import _ids, _io, _live
-from genret.index._allowed import AllowedRows, DenseEdges, allow, column_of, dense_edges
 from genret.index._builder import build_segment
 from genret.index._codes import check_codes, check_reserve, join_batches
 from genret.index._policy import Policy, PolicyStack
-from genret.index._segment import Segment
+from genret.index.allowed import AllowedRows, DenseEdges, allow, column_of, dense_edges
+from genret.index.segment import Segment
 from genret.typing import Array, Int, PathLike
 
 

@@ -19,11 +19,11 @@ import numpy as np
 from genret import tensors
 from genret.artifacts import read_manifest, verify_files, write_folder
 from genret.errors import GenretError
-from genret.index._allowed import column_of
 from genret.index._builder import build_sorted, code_dtype
 from genret.index._codes import check_counts
 from genret.index._ids import check_ids
-from genret.index._segment import Segment
+from genret.index.allowed import column_of
+from genret.index.segment import Segment
 from genret.typing import PathLike
 
 HEADER = "index.json"

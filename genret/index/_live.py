@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genret.errors import GenretError
-from genret.index._allowed import AllowedRows, allow, dense_edges
 from genret.index._builder import build_segment
 from genret.index._codes import check_codes
 from genret.index._ids import check_ids
 from genret.index._layout import any_layout, power_of_two
 from genret.index._policy import PolicyStack
-from genret.index._segment import Segment
+from genret.index.allowed import AllowedRows, allow, dense_edges
+from genret.index.segment import Segment
 
 if TYPE_CHECKING:
     from genret.index._index import TrieIndex

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from genret.errors import GenretError
-from genret.index._allowed import AllowedRows
 from genret.index._layout import power_of_two
+from genret.index.allowed import AllowedRows
 from genret.typing import Bool
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genret.decoding._restriction import segment_any
-from genret.index._bits import low_bits, lowest_bit, pack_bits, rank, unpack_bits, window
+from genret.index.bits import low_bits, lowest_bit, pack_bits, rank, unpack_bits, window
 
 ROWS = jnp.arange(701, dtype=jnp.int32)
 

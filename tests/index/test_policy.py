@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from genret.errors import GenretError
 from genret.index import DictTrie, Policy, PolicyStack, TrieIndex
-from genret.index._bits import unpack_bits
+from genret.index.bits import unpack_bits
 from genret.testing import random_codes
 
 

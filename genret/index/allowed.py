@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genret.index._bits import pack_bits, unpack_bits
 from genret.index._builder import code_masks
-from genret.index._segment import Level, Segment
+from genret.index.bits import pack_bits, unpack_bits
+from genret.index.segment import Level, Segment
 from genret.typing import Bool
 
 

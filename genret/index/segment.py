@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from genret.index._bits import rank
 from genret.index._layout import Layout, LevelLayout
+from genret.index.bits import rank
 from genret.typing import Array, Int
 
 
