@@ -19,9 +19,12 @@ from genret.index.bits import WORD_BITS, pack_bits
 from genret.index.segment import Level, Segment
 from genret.typing import Bool, Int
 
+_BLOCK = 1 << 14
+"""Rows that are taken apart at a time: their codes fit a core's cache."""
+
 
 def build_segment(
-    columns: Sequence[np.ndarray],
+    codes: np.ndarray,
     codes_per_level: Sequence[int],
     *,
     like: Layout | None = None,
@@ -31,7 +34,7 @@ def build_segment(
     """Build the trie of items in any order.
 
     Args:
-      columns: the checked codes of each level, integers [N]; items may be repeated.
+      codes: the checked codes, integers [N, L]; rows may be repeated.
       codes_per_level: codes of each level.
       like: a layout to keep where the trie fits it; None chooses one.
       reserve: room to leave, as a share of what is there.
@@ -40,11 +43,7 @@ def build_segment(
     Returns:
       The trie, its arrays on the default device.
     """
-    # Next to each other and small: they are read several times.
-    columns = [
-        np.ascontiguousarray(column, code_dtype(count))
-        for column, count in zip(columns, codes_per_level, strict=True)
-    ]
+    columns = columns_of(codes, codes_per_level)
     order = sort_rows(columns, codes_per_level)
     positions = order
     if first_position:
@@ -85,16 +84,20 @@ def build_sorted(
     starts = np.zeros(num_rows, bool)
     starts[:1] = True
     above = starts.copy()  # level -1: the root has all rows
-    levels = []
+    num_edges, levels = min(1, num_rows), []
     for level, column in enumerate(columns):
-        starts[1:] |= column[1:] != column[:-1]
-        shape = _shape(above, starts, codes_per_level[level])
+        num_nodes = num_edges
+        if num_nodes < num_rows:  # else every row is a node of its own, here and below
+            starts[1:] |= column[1:] != column[:-1]
+            num_edges = int(np.count_nonzero(starts))
+        shape = _shape(above, starts, num_nodes, num_edges, codes_per_level[level])
         if like is not None and fits(like.levels[level], shape):
             layout = like.levels[level]
         else:
             layout = level_layout(shape, num_rows, reserve)
-        levels.append(_level(column, above, starts, shape.num_codes, layout, room))
-        np.copyto(above, starts)
+        levels.append(_level(column, above, starts, num_edges, shape.num_codes, layout, room))
+        if num_nodes < num_edges:
+            np.copyto(above, starts)
     if positions is None and like is not None and like.permuted:
         positions = np.arange(num_rows, dtype=np.int32)
     return Segment(
@@ -104,7 +107,7 @@ def build_sorted(
         layout=Layout(
             rows=room,
             permuted=positions is not None,
-            leaf_steps=_leaf_steps(above, like, reserve),
+            leaf_steps=_leaf_steps(above, num_edges, like, reserve),
             levels=tuple(level.layout for level in levels),
         ),
     )
@@ -144,26 +147,48 @@ def sort_rows(
     return order.astype(np.int32)
 
 
+def columns_of(codes: np.ndarray, codes_per_level: Sequence[int]) -> list[np.ndarray]:
+    """Return the codes of each level next to each other, and small: they are read several times.
+
+    All levels of some rows are taken before the next rows: each byte comes from memory once.
+
+    Args:
+      codes: the checked codes, integers of any type [N, L].
+      codes_per_level: codes of each level.
+    """
+    columns = [np.empty(len(codes), code_dtype(count)) for count in codes_per_level]
+    for first in range(0, len(codes), _BLOCK):
+        rows = slice(first, first + _BLOCK)
+        for level, column in enumerate(columns):
+            column[rows] = codes[rows, level]
+    return columns
+
+
 def code_dtype(count: int) -> np.dtype:
     """Return the type that stores the codes of a level: uint16 where they fit, else uint32."""
     return np.dtype(np.uint16 if count <= 2**16 else np.uint32)
 
 
-def _shape(above: Bool[np.ndarray, "N"], starts: Bool[np.ndarray, "N"], count: int) -> LevelShape:
+def _shape(
+    above: Bool[np.ndarray, "N"],
+    starts: Bool[np.ndarray, "N"],
+    num_nodes: int,
+    num_edges: int,
+    num_codes: int,
+) -> LevelShape:
     """Measure a level; ``above`` and ``starts``: the rows at which its nodes and edges begin."""
-    num_nodes = int(np.count_nonzero(above))
     most_rows = _longest_run(above, num_nodes)
     typical = 1.0
     if most_rows > WINDOW_ROWS:  # else nobody asks
         node_rows = np.flatnonzero(above)
         first_edges = np.cumsum(starts, dtype=np.int32)[node_rows]
-        children = np.diff(first_edges, append=np.int32(np.count_nonzero(starts) + 1))
+        children = np.diff(first_edges, append=np.int32(num_edges + 1))
         rows_of_node = np.diff(node_rows, append=above.size)
         typical = float(np.dot(children.astype(np.float64), rows_of_node)) / above.size
     return LevelShape(
-        num_codes=count,
+        num_codes=num_codes,
         num_nodes=num_nodes,
-        num_edges=int(np.count_nonzero(starts)),
+        num_edges=num_edges,
         most_rows=most_rows,
         typical_children=typical,
     )
@@ -171,14 +196,12 @@ def _shape(above: Bool[np.ndarray, "N"], starts: Bool[np.ndarray, "N"], count: i
 
 def _longest_run(starts: Bool[np.ndarray, "N"], num_starts: int) -> int:
     """Return the most rows from one start to before the next; at least 1."""
-    if starts.size == 0:
+    if num_starts == starts.size:
         return 1
     if 2 * num_starts <= starts.size:
         return int(np.diff(np.flatnonzero(starts), append=starts.size).max())
     # Most rows start something: runs of those that do not are fewer.
     others = np.flatnonzero(~starts)
-    if others.size == 0:
-        return 1
     ends = np.flatnonzero(np.diff(others) != 1)
     bounds = np.concatenate([[-1], ends, [others.size - 1]])
     return 1 + int(np.diff(bounds).max())
@@ -188,11 +211,12 @@ def _level(
     column: np.ndarray,
     above: Bool[np.ndarray, "N"],
     starts: Bool[np.ndarray, "N"],
+    num_edges: int,
     num_codes: int,
     layout: LevelLayout,
     room: int,
 ) -> Level:
-    codes = column[starts]
+    codes = column if num_edges == column.size else column[starts]
     masks = first_row_of = None
     if layout.kind == "dense":
         nodes = np.cumsum(above[starts], dtype=np.int64) - 1
@@ -211,8 +235,10 @@ def _level(
     )
 
 
-def _leaf_steps(starts: Bool[np.ndarray, "N"], like: Layout | None, reserve: float) -> int:
-    most_rows = _longest_run(starts, int(np.count_nonzero(starts)))
+def _leaf_steps(
+    starts: Bool[np.ndarray, "N"], num_starts: int, like: Layout | None, reserve: float
+) -> int:
+    most_rows = _longest_run(starts, num_starts)
     steps = steps_for(2 * most_rows if reserve > 0 else most_rows)
     return steps if like is None else max(steps, like.leaf_steps)
 

@@ -53,7 +53,7 @@ def check_codes(
         array = _ended(array, end_code)
     if codes_per_level is None:
         _check_range(array, (MAX_CODES,) * depth)
-        return array, tuple(int(c) + 1 for c in array.max(axis=0))
+        return array, tuple(c + 1 for c in _highest(array))
     counts = check_counts(codes_per_level, depth)
     _check_range(array, counts)
     return array, counts
@@ -124,17 +124,29 @@ def _ended(codes: np.ndarray, end_code: int) -> np.ndarray:
 
 
 def _check_range(codes: np.ndarray, counts: tuple[int, ...]) -> None:
-    lowest, highest = codes.min(axis=0), codes.max(axis=0)
-    for level, count in enumerate(counts):
+    for level, highest in enumerate(_highest(codes)):
+        if highest < min(counts[level], np.iinfo(codes.dtype).max + 1):
+            continue
         column = codes[:, level]
-        if lowest[level] < 0:
-            row = int(np.argmax(column < 0))
-            raise GenretError(
-                f"codes[{row}, {level}]: found {column[row]}, expected a code of at least 0"
-            )
-        if highest[level] >= count:
-            row = int(np.argmax(column >= count))
-            raise GenretError(
-                f"codes[{row}, {level}]: found {column[row]}, expected a code below {count} "
-                f"(codes of level {level})"
-            )
+        wrong = (column < 0) | (column >= counts[level])
+        row = int(np.argmax(wrong))
+        what = "of at least 0"
+        if column[row] >= 0:
+            what = f"below {counts[level]} (codes of level {level})"
+        raise GenretError(f"codes[{row}, {level}]: found {column[row]}, expected a code {what}")
+
+
+def _highest(codes: np.ndarray) -> list[int]:
+    """Return the largest code of each level; one below 0 is larger than all others.
+
+    Many rows are laid side by side, so that the loop over a row is long enough to be a fast one.
+    """
+    unsigned = codes.view(codes.dtype.str.replace("i", "u"))
+    depth, side = codes.shape[1], 256
+    even = len(codes) // side * side
+    parts = [unsigned[even:]]
+    if even and codes.flags.c_contiguous:
+        parts.append(unsigned[:even].reshape(-1, side * depth).max(axis=0).reshape(side, depth))
+    else:
+        parts.append(unsigned[:even])
+    return [int(x) for x in np.concatenate([p.max(axis=0, initial=0)[None] for p in parts]).max(0)]

@@ -114,7 +114,7 @@ class TrieIndex:
                 f"expected {counts} (end code {end_code})"
             )
         base = build_segment(
-            [array[:, level] for level in range(len(counts))],
+            array,
             counts,
             like=None if like is None else like.segments[0].layout,
             reserve=reserve,

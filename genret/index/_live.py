@@ -163,7 +163,7 @@ def _delta(index: "TrieIndex", changes: Changes, capacity: int) -> tuple[Segment
     if codes is None:
         codes = np.zeros((0, index.depth), np.int32)
     segment = build_segment(
-        [codes[:, level] for level in range(index.depth)],
+        codes,
         index.codes_per_level,
         like=any_layout(capacity, index.depth),
         first_position=changes.num_items - changes.num_inserted,

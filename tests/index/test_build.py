@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from genret.errors import GenretError
 from genret.index import DictTrie, TrieIndex, _layout
-from genret.index._builder import sort_rows
+from genret.index._builder import columns_of, sort_rows
 from genret.testing import random_codes
 
 
@@ -169,10 +169,10 @@ def test_rows_are_sorted_whatever_the_number_of_bits(seed: int, counts: list[int
     rng = np.random.default_rng(seed)
     codes = np.stack([rng.choice([0, count - 1, count // 2], 30) for count in counts], axis=1)
     expected = sorted(range(30), key=lambda row: (*codes[row].tolist(), row))
-    rows = sort_rows(list(codes.T), counts)
+    rows = sort_rows(columns_of(codes, counts), counts)
     found = list(range(30)) if rows is None else rows.tolist()
     assert found == expected
-    assert sort_rows(list(codes[expected].T), counts) is None
+    assert sort_rows(columns_of(codes[expected], counts), counts) is None
 
 
 def test_the_index_of_sorted_codes_is_that_of_unsorted_ones() -> None:
