@@ -63,7 +63,8 @@ def ragged_step(
     requests = _Requests(
         begin=begin, count=count, scored=scored, dead=dead, policy_of=policy_of, draw=draw
     )
-    shared = _Shared(level=stored, rows=None if policies is None else policies.rows, table=table)
+    mask = None if policies is None else policies.masks[level]
+    shared = _Shared(level=stored, mask=mask, table=table)
     width = max(LEAST_SLOTS, beams, stored.layout.width * place.lo.shape[1])
     best = per_device(lambda own, every: _choose(own, every, beams, width), requests, shared)
     scores, keys, parents, edges = best
@@ -97,10 +98,10 @@ class _Requests:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Shared:
-    """What all requests read: the trie's level, the policies' rows, the output embedding."""
+    """What all requests read: the trie's level, the policies' edges, the output embedding."""
 
     level: Level
-    rows: Any
+    mask: Any
     table: Any
 
 
@@ -175,13 +176,9 @@ def _children(
     legal = slot < until[:, -1:]
     edge = jnp.where(legal, edge, 0)
     level = shared.level
-    if shared.rows is not None:
-        policy = requests.policy_of[:, None]
-        before, after = (
-            rank(shared.rows, level.first_rows.at[e].get(mode="clip"), policy)
-            for e in (edge, edge + 1)
-        )
-        legal &= after > before
+    if shared.mask is not None:
+        words = shared.mask.at[requests.policy_of[:, None], edge // 32].get(mode="clip")
+        legal &= words >> (edge % 32).astype(jnp.uint32) & 1 == 1
     if requests.dead is not None:
         near = jax.vmap(lambda own, asked: jnp.searchsorted(own, asked, method="scan_unrolled"))
         found = jnp.take_along_axis(requests.dead, near(requests.dead, edge), axis=1, mode="clip")

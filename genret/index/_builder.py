@@ -165,8 +165,8 @@ def columns_of(codes: np.ndarray, codes_per_level: Sequence[int]) -> list[np.nda
 
 
 def code_dtype(count: int) -> np.dtype:
-    """Return the type that stores the codes of a level: uint16 where they fit, else uint32."""
-    return np.dtype(np.uint16 if count <= 2**16 else np.uint32)
+    """Return the smallest type that stores the codes of a level: uint8, uint16 or uint32."""
+    return np.min_scalar_type(count - 1)
 
 
 def _shape(

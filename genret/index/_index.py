@@ -15,7 +15,7 @@ from genret.index import _ids, _io, _live
 from genret.index._builder import build_segment
 from genret.index._codes import check_codes, check_reserve, join_batches
 from genret.index._policy import Policy, PolicyStack
-from genret.index.allowed import AllowedRows, DenseEdges, allow, column_of, dense_edges
+from genret.index.allowed import AllowedRows, Edges, allow, column_of, edges_of
 from genret.index.segment import Segment
 from genret.typing import Array, Int, PathLike
 
@@ -330,13 +330,13 @@ class TrieIndex:
         return tuple(
             allow(segment, edges, mask[positions])
             for segment, edges, positions in zip(
-                self.segments, self._dense_edges, self._positions_by_row, strict=True
+                self.segments, self._edges, self._positions_by_row, strict=True
             )
         )
 
     @functools.cached_property
-    def _dense_edges(self) -> tuple[tuple[DenseEdges | None, ...], ...]:
-        return tuple(dense_edges(segment) for segment in self.segments)
+    def _edges(self) -> tuple[tuple[Edges | None, ...], ...]:
+        return tuple(edges_of(segment) for segment in self.segments)
 
     @functools.cached_property
     def _positions_by_row(self) -> tuple[Any, ...]:

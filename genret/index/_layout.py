@@ -119,8 +119,8 @@ def level_layout(shape: LevelShape, num_rows: int, reserve: float) -> LevelLayou
         steps=steps_for(most_rows),
         edges=capacity_of(int(shape.num_edges * (1 + reserve))),
         nodes=capacity_of(int(shape.num_nodes * (1 + reserve))) if kind == "dense" else 0,
-        # A bisection for each winner is cheap; a row number for each of many edges is not small.
-        first_rows=kind == "ragged" or shape.num_edges * 8 <= num_rows,
+        # To select a row for each winner is cheap; a number for each of many edges is not small.
+        first_rows=shape.num_edges * 8 <= num_rows,
     )
 
 
@@ -152,6 +152,6 @@ def any_layout(capacity: int, depth: int) -> Layout:
         steps=steps_for(capacity),
         edges=capacity,
         nodes=0,
-        first_rows=True,
+        first_rows=False,
     )
     return Layout(rows=capacity, permuted=True, leaf_steps=level.steps, levels=(level,) * depth)

@@ -13,7 +13,7 @@ from genret.index._codes import check_codes
 from genret.index._ids import check_ids
 from genret.index._layout import any_layout, power_of_two
 from genret.index._policy import PolicyStack
-from genret.index.allowed import AllowedRows, allow, dense_edges
+from genret.index.allowed import AllowedRows, allow, edges_of
 from genret.index.segment import Segment
 
 if TYPE_CHECKING:
@@ -129,13 +129,13 @@ def _changed(
     first = changes.num_items - changes.num_inserted
     if index.allowed is None or base_changed:
         by_row = ~changes.removed[:first][index._positions_by_row[0]]
-        base_rows = allow(base, index._dense_edges[0], by_row)
+        base_rows = allow(base, index._edges[0], by_row)
     else:
         base_rows = index.allowed.segments[0]
     rows: list[AllowedRows] = [base_rows]
     for segment in delta:
         positions = np.asarray(segment.positions)[: changes.num_inserted]
-        rows.append(allow(segment, dense_edges(segment), ~changes.removed[positions]))
+        rows.append(allow(segment, edges_of(segment), ~changes.removed[positions]))
     version = object()
     changed = dataclasses.replace(
         index,
@@ -146,10 +146,10 @@ def _changed(
         version=version,
     )
     # What was read from the base for this index serves the next one too.
-    for name in ("_dense_edges", "_positions_by_row"):
+    for name in ("_edges", "_positions_by_row"):
         own = getattr(index, name)[:1]
-        if name == "_dense_edges":
-            own += tuple(dense_edges(segment) for segment in delta)
+        if name == "_edges":
+            own += tuple(edges_of(segment) for segment in delta)
         else:
             own += tuple(np.asarray(s.positions)[: changes.num_inserted] for s in delta)
         changed.__dict__[name] = own

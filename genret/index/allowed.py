@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genret.index._builder import code_masks
-from genret.index.bits import pack_bits, unpack_bits
+from genret.index.bits import WORD_BITS, pack_bits, unpack_bits
 from genret.index.segment import Level, Segment
 from genret.typing import Bool
 
@@ -20,75 +20,78 @@ class AllowedRows:
 
     Attributes:
       rows: uint32 [P, n, 8], rank bits of the rows.
-      masks: for each level, uint32 [P, S, V / 32]: of each node the codes that lead to an allowed
-        row, where the level is dense; else None.
+      masks: for each level a bit for what leads to an allowed row. Dense ones: for each code of
+        each node, uint32 [P, S, V / 32]; ragged ones: for each edge, uint32 [P, E / 32 + 1];
+        windows: None, their rows say it.
     """
 
     rows: Any
     masks: tuple[Any, ...]
 
 
-def allow(segment: Segment, edges: "tuple[DenseEdges | None, ...]", mask: Any) -> AllowedRows:
+def allow(segment: Segment, edges: "tuple[Edges | None, ...]", mask: Any) -> AllowedRows:
     """Put a set of allowed rows on the device.
 
     Args:
       segment: the trie.
-      edges: its dense levels, from :func:`dense_edges`.
+      edges: from :func:`edges_of`.
       mask: bool [N], by row, on the host.
 
     Returns:
       The set, as a stack of one.
     """
     masks: list[Any] = []
-    for level, dense in zip(segment.levels, edges, strict=True):
-        if dense is None:
+    for level, own in zip(segment.levels, edges, strict=True):
+        if own is None:
             masks.append(None)
             continue
-        leads = np.logical_or.reduceat(mask, dense.first_rows) if mask.size else mask[:0]
-        words = code_masks(
-            dense.nodes[leads], dense.codes[leads], level.layout.nodes, level.num_codes
-        )
+        leads = np.logical_or.reduceat(mask, own.first_rows) if mask.size else mask[:0]
+        if own.nodes is None:
+            words = np.zeros(level.layout.edges // WORD_BITS + 1, np.uint32)
+            packed = np.packbits(leads, bitorder="little")
+            words.view(np.uint8)[: packed.size] = packed
+        else:
+            codes = own.codes[leads]
+            words = code_masks(own.nodes[leads], codes, level.layout.nodes, level.num_codes)
         masks.append(jnp.asarray(words)[None])
     rows = jnp.asarray(pack_bits(mask, segment.layout.rows))[None]
     return AllowedRows(rows=rows, masks=tuple(masks))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DenseEdges:
-    """The edges of a dense level, on the host.
+class Edges:
+    """The edges of a level, on the host.
 
     Attributes:
       first_rows: int64 [E], the first row of each edge.
-      nodes: int64 [E], the node that each edge leaves.
-      codes: the code of each edge, [E].
+      nodes: int64 [E], the node that each edge leaves; of dense levels, else None.
+      codes: the code of each edge, [E]; of dense levels, else None.
     """
 
     first_rows: np.ndarray
-    nodes: np.ndarray
-    codes: np.ndarray
+    nodes: Any = None
+    codes: Any = None
 
 
-def dense_edges(segment: Segment) -> tuple[DenseEdges | None, ...]:
-    """Read the edges of the dense levels of a segment back to the host; None for other levels."""
+def edges_of(segment: Segment) -> tuple[Edges | None, ...]:
+    """Read back to the host what :func:`allow` asks for; None for levels of windows."""
     num_rows = int(segment.num_rows)
-    found: list[DenseEdges | None] = []
+    found: list[Edges | None] = []
     above = _at_root(num_rows)
-    for level in segment.levels:
-        if level.layout.kind != "dense":
+    for number, level in enumerate(segment.levels):
+        kind = level.layout.kind
+        if kind == "window":
             found.append(None)
             continue
-        if found and found[-1] is None:  # its nodes are the edges of a level that was skipped
-            above = unpack_bits(segment.levels[len(found) - 1].starts, num_rows)
-        starts = unpack_bits(level.starts, num_rows)
-        first_rows = np.flatnonzero(starts)
-        found.append(
-            DenseEdges(
-                first_rows=first_rows,
-                nodes=np.cumsum(above[first_rows]) - 1,
-                codes=np.asarray(level.codes)[: first_rows.size],
-            )
-        )
-        above = starts
+        if number and kind == "dense":  # its nodes are the edges of the level above
+            above = unpack_bits(segment.levels[number - 1].starts, num_rows)
+        first_rows = np.flatnonzero(unpack_bits(level.starts, num_rows))
+        edges = Edges(first_rows=first_rows)
+        if kind == "dense":
+            nodes = np.cumsum(above[first_rows]) - 1
+            codes = np.asarray(level.codes)[: first_rows.size]
+            edges = dataclasses.replace(edges, nodes=nodes, codes=codes)
+        found.append(edges)
     return tuple(found)
 
 

@@ -68,6 +68,57 @@ def rank(blocks: Array, rows: Int[Array, "*shape"], *lead: Array) -> Int[Array, 
     return block[..., 0].astype(jnp.int32) + in_block
 
 
+def select(
+    blocks: Array,
+    nth: Int[Array, "*shape"],
+    lo: Int[Array, "*shape"],
+    hi: Int[Array, "*shape"],
+    most_rows: int,
+) -> Int[Array, "*shape"]:
+    """Return the row of a bit that is set, given how many are set before it: undo :func:`rank`.
+
+    The counts of the blocks are bisected, one word a step; then one block is read.
+
+    Args:
+      blocks: uint32 [n, 8], from :func:`pack_bits`.
+      nth: int32, bits set before the row that is asked for.
+      lo: int32, rows that are not behind it.
+      hi: int32, the answer where no such row comes before.
+      most_rows: the largest ``hi - lo``.
+
+    Returns:
+      int32 rows.
+
+    >>> blocks = jnp.asarray(pack_bits(np.array([True, False, True]), 3))
+    >>> select(blocks, jnp.arange(3), jnp.zeros(3, int), jnp.full(3, 3), 3).tolist()
+    [0, 2, 3]
+    """
+    # The last block with at most `nth` bits before it: its bit is in there, or nowhere before `hi`.
+    first, last = lo // BLOCK_ROWS, hi // BLOCK_ROWS
+    for _ in range((most_rows // BLOCK_ROWS + 1).bit_length()):
+        middle = (first + last + 1) // 2
+        reached = blocks.at[middle, 0].get(mode="clip").astype(jnp.int32) <= nth
+        first, last = jnp.where(reached, middle, first), jnp.where(reached, last, middle - 1)
+    block = blocks.at[first].get(mode="clip")
+    wanted = nth - block[..., 0].astype(jnp.int32)
+    counts = jax.lax.population_count(block[..., 1:]).astype(jnp.int32)
+    until = jnp.cumsum(counts, axis=-1)
+    past = until <= wanted[..., None]  # words that come before the bit's
+    number = past.sum(axis=-1)
+    wanted -= jnp.where(past, counts, 0).sum(axis=-1)
+    word = jnp.take_along_axis(
+        block[..., 1:], jnp.minimum(number, BLOCK_WORDS - 2)[..., None], axis=-1, mode="clip"
+    )[..., 0]
+    bit = jnp.zeros_like(nth)
+    for width in (16, 8, 4, 2, 1):  # halve the word until the bit is left
+        low = jax.lax.population_count(word & jnp.uint32((1 << width) - 1)).astype(jnp.int32)
+        above = low <= wanted
+        bit += jnp.where(above, width, 0)
+        wanted -= jnp.where(above, low, 0)
+        word = jnp.where(above, word >> width, word)
+    return jnp.minimum(first * BLOCK_ROWS + number * WORD_BITS + bit, hi)
+
+
 def window(blocks: Array, rows: Int[Array, "*shape"], *lead: Array) -> UInt[Array, "*shape"]:
     """Return the bits of the 32 rows that begin at each row; bit 0 is the row itself.
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from genret.index._layout import Layout, LevelLayout
-from genret.index.bits import rank
+from genret.index.bits import rank, select
 from genret.typing import Array, Int
 
 
@@ -27,9 +27,10 @@ class Level:
     [lo, hi) has the edges [rank(lo), rank(hi)).
 
     Attributes:
-      codes: uint16 or uint32 [E]: the code of each edge; ascending in a node; padded.
-      starts: rank bits (see ``_bits.py``): the rows at which an edge starts.
-      first_rows: int32 [E + 1]: the first row of each edge, then N; None: found by bisection.
+      codes: uint8, uint16 or uint32 [E]: the code of each edge; ascending in a node; padded.
+      starts: rank bits (see ``bits.py``): the rows at which an edge starts.
+      first_rows: int32 [E + 1]: the first row of each edge, then N; None: they are selected
+        among the bits.
       masks: uint32 [S, V / 32]: the codes of each node; dense levels only.
       num_codes: V, codes of the level.
       layout: how the level is stored and searched.
@@ -58,7 +59,7 @@ class Level:
         """
         if self.first_rows is not None:
             return jnp.minimum(self.first_rows.at[edges].get(mode="clip"), hi)
-        return bisect(lambda rows: rank(self.starts, rows + 1) > edges, lo, hi, self.layout.steps)
+        return select(self.starts, edges, lo, hi, 1 << (self.layout.steps - 1))
 
 
 @functools.partial(
@@ -104,12 +105,8 @@ class Segment:
         if level == 0:
             return jnp.zeros_like(nodes), jnp.broadcast_to(self.num_rows, nodes.shape)
         starts = self.levels[level - 1].starts
-        steps = self.layout.rows.bit_length()
         zero, end = jnp.zeros_like(nodes), jnp.broadcast_to(self.num_rows, nodes.shape)
-        lo, hi = (
-            bisect(lambda rows, n=n: rank(starts, rows + 1) > n, zero, end, steps)
-            for n in (nodes, nodes + 1)
-        )
+        lo, hi = (select(starts, n, zero, end, self.layout.rows) for n in (nodes, nodes + 1))
         return lo, hi
 
     def codes_of_rows(self, level: int, rows: Int[Array, "*shape"]) -> Int[Array, "*shape T"]:
@@ -119,22 +116,3 @@ class Segment:
             for lv in self.levels[level:]
         ]
         return jnp.stack(codes, axis=-1)
-
-
-def bisect(
-    is_past: Any, lo: Int[Array, "*shape"], hi: Int[Array, "*shape"], steps: int
-) -> Int[Array, "*shape"]:
-    """Return the first row of [lo, hi) for which a monotone predicate holds; ``hi`` where none does.
-
-    Args:
-      is_past: rows -> bool; false, then true.
-      lo: int32.
-      hi: int32.
-      steps: at least the bits of the largest ``hi - lo``.
-    """
-    for _ in range(steps):
-        middle = lo + (hi - lo) // 2
-        past = is_past(middle)
-        inside = lo < hi
-        lo, hi = jnp.where(inside & ~past, middle + 1, lo), jnp.where(past, middle, hi)
-    return lo

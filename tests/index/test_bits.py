@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genret.decoding._restriction import segment_any
-from genret.index.bits import low_bits, lowest_bit, pack_bits, rank, unpack_bits, window
+from genret.index.bits import low_bits, lowest_bit, pack_bits, rank, select, unpack_bits, window
 
 ROWS = jnp.arange(701, dtype=jnp.int32)
 
@@ -27,6 +27,24 @@ def test_rank_and_window(size: int, share: float, seed: int) -> None:
     stack = jnp.stack([jnp.asarray(blocks), jnp.zeros_like(blocks)])
     both = rank(stack, jnp.stack([ROWS, ROWS]), jnp.array([[1], [0]]))
     np.testing.assert_array_equal(both, [[0] * 701, before])
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 1400), st.sampled_from([0.0, 0.01, 0.5, 1.0]), st.integers(0, 99))
+def test_select_is_the_inverse_of_rank(size: int, share: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    bits = rng.random(size) < share
+    blocks = jnp.asarray(pack_bits(bits, 1400))
+    rows = np.flatnonzero(bits)
+    # Between any two rows: the bits in between, and the one after them, which is not there.
+    lo, hi = np.sort(rng.integers(0, size + 1, (2, 300)), axis=0)
+    first, end = (np.searchsorted(rows, x) for x in (lo, hi))
+    nth = rng.integers(first, end + 1)
+    expected = np.where(nth < end, np.append(rows, 0)[np.minimum(nth, rows.size)], hi)
+    narrow = hi - lo <= 300
+    for most_rows, asked in ((1400, np.ones(300, bool)), (300, narrow)):
+        found = select(blocks, *(jnp.asarray(x, jnp.int32) for x in (nth, lo, hi)), most_rows)
+        np.testing.assert_array_equal(np.asarray(found)[asked], expected[asked])
 
 
 WORDS = st.lists(st.integers(0, 2**32 - 1) | st.sampled_from([0, 1, 2**31, 2**32 - 1]), max_size=20)

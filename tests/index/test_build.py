@@ -86,7 +86,8 @@ def test_lookups_equal_the_dictionary_trie(
         positions = np.asarray(index.segments[0].positions)
         assert positions[np.asarray(row_of_item)[: len(codes)]].tolist() == list(range(len(codes)))
     for level, count in zip(index.segments[0].levels, counts, strict=True):
-        assert level.codes.dtype == (jnp.uint16 if count <= 2**16 else jnp.uint32)
+        fits = jnp.uint8 if count <= 2**8 else jnp.uint16 if count <= 2**16 else jnp.uint32
+        assert level.codes.dtype == fits
     np.testing.assert_array_equal(index.codes_of(np.arange(len(codes))), codes)
 
 

@@ -71,15 +71,15 @@ def test_every_damaged_file_is_named(tmp_path: Path) -> None:
 
 STRUCTURAL = {
     # tiny_catalogue: 6 items, rows of the items 2, 4, 5, 0, 1, 3; their codes at level 0: 0 0 1 2 2 2.
-    "a code too large": ("codes/level_00", np.array([0, 0, 1, 2, 2, 3], np.uint16), "found code 3"),
+    "a code too large": ("codes/level_00", np.array([0, 0, 1, 2, 2, 3], np.uint8), "found code 3"),
     "rows out of order": (
         "codes/level_00",
-        np.array([0, 1, 0, 2, 2, 2], np.uint16),
+        np.array([0, 1, 0, 2, 2, 2], np.uint8),
         "level 0: rows",
     ),
-    "a later level": ("codes/level_02", np.array([1, 1, 2, 3, 1, 0], np.uint16), "level 2: rows"),
+    "a later level": ("codes/level_02", np.array([1, 1, 2, 3, 1, 0], np.uint8), "level 2: rows"),
     "codes of another type": ("codes/level_01", np.array([1, 1, 2, 0, 0, 3]), "codes are int64"),
-    "a row too few": ("codes/level_01", np.array([1, 1, 2, 0, 0], np.uint16), r"uint16 \(5,\)"),
+    "a row too few": ("codes/level_01", np.array([1, 1, 2, 0, 0], np.uint8), r"uint8 \(5,\)"),
     "an item twice": ("positions", np.array([2, 4, 5, 0, 1, 1], np.int32), "no permutation"),
     "an item too large": ("positions", np.array([2, 4, 5, 0, 1, 6], np.int32), "no permutation"),
     "items of a leaf": ("positions", np.array([4, 2, 5, 0, 1, 3], np.int32), "not in their order"),
