@@ -26,13 +26,18 @@ Figures = dict[str, Any]
 
 
 def interleave(
-    functions: Mapping[str, Callable[[], Any]], repeats: int, *, warm: int = 2
+    functions: Mapping[str, Callable[[], Any]],
+    repeats: int,
+    *,
+    warm: int = 2,
+    seconds: float = float("inf"),
 ) -> dict[str, Figures]:
     """Time functions in turn: each once, then each again, so that all meet the same moods.
 
     Args:
       functions: what to time; what each returns is waited for.
       repeats: rounds.
+      seconds: no more rounds are begun after so long, once there are three.
       warm: runs of each before that are not counted; the first one's time is kept, ``first_s``.
 
     Returns:
@@ -46,7 +51,10 @@ def interleave(
             if number == 0:
                 first[name] = {"first_s": time.perf_counter() - start}
     rounds: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(repeats):
+    begun = time.perf_counter()
+    for number in range(repeats):
+        if number >= 3 and time.perf_counter() - begun > seconds:
+            break
         for name, function in functions.items():
             start = time.perf_counter()
             jax.block_until_ready(function())

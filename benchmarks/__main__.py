@@ -1,0 +1,82 @@
+"""What constrained decoding costs on this machine, against what one would use instead.
+
+    python -m benchmarks --preset smoke --json FILE
+    python -m benchmarks compare A B
+
+Every method answers the same requests; its answer is compared with brute force before it is timed.
+"""
+
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+
+from benchmarks._common import environment
+from benchmarks._lines import Lines
+from benchmarks._static import load
+from benchmarks.compare import Compare
+from benchmarks.page import write_page
+from benchmarks.presets import Preset, points_of
+from benchmarks.show import show
+from benchmarks.suite import run
+from genret.errors import GenretError
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Measure a preset."""
+
+    preset: Preset = "smoke"
+    """"smoke" takes a minute, "bars" a quarter of an hour, "paper" and "full" hours."""
+    json: Path | None = None
+    """File to write: JSON lines, a point as soon as it is measured."""
+    page: Path | None = None
+    """HTML file to write at the end: tables and pictures, without a network."""
+    static: Path | None = None
+    """Checkout of STATIC (github.com/youtube/static-constraint-decoding), to be timed as well."""
+    resume: bool = False
+    """Keep the points that the JSON file holds."""
+    profile: Path | None = None
+    """Folder for a trace of the whole run, which Perfetto and xprof open."""
+
+    def main(self, console: Console) -> int:
+        """Run the program."""
+        import jax
+
+        static = None if self.static is None else load(self.static)
+        lines = Lines(self.json, {"preset": self.preset, **environment()}, resume=self.resume)
+        for line in lines.points.values():
+            show(line, console)
+        trace = (
+            contextlib.nullcontext() if self.profile is None else jax.profiler.trace(self.profile)
+        )
+        with trace:
+            run(points_of(self.preset), lines, lambda line: show(line, console), static)
+        if self.page is not None:
+            write_page(self.page, lines.environment, list(lines.points.values()))
+            console.print(f"page: {self.page}")
+        return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    # A table that is piped into a file need not be as narrow as a terminal of 80 columns.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 130)
+    try:
+        if arguments[:1] == ["compare"]:
+            return tyro.cli(Compare, args=arguments[1:], prog="python -m benchmarks compare").main(
+                console
+            )
+        return tyro.cli(Run, args=arguments, prog="python -m benchmarks").main(console)
+    except GenretError as e:
+        print(f"benchmarks: error: {e}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""Two runs side by side: what moved, and by more than the noise."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks._lines import read
+
+RESAMPLES = 2000
+
+
+@dataclasses.dataclass(frozen=True)
+class Compare:
+    """Compare two runs; the exit status is 1 when something got slower by more than a threshold."""
+
+    before: tyro.conf.Positional[Path]
+    """JSON lines of the run to compare with."""
+    after: tyro.conf.Positional[Path]
+    """JSON lines of the other run."""
+    threshold: float = 0.15
+    """Change of a ratio to the first method that is too much, as a share."""
+
+    def main(self, console: Console) -> int:
+        """Print what moved."""
+        (left, before), (right, after) = read(self.before), read(self.after)
+        if left["device"] != right["device"]:
+            console.print(f"note: {left['device']} before, {right['device']} after")
+        table = Table("point", "method", "before", "after", "change", "95 %", "")
+        slower = 0
+        for key in before.keys() & after.keys():
+            for row in changes(before[key], after[key]):
+                low, high = row["interval"]
+                judged = ""
+                if low > 1 + self.threshold:
+                    judged, slower = "SLOWER", slower + 1
+                elif high < 1 / (1 + self.threshold):
+                    judged = "faster"
+                table.add_row(
+                    key, row["method"], f"{row['before']:.2f}", f"{row['after']:.2f}",
+                    f"{row['change'] - 1:+.0%}", f"{low - 1:+.0%} to {high - 1:+.0%}", judged,
+                )  # fmt: skip
+        console.print(table)
+        console.print("before and after: times over that of the point's first method")
+        for name, keys in (("before", before.keys() - after.keys()),
+                           ("after", after.keys() - before.keys())):  # fmt: skip
+            for key in sorted(keys):
+                console.print(f"only {name}: {key}")
+        return int(slower > 0)
+
+
+def changes(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return, for each method of a point but the first, how its ratio to the first one changed.
+
+    Ratios, since two runs meet different machines, or one machine in different moods. The interval
+    is of 95 %, by resampling the rounds of both runs.
+    """
+    methods = [
+        name
+        for name, own in before["methods"].items()
+        if "ms" in own and "ms" in after["methods"].get(name, {})
+    ]
+    rng = np.random.default_rng(0)
+    found = []
+    for name in methods[1:]:
+        ratios = [_ratios(run["methods"], methods[0], name, rng) for run in (before, after)]
+        (old, olds), (new, news) = ratios
+        low, high = np.percentile(news / olds, [2.5, 97.5])
+        found.append(
+            {
+                "method": name,
+                "before": old,
+                "after": new,
+                "change": new / old,
+                "interval": (float(low), float(high)),
+            }
+        )
+    return found
+
+
+def _ratios(
+    methods: dict[str, Any], base: str, name: str, rng: np.random.Generator
+) -> tuple[float, np.ndarray]:
+    """Return the ratio of two medians, and those of resampled rounds (both from the same ones)."""
+    own, first = (np.array(methods[x]["rounds_ms"]) for x in (name, base))
+    chosen = rng.integers(0, len(own), (RESAMPLES, len(own)))
+    resampled = np.median(own[chosen], axis=1) / np.median(first[chosen], axis=1)
+    return float(np.median(own) / np.median(first)), resampled

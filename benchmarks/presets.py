@@ -1,0 +1,76 @@
+"""What is measured: named lists of points."""
+
+from typing import Literal
+
+from benchmarks.suite import Point
+
+Preset = Literal["smoke", "bars", "paper", "full"]
+
+WITH_MODEL = ("unconstrained", "genret", "static-style", "ppv-incremental", "cpu-trie")
+"""Methods that are timed as part of a transformer's search."""
+
+OF_PAPER = (
+    "unconstrained", "genret", "static-style", "hash-bitmap", "ppv-top50", "ppv-exact", "cpu-trie",
+)  # fmt: skip
+"""The paper's methods, and ours."""
+
+
+def points_of(preset: Preset) -> list[Point]:
+    """Return the points of a preset."""
+    return {"smoke": _smoke, "bars": _bars, "paper": _paper, "full": _full}[preset]()
+
+
+def _smoke() -> list[Point]:
+    """Every method and a model, small enough for a test."""
+    small = {"items": 2000, "codes": 64, "depth": 3, "batch": 2, "beams": 8, "repeats": 3}
+    return [
+        Point(**small),
+        Point(**small, kind="zipf", methods=("unconstrained", "genret", "static-style")),
+        Point(**small, model="0.3M", methods=("unconstrained", "genret")),
+    ]
+
+
+def _bars() -> list[Point]:
+    """The axes, a few minutes of each: |C|, V, skew, and two models."""
+    base = {"depth": 4, "batch": 2, "beams": 70}
+    grid = [
+        Point(items=items, codes=codes, **base)
+        for items, codes in ((10**5, 256), (10**5, 2048), (10**6, 256), (10**6, 2048))
+    ]
+    skewed = Point(items=10**6, codes=2048, kind="zipf", **base)
+    models = [
+        Point(
+            items=10**5, codes=2048, model=size, methods=WITH_MODEL, repeats=7, seconds=30, **base
+        )
+        for size in ("0.3M", "30M")
+    ]
+    return [*grid, skewed, *models]
+
+
+def _paper() -> list[Point]:
+    """Table 4 of the STATIC paper as far as a host's memory goes: over |C| and over V."""
+    base = {"depth": 8, "batch": 2, "beams": 70, "methods": OF_PAPER, "repeats": 7, "seconds": 30}
+    over_items = [Point(items=n, codes=2048, **base) for n in (10**5, 10**6, 10**7)]
+    over_codes = [
+        Point(items=10**7, codes=v, **base) for v in (256, 512, 1024, 4096, 8192, 16_384, 32_768)
+    ]
+    return over_items + over_codes
+
+
+def _full() -> list[Point]:
+    """All axes, the largest model among them."""
+    grid = [
+        Point(items=items, codes=codes, depth=8, batch=batch, beams=beams, kind=kind)
+        for items in (10**5, 10**6, 10**7)
+        for codes in (256, 2048, 8192)
+        for batch, beams in ((2, 70), (16, 70), (4, 256))
+        for kind in ("uniform", "zipf")
+    ]
+    models = [
+        Point(
+            items=10**6, codes=2048, depth=8, batch=2, beams=70, model=size, methods=WITH_MODEL,
+            repeats=5, seconds=120,
+        )
+        for size in ("0.3M", "30M", "300M")
+    ]  # fmt: skip
+    return grid + models

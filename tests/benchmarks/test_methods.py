@@ -1,0 +1,74 @@
+"""Every method against the exact search in NumPy, on tries of several shapes."""
+
+import importlib.util
+
+import jax
+import numpy as np
+import pytest
+
+from benchmarks._oracle import Catalogue, given
+from benchmarks._workloads import draw_codes, given_logits
+from benchmarks.methods import METHODS, Unsupported
+
+SHAPES = {
+    "uniform": draw_codes(300, (16, 16, 16), seed=1),
+    "zipf": draw_codes(300, (40, 7, 33), "zipf", seed=2),
+    "one item": draw_codes(1, (5, 5, 5), seed=3),
+    "duplicates": np.repeat(draw_codes(12, (6, 6, 6), seed=4), 5, axis=0),
+}
+BATCH, BEAMS = 2, 6
+
+
+def decode(method, model, history, beams):
+    state = method.start(len(history))
+    logits, cache = model.prefill(history)
+    for level in range(1, len(model.later) + 2):
+        state = method.step(logits, state, beams)
+        if level <= len(model.later):
+            logits, cache = model.step(state.codes[..., -1], state.parents, cache)
+    return state
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", METHODS)
+def test_equals_the_exact_search(name: str, shape: str) -> None:
+    catalogue = Catalogue.of(SHAPES[shape])
+    sizes = tuple(int(x) + 2 for x in catalogue.codes.max(axis=0))
+    if name == "marisa" and importlib.util.find_spec("marisa_trie") is None:
+        with pytest.raises(Unsupported, match="pip install"):
+            METHODS[name].build(catalogue.codes, sizes)
+        pytest.skip("marisa-trie is not installed")
+    method = METHODS[name].build(catalogue.codes, sizes)
+    model, history = given_logits(BATCH, BEAMS, sizes, seed=5)
+    found = jax.jit(decode, static_argnums=3)(method, model, history, BEAMS)
+    assert (method.bytes > 0) == (name != "unconstrained")
+    for request in range(BATCH):
+        exact = catalogue.search(given(model, history, request), BEAMS)
+        real = np.asarray(found.scores[request]) > -np.inf
+        answers = np.asarray(found.codes[request])[real]
+        if not method.exact:
+            assert len(answers) <= BEAMS
+            continue
+        np.testing.assert_array_equal(answers, catalogue.codes[exact.lo])
+        np.testing.assert_array_equal(np.asarray(found.scores[request])[real], exact.scores)
+
+
+@pytest.mark.parametrize(("name", "least"), [("ppv-top50", 0.99), ("hash-bitmap", 0.5)])
+def test_approximate_methods_find_most(name: str, least: float) -> None:
+    catalogue = Catalogue.of(draw_codes(2000, (40, 40, 40), seed=6))
+    method = METHODS[name].build(catalogue.codes, (40, 40, 40))
+    model, history = given_logits(4, 8, (40, 40, 40), seed=7)
+    found = np.asarray(decode(method, model, history, 8).codes)
+    hits = 0
+    for request in range(4):
+        exact = catalogue.search(given(model, history, request), 8)
+        right = set(map(tuple, catalogue.codes[exact.lo].tolist()))
+        hits += len(right & set(map(tuple, found[request].tolist())))
+    assert hits >= least * 32
+
+
+def test_what_does_not_fit_is_said() -> None:
+    codes = draw_codes(10, (70_000, 70_000), seed=8)
+    for name in ("static-style",):
+        with pytest.raises(Unsupported, match="expected at most"):
+            METHODS[name].build(Catalogue.of(codes).codes, (70_000, 70_000))

@@ -1,0 +1,158 @@
+"""The suite: points are measured once, kept as lines, shown, drawn and compared."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as program
+from benchmarks import suite
+from benchmarks._lines import Lines, read
+from benchmarks.compare import changes
+from benchmarks.methods import METHODS, Ours, StaticStyle, Unsupported
+from benchmarks.page import write_page
+from benchmarks.presets import OF_PAPER, WITH_MODEL, points_of
+from benchmarks.suite import Point, measure
+from genret.errors import GenretError
+
+SMALL = {"codes": 16, "depth": 2, "batch": 2, "beams": 4, "repeats": 3}
+METHODS_OF_TEST = ("unconstrained", "genret", "static-style")
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the run of two points."""
+    folder = tmp_path_factory.mktemp("run")
+    lines = Lines(folder / "a.jsonl", {"preset": "smoke", "device": "cpu"}, resume=False)
+    points = [Point(items=n, methods=METHODS_OF_TEST, **SMALL) for n in (50, 200)]
+    suite.run(points, lines, lambda line: None)
+    return folder
+
+
+def test_a_point_has_all_figures(run_folder: Path) -> None:
+    _, points = read(run_folder / "a.jsonl")
+    for line in points.values():
+        assert list(line["methods"]) == [*METHODS_OF_TEST]
+        for name, own in line["methods"].items():
+            assert own["ms"] > 0
+            assert len(own["rounds_ms"]) == 3
+            assert own["step_ms"] == pytest.approx(own["ms"] / 2)
+            if name != "unconstrained":
+                assert (own["valid"], own["of_exact"]) == (1.0, 1.0)
+                assert own["bytes"] > 0
+        assert line["methods"]["unconstrained"]["over_first_ms"] == 0
+        assert line["floors"]["logsumexp_ms"] > 0
+
+
+def test_a_run_goes_on_where_it_was_killed(run_folder: Path, tmp_path: Path) -> None:
+    whole = (run_folder / "a.jsonl").read_text()
+    file = tmp_path / "b.jsonl"
+    first, second, third, _ = whole.split("\n")
+    file.write_text("\n".join([first, second, third[: len(third) // 2]]))
+    measured = []
+    lines = Lines(file, {"preset": "smoke", "device": "cpu"}, resume=True)
+    points = [Point(items=n, methods=("unconstrained",), **SMALL) for n in (50, 200)]
+    suite.run(points, lines, lambda line: measured.append(line["sizes"]["items"]))
+    assert measured == [200]
+    environment, found = read(file)
+    assert environment["resumed"] == 1
+    assert found[points[0].key] == json.loads(second)
+    assert len(found) == 2
+
+
+def test_a_wrong_answer_is_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = StaticStyle.step
+
+    def worst_first(self: StaticStyle, logits: object, beams: object, width: int) -> object:
+        return right(self, -logits, beams, width)  # type: ignore[operator]
+
+    monkeypatch.setattr(StaticStyle, "step", worst_first)
+    # A size of its own: what was traced before is not traced again.
+    sizes = SMALL | {"beams": 5}
+    found = measure(Point(items=60, methods=("genret", "static-style"), **sizes))["methods"]
+    assert "not the answer of brute force" in found["static-style"]["error"]
+    assert "ms" not in found["static-style"]
+    assert found["genret"]["of_exact"] == 1.0
+
+
+def test_what_cannot_be_measured_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_large(*_: object) -> None:
+        raise Unsupported("genret: too large")
+
+    monkeypatch.setattr(Ours, "build", too_large)
+    found = measure(Point(items=60, methods=("genret", "static-style"), **SMALL))["methods"]
+    assert found["genret"] == {"error": "Unsupported: genret: too large"}
+    assert found["static-style"]["ms"] > 0
+    assert "over_first_ms" not in found["static-style"]
+
+
+def test_the_page_needs_no_network(run_folder: Path, tmp_path: Path) -> None:
+    environment, points = read(run_folder / "a.jsonl")
+    write_page(tmp_path / "run.html", environment, list(points.values()))
+    page = (tmp_path / "run.html").read_text()
+    assert page.count("<svg") == 3  # who wins, latency and bytes over |C|
+    assert "src=" not in page
+    assert "static-style" in page
+    names = {file.name for file in tmp_path.iterdir()}
+    assert {"run-latency_over_items.png", "run-latency_over_items.svg", "run.html"} <= names
+
+
+def test_compare_says_what_moved(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    same = [str(run_folder / "a.jsonl")] * 2
+    assert program.main(["compare", *same]) == 0
+    _, points = read(run_folder / "a.jsonl")
+    lines = Lines(tmp_path / "slow.jsonl", {"preset": "smoke", "device": "cpu"}, resume=False)
+    for key, line in points.items():
+        slow = json.loads(json.dumps(line))
+        own = slow["methods"]["genret"]
+        own["rounds_ms"] = [100 * x for x in own["rounds_ms"]]
+        lines.add(key, slow)
+    assert program.main(["compare", same[0], str(tmp_path / "slow.jsonl")]) == 1
+    assert "SLOWER" in capsys.readouterr().out
+    line = next(iter(points.values()))
+    (row,) = [row for row in changes(line, line) if row["method"] == "genret"]
+    assert row["change"] == 1.0
+
+
+def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "text").write_text("no run\n")
+    (tmp_path / "empty").write_text("")
+    for arguments, message in (
+        (["compare", str(tmp_path / "text"), str(tmp_path / "text")], "line 1 is no JSON"),
+        (["compare", str(tmp_path / "empty"), str(tmp_path / "empty")], "does not begin"),
+        (["compare", str(tmp_path / "none"), str(tmp_path / "none")], "cannot be read"),
+        (["--resume"], "resume: found no file"),
+        (["--static", str(tmp_path)], "static: found no"),
+    ):
+        assert program.main(arguments) == 2
+        assert message in capsys.readouterr().err
+    Lines(tmp_path / "x", {"preset": "smoke"}, resume=False)
+    with pytest.raises(GenretError, match="is of preset 'smoke'"):
+        Lines(tmp_path / "x", {"preset": "bars"}, resume=True)
+
+
+@pytest.mark.parametrize("preset", ["smoke", "bars", "paper", "full"])
+def test_presets_name_each_point_once(preset: str) -> None:
+    points = points_of(preset)  # type: ignore[arg-type]
+    assert len({point.key for point in points}) == len(points)
+    assert {name for point in points for name in point.methods} <= METHODS.keys()
+    assert {*OF_PAPER, *WITH_MODEL} <= METHODS.keys()
+
+
+@pytest.mark.slow
+def test_the_smoke_preset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "smoke.html"
+    assert (
+        program.main(["--preset", "smoke", "--json", str(tmp_path / "s"), "--page", str(page)]) == 0
+    )
+    _, points = read(tmp_path / "s")
+    for line in points.values():
+        for name, own in line["methods"].items():
+            if name == "marisa" and "error" in own:
+                assert "pip install" in own["error"]
+            else:
+                assert own["ms"] > 0
+    assert page.exists()
+    assert "genret" in capsys.readouterr().out
