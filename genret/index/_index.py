@@ -3,7 +3,8 @@
 import dataclasses
 import functools
 import zlib
-from collections.abc import Iterable, Mapping
+from collections import ChainMap
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -277,7 +278,7 @@ class TrieIndex:
         return found
 
     @functools.cached_property
-    def _position_of_id(self) -> Mapping[Any, int]:
+    def _position_of_id(self) -> ChainMap[Any, int]:
         return _live.position_of_id(self.item_ids, self._host)
 
     def _checked_positions(self, item_ids: Any) -> Int[np.ndarray, "E"]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections import ChainMap
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -109,7 +108,7 @@ def compact(index: "TrieIndex") -> "TrieIndex":
     )
 
 
-def position_of_id(item_ids: np.ndarray, changes: Changes) -> Mapping[Any, int]:
+def position_of_id(item_ids: np.ndarray, changes: Changes) -> ChainMap[Any, int]:
     """Return id -> position; the part that all indices of one catalogue share is made once."""
     first = changes.num_items - changes.num_inserted
     if not changes.known_ids:
@@ -133,9 +132,12 @@ def _changed(
     else:
         base_rows = index.allowed.segments[0]
     rows: list[AllowedRows] = [base_rows]
+    # What was read from the base for this index serves the next one too.
+    edges, positions = list(index._edges[:1]), list(index._positions_by_row[:1])
     for segment in delta:
-        positions = np.asarray(segment.positions)[: changes.num_inserted]
-        rows.append(allow(segment, edges_of(segment), ~changes.removed[positions]))
+        edges.append(edges_of(segment))
+        positions.append(np.asarray(segment.positions)[: changes.num_inserted])
+        rows.append(allow(segment, edges[-1], ~changes.removed[positions[-1]]))
     version = object()
     changed = dataclasses.replace(
         index,
@@ -145,14 +147,7 @@ def _changed(
         changes=changes,
         version=version,
     )
-    # What was read from the base for this index serves the next one too.
-    for name in ("_edges", "_positions_by_row"):
-        own = getattr(index, name)[:1]
-        if name == "_edges":
-            own += tuple(edges_of(segment) for segment in delta)
-        else:
-            own += tuple(np.asarray(s.positions)[: changes.num_inserted] for s in delta)
-        changed.__dict__[name] = own
+    changed.__dict__.update(_edges=tuple(edges), _positions_by_row=tuple(positions))
     if "catalogue_checksum" in index.__dict__:
         changed.__dict__["catalogue_checksum"] = index.catalogue_checksum
     return changed
@@ -180,9 +175,8 @@ def _joined_ids(index: "TrieIndex", item_ids: Any, count: int) -> np.ndarray | N
     if new is None or new.dtype != index.item_ids.dtype:
         kind = "integers" if index.item_ids.dtype == np.int64 else "strings"
         raise GenretError(f"item_ids: expected {count} {kind}, as the index has")
-    held, removed = index._position_of_id, index.changes.removed
-    for item_id in new.tolist():
-        position = held.get(item_id)
-        if position is not None and not removed[position]:
+    held, wanted = index._position_of_id, dict.fromkeys(new.tolist())
+    for item_id in (x for part in held.maps for x in wanted.keys() & part.keys()):
+        if not index.changes.removed[held[item_id]]:
             raise GenretError(f"item_ids: {item_id!r} is in the index already")
     return np.concatenate([index.item_ids, new])

@@ -53,8 +53,8 @@ def allow(segment: Segment, edges: "tuple[Edges | None, ...]", mask: Any) -> All
         else:
             codes = own.codes[leads]
             words = code_masks(own.nodes[leads], codes, level.layout.nodes, level.num_codes)
-        masks.append(jnp.asarray(words)[None])
-    rows = jnp.asarray(pack_bits(mask, segment.layout.rows))[None]
+        masks.append(jnp.asarray(words[None]))
+    rows = jnp.asarray(pack_bits(mask, segment.layout.rows)[None])
     return AllowedRows(rows=rows, masks=tuple(masks))
 
 
