@@ -18,7 +18,7 @@ from genret import History, Policy, TrieIndex, beam_search
 from genret.config import ModelConfig, TrainConfig
 from genret.index import PolicyStack
 from genret.models import build_model
-from genret.testing import random_codes
+from genret.testing import TableModel, random_codes
 from genret.training import TrainState, make_optimizer, make_step
 
 SIZES = (16, 16, 4)
@@ -54,6 +54,26 @@ def step_program(kind: str, dtype: str) -> tuple[Callable[..., Any], tuple[Any, 
     return step, (TrainState.init(params, optimizer), batch)
 
 
+def compiler_for(topology: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Return a function that compiles a program for a TPU that is not there."""
+    if importlib.util.find_spec("libtpu") is None:
+        pytest.skip("compiling for TPU needs libtpu (pip install 'jax[tpu]')")
+    monkeypatch.setenv("ALLOW_MULTIPLE_LIBTPU_LOAD", "true")  # several processes at once
+    from jax.experimental import topologies
+
+    bounds = {"chips_per_host_bounds": (1, 1, 1)} if topology.endswith(":1x1") else {}
+    described = topologies.get_topology_desc(topology, "tpu", **bounds)
+    sharding = jax.sharding.SingleDeviceSharding(described.devices[0])
+
+    def compile_(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        shapes = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), arguments
+        )
+        return jax.jit(function).lower(*shapes).compile()
+
+    return compile_
+
+
 PROGRAMS = [
     pytest.param(make, kind, id=f"{make.__name__}-{kind}")
     for make in (search_program, step_program)
@@ -77,17 +97,27 @@ def test_programs_lower(make: Callable[..., Any], kind: str, platform: str) -> N
 def test_programs_compile_for_tpu(
     make: Callable[..., Any], kind: str, dtype: str, topology: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if importlib.util.find_spec("libtpu") is None:
-        pytest.skip("compiling for TPU needs libtpu (pip install 'jax[tpu]')")
-    monkeypatch.setenv("ALLOW_MULTIPLE_LIBTPU_LOAD", "true")  # several processes at once
-    from jax.experimental import topologies
-
-    bounds = {"chips_per_host_bounds": (1, 1, 1)} if topology.endswith(":1x1") else {}
-    described = topologies.get_topology_desc(topology, "tpu", **bounds)
-    sharding = jax.sharding.SingleDeviceSharding(described.devices[0])
-    function, arguments = make(kind, dtype)
-    shapes = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), arguments
-    )
-    compiled = jax.jit(function).lower(*shapes).compile()
+    compiled = compiler_for(topology, monkeypatch)(*make(kind, dtype))
     assert compiled.memory_analysis().temp_size_in_bytes < 2**30
+
+
+@pytest.mark.slow
+@pytest.mark.tpu_backend
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+def test_a_search_holds_no_copy_of_the_index(
+    topology: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty times the items need the same temporaries: nothing is laid out anew or padded."""
+    compile_ = compiler_for(topology, monkeypatch)
+    sizes, beams, found = (2048,) * 8, 70, []
+    model = TableModel.random(sizes, seed=0)
+    for num_items in (10**6, 2 * 10**7):
+        codes = np.random.default_rng(0).integers(0, 2048, (num_items, 8), dtype=np.uint16)
+        index = TrieIndex.from_codes(codes, codes_per_level=sizes)
+
+        def search(model: Any, history: Any, index: TrieIndex) -> Any:
+            return beam_search(model, history, index, beams=beams)
+
+        compiled = compile_(search, (model, jnp.array([1, 2], jnp.int32), index))
+        found.append(compiled.memory_analysis().temp_size_in_bytes)
+    assert abs(found[1] - found[0]) < 1 << 20  # the index itself has 340 MB more

@@ -19,7 +19,7 @@ class AllowedRows:
     """Sets of allowed rows of a segment.
 
     Attributes:
-      rows: uint32 [P, n, 8], rank bits of the rows.
+      rows: uint32 [P, 8 n], rank bits of the rows.
       masks: for each level a bit for what leads to an allowed row. Dense ones: for each code of
         each node, uint32 [P, S, V / 32]; ragged ones: for each edge, uint32 [P, E / 32 + 1];
         windows: None, their rows say it.

@@ -4,6 +4,8 @@ Rows are kept in blocks of eight 32-bit words: the first holds the number of bit
 before, the other seven hold the bits of 224 rows. One block is one read of 32 bytes, so
 
     rank(r) = count(block of r) + popcount(bits of the block before r).
+
+The blocks lie end to end in one axis: TPUs pad a last axis of eight to 128.
 """
 
 from typing import Any
@@ -27,9 +29,9 @@ def pack_bits(bits: Bool[np.ndarray, "N"], capacity: int) -> np.ndarray:
       capacity: rows to make room for, at least N; those past the last have bit 0.
 
     Returns:
-      uint32 blocks [capacity // 224 + 2, 8].
+      uint32 [8 n], the words of n = capacity // 224 + 2 blocks.
 
-    >>> pack_bits(np.array([True, False, True]), 3)[0].tolist()
+    >>> pack_bits(np.array([True, False, True]), 3)[:8].tolist()
     [0, 5, 0, 0, 0, 0, 0, 0]
     """
     num_blocks = capacity // BLOCK_ROWS + 2  # a row past the last may be asked for, and a window
@@ -37,12 +39,13 @@ def pack_bits(bits: Bool[np.ndarray, "N"], capacity: int) -> np.ndarray:
     words = np.zeros((num_blocks, BLOCK_WORDS - 1), np.uint32)
     words.reshape(-1).view(np.uint8)[: packed.size] = packed
     in_block = np.bitwise_count(words).sum(axis=1, dtype=np.uint32)
-    return np.concatenate([(np.cumsum(in_block) - in_block).astype(np.uint32)[:, None], words], 1)
+    before = (np.cumsum(in_block) - in_block).astype(np.uint32)
+    return np.concatenate([before[:, None], words], axis=1).reshape(-1)
 
 
 def unpack_bits(blocks: Any, num_rows: int) -> Bool[np.ndarray, "N"]:
     """Undo :func:`pack_bits`, on the host."""
-    words = np.ascontiguousarray(np.asarray(blocks)[:, 1:])
+    words = np.ascontiguousarray(np.asarray(blocks).reshape(-1, BLOCK_WORDS)[:, 1:])
     return np.unpackbits(words.view(np.uint8), count=num_rows, bitorder="little").astype(bool)
 
 
@@ -50,7 +53,7 @@ def rank(blocks: Array, rows: Int[Array, "*shape"], *lead: Array) -> Int[Array, 
     """Return the number of bits set before each row.
 
     Args:
-      blocks: uint32 [*P, n, 8], from :func:`pack_bits`.
+      blocks: uint32 [*P, 8 n], from :func:`pack_bits`.
       rows: int32, in [0, capacity].
       lead: which of the sets of bits to ask, for each axis P; broadcast with ``rows``.
 
@@ -61,7 +64,7 @@ def rank(blocks: Array, rows: Int[Array, "*shape"], *lead: Array) -> Int[Array, 
     >>> rank(blocks, jnp.arange(4)).tolist()
     [0, 1, 1, 2]
     """
-    block = blocks.at[(*lead, rows // BLOCK_ROWS)].get(mode="clip")
+    block = _read(blocks, rows // BLOCK_ROWS, *lead)
     first = jnp.arange(BLOCK_WORDS - 1, dtype=jnp.int32).reshape(*[1] * rows.ndim, -1) * WORD_BITS
     mask = low_bits((rows % BLOCK_ROWS)[..., None] - first)
     in_block = jax.lax.population_count(block[..., 1:] & mask).astype(jnp.int32).sum(axis=-1)
@@ -80,7 +83,7 @@ def select(
     The counts of the blocks are bisected, one word a step; then one block is read.
 
     Args:
-      blocks: uint32 [n, 8], from :func:`pack_bits`.
+      blocks: uint32 [8 n], from :func:`pack_bits`.
       nth: int32, bits set before the row that is asked for.
       lo: int32, rows that are not behind it.
       hi: int32, the answer where no such row comes before.
@@ -97,9 +100,9 @@ def select(
     first, last = lo // BLOCK_ROWS, hi // BLOCK_ROWS
     for _ in range((most_rows // BLOCK_ROWS + 1).bit_length()):
         middle = (first + last + 1) // 2
-        reached = blocks.at[middle, 0].get(mode="clip").astype(jnp.int32) <= nth
+        reached = blocks.at[middle * BLOCK_WORDS].get(mode="clip").astype(jnp.int32) <= nth
         first, last = jnp.where(reached, middle, first), jnp.where(reached, last, middle - 1)
-    block = blocks.at[first].get(mode="clip")
+    block = _read(blocks, first)
     wanted = nth - block[..., 0].astype(jnp.int32)
     counts = jax.lax.population_count(block[..., 1:]).astype(jnp.int32)
     until = jnp.cumsum(counts, axis=-1)
@@ -123,23 +126,37 @@ def window(blocks: Array, rows: Int[Array, "*shape"], *lead: Array) -> UInt[Arra
     """Return the bits of the 32 rows that begin at each row; bit 0 is the row itself.
 
     Args:
-      blocks: uint32 [*P, n, 8], from :func:`pack_bits`.
+      blocks: uint32 [*P, 8 n], from :func:`pack_bits`.
       rows: int32, in [0, capacity].
       lead: which of the sets of bits to ask, for each axis P; broadcast with ``rows``.
 
     Returns:
       uint32 words; rows past the capacity have bit 0.
     """
-    flat = blocks.reshape(*blocks.shape[:-2], -1)
     block, offset = rows // BLOCK_ROWS, rows % BLOCK_ROWS
     word = offset // WORD_BITS
     first = block * BLOCK_WORDS + 1 + word
     following = first + jnp.where(word == BLOCK_WORDS - 2, 2, 1)  # over the next block's count
     shift = (offset % WORD_BITS).astype(jnp.uint32)
-    low = flat.at[(*lead, first)].get(mode="clip") >> shift
+    low = blocks.at[(*lead, first)].get(mode="clip") >> shift
     # Twice: a shift by the whole width of the word is not defined.
-    high = flat.at[(*lead, following)].get(mode="clip") << 1 << (WORD_BITS - 1 - shift)
+    high = blocks.at[(*lead, following)].get(mode="clip") << 1 << (WORD_BITS - 1 - shift)
     return low | high
+
+
+def _read(blocks: Array, block: Int[Array, "*shape"], *lead: Array) -> UInt[Array, "*shape 8"]:
+    """Return the words of blocks: a gather of slices, since one of single words is slower."""
+    axes = tuple(range(len(lead) + 1))
+    index = jnp.stack(jnp.broadcast_arrays(*lead, block * BLOCK_WORDS), axis=-1)
+    return jax.lax.gather(
+        blocks,
+        index,
+        jax.lax.GatherDimensionNumbers(
+            offset_dims=(index.ndim - 1,), collapsed_slice_dims=axes[:-1], start_index_map=axes
+        ),
+        slice_sizes=(*(1 for _ in lead), BLOCK_WORDS),
+        mode="clip",
+    )
 
 
 def low_bits(count: Int[Array, "*shape"]) -> UInt[Array, "*shape"]:
