@@ -2,6 +2,7 @@
 
     python -m benchmarks --preset smoke --json FILE
     python -m benchmarks compare A B
+    python -m benchmarks readme
 
 Every method answers the same requests; its answer is compared with brute force before it is timed.
 """
@@ -15,9 +16,11 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
+from benchmarks import readme
 from benchmarks._common import environment
 from benchmarks._lines import Lines
 from benchmarks._static import load
+from benchmarks.aot import compile_all
 from benchmarks.compare import Compare
 from benchmarks.page import write_page
 from benchmarks.presets import Preset, points_of
@@ -40,6 +43,8 @@ class Run:
     """Checkout of STATIC (github.com/youtube/static-constraint-decoding), to be timed as well."""
     resume: bool = False
     """Keep the points that the JSON file holds."""
+    aot: str | None = None
+    """Chips, such as v5e,v6e,v7x: compile the methods for them instead, by libtpu, without a TPU."""
     profile: Path | None = None
     """Folder for a trace of the whole run, which Perfetto and xprof open."""
 
@@ -48,7 +53,11 @@ class Run:
         import jax
 
         static = None if self.static is None else load(self.static)
-        lines = Lines(self.json, {"preset": self.preset, **environment()}, resume=self.resume)
+        name = self.preset if self.aot is None else "aot"
+        lines = Lines(self.json, {"preset": name, **environment()}, resume=self.resume)
+        if self.aot is not None:
+            compile_all([chip for chip in self.aot.split(",") if chip], lines, console)
+            return 0
         for line in lines.points.values():
             show(line, console)
         trace = (
@@ -72,6 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return tyro.cli(Compare, args=arguments[1:], prog="python -m benchmarks compare").main(
                 console
             )
+        if arguments == ["readme"]:
+            readme.write()
+            return 0
         return tyro.cli(Run, args=arguments, prog="python -m benchmarks").main(console)
     except GenretError as e:
         print(f"benchmarks: error: {e}", file=sys.stderr)

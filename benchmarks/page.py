@@ -22,6 +22,7 @@ CAPTIONS = {
     "latency_over_items": "A step against the number of items.",
     "latency_over_codes": "A step against the codes of a level.",
     "bytes_over_items": "Memory of the index.",
+    "by_level": "Where the time goes: each step alone.",
     "with_models": "A whole search with a transformer; grey is what it takes without a constraint.",
 }
 

@@ -97,6 +97,33 @@ def with_models(points: Sequence[Line]) -> Figure | None:
     return figure
 
 
+def by_level(points: Sequence[Line]) -> Figure | None:
+    """Draw what each step takes alone, of the largest point whose steps were timed."""
+    lines = [line for line in points if any("level_ms" in x for x in line["methods"].values())]
+    if not lines:
+        return None
+    line = max(lines, key=lambda line: line["sizes"]["items"])
+    figure = Figure(figsize=(7.5, 4.2), layout="constrained")
+    axes = figure.subplots()
+    ends = []
+    for name, own in line["methods"].items():
+        if "level_ms" in own:
+            levels = list(range(1, len(own["level_ms"]) + 1))
+            width = 2.5 if name == "genret" else 1.3
+            axes.plot(levels, own["level_ms"], "o-", color=_colour(name), lw=width, ms=4)
+            ends.append((own["level_ms"][-1], levels[-1], name))
+    axes.set_yscale("log")
+    axes.set_xticks(range(1, line["sizes"]["depth"] + 1))
+    _label_ends(axes, ends)
+    axes.set_xlabel("level of the semantic ID")
+    axes.set_ylabel("ms of the step alone")
+    axes.set_title(
+        f"|C| = {line['sizes']['items']:,}, V = {line['sizes']['codes']:,}, each step alone"
+    )
+    _plain(axes)
+    return figure
+
+
 def all_figures(points: Sequence[Line]) -> dict[str, Figure]:
     """Draw every picture that the points have the figures for, by name."""
     drawn = {
@@ -104,6 +131,7 @@ def all_figures(points: Sequence[Line]) -> dict[str, Figure]:
         "latency_over_items": latency(points, "items"),
         "latency_over_codes": latency(points, "codes"),
         "bytes_over_items": memory(points),
+        "by_level": by_level(points),
         "with_models": with_models(points),
     }
     return {name: figure for name, figure in drawn.items() if figure is not None}

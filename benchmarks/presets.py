@@ -24,7 +24,7 @@ def _smoke() -> list[Point]:
     """Every method and a model, small enough for a test."""
     small = {"items": 2000, "codes": 64, "depth": 3, "batch": 2, "beams": 8, "repeats": 3}
     return [
-        Point(**small),
+        Point(**small, by_level=True),
         Point(**small, kind="zipf", methods=("unconstrained", "genret", "static-style")),
         Point(**small, model="0.3M", methods=("unconstrained", "genret")),
     ]
@@ -34,7 +34,7 @@ def _bars() -> list[Point]:
     """The axes, a few minutes of each: |C|, V, skew, and two models."""
     base = {"depth": 4, "batch": 2, "beams": 70}
     grid = [
-        Point(items=items, codes=codes, **base)
+        Point(items=items, codes=codes, by_level=(items, codes) == (10**6, 2048), **base)
         for items, codes in ((10**5, 256), (10**5, 2048), (10**6, 256), (10**6, 2048))
     ]
     skewed = Point(items=10**6, codes=2048, kind="zipf", **base)

@@ -4,6 +4,7 @@ import dataclasses
 import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -16,7 +17,7 @@ from benchmarks._oracle import Catalogue, given
 from benchmarks._record import interleave
 from benchmarks._static import Static
 from benchmarks._workloads import Kind, draw_codes, floor, given_logits
-from benchmarks.decode import decode
+from benchmarks.decode import decode, step
 from benchmarks.methods import METHODS, HashBitmap, Method
 from benchmarks.models import Size, build_sized
 from genret.errors import GenretError
@@ -38,6 +39,7 @@ class Point:
       kind: how codes are drawn.
       methods: names; the first is what the others are compared with.
       model: None: logits are given and cost nothing.
+      by_level: whether each step is also timed alone.
       repeats: rounds at most.
       seconds: no more rounds are begun after so long, once there are three.
     """
@@ -50,6 +52,7 @@ class Point:
     kind: Kind = "uniform"
     methods: tuple[str, ...] = tuple(METHODS)
     model: Size | None = None
+    by_level: bool = False
     repeats: int = 15
     seconds: float = 60.0
 
@@ -95,11 +98,14 @@ def measure(point: Point, static: Static | None = None) -> Figures:
             catalogue.search(given(model, history, b), point.beams) for b in range(point.batch)
         ]
     figures: dict[str, Figures] = {}
+    built: dict[str, Method] = {}
     ready: dict[str, Callable[[], Any]] = {}
     for name in point.methods:
-        figures[name], function = _prepare(name, point, catalogue, sizes, model, history, exact)
-        if function is not None:
-            ready[name] = function
+        figures[name], method, function = _prepare(
+            name, point, catalogue, sizes, model, history, exact
+        )
+        if method is not None and function is not None:
+            built[name], ready[name] = method, function
     if static is not None and exact is not None:
         name = "static (its code)"
         figures[name], function = _prepare_static(static, point, catalogue, model, history, exact)
@@ -123,7 +129,10 @@ def measure(point: Point, static: Static | None = None) -> Figures:
         }
         if base is not None:
             own["over_first_ms"] = (own["ms"] - base) / point.depth
-    del ready
+    if point.by_level:
+        for name, levels in _by_level(built, model, history, point).items():
+            figures[name]["level_ms"] = levels
+    del built, ready
     gc.collect()  # the next point's indices may be large
     return found | {"methods": figures}
 
@@ -136,8 +145,8 @@ def _prepare(
     model: Any,
     history: Any,
     exact: list[Exact] | None,
-) -> tuple[Figures, Callable[[], Any] | None]:
-    """Build a method, compile and check its search; return its figures and the search."""
+) -> tuple[Figures, Method | None, Callable[[], Any] | None]:
+    """Build a method, compile and check its search; return its figures, itself and the search."""
     try:
         start = time.perf_counter()
         method = METHODS[name].build(catalogue.codes, sizes)
@@ -154,8 +163,30 @@ def _prepare(
         if isinstance(method, HashBitmap):
             figures["false_positive_rate"] = method.false_positive_rate
     except (GenretError, MemoryError, jax.errors.JaxRuntimeError) as e:
-        return {"error": f"{type(e).__name__}: {str(e)[:300]}"}, None
-    return figures, lambda: compiled(method, model, history)
+        return {"error": f"{type(e).__name__}: {str(e)[:300]}"}, None, None
+    return figures, method, lambda: compiled(method, model, history)
+
+
+def _by_level(
+    methods: Mapping[str, Method], model: Any, history: Any, point: Point
+) -> dict[str, list[float]]:
+    """Time each step alone, where its search stands then; return milliseconds by level."""
+    found: dict[str, list[float]] = {name: [] for name in methods}
+    logits, cache = model.prefill(history)
+    states = {name: method.start(point.batch) for name, method in methods.items()}
+    for level in range(point.depth):
+        steps = {
+            name: partial(step, method, logits, states[name], beams=point.beams)
+            for name, method in methods.items()
+        }
+        times = interleave(steps, point.repeats, warm=1, seconds=point.seconds / point.depth)
+        for name, run_step in steps.items():
+            found[name].append(times[name]["ms"])
+            states[name] = run_step()
+        if level + 1 < point.depth:  # logits are given: whatever the codes are
+            some = next(iter(states.values()))
+            logits, cache = model.step(some.codes[..., -1], some.parents, cache)
+    return found
 
 
 def _prepare_static(
@@ -233,7 +264,7 @@ def _sizes(point: Point) -> Mapping[str, Any]:
     return {
         field.name: getattr(point, field.name)
         for field in dataclasses.fields(point)
-        if field.name not in ("methods", "seconds")
+        if field.name not in ("methods", "seconds", "by_level")
     }
 
 

@@ -1,13 +1,16 @@
 """The suite: points are measured once, kept as lines, shown, drawn and compared."""
 
+import importlib.util
 import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from benchmarks import __main__ as program
 from benchmarks import suite
 from benchmarks._lines import Lines, read
+from benchmarks.aot import compile_all
 from benchmarks.compare import changes
 from benchmarks.methods import METHODS, Ours, StaticStyle, Unsupported
 from benchmarks.page import write_page
@@ -24,7 +27,9 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the run of two points."""
     folder = tmp_path_factory.mktemp("run")
     lines = Lines(folder / "a.jsonl", {"preset": "smoke", "device": "cpu"}, resume=False)
-    points = [Point(items=n, methods=METHODS_OF_TEST, **SMALL) for n in (50, 200)]
+    points = [
+        Point(items=n, methods=METHODS_OF_TEST, by_level=n == 200, **SMALL) for n in (50, 200)
+    ]
     suite.run(points, lines, lambda line: None)
     return folder
 
@@ -42,6 +47,8 @@ def test_a_point_has_all_figures(run_folder: Path) -> None:
                 assert own["bytes"] > 0
         assert line["methods"]["unconstrained"]["over_first_ms"] == 0
         assert line["floors"]["logsumexp_ms"] > 0
+    levels = [own["level_ms"] for own in line["methods"].values()]  # of the last point only
+    assert all(len(each) == 2 and min(each) > 0 for each in levels)
 
 
 def test_a_run_goes_on_where_it_was_killed(run_folder: Path, tmp_path: Path) -> None:
@@ -90,7 +97,7 @@ def test_the_page_needs_no_network(run_folder: Path, tmp_path: Path) -> None:
     environment, points = read(run_folder / "a.jsonl")
     write_page(tmp_path / "run.html", environment, list(points.values()))
     page = (tmp_path / "run.html").read_text()
-    assert page.count("<svg") == 3  # who wins, latency and bytes over |C|
+    assert page.count("<svg") == 4  # who wins, latency and bytes over |C|, each level
     assert "src=" not in page
     assert "static-style" in page
     names = {file.name for file in tmp_path.iterdir()}
@@ -124,6 +131,7 @@ def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
         (["compare", str(tmp_path / "empty"), str(tmp_path / "empty")], "does not begin"),
         (["compare", str(tmp_path / "none"), str(tmp_path / "none")], "cannot be read"),
         (["--resume"], "resume: found no file"),
+        (["--aot", "v99"], "expected some of ['v5e', 'v6e', 'v7x']"),
         (["--static", str(tmp_path)], "static: found no"),
     ):
         assert program.main(arguments) == 2
@@ -139,6 +147,20 @@ def test_presets_name_each_point_once(preset: str) -> None:
     assert len({point.key for point in points}) == len(points)
     assert {name for point in points for name in point.methods} <= METHODS.keys()
     assert {*OF_PAPER, *WITH_MODEL} <= METHODS.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.tpu_backend
+def test_methods_compile_for_tpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if importlib.util.find_spec("libtpu") is None:
+        pytest.skip("compiling for TPU needs libtpu (pip install 'jax[tpu]')")
+    lines = Lines(tmp_path / "a", {"preset": "aot"}, resume=False)
+    small = {"items": (500, 5000), "codes": 32, "depth": 3, "beams": 4}
+    compile_all(["v5e"], lines, Console(), **small)
+    found = [line for line in lines.points.values() if "error" not in line]
+    assert {line["method"] for line in found} >= {"genret", "static-style", "ppv-incremental"}
+    assert all(part["argument_bytes"] > 0 for line in found for part in line["compiled"])
+    assert "no timings" in capsys.readouterr().out
 
 
 @pytest.mark.slow

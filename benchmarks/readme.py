@@ -1,0 +1,117 @@
+"""README's table and picture of constrained decoding, made from the committed results.
+
+    python -m benchmarks readme
+
+A test compares README with what this makes; the picture carries the checksum of its results.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks._common import ROOT
+from benchmarks._lines import read
+from benchmarks.plots import slower_than
+from genret.errors import GenretError
+
+BARS = Path("benchmarks/results/constraint.json")
+SUITE = Path("benchmarks/results/suite.jsonl")
+PICTURE = Path("docs/constrained_decoding.png")
+BEGIN, END = "<!-- made by `python -m benchmarks readme` -->", "<!-- end -->"
+CHECKSUM = "Checksum of results"
+
+ROWS: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
+    (
+        "A search against STATIC's own code, same logits, 27 sizes (10⁵–10⁷ items, 256–8192 codes)",
+        lambda b: (
+            f"{b['geomean_speedup']:.2f} × faster (geometric mean), at least {b['min_speedup']:.2f} ×"
+        ),
+    ),
+    (
+        "The same over the cost of normalising alone (logsumexps of the same logits)",
+        lambda b: f"{b['ours_over_floor']:.2f} ×; STATIC {b['static_over_floor']:.2f} ×",
+    ),
+    (
+        "Skewed codes (Zipf), 10⁶ items",
+        lambda b: (
+            f"{b['zipf_speedup']:.1f} × faster or more; {b['zipf_over_uniform']:.2f} × our time on uniform ones"
+        ),
+    ),
+    (
+        "Bytes of the index, 10⁷ items of 8 codes",
+        lambda b: (
+            f"{b['bytes_over_static']:.2f} of STATIC's; on real codes at most {b['bytes_over_static_real']:.2f}"
+        ),
+    ),
+    (
+        "Building it from sorted / unsorted codes",
+        lambda b: (
+            f"{b['build_over_static']:.2f} / {b['build_unsorted_over_static']:.2f} of STATIC's time"
+        ),
+    ),
+    (
+        "10⁸ items: memory to build, step over that at 10⁶",
+        lambda b: f"{b['build_1e8_gib']:.1f} GiB, {b['step_1e8_over_1e6']:.2f} ×",
+    ),
+    (
+        "Answers of random tries that differ from brute force",
+        lambda b: f"{b['wrong_answers']} of {b['tries']:,}; {b['invalid_items']} invalid items",
+    ),
+    (
+        "Recompilations by refreshes, policies and inserts; 32 policies in a batch over none",
+        lambda b: f"{b['recompilations']}; {b['policies_over_none']:.2f} ×",
+    ),
+    (
+        "Model calls of a search with `tail=`, 8 codes and 2·10⁷ items / 4 codes of Beauty",
+        lambda b: (
+            f"{b['sequential_calls_uniform_2e7']} (stepping: {b['stepping_calls_uniform_2e7']})"
+            f" / {b['sequential_calls_beauty']} ({b['stepping_calls_beauty']})"
+        ),
+    ),
+]
+
+
+def block(root: Path = ROOT) -> str:
+    """Return the part of README that stands between the two marks."""
+    document = json.loads((root / BARS).read_text(encoding="utf-8"))
+    environment, bars = document["environment"], document["bars"]
+    rows = "\n".join(f"| {what} | {say(bars)} |" for what, say in ROWS)
+    return (
+        f"{BEGIN}\n\n"
+        f"![Time of a whole search of nine other methods over that of genret]({PICTURE.as_posix()})\n\n"
+        f"| constrained decoding | measured |\n|---|---|\n{rows}\n\n"
+        f"[{BARS.name}]({BARS.as_posix()}), [{SUITE.name}]({SUITE.as_posix()}): "
+        f"{environment['processor']}, {environment['cores']} cores, jax "
+        f"{environment['versions']['jax']}, commit {environment['commit']}; medians of interleaved "
+        f"rounds in one process, answers checked.\n\n{END}"
+    )
+
+
+def with_block(readme: str, new: str) -> str:
+    """Return README with the part between the marks replaced.
+
+    Raises:
+      GenretError: the marks are not there.
+    """
+    if readme.count(BEGIN) != 1 or readme.count(END) != 1:
+        raise GenretError(f"README.md: expected {BEGIN} and {END} once each")
+    before, rest = readme.split(BEGIN)
+    return before + new + rest.split(END)[1]
+
+
+def checksum(root: Path = ROOT) -> str:
+    """Return the checksum of the results that are drawn."""
+    return hashlib.sha256((root / SUITE).read_bytes()).hexdigest()[:16]
+
+
+def write(root: Path = ROOT) -> None:
+    """Rewrite README's table, and draw the picture."""
+    readme = root / "README.md"
+    readme.write_text(with_block(readme.read_text(encoding="utf-8"), block(root)), encoding="utf-8")
+    _, points = read(root / SUITE)
+    figure = slower_than(list(points.values()))
+    if figure is None:
+        raise GenretError(f"{root / SUITE}: found no point with given logits and genret's time")
+    figure.savefig(root / PICTURE, dpi=144, metadata={CHECKSUM: checksum(root)})
