@@ -85,8 +85,11 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any
 def _ratios(
     methods: dict[str, Any], base: str, name: str, rng: np.random.Generator
 ) -> tuple[float, np.ndarray]:
-    """Return the ratio of two medians, and those of resampled rounds (both from the same ones)."""
+    """Return the median ratio of a round's two times, and that of resampled rounds.
+
+    Both are of one round: whatever else the machine did then slowed both.
+    """
     own, first = (np.array(methods[x]["rounds_ms"]) for x in (name, base))
-    chosen = rng.integers(0, len(own), (RESAMPLES, len(own)))
-    resampled = np.median(own[chosen], axis=1) / np.median(first[chosen], axis=1)
-    return float(np.median(own) / np.median(first)), resampled
+    ratios = own / first
+    resampled = np.median(rng.choice(ratios, (RESAMPLES, len(ratios))), axis=1)
+    return float(np.median(ratios)), resampled

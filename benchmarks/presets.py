@@ -40,7 +40,7 @@ def _bars() -> list[Point]:
     skewed = Point(items=10**6, codes=2048, kind="zipf", **base)
     models = [
         Point(
-            items=10**5, codes=2048, model=size, methods=WITH_MODEL, repeats=7, seconds=30, **base
+            items=10**5, codes=2048, model=size, methods=WITH_MODEL, repeats=15, seconds=30, **base
         )
         for size in ("0.3M", "30M")
     ]

@@ -53,8 +53,8 @@ class Point:
     methods: tuple[str, ...] = tuple(METHODS)
     model: Size | None = None
     by_level: bool = False
-    repeats: int = 15
-    seconds: float = 60.0
+    repeats: int = 60
+    seconds: float = 25.0
 
     @property
     def key(self) -> str:
