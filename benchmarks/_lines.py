@@ -69,4 +69,7 @@ def read(path: Path) -> tuple[Line, dict[str, Line]]:
             raise GenretError(f"{path}: line {number} is no JSON: {e}") from None
     if not lines or not isinstance(lines[0], dict) or lines[0].get("kind") != "environment":
         raise GenretError(f"{path}: does not begin with the environment of a run")
+    for number, line in enumerate(lines[1:], 2):
+        if not isinstance(line, dict) or not isinstance(line.get("key"), str):
+            raise GenretError(f"{path}: line {number} is no point: it has no key")
     return lines[0], {line["key"]: line for line in lines[1:]}

@@ -69,7 +69,9 @@ def compile_all(
         try:
             methods = [kind.build(each, sizes) for each in catalogues]
         except GenretError as e:
-            lines.add(f"aot {name}", {"error": str(e)})
+            for chip in chips:
+                figures = {"chip": chip, "method": name, "compiled": [], "error": str(e)}
+                lines.add(f"aot {chip} {name}", figures)
             continue
         for chip in chips:
             key = f"aot {chip} {name} |C|={items[0]},{items[1]} V={codes} L={depth} B={batch} M={beams}"
@@ -86,8 +88,6 @@ def show(lines: Any, console: Console) -> None:
         "growth", title="Compiled for TPU, not run: these are no timings",
     )  # fmt: skip
     for line in lines:
-        if "chip" not in line:
-            continue
         if "error" in line:
             table.add_row(line["chip"], line["method"], line["error"][:80])
             continue

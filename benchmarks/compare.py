@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks._lines import read
+from genret.errors import GenretError
 
 RESAMPLES = 2000
 
@@ -28,8 +29,11 @@ class Compare:
     def main(self, console: Console) -> int:
         """Print what moved."""
         (left, before), (right, after) = read(self.before), read(self.after)
-        if left["device"] != right["device"]:
-            console.print(f"note: {left['device']} before, {right['device']} after")
+        for path, points in ((self.before, before), (self.after, after)):
+            if any("methods" not in line for line in points.values()):
+                raise GenretError(f"{path}: is no run of timings, expected a run of a preset")
+        if left.get("device") != right.get("device"):
+            console.print(f"note: {left.get('device')} before, {right.get('device')} after")
         table = Table("point", "method", "before", "after", "change", "95 %", "")
         slower = 0
         for key in before.keys() & after.keys():

@@ -77,15 +77,16 @@ def block(root: Path = ROOT) -> str:
     """Return the part of README that stands between the two marks."""
     document = json.loads((root / BARS).read_text(encoding="utf-8"))
     environment, bars = document["environment"], document["bars"]
+    drawn, _ = read(root / SUITE)
     rows = "\n".join(f"| {what} | {say(bars)} |" for what, say in ROWS)
     return (
         f"{BEGIN}\n\n"
         f"![Time of a whole search of nine other methods over that of genret]({PICTURE.as_posix()})\n\n"
         f"| constrained decoding | measured |\n|---|---|\n{rows}\n\n"
-        f"[{BARS.name}]({BARS.as_posix()}), [{SUITE.name}]({SUITE.as_posix()}): "
-        f"{environment['processor']}, {environment['cores']} cores, jax "
-        f"{environment['versions']['jax']}, commit {environment['commit']}; medians of interleaved "
-        f"rounds in one process, answers checked.\n\n{END}"
+        f"Table: [{BARS.name}]({BARS.as_posix()}), commit {environment['commit']}; picture: "
+        f"[{SUITE.name}]({SUITE.as_posix()}), commit {drawn['commit']}. {environment['processor']}, "
+        f"{environment['cores']} cores, jax {environment['versions']['jax']}; medians of "
+        f"interleaved rounds in one process, answers checked.\n\n{END}"
     )
 
 

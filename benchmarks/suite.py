@@ -129,7 +129,7 @@ def measure(point: Point, static: Static | None = None) -> Figures:
         }
         if base is not None:
             own["over_first_ms"] = (own["ms"] - base) / point.depth
-    if point.by_level:
+    if point.by_level and built:
         for name, levels in _by_level(built, model, history, point).items():
             figures[name]["level_ms"] = levels
     del built, ready

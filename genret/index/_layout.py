@@ -31,7 +31,7 @@ class LevelLayout:
     Attributes:
       kind: see above.
       width: of a window: its rows, a power of two; of a ragged level: children a beam and pass.
-      steps: bisections that find a child's rows among its parent's.
+      steps: bits of the rows that a node has at most: bisections that find one of them.
       edges: capacity, edges.
       nodes: capacity, nodes; of dense levels, else 0.
       first_rows: whether the first row of each edge is stored.
