@@ -31,10 +31,10 @@ from genret.errors import GenretError
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """Measure a preset."""
+    """Measure a preset. Beside it: `compare A B` holds two runs together, `readme` rewrites README."""
 
     preset: Preset = "smoke"
-    """"smoke" takes a minute, "bars" a quarter of an hour, "paper" and "full" hours."""
+    """"smoke" takes half a minute, "bars" a few, "paper" and "full" longer."""
     json: Path | None = None
     """File to write: JSON lines, a point as soon as it is measured."""
     page: Path | None = None
