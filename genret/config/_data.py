@@ -1,0 +1,55 @@
+"""Configurations of ingestion."""
+
+import dataclasses
+from typing import Literal
+
+from genret.config._base import Config, require
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ColumnsConfig(Config):
+    """Which columns of the input files mean what; None finds the usual names."""
+
+    user: str | None = None
+    """Column of the user id in the interactions."""
+    item: str | None = None
+    """Column of the item id, in the interactions and in the items."""
+    time: str | None = None
+    """Column of the time in the interactions."""
+    title: str | None = None
+    """Column of the title in the items."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IngestConfig(Config):
+    """Rules of ingestion."""
+
+    min_user_events: int = 1
+    """Iterative k-core: users with fewer events are dropped, again and again."""
+    min_item_events: int = 1
+    """Iterative k-core: items with fewer events lose their events (they stay in the catalogue)."""
+    duplicates: Literal["drop", "keep"] = "drop"
+    """Rows equal in user, item and time: keep the first, or keep all."""
+    unknown_items: Literal["drop", "error"] = "drop"
+    """Events whose item is not in the items file: drop and count them, or refuse the input."""
+    split: Literal["leave-one-out", "by-time"] = "leave-one-out"
+    """Last item of each user for the test, or everything after a moment."""
+    valid_fraction: float = 0.1
+    """by-time: share of the events, just before the test's, that are for validation."""
+    test_fraction: float = 0.1
+    """by-time: share of the events, the newest, that are for the test."""
+
+    def __post_init__(self) -> None:
+        require(
+            self.min_user_events >= 1,
+            f"min_user_events: found {self.min_user_events}, expected at least 1",
+        )
+        require(
+            self.min_item_events >= 1,
+            f"min_item_events: found {self.min_item_events}, expected at least 1",
+        )
+        for name in ("valid_fraction", "test_fraction"):
+            value = getattr(self, name)
+            require(
+                0 < value < 0.5, f"{name}: found {value}, expected more than 0 and less than 0.5"
+            )

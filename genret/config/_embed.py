@@ -1,0 +1,44 @@
+"""Configuration of the item vectors."""
+
+import dataclasses
+
+from genret.config._base import Config, require
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EmbedConfig(Config):
+    """How item vectors are made when none are brought."""
+
+    text_columns: tuple[str, ...] = ()
+    """Columns of the items that are read as text; empty takes every column of text, title first."""
+    text_dim: int = 64
+    """Width of the text part; 0 leaves it out."""
+    cooccurrence_dim: int = 64
+    """Width of the part from items that occur together in training histories; 0 leaves it out."""
+    cooccurrence_window: int = 10
+    """Two items of a training history count as together up to this many positions apart."""
+    text_weight: float = 1.0
+    """Weight of the text part, whose rows have unit length before."""
+    cooccurrence_weight: float = 1.0
+    """Weight of the co-occurrence part, whose rows have unit length before."""
+    pieces: int = 4000
+    """Size of the sentencepiece vocabulary that is trained on the catalogue (an upper bound)."""
+
+    def __post_init__(self) -> None:
+        for name in ("text_dim", "cooccurrence_dim"):
+            require(
+                getattr(self, name) >= 0, f"{name}: found {getattr(self, name)}, expected 0 or more"
+            )
+        require(
+            self.text_dim + self.cooccurrence_dim > 0, "text_dim and cooccurrence_dim: both are 0"
+        )
+        for name in ("text_weight", "cooccurrence_weight"):
+            require(
+                0 <= getattr(self, name) < float("inf"),
+                f"{name}: found {getattr(self, name)}, expected a finite number, 0 or more",
+            )
+        require(
+            self.cooccurrence_window >= 1,
+            f"cooccurrence_window: found {self.cooccurrence_window}, expected at least 1",
+        )
+        require(self.pieces >= 16, f"pieces: found {self.pieces}, expected at least 16")

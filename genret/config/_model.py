@@ -1,0 +1,75 @@
+"""Configuration of the models."""
+
+import dataclasses
+from typing import Literal
+
+from genret.config._base import Config, require
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig(Config):
+    """Architecture of a model; the code counts come from the tokenizer.
+
+    Attributes:
+      codes_per_level: codes of each level, [L].
+    """
+
+    kind: Literal["item_decoder", "decoder_only"] = "item_decoder"
+    """Items as positions and a small code decoder, or flattened codes (Llama/Qwen)."""
+    codes_per_level: tuple[int, ...] = ()
+    """Codes of each level; filled from codes/."""
+    width: int = 128
+    """Width of the residual stream."""
+    layers: int = 2
+    """Blocks over the history."""
+    code_layers: int = 1
+    """item_decoder: blocks of the code decoder."""
+    code_width: int = 0
+    """item_decoder: width of the code decoder; 0 takes half of width."""
+    heads: int = 4
+    """Query heads."""
+    kv_heads: int = 4
+    """Key/value heads (grouped-query attention when fewer than heads)."""
+    head_dim: int = 32
+    """Width of a head."""
+    mlp_dim: int = 384
+    """Width of the gated MLP."""
+    max_items: int = 20
+    """Longest history, in items; older items are cut."""
+    dropout: float = 0.1
+    """Dropout of the residual branches and the embeddings, in training."""
+    rope_theta: float = 10000.0
+    """Base of the rotary position embedding."""
+    qk_norm: bool = True
+    """RMS-normalise queries and keys (Qwen3)."""
+    qkv_bias: bool = False
+    """Biases in the query, key and value projections (Qwen2)."""
+    norm_eps: float = 1e-6
+    """Epsilon of RMSNorm."""
+    tie_embeddings: bool = True
+    """The output embedding is the input embedding."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type of activations; parameters stay float32."""
+
+    def __post_init__(self) -> None:
+        for name in ("width", "layers", "heads", "kv_heads", "head_dim", "mlp_dim", "max_items"):
+            require(
+                getattr(self, name) >= 1,
+                f"{name}: found {getattr(self, name)}, expected at least 1",
+            )
+        require(
+            self.heads % self.kv_heads == 0,
+            f"kv_heads: found {self.kv_heads}, expected a divisor of heads {self.heads}",
+        )
+        require(
+            self.head_dim % 2 == 0,
+            f"head_dim: found {self.head_dim}, expected an even number (rotary pairs)",
+        )
+        require(
+            0 <= self.dropout < 1,
+            f"dropout: found {self.dropout}, expected 0 or more and less than 1",
+        )
+        require(
+            all(v >= 1 for v in self.codes_per_level),
+            f"codes_per_level: found {self.codes_per_level}, expected positive counts",
+        )
