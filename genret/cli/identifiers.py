@@ -131,7 +131,7 @@ def _made_without_vectors(
         made = random_identifiers(num_items, config.levels, size, seed)
     elif config.method == "sequential":
         made = sequential_identifiers(*histories.training(), num_items, config.levels, size)
-    elif "semantic" in (config.method, config.method == "hybrid" and config.hybrid_of):
+    elif (config.hybrid_of if config.method == "hybrid" else config.method) == "semantic":
         made = semantic_identifiers(_categories(catalog, config.category_column), config.levels)
     else:
         pairs = _pairs(catalog, histories, config)
