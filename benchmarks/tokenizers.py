@@ -41,6 +41,7 @@ METHODS: dict[str, TokenizeConfig] = {
     "rq_kmeans, normalised": _with(normalise_residuals=True),
     "rq_kmeans, balanced, normalised": _with(balanced=True, normalise_residuals=True),
     "rq_vae": _with(method="rq_vae"),
+    "rq_vae, normalised": _with(method="rq_vae", normalise_residuals=True),
     "rq_vae, straight through": _with(
         method="rq_vae",
         autoencoder=dataclasses.replace(NETWORKS, gradients="straight_through"),

@@ -43,7 +43,8 @@ class TokenizeConfig(Config):
     balanced: bool = False
     """rq_kmeans, hierarchical: every code gets about as many items as any other."""
     normalise_residuals: bool = False
-    """rq_kmeans: cluster the directions of what the levels before left over, not its lengths."""
+    """rq_kmeans, rq_vae: what a code leaves over is divided by the code's spread, so that dense
+    clusters are cut as finely, for their size, as wide ones: fewer items collide."""
     fsq_levels: tuple[int, ...] = (8, 6, 5)
     """fsq: steps of each number of a code; their product is the number of codes of a level."""
     title_pieces: int = 16

@@ -4,17 +4,18 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from genret.tokenizers._kmeans import ROWS, assign, sums
 from genret.typing import Array, Float
 
 _ENTROPY = 0.02
-"""Of the last rounds, in units of the mean half squared distance: small, so that the nearest code
+"""Of the last rounds, in units of the median half squared distance: small, so that the nearest code
 after the bias is nearly the code of the plan."""
 _FIRST_ENTROPY = 0.5
 """Of the first rounds: large steps towards balance."""
 _ROUNDS = 60
-_MOVES = 6
+_MOVES = 4
 """Times that centroids move to the means of what the plan gives them."""
 
 
@@ -25,8 +26,8 @@ def potentials(
     centroids: Float[Array, "V D"],
     start: Float[Array, "V"],
     rounds: int,
-    first: float = _FIRST_ENTROPY,
-    last: float = _ENTROPY,
+    first: ArrayLike = _FIRST_ENTROPY,
+    last: ArrayLike = _ENTROPY,
 ) -> Float[Array, "V"]:
     r"""Return the bias of each code under which every code gets an equal share of the points.
 
@@ -35,8 +36,7 @@ def potentials(
 
         b_c ← b_c + ε (log 1/V − log mean_i P_ic).
 
-    ε falls from ``first`` to ``last`` (times the mean of the least costs' spread) in the first half
-    of the rounds. The bias is the code's dual variable: new points are given codes by it too.
+    ε falls in the first half of the rounds. The bias is the code's dual variable: new points are given codes by it too.
 
     Args:
       points: float32 [N, D], N a multiple of the rows of a block.
@@ -45,7 +45,7 @@ def potentials(
       start: bias to start from.
       rounds: iterations.
       first: entropy at the start, in units of the mean half squared distance to the nearest code.
-      last: entropy at the end.
+      last: entropy at the end, in units of the median.
 
     Returns:
       float32 [V], with mean 0.
@@ -56,12 +56,16 @@ def potentials(
     half_norms = 0.5 * jnp.sum(centroids * centroids, axis=1)
     _, squares = assign(points, centroids)
     total = jnp.maximum(weights.sum(), 1)
-    unit = 0.5 * jnp.sum(squares * weights) / total
+    mean = 0.5 * jnp.sum(squares * weights) / total
+    # The median: where most points lie close together a few distant ones make the mean.
+    median = 0.5 * jnp.nanmedian(jnp.where(weights > 0, squares, jnp.nan))
+    least = jnp.maximum(jnp.asarray(last) * jnp.maximum(median, 1e-4 * mean), 1e-12)
+    most = jnp.maximum(jnp.asarray(first) * mean, least)
     blocks = (points.reshape(-1, ROWS, points.shape[1]), weights.reshape(-1, ROWS))
 
     def iterate(i: Array, bias: Array) -> Array:
         falls = jnp.minimum(1.0, i / max(1, rounds // 2))
-        entropy = jnp.maximum(unit * first * (last / first) ** falls, 1e-12)
+        entropy = most * (least / most) ** falls
 
         def block(carry: Array, rows: tuple[Array, Array]) -> tuple[Array, None]:
             x, w = rows
@@ -91,7 +95,7 @@ def balance(
     """
     bias = jnp.zeros(len(centroids), jnp.float32)
     for _ in range(_MOVES):
-        bias = potentials(points, weights, centroids, bias, _ROUNDS // 3)
+        bias = potentials(points, weights, centroids, bias, _ROUNDS // 2)
         labels, _ = assign(points, centroids, bias)
         totals, counts = sums(points, weights, labels, len(centroids))
         means = totals / jnp.maximum(counts, 1)[:, None]

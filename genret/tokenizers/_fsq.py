@@ -110,7 +110,8 @@ class FSQ(VectorTokenizer):
         def loss(trained: Any, state: Any, x: Array, linked: Array) -> tuple[Array, Any]:
             model = nnx.merge(graph, trained)
             z = model.encode(x)
-            mean, deviation = z.mean(axis=0), z.std(axis=0)
+            # A root has no gradient at 0: a latent number may be the same for all.
+            mean, deviation = z.mean(axis=0), jnp.sqrt(z.var(axis=0) + 1e-10)
             smooth, digits = _digits(z, mean, deviation, counts)
             rounded = 2 * (digits + 0.5) / counts[None, :] - 1
             q = smooth + jax.lax.stop_gradient(rounded - smooth)

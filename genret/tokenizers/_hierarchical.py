@@ -162,7 +162,7 @@ def _members(node: Int[np.ndarray, "N"], num_nodes: int) -> list[tuple[int, np.n
 
 def _cut(
     points: Vectors, size: int, config: TokenizeConfig, seed: int
-) -> tuple[Vectors, np.ndarray, np.ndarray]:
+) -> tuple[Float[np.ndarray, "K D"], Float[np.ndarray, "K"], Int[np.ndarray, "N"]]:
     """Cut a cluster; return the children that got points, their biases, and each point's child."""
     if len(points) == 1:
         return points, np.zeros(1, np.float32), np.zeros(1, np.int64)

@@ -191,7 +191,7 @@ def _padded(points: Vectors, levels: int) -> Vectors:
     return np.pad(points, ((0, 0), (0, -points.shape[1] % levels)))
 
 
-def _parts(points: Vectors, levels: int) -> list[Vectors]:
+def _parts(points: Vectors, levels: int) -> list[Float[np.ndarray, "_ _"]]:
     return [np.ascontiguousarray(part) for part in np.split(points, levels, axis=1)]
 
 

@@ -69,7 +69,8 @@ PRESETS: dict[str, TokenizeConfig] = {
 }
 """Name -> configuration. What the papers do beside that is not copied: our autoencoders start at
 principal axes and train for ``training_steps``, where theirs start at noise and take thousands of
-passes; LETTER's contrast is with vectors of SASRec and adds a diversity term, ours is InfoNCE
+passes; GRID divides each residual by its own length, ours
+by its code's spread; LETTER's contrast is with vectors of SASRec and adds a diversity term, ours is InfoNCE
 between items of one training history.
 
 >>> PRESETS["recgpt"].fsq_levels

@@ -1,6 +1,6 @@
 """The bottleneck of RQ-VAE: residual codes, how gradients pass them, how codebooks follow."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,8 @@ _DECAY = 0.95
 """Of the moving means: a codebook forgets most of what is older than twenty steps."""
 _DEAD = 0.1
 """A code whose moving share is below this part of an equal share is dead."""
+_LEAST = 0.01
+"""Least spread of a code, as a part of that of all."""
 _BALANCING_ROUNDS = 3
 """Sinkhorn iterations a step; the biases are kept from step to step."""
 
@@ -22,11 +24,13 @@ class Books(NamedTuple):
     Attributes:
       counts: moving mean of the points of a step that chose each code, [L, V].
       totals: moving mean of the sum of those points, [L, V, K].
+      spreads: root mean square of what each code leaves over, [L, V].
       bias: of the last level's codes, [V]: zeros without balancing.
     """
 
     counts: Float[Array, "L V"]
     totals: Float[Array, "L V K"]
+    spreads: Float[Array, "L V"]
     bias: Float[Array, "V"]
 
 
@@ -35,24 +39,31 @@ class Codes(NamedTuple):
 
     Attributes:
       codes: int32 [L, B].
-      residuals: what each level saw, [L, B, K].
-      sums: the sum of the chosen values, [B, K].
+      residuals: what each level saw, in units of the spreads before it, [L, B, K].
+      gains: those units, [L, B].
+      sums: what the codes stand for: the sum of gains times chosen values, [B, K].
     """
 
     codes: Int[Array, "L B"]
     residuals: Float[Array, "L B K"]
+    gains: Float[Array, "L B"]
     sums: Float[Array, "B K"]
 
 
 def quantise(
-    z: Float[Array, "B K"], values: Float[Array, "L V K"], bias: Float[Array, "V"]
+    z: Float[Array, "B K"],
+    values: Float[Array, "L V K"],
+    spreads: Float[Array, "L V"],
+    bias: Float[Array, "V"],
 ) -> Codes:
     """Choose the nearest code of each level for what the levels before leave.
 
-    On the last level code c is nearer by ``bias[c]``, in halves of squared distances.
+    What code c leaves over is divided by its spread: z ≈ c_1 + s_1 (c_2 + s_2 (c_3 + …)). On the
+    last level code c is nearer by ``bias[c]``, in halves of squared distances.
     """
-    codes, residuals = [], []
-    residual = z
+    codes, residuals, gains = [], [], []
+    residual, gain = z, jnp.ones((len(z), 1), z.dtype)
+    sums = jnp.zeros_like(z)
     for level in range(len(values)):
         book = values[level]
         scores = jnp.matmul(residual, book.T, precision=jax.lax.Precision.HIGHEST)
@@ -62,8 +73,12 @@ def quantise(
         code = jnp.argmax(scores, axis=1).astype(jnp.int32)
         codes.append(code)
         residuals.append(residual)
-        residual = residual - book[code]
-    return Codes(jnp.stack(codes), jnp.stack(residuals), z - residual)
+        gains.append(gain[:, 0])
+        sums += gain * book[code]
+        spread = spreads[level][code][:, None]
+        residual = (residual - book[code]) / spread
+        gain = gain * spread
+    return Codes(jnp.stack(codes), jnp.stack(residuals), jnp.stack(gains), sums)
 
 
 def pass_gradients(
@@ -106,7 +121,13 @@ def pass_gradients(
 
 
 def follow(
-    books: Books, found: Codes, values: Float[Array, "L V K"], config: AutoencoderConfig, key: Array
+    books: Books,
+    found: Codes,
+    values: Float[Array, "L V K"],
+    config: AutoencoderConfig,
+    key: Array,
+    *,
+    normalise: bool = False,
 ) -> tuple[Float[Array, "L V K"], Books]:
     """Move codebooks after a step: moving means, dead codes to points of the step, biases.
 
@@ -116,6 +137,7 @@ def follow(
       values: the codebooks after the step's gradients; with codebooks="ema" the means replace them.
       config: the rules.
       key: of the points that dead codes move to.
+      normalise: let the spreads follow; otherwise they stay as they are.
 
     Returns:
       The codebooks and the books for the next step.
@@ -129,16 +151,33 @@ def follow(
         seen = counts > 1e-6
         values = jnp.where(seen[..., None], totals / jnp.maximum(counts, 1e-6)[..., None], values)
     equal = batch / size
-    dead = counts < _DEAD * min(equal, 1.0)
+    dead = counts < _DEAD * equal
     rows = jax.random.randint(key, dead.shape, 0, batch)
     fresh = jnp.take_along_axis(found.residuals, rows[..., None], axis=1)
     values = jnp.where(dead[..., None], fresh, values)
     counts = jnp.where(dead, equal, counts)
     totals = jnp.where(dead[..., None], equal * fresh, totals)
+    spreads = _spread(books, found, values, member) if normalise else books.spreads
     bias = books.bias
     if config.sinkhorn:
         bias = _rebalance(found.residuals[-1], values[-1], bias, config.sinkhorn)
-    return values, Books(counts, totals, jnp.where(dead[-1], 0.0, bias))
+    return values, Books(counts, totals, spreads, jnp.where(dead[-1], 0.0, bias))
+
+
+def _spread(
+    books: Books, found: Codes, values: Float[Array, "L V K"], member: Float[Array, "L B V"]
+) -> Float[Array, "L V"]:
+    """Move the spreads towards those of a step; a code that nobody chose keeps its own."""
+    chosen = jnp.take_along_axis(values, found.codes[..., None], axis=1)
+    squares = jnp.sum((found.residuals - chosen) ** 2, axis=2)  # [L, B]
+    counts = member.sum(axis=1)
+    now = jnp.einsum("lbv,lb->lv", member, squares) / jnp.maximum(counts, 1)
+    overall = squares.mean(axis=1, keepdims=True)
+    old = books.spreads**2
+    moved = _DECAY * old + (1 - _DECAY) * now
+    moved = jnp.where(counts > 0, moved, old)
+    # A code that leaves nothing over says nothing about other items: it gets the spread of all.
+    return jnp.sqrt(jnp.where(moved > _LEAST**2 * overall, moved, overall) + 1e-12)
 
 
 def _rebalance(
@@ -154,9 +193,9 @@ def _rebalance(
     return bias - bias.mean()
 
 
-def commitment(z: Array, found: Codes) -> Any:
-    """Return the mean over points of Σ_l ‖r_l − value‖², the values held constant."""
-    after = jnp.concatenate([found.residuals[1:], (z - found.sums)[None]])
-    # r_l − value_l = r_{l+1}; as a function of z alone, every residual is z minus a constant.
-    constant = jax.lax.stop_gradient(z[None] - after)
+def commitment(z: Float[Array, "B K"], found: Codes) -> Float[Array, ""]:
+    """Return the mean over points of Σ_l ‖z − the sum of the first l codes‖², the sums constant."""
+    # What level l saw, in the units of z, is z minus the sum of the levels before.
+    seen = jax.lax.stop_gradient(found.gains[..., None] * found.residuals)
+    constant = jnp.concatenate([jax.lax.stop_gradient(z)[None] - seen, found.sums[None]])[1:]
     return jnp.mean(jnp.sum((z[None] - constant) ** 2, axis=(0, 2)))

@@ -71,7 +71,7 @@ def reassign_collisions(
 class _Board:
     """Which rows of codes are taken, and who has to look for another one."""
 
-    def __init__(self, codes: Codes, sizes: tuple[int, ...], fixed: Codes) -> None:
+    def __init__(self, codes: Codes, sizes: tuple[int, ...], fixed: Int[np.ndarray, "K L"]) -> None:
         self.codes, self.sizes = codes.copy(), sizes
         self.used: dict[bytes, set[int]] = {}
         rows_of: dict[bytes, dict[int, list[int]]] = {}

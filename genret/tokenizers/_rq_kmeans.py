@@ -11,35 +11,37 @@ from genret.config import TokenizeConfig
 from genret.tokenizers._balance import balance
 from genret.tokenizers._kmeans import kmeans, nearest, pad_rows
 from genret.tokenizers._vector import BATCH, Arrays, VectorTokenizer, default_codebook_size
-from genret.typing import Codes, Float, Vectors
+from genret.typing import Codes, Float, Int, Vectors
 
-_Books = Sequence[Float[np.ndarray, "V D"]]
+_LEAST = 1e-3
+"""A code whose spread is below this part of the spread of all leaves nothing over."""
 
 
 class RQKMeans(VectorTokenizer):
-    r"""Residual k-means: x ≈ offset + scale · Σ_l value_l[code_l].
+    r"""Residual k-means: x ≈ offset + scale · Σ_l codebook_l[code_l].
 
     Level l is the k-means of the residuals that the levels before leave, :math:`r_{l+1} = r_l -
-    value_l[code_l]`, and its values are the centroids. Two options:
+    codebook_l[code_l]`. Two options:
 
     - ``balanced``: code_l minimises ½‖r_l − c‖² − b_c with the biases of
       :func:`~genret.tokenizers._balance.potentials`, so that every code gets an equal share of the
       catalogue; new items get codes by the same biases.
-    - ``normalise_residuals``: the k-means is of the directions r_l / ‖r_l‖ (a few long residuals no
-      longer take codes for themselves); the value of a code is the mean residual of its items.
+    - ``normalise_residuals``: what a code leaves over is divided by the code's spread, the root mean
+      square of what it leaves of its items, :math:`r_{l+1} = (r_l - c) / s_c`. So a dense cluster is
+      cut as finely, for its size, as a wide one; otherwise a few distant items take most codes of
+      the later levels and near ones get equal codes. Then x ≈ c_1 + s_1 (c_2 + s_2 (c_3 + …)).
 
     Attributes:
       codes_per_level: codes of each level, [L].
-      codebooks: what residuals are compared with, float32 [V_l, D] for each level.
-      values: what codes stand for, float32 [V_l, D] for each level; the codebooks without
-        ``normalise_residuals``.
+      codebooks: float32 [V_l, D] for each level.
+      spreads: float32 [V_l] for each level; empty without ``normalise_residuals``.
       biases: float32 [V_l] for each level; empty without ``balanced``.
       offset: float32 [D], mean of the vectors it was fitted on.
       scale: their root mean square distance from it, the unit of the codebooks.
 
     Source: Juang, Gray, "Multiple stage vector quantization for speech coding", 1982; Luo et al.,
-      "QARM", 2024 (residual k-means as semantic IDs); Ju et al., "GRID", 2025 (normalised
-      residuals).
+      "QARM", 2024 (residual k-means as semantic IDs); Ju et al., "GRID", 2025 (which normalises each
+      residual by itself).
 
     >>> vectors = np.random.default_rng(0).normal(size=(100, 8)).astype(np.float32)
     >>> tokenizer = RQKMeans.fit(vectors, TokenizeConfig(levels=2, codebook_size=8), seed=0)
@@ -53,18 +55,16 @@ class RQKMeans(VectorTokenizer):
 
     def __init__(
         self,
-        codebooks: _Books,
+        codebooks: Sequence[Float[np.ndarray, "V D"]],
         offset: Float[np.ndarray, "D"],
         scale: float,
         *,
-        values: _Books | None = None,
+        spreads: Sequence[Float[np.ndarray, "V"]] = (),
         biases: Sequence[Float[np.ndarray, "V"]] = (),
     ) -> None:
         super().__init__(tuple(len(codebook) for codebook in codebooks), offset, scale)
         self.codebooks = tuple(codebooks)
-        self.normalised = values is not None
-        self.values = self.codebooks if values is None else tuple(values)
-        self.biases = tuple(biases)
+        self.spreads, self.biases = tuple(spreads), tuple(biases)
 
     @classmethod
     def _fit(
@@ -78,11 +78,10 @@ class RQKMeans(VectorTokenizer):
         pairs: sp.csr_matrix | None,
     ) -> "RQKMeans":
         size = config.codebook_size or default_codebook_size(len(points), config.levels)
-        codebooks, values, biases = [], [], []
+        codebooks, spreads, biases = [], [], []
         for level in range(config.levels):
-            compared = _directions(points) if config.normalise_residuals else points
             result = kmeans(
-                compared,
+                points,
                 size,
                 iterations=config.iterations,
                 batch_size=config.batch_size,
@@ -90,38 +89,41 @@ class RQKMeans(VectorTokenizer):
             )
             codebook, labels = result.centroids, result.labels
             if config.balanced:
-                codebook, labels, bias = _balanced(compared, codebook, config.batch_size, seed)
+                codebook, labels, bias = _balanced(points, codebook, config.batch_size, seed)
                 biases.append(bias)
             codebooks.append(codebook)
-            values.append(
-                _means(points, labels, codebook) if config.normalise_residuals else codebook
-            )
-            points -= values[-1][labels]
+            points -= codebook[labels]
+            if config.normalise_residuals:
+                spreads.append(spread_of(points, labels, size))
+                points /= spreads[-1][labels][:, None]
             advance()
-        means = values if config.normalise_residuals else None
-        return cls(codebooks, offset, scale, values=means, biases=biases)
+        return cls(codebooks, offset, scale, spreads=spreads, biases=biases)
 
     def _encode(self, points: Vectors) -> Codes:
         codes = np.empty((len(points), len(self.codebooks)), np.int32)
         for level, codebook in enumerate(self.codebooks):
-            compared = _directions(points) if self.normalised else points
             bias = jnp.asarray(self.biases[level]) if self.biases else None
-            codes[:, level], _ = nearest(compared, jnp.asarray(codebook), BATCH, bias)
-            points = points - self.values[level][codes[:, level]]
+            labels, _ = nearest(points, jnp.asarray(codebook), BATCH, bias)
+            points = points - codebook[labels]
+            if self.spreads:
+                points /= self.spreads[level][labels][:, None]
+            codes[:, level] = labels
         return codes
 
     def _decode(self, codes: Codes) -> Vectors:
         total = np.zeros((len(codes), len(self.offset)), np.float32)
+        gain = np.ones((len(codes), 1), np.float32)
         for level in range(codes.shape[1]):
-            total += self.values[level][codes[:, level]]
+            total += gain * self.codebooks[level][codes[:, level]]
+            if self.spreads:
+                gain *= self.spreads[level][codes[:, level]][:, None]
         return total
 
     def _state(self) -> tuple[dict[str, Any], Arrays]:
         arrays = {f"codebook.{level:02d}": book for level, book in enumerate(self.codebooks)}
-        if self.normalised:
-            arrays |= {f"value.{level:02d}": book for level, book in enumerate(self.values)}
+        arrays |= {f"spread.{level:02d}": spread for level, spread in enumerate(self.spreads)}
         arrays |= {f"bias.{level:02d}": bias for level, bias in enumerate(self.biases)}
-        return {"normalised": self.normalised, "balanced": bool(self.biases)}, arrays
+        return {"normalised": bool(self.spreads), "balanced": bool(self.biases)}, arrays
 
     @classmethod
     def _shapes(
@@ -131,7 +133,7 @@ class RQKMeans(VectorTokenizer):
         for level, size in enumerate(sizes):
             expected[f"codebook.{level:02d}"] = (size, width)
             if header.get("normalised"):
-                expected[f"value.{level:02d}"] = (size, width)
+                expected[f"spread.{level:02d}"] = (size,)
             if header.get("balanced"):
                 expected[f"bias.{level:02d}"] = (size,)
         return expected
@@ -145,22 +147,35 @@ class RQKMeans(VectorTokenizer):
         offset: Float[np.ndarray, "D"],
         scale: float,
     ) -> "RQKMeans":
-        def books(name: str) -> list[np.ndarray]:
+        def of_levels(name: str) -> list[np.ndarray]:
             return [arrays[f"{name}.{level:02d}"] for level in range(len(sizes))]
 
         return cls(
-            books("codebook"),
+            of_levels("codebook"),
             offset,
             scale,
-            values=books("value") if header.get("normalised") else None,
-            biases=books("bias") if header.get("balanced") else (),
+            spreads=of_levels("spread") if header.get("normalised") else (),
+            biases=of_levels("bias") if header.get("balanced") else (),
         )
 
 
-def _directions(points: Vectors) -> Vectors:
-    """Return rows of unit length; rows of zeros stay zeros."""
-    norms = np.linalg.norm(points, axis=1, keepdims=True)
-    return np.divide(points, norms, out=np.zeros_like(points), where=norms > 0)
+def spread_of(
+    residuals: Float[np.ndarray, "N D"], labels: Int[np.ndarray, "N"], size: int
+) -> Float[np.ndarray, "V"]:
+    """Return the root mean square of each code's residuals.
+
+    A code that leaves (nearly) nothing of its items says nothing about how far a new item would be
+    from it: it gets the spread of all.
+
+    >>> spread = spread_of(np.array([[3.0], [-3.0], [0.0]], np.float32), np.array([1, 1, 0]), 2)
+    >>> [round(float(s), 2) for s in spread]
+    [2.45, 3.0]
+    """
+    squares = np.einsum("nd,nd->n", residuals, residuals, dtype=np.float64)
+    counts = np.bincount(labels, minlength=size)
+    spread = np.sqrt(np.bincount(labels, squares, size) / np.maximum(counts, 1))
+    overall = float(np.sqrt(squares.mean())) or 1.0
+    return np.where(spread > _LEAST * overall, spread, overall).astype(np.float32)
 
 
 def _balanced(
@@ -174,14 +189,3 @@ def _balanced(
     moved, bias = balance(*pad_rows(sample), jnp.asarray(codebook))
     labels, _ = nearest(points, moved, BATCH, bias)
     return np.asarray(moved), labels, np.asarray(bias)
-
-
-def _means(points: Vectors, labels: np.ndarray, codebook: np.ndarray) -> Float[np.ndarray, "V D"]:
-    """Return the mean point of each label; zeros where there is none."""
-    counts = np.bincount(labels, minlength=len(codebook))
-    order = np.argsort(labels, kind="stable")
-    totals = np.zeros(codebook.shape, np.float64)
-    used = np.flatnonzero(counts)
-    starts = (np.cumsum(counts) - counts)[used]
-    totals[used] = np.add.reduceat(points[order], starts, axis=0, dtype=np.float64)
-    return (totals / np.maximum(counts, 1)[:, None]).astype(np.float32)

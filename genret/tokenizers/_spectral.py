@@ -42,13 +42,14 @@ def spectral_clusters(graph: sp.csr_matrix, clusters: int, seed: int) -> Int[np.
         raise GenretError(f"graph: found {graph.shape}, expected a square matrix without negatives")
     if num_nodes <= clusters:
         return np.arange(num_nodes, dtype=np.int32)
+    even = (np.arange(num_nodes) * clusters // num_nodes).astype(np.int32)
+    if not graph.nnz:
+        return even
     degrees = np.asarray(graph.sum(axis=1), np.float64).ravel()
     shrink = np.divide(1.0, np.sqrt(degrees), out=np.zeros(num_nodes), where=degrees > 0)
     scaled = sp.diags(shrink) @ graph.astype(np.float64) @ sp.diags(shrink)
     labels = _by_pivots(_leading_eigenvectors(scaled.tocsr(), clusters, seed))
-    if len(np.unique(labels)) == 1:
-        return (np.arange(num_nodes) * clusters // num_nodes).astype(np.int32)
-    return labels
+    return labels if len(np.unique(labels)) > 1 else even
 
 
 def _leading_eigenvectors(matrix: sp.csr_matrix, count: int, seed: int) -> Float[np.ndarray, "N K"]:

@@ -24,8 +24,8 @@ def test_shares_are_equal_at_nearly_the_least_cost(points: np.ndarray) -> None:
     bias = potentials(padded, weights, jnp.asarray(centroids), jnp.zeros(8), 100)
     labels, squares = nearest(points, jnp.asarray(centroids), 10**6, bias)
     counts = np.bincount(labels, minlength=8)
-    assert counts.min() >= 34
-    assert counts.max() <= 46
+    assert counts.min() >= 28
+    assert counts.max() <= 52
     costs = ((points[:, None, :] - np.repeat(centroids, 40, axis=0)[None]) ** 2).sum(axis=2)
     rows, columns = scipy.optimize.linear_sum_assignment(costs)
     assert squares.sum() < 1.05 * costs[rows, columns].sum()
@@ -33,7 +33,7 @@ def test_shares_are_equal_at_nearly_the_least_cost(points: np.ndarray) -> None:
 
 def test_without_balance_the_crowd_shares_few_codes(points: np.ndarray) -> None:
     labels, _ = nearest(points, jnp.asarray(points[::40]), 10**6)
-    assert np.bincount(labels, minlength=8).max() > 46
+    assert np.bincount(labels, minlength=8).max() > 60
 
 
 def test_centroids_follow(points: np.ndarray) -> None:
@@ -41,7 +41,7 @@ def test_centroids_follow(points: np.ndarray) -> None:
     centroids, bias = balance(padded, weights, jnp.asarray(points[::40]))
     labels, squares = nearest(points, centroids, 10**6, bias)
     before = nearest(points, jnp.asarray(points[::40]), 10**6, bias)[1]
-    assert np.bincount(labels, minlength=8).min() >= 34
+    assert np.bincount(labels, minlength=8).min() >= 28
     assert squares.sum() < before.sum()
     assert float(jnp.abs(bias.mean())) < 1e-5
 

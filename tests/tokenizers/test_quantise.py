@@ -13,25 +13,30 @@ from genret.tokenizers._quantise import Books, commitment, follow, pass_gradient
 RNG = np.random.default_rng(0)
 Z = RNG.normal(size=(40, 3)).astype(np.float32)
 VALUES = RNG.normal(size=(2, 5, 3)).astype(np.float32) * np.array([1, 0.5])[:, None, None]
+SPREADS = np.array([[1, 2, 0.5, 1, 3], [1, 1, 1, 1, 1]], np.float32)
 BIAS = np.array([0, 0.3, 0, 0, -0.2], np.float32)
 
 
 def slow_codes(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     codes, sums = [], []
     for x in z.astype(np.float64):
-        residual, row = x.copy(), []
+        residual, row, gain, total = x.copy(), [], 1.0, 0.0
         for level, book in enumerate(VALUES):
             bias = BIAS if level == 1 else 0
             code = int((0.5 * ((residual - book) ** 2).sum(axis=1) - bias).argmin())
-            residual -= book[code]
+            total = total + gain * book[code]
+            gain *= SPREADS[level, code]
+            residual = (residual - book[code]) / SPREADS[level, code]
             row.append(code)
         codes.append(row)
-        sums.append(x - residual)
+        sums.append(total)
     return np.array(codes), np.array(sums)
 
 
 def test_codes_equal_the_slow_twin() -> None:
-    found = quantise(jnp.asarray(Z), jnp.asarray(VALUES, jnp.float32), jnp.asarray(BIAS))
+    found = quantise(
+        jnp.asarray(Z), jnp.asarray(VALUES, jnp.float32), jnp.asarray(SPREADS), jnp.asarray(BIAS)
+    )
     codes, sums = slow_codes(Z)
     np.testing.assert_array_equal(found.codes.T, codes)
     np.testing.assert_allclose(found.sums, sums, atol=1e-5)
@@ -68,8 +73,8 @@ def test_straight_through_is_the_identity() -> None:
 
 def test_the_commitment_and_its_gradient() -> None:
     z, values, bias = jnp.asarray(Z), jnp.asarray(VALUES, jnp.float32), jnp.asarray(BIAS)
-    found = quantise(z, values, bias)
-    after = [found.residuals[1], z - found.sums]
+    found = quantise(z, values, jnp.asarray(SPREADS), bias)
+    after = [found.gains[1][:, None] * found.residuals[1], z - found.sums]
     assert float(commitment(z, found)) == pytest.approx(
         float(sum((r**2).sum() for r in after) / len(z)), rel=1e-5
     )
@@ -79,12 +84,14 @@ def test_the_commitment_and_its_gradient() -> None:
 
 def books(size: int = 5) -> Books:
     counts = jnp.full((2, size), 8.0)
-    return Books(counts, 8.0 * jnp.asarray(VALUES, jnp.float32), jnp.asarray(BIAS))
+    return Books(
+        counts, 8.0 * jnp.asarray(VALUES, jnp.float32), jnp.asarray(SPREADS), jnp.asarray(BIAS)
+    )
 
 
 def test_codebooks_are_moving_means() -> None:
     values, state = jnp.asarray(VALUES, jnp.float32), books()
-    found = quantise(jnp.asarray(Z), values, state.bias)
+    found = quantise(jnp.asarray(Z), values, state.spreads, state.bias)
     config = AutoencoderConfig(sinkhorn=0.0)
     moved, after = follow(state, found, values, config, jax.random.key(0))
     for level in range(2):
@@ -95,6 +102,12 @@ def test_codebooks_are_moving_means() -> None:
             np.testing.assert_allclose(moved[level, code], total / count, atol=1e-5)
             assert float(after.counts[level, code]) == pytest.approx(count, rel=1e-5)
     np.testing.assert_array_equal(after.bias, state.bias)
+    np.testing.assert_array_equal(after.spreads, state.spreads)
+    _, normalised = follow(state, found, values, config, jax.random.key(0), normalise=True)
+    left = np.asarray(found.residuals[0]) - np.asarray(moved[0])[np.asarray(found.codes[0])]
+    squares = (left[np.asarray(found.codes[0]) == 2] ** 2).sum(axis=1).mean()
+    expected = np.sqrt(0.95 * SPREADS[0, 2] ** 2 + 0.05 * squares)
+    assert float(normalised.spreads[0, 2]) == pytest.approx(expected, rel=1e-4)
     kept, _ = follow(state, found, values, AutoencoderConfig(codebooks="loss"), jax.random.key(0))
     np.testing.assert_array_equal(kept, values)
 
@@ -102,7 +115,7 @@ def test_codebooks_are_moving_means() -> None:
 def test_dead_codes_move_to_points() -> None:
     values = jnp.asarray(VALUES, jnp.float32).at[:, 4].set(99.0)  # nobody is near
     state = books()._replace(counts=jnp.full((2, 5), 8.0).at[:, 4].set(0.5))
-    found = quantise(jnp.asarray(Z), values, jnp.zeros(5))
+    found = quantise(jnp.asarray(Z), values, state.spreads, jnp.zeros(5))
     moved, after = follow(state, found, values, AutoencoderConfig(), jax.random.key(0))
     for level in range(2):
         distance = np.abs(np.asarray(found.residuals[level]) - np.asarray(moved[level, 4])).max(1)

@@ -193,19 +193,42 @@ def test_parts_of_a_vector_cannot_be_more_than_its_numbers() -> None:
         PQ.fit(VECTORS[:, :2], CONFIG, 0)
 
 
-def test_options_of_residual_k_means() -> None:
-    """Lengths that differ by a thousand: normalised residuals still use every code of level 2."""
+def test_balanced_residual_k_means() -> None:
+    """Nine vectors in ten lie close together: balanced codes are used alike all the same."""
     rng = np.random.default_rng(0)
-    vectors = (rng.normal(size=(300, 4)) * 10 ** rng.uniform(0, 3, (300, 1))).astype(np.float32)
-    usage = {}
-    for option in ("normalise_residuals", "balanced"):
-        for value in (False, True):
-            config = TokenizeConfig(levels=2, codebook_size=16, **{option: value})
-            report = TOKENIZERS["rq_kmeans"].fit(vectors, config, 0).report(vectors)
-            usage[option, value] = [level["perplexity"] for level in report["levels"]]
-    assert usage["normalise_residuals", True][0] > 2 * usage["normalise_residuals", False][0]
-    assert min(usage["balanced", True]) > 14
-    assert usage["balanced", False][0] < 5
+    vectors = rng.normal(size=(300, 4)).astype(np.float32) * np.repeat([0.1, 3], [270, 30])[:, None]
+    perplexity = {}
+    for balanced in (False, True):
+        config = TokenizeConfig(levels=2, codebook_size=16, balanced=balanced)
+        report = TOKENIZERS["rq_kmeans"].fit(vectors, config, 0).report(vectors)
+        perplexity[balanced] = [level["perplexity"] for level in report["levels"]]
+    assert min(perplexity[True]) > 14
+    assert perplexity[False][0] < 8
+
+
+@pytest.mark.parametrize("kind", ["rq_kmeans", "rq_vae"])
+def test_normalised_residuals_tell_near_items_apart(kind: str, tmp_path: Path) -> None:
+    """Dense clusters among wide ones: divided by their spread, they are cut as finely."""
+    rng = np.random.default_rng(0)
+    centres, spread = rng.normal(size=(8, 4)), np.logspace(-3, 0, 8)
+    cluster = np.repeat(np.arange(8), 40)
+    vectors = centres[cluster] + spread[cluster, None] * rng.normal(size=(320, 4)) * 0.3
+    distinct = {}
+    for normalise in (False, True):
+        config = TokenizeConfig(
+            levels=3,
+            codebook_size=8,
+            normalise_residuals=normalise,
+            autoencoder=AutoencoderConfig(hidden=(8,), latent=4, training_steps=10),
+        )
+        tokenizer = TOKENIZERS[kind].fit(vectors, config, 0)
+        codes = tokenizer.encode(vectors)
+        distinct[normalise] = len(np.unique(codes, axis=0))
+        tokenizer.save(tmp_path)
+        np.testing.assert_array_equal(TOKENIZERS[kind].load(tmp_path).encode(vectors), codes)
+        report = tokenizer.report(vectors)
+        assert report["levels"][-1]["error"] < 0.1
+    assert distinct[True] > 1.5 * distinct[False]
 
 
 def test_presets_are_configurations() -> None:
