@@ -208,6 +208,7 @@ def main(options: Options) -> int:
             results[name] = measure(vectors, data.pairs, config, options.seed)
             if options.out is not None:
                 write_json(options.out, document)
+        document["results"][catalogue] = {name: results[name] for name in names}
         show(catalogue, document)
     for catalogue, results in document["results"].items():
         for name in set(BARRED) & set(results):
