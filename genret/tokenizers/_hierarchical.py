@@ -45,7 +45,7 @@ class HierarchicalKMeans(VectorTokenizer):
     def __init__(
         self,
         size: int,
-        starts: list[Int[np.ndarray, "S1"]],
+        starts: list[Int[np.ndarray, "_"]],
         centroids: list[Float[np.ndarray, "_ D"]],
         biases: list[Float[np.ndarray, "_"]],
         offset: Float[np.ndarray, "D"],

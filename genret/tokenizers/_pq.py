@@ -186,7 +186,7 @@ class OPQ(PQ):
         return super()._shapes(header, sizes, width) | {"rotation": (whole, whole)}
 
 
-def _padded(points: Vectors, levels: int) -> Vectors:
+def _padded(points: Vectors, levels: int) -> Float[np.ndarray, "N _"]:
     """Return the vectors with zeros at the end, a multiple of ``levels`` numbers each."""
     return np.pad(points, ((0, 0), (0, -points.shape[1] % levels)))
 

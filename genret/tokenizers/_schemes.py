@@ -15,7 +15,7 @@ from genret.errors import GenretError
 from genret.tokenizers._spectral import spectral_clusters
 from genret.typing import Codes, Int
 
-Identifiers = tuple[Codes, tuple[int, ...]]
+Identifiers = tuple[Int[np.ndarray, "N _"], tuple[int, ...]]
 """Codes int32 [N, L] and the codes of each level."""
 
 

@@ -55,7 +55,10 @@ def test_moves_are_few_and_short(rows: list[tuple[int, int]], taken: list[tuple[
             reassign_collisions(codes, (2, 3), x, grid, taken=taken)
         return
     found = reassign_collisions(codes, (2, 3), x, grid, taken=taken)
-    assert Collisions.count(np.concatenate([found, np.array(taken).reshape(-1, 2)])).items == 0
+    assert (
+        Collisions.count(np.concatenate([found, np.array(taken, np.int32).reshape(-1, 2)])).items
+        == 0
+    )
     for row, after in zip(rows, found.tolist(), strict=True):
         if rows.count(row) == 1 and row not in taken:
             assert tuple(after) == row

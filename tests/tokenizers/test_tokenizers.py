@@ -196,13 +196,13 @@ def test_parts_of_a_vector_cannot_be_more_than_its_numbers() -> None:
 def test_balanced_residual_k_means() -> None:
     """Nine vectors in ten lie close together: balanced codes are used alike all the same."""
     rng = np.random.default_rng(0)
-    vectors = rng.normal(size=(300, 4)).astype(np.float32) * np.repeat([0.1, 3], [270, 30])[:, None]
+    vectors = rng.normal(size=(300, 4)).astype(np.float32) * np.repeat([0.5, 3], [270, 30])[:, None]
     perplexity = {}
     for balanced in (False, True):
         config = TokenizeConfig(levels=2, codebook_size=16, balanced=balanced)
         report = TOKENIZERS["rq_kmeans"].fit(vectors, config, 0).report(vectors)
         perplexity[balanced] = [level["perplexity"] for level in report["levels"]]
-    assert min(perplexity[True]) > 14
+    assert min(perplexity[True]) > 12
     assert perplexity[False][0] < 8
 
 
