@@ -47,10 +47,12 @@ METHODS: dict[str, TokenizeConfig] = {
     "rq_kmeans, balanced": _with(balanced=True),
     "rq_kmeans, normalised": _with(normalise_residuals=True),
     "rq_kmeans, balanced, normalised": _with(balanced=True, normalise_residuals=True),
+    "rq_kmeans, local last level": _with(balanced=True, local_last=True),
     "rq_kmeans, half whitened": _with(balanced=True, normalise_residuals=True),
     "rq_kmeans, whitened": _with(balanced=True, normalise_residuals=True),
     "rq_vae": _with(method="rq_vae"),
     "rq_vae, normalised": _with(method="rq_vae", normalise_residuals=True),
+    "rq_vae, local last level": _with(method="rq_vae", local_last=True),
     "rq_vae, half whitened": _with(method="rq_vae", normalise_residuals=True),
     "rq_vae, whitened": _with(method="rq_vae", normalise_residuals=True),
     "pq": _with(method="pq"),
@@ -78,7 +80,7 @@ METHODS: dict[str, TokenizeConfig] = {
 PAGE = ROOT / "docs" / "tokenizers.md"
 RESULTS = ROOT / "benchmarks" / "results" / "tokenizers.json"
 BEGIN, END = "<!-- made by `python -m benchmarks.tokenizers --page` -->", "<!-- end -->"
-BARRED = ("rq_kmeans", "rq_vae")
+BARRED = ("rq_kmeans, local last level", "rq_vae, local last level")
 """Rows that stand under the bars."""
 
 
@@ -170,13 +172,15 @@ def main(options: Options) -> int:
     if unknown:
         raise GenretError(f"methods: found {sorted(unknown)}, expected some of {list(METHODS)}")
     names = options.methods or tuple(METHODS)
+    about = environment()
+    commit = about["commit"]
     document: dict[str, Any] = {
         "program": "benchmarks.tokenizers",
-        "environment": environment(),
+        "environment": about,
         "seed": options.seed,
         "smoke": options.smoke,
         "data": {},
-        "methods": {name: METHODS[name].to_dict() for name in names},
+        "methods": {name: config.to_dict() for name, config in METHODS.items()},
         "results": {},
         "verdicts": {},
     }
@@ -206,9 +210,12 @@ def main(options: Options) -> int:
             if name in WHITENED:
                 vectors = whiten(vectors, WHITENED[name])
             results[name] = measure(vectors, data.pairs, config, options.seed)
+            results[name]["commit"] = commit
             if options.out is not None:
                 write_json(options.out, document)
-        document["results"][catalogue] = {name: results[name] for name in names}
+        document["results"][catalogue] = {
+            name: results[name] for name in METHODS if name in results
+        }
         show(catalogue, document)
     for catalogue, results in document["results"].items():
         for name in set(BARRED) & set(results):

@@ -45,6 +45,10 @@ class TokenizeConfig(Config):
     normalise_residuals: bool = False
     """rq_kmeans, rq_vae: what a code leaves over is divided by the code's spread, so that dense
     clusters are cut as finely, for their size, as wide ones: fewer items collide."""
+    local_last: bool = False
+    """rq_kmeans, rq_vae: the last level is cut around the centre of the items that share the codes
+    before, in units of their spread, so that hardly any collide; keeps a vector for every prefix
+    that items share."""
     fsq_levels: tuple[int, ...] = (8, 6, 5)
     """fsq: steps of each number of a code; their product is the number of codes of a level."""
     title_pieces: int = 16

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from genret.config import TokenizeConfig
 from genret.tokenizers._balance import balance
 from genret.tokenizers._kmeans import kmeans, nearest, pad_rows
+from genret.tokenizers._local import Prefixes
 from genret.tokenizers._vector import BATCH, Arrays, VectorTokenizer, default_codebook_size
 from genret.typing import Codes, Float, Int, Vectors
 
@@ -21,7 +22,7 @@ class RQKMeans(VectorTokenizer):
     r"""Residual k-means: x ≈ offset + scale · Σ_l codebook_l[code_l].
 
     Level l is the k-means of the residuals that the levels before leave, :math:`r_{l+1} = r_l -
-    codebook_l[code_l]`. Two options:
+    codebook_l[code_l]`. Three options:
 
     - ``balanced``: code_l minimises ½‖r_l − c‖² − b_c with the biases of
       :func:`~genret.tokenizers._balance.potentials`, so that every code gets an equal share of the
@@ -31,11 +32,14 @@ class RQKMeans(VectorTokenizer):
       cut as finely, for its size, as a wide one; otherwise a few distant items take most codes of
       the later levels and near ones get equal codes. Then x ≈ c_1 + s_1 (c_2 + s_2 (c_3 + …)).
 
+    - ``local_last``: see :class:`~genret.tokenizers._local.Prefixes`.
+
     Attributes:
       codes_per_level: codes of each level, [L].
       codebooks: float32 [V_l, D] for each level.
       spreads: float32 [V_l] for each level; empty without ``normalise_residuals``.
       biases: float32 [V_l] for each level; empty without ``balanced``.
+      prefixes: of the last level with ``local_last``, otherwise None.
       offset: float32 [D], mean of the vectors it was fitted on.
       scale: their root mean square distance from it, the unit of the codebooks.
 
@@ -61,10 +65,12 @@ class RQKMeans(VectorTokenizer):
         *,
         spreads: Sequence[Float[np.ndarray, "V"]] = (),
         biases: Sequence[Float[np.ndarray, "V"]] = (),
+        prefixes: Prefixes | None = None,
     ) -> None:
         super().__init__(tuple(len(codebook) for codebook in codebooks), offset, scale)
         self.codebooks = tuple(codebooks)
         self.spreads, self.biases = tuple(spreads), tuple(biases)
+        self.prefixes = prefixes
 
     @classmethod
     def _fit(
@@ -79,7 +85,12 @@ class RQKMeans(VectorTokenizer):
     ) -> "RQKMeans":
         size = config.codebook_size or default_codebook_size(len(points), config.levels)
         codebooks, spreads, biases = [], [], []
+        codes = np.empty((len(points), config.levels), np.int32)
+        prefixes = None
         for level in range(config.levels):
+            if config.local_last and 0 < level == config.levels - 1:
+                prefixes = Prefixes.fit(codes[:, :level], points)
+                points = prefixes.standardise(codes[:, :level], points)
             result = kmeans(
                 points,
                 size,
@@ -92,17 +103,20 @@ class RQKMeans(VectorTokenizer):
                 codebook, labels, bias = _balanced(points, codebook, config.batch_size, seed)
                 biases.append(bias)
             codebooks.append(codebook)
+            codes[:, level] = labels
             points -= codebook[labels]
             if config.normalise_residuals:
                 spreads.append(spread_of(points, labels, size))
                 points /= spreads[-1][labels][:, None]
             advance()
-        return cls(codebooks, offset, scale, spreads=spreads, biases=biases)
+        return cls(codebooks, offset, scale, spreads=spreads, biases=biases, prefixes=prefixes)
 
     def _encode(self, points: Vectors) -> Codes:
         codes = np.empty((len(points), len(self.codebooks)), np.int32)
         for level, codebook in enumerate(self.codebooks):
             bias = jnp.asarray(self.biases[level]) if self.biases else None
+            if self.prefixes is not None and level == codes.shape[1] - 1:
+                points = self.prefixes.standardise(codes[:, :level], points)
             labels, _ = nearest(points, jnp.asarray(codebook), BATCH, bias)
             points = points - codebook[labels]
             if self.spreads:
@@ -114,16 +128,25 @@ class RQKMeans(VectorTokenizer):
         total = np.zeros((len(codes), len(self.offset)), np.float32)
         gain = np.ones((len(codes), 1), np.float32)
         for level in range(codes.shape[1]):
-            total += gain * self.codebooks[level][codes[:, level]]
+            values = self.codebooks[level][codes[:, level]]
+            if self.prefixes is not None and level == len(self.codebooks) - 1:
+                values = self.prefixes.restore(codes[:, :level], values)
+            total += gain * values
             if self.spreads:
                 gain *= self.spreads[level][codes[:, level]][:, None]
         return total
 
     def _state(self) -> tuple[dict[str, Any], Arrays]:
-        arrays = {f"codebook.{level:02d}": book for level, book in enumerate(self.codebooks)}
+        arrays: Arrays = {
+            f"codebook.{level:02d}": book for level, book in enumerate(self.codebooks)
+        }
         arrays |= {f"spread.{level:02d}": spread for level, spread in enumerate(self.spreads)}
         arrays |= {f"bias.{level:02d}": bias for level, bias in enumerate(self.biases)}
-        return {"normalised": bool(self.spreads), "balanced": bool(self.biases)}, arrays
+        options: dict[str, Any] = {"normalised": bool(self.spreads), "balanced": bool(self.biases)}
+        if self.prefixes is not None:
+            options["local_prefixes"] = len(self.prefixes.codes)
+            arrays |= self.prefixes.arrays()
+        return options, arrays
 
     @classmethod
     def _shapes(
@@ -136,6 +159,8 @@ class RQKMeans(VectorTokenizer):
                 expected[f"spread.{level:02d}"] = (size,)
             if header.get("balanced"):
                 expected[f"bias.{level:02d}"] = (size,)
+        if "local_prefixes" in header:
+            expected |= Prefixes.shapes(header["local_prefixes"], len(sizes), width)
         return expected
 
     @classmethod
@@ -156,6 +181,7 @@ class RQKMeans(VectorTokenizer):
             scale,
             spreads=of_levels("spread") if header.get("normalised") else (),
             biases=of_levels("bias") if header.get("balanced") else (),
+            prefixes=Prefixes.of(arrays) if "local_prefixes" in header else None,
         )
 
 

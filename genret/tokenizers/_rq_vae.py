@@ -23,6 +23,7 @@ from genret.tokenizers._autoencoder import (
 )
 from genret.tokenizers._balance import potentials
 from genret.tokenizers._kmeans import kmeans, lloyd, nearest, pad_rows
+from genret.tokenizers._local import Prefixes
 from genret.tokenizers._quantise import Books, commitment, follow, pass_gradients, quantise
 from genret.tokenizers._rq_kmeans import spread_of
 from genret.tokenizers._vector import BATCH, Arrays, VectorTokenizer, default_codebook_size
@@ -80,14 +81,18 @@ class RQVAE(VectorTokenizer):
         hidden: tuple[int, ...],
         offset: Float[np.ndarray, "D"],
         scale: float,
+        prefixes: Prefixes | None = None,
     ) -> None:
         super().__init__((books.shape[1],) * books.shape[0], offset, scale)
         self.network, self.hidden = network, hidden
-        self.books, self.spreads, self.bias = books, spreads, bias
+        self.books, self.spreads, self.bias, self.prefixes = books, spreads, bias, prefixes
         graph, weights = nnx.split(network)
         quantiser = tuple(map(jnp.asarray, (books, spreads, bias)))
         self._codes_of = jax.jit(
             lambda x: quantise(nnx.merge(graph, weights).encode(x), *quantiser).codes.T
+        )
+        self._left_of = jax.jit(
+            lambda x: quantise(nnx.merge(graph, weights).encode(x), *quantiser).residuals[-1]
         )
         self._vectors_of = jax.jit(lambda z: nnx.merge(graph, weights).decode(z))
 
@@ -147,23 +152,36 @@ class RQVAE(VectorTokenizer):
         )
         network = nnx.merge(graph, trained["network"])
         latent = by_blocks(jax.jit(network.encode), points)
-        settled = _settle(latent, trained["values"], config)
-        return cls(network, *settled, options.hidden, offset, scale)
+        final, spreads, bias, prefixes = _settle(latent, trained["values"], config, seed)
+        return cls(network, final, spreads, bias, options.hidden, offset, scale, prefixes)
 
     def _encode(self, points: Vectors) -> Codes:
-        return by_blocks(self._codes_of, points)
+        codes = by_blocks(self._codes_of, points)
+        if self.prefixes is not None:
+            left = self.prefixes.standardise(codes[:, :-1], by_blocks(self._left_of, points))
+            codes = codes.copy()
+            codes[:, -1], _ = nearest(
+                left, jnp.asarray(self.books[-1]), BATCH, jnp.asarray(self.bias)
+            )
+        return codes
 
     def _decode(self, codes: Codes) -> Vectors:
         latent = np.zeros((len(codes), self.books.shape[2]), np.float32)
         gain = np.ones((len(codes), 1), np.float32)
         for level in range(codes.shape[1]):
-            latent += gain * self.books[level][codes[:, level]]
+            values = self.books[level][codes[:, level]]
+            if self.prefixes is not None and level == len(self.books) - 1:
+                values = self.prefixes.restore(codes[:, :level], values)
+            latent += gain * values
             gain *= self.spreads[level][codes[:, level]][:, None]
         return by_blocks(self._vectors_of, latent)
 
     def _state(self) -> tuple[dict[str, Any], Arrays]:
-        options = {"latent": self.network.latent, "hidden": list(self.hidden)}
-        return options, flatten(self.network) | {
+        options: dict[str, Any] = {"latent": self.network.latent, "hidden": list(self.hidden)}
+        local: Arrays = {}
+        if self.prefixes is not None:
+            options["local_prefixes"], local = len(self.prefixes.codes), self.prefixes.arrays()
+        return options, local | flatten(self.network) | {
             "books": self.books,
             "spreads": self.spreads,
             "bias": self.bias,
@@ -174,11 +192,18 @@ class RQVAE(VectorTokenizer):
         cls, header: Mapping[str, Any], sizes: tuple[int, ...], width: int
     ) -> dict[str, tuple[int, ...]]:
         network = Autoencoder(width, header["latent"], header["hidden"], rngs=nnx.Rngs(0))
-        return {name: array.shape for name, array in flatten(network).items()} | {
-            "books": (len(sizes), sizes[0], header["latent"]),
-            "spreads": (len(sizes), sizes[0]),
-            "bias": (sizes[0],),
-        }
+        local = {}
+        if "local_prefixes" in header:
+            local = Prefixes.shapes(header["local_prefixes"], len(sizes), header["latent"])
+        return (
+            local
+            | {name: array.shape for name, array in flatten(network).items()}
+            | {
+                "books": (len(sizes), sizes[0], header["latent"]),
+                "spreads": (len(sizes), sizes[0]),
+                "bias": (sizes[0],),
+            }
+        )
 
     @classmethod
     def _from_state(
@@ -192,9 +217,9 @@ class RQVAE(VectorTokenizer):
         hidden = tuple(header["hidden"])
         network = Autoencoder(len(offset), header["latent"], hidden, rngs=nnx.Rngs(0))
         unflatten(network, arrays)
-        return cls(
-            network, arrays["books"], arrays["spreads"], arrays["bias"], hidden, offset, scale
-        )
+        prefixes = Prefixes.of(arrays) if "local_prefixes" in header else None
+        quantiser = (arrays["books"], arrays["spreads"], arrays["bias"])
+        return cls(network, *quantiser, hidden, offset, scale, prefixes)
 
 
 def _start(
@@ -223,24 +248,41 @@ def _start(
 
 
 def _settle(
-    latent: Float[np.ndarray, "N K"], values: Float[Array, "L V K"], config: TokenizeConfig
-) -> tuple[Float[np.ndarray, "L V K"], Float[np.ndarray, "L V"], Float[np.ndarray, "V"]]:
+    latent: Float[np.ndarray, "N K"],
+    values: Float[Array, "L V K"],
+    config: TokenizeConfig,
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, Prefixes | None]:
     """Take a few k-means iterations on each level, and balance the last one."""
     residual, settled, spreads = latent.copy(), [], []
-    entropy = config.autoencoder.sinkhorn
+    entropy, prefixes = config.autoencoder.sinkhorn, None
     bias = jnp.zeros(values.shape[1], jnp.float32)
+    codes = np.empty((len(latent), len(values)), np.int32)
     for level, book in enumerate(values):
+        last = level == len(values) - 1
+        if config.local_last and level > 0 and last:
+            prefixes = Prefixes.fit(codes[:, :level], residual)
+            residual = prefixes.standardise(codes[:, :level], residual)
+            # Other units, other codes: what was trained is no start.
+            book = jnp.asarray(
+                kmeans(
+                    residual,
+                    len(book),
+                    iterations=_START_PASSES,
+                    batch_size=BATCH,
+                    seed=seed + level,
+                ).centroids
+            )
         points, weights = pad_rows(residual[:BATCH])
         moved = lloyd(points, weights, book, _FINAL_PASSES)
-        last = level == len(values) - 1
         if entropy and last:
             bias = potentials(points, weights, moved, bias, _BALANCING_ROUNDS, last=entropy)
-        labels, _ = nearest(residual, moved, BATCH, bias if last else None)
-        residual -= np.asarray(moved)[labels]
-        spreads.append(_spread(residual, labels, len(book), config.normalise_residuals))
-        residual /= spreads[-1][labels][:, None]
+        codes[:, level], _ = nearest(residual, moved, BATCH, bias if last else None)
+        residual -= np.asarray(moved)[codes[:, level]]
+        spreads.append(_spread(residual, codes[:, level], len(book), config.normalise_residuals))
+        residual /= spreads[-1][codes[:, level]][:, None]
         settled.append(np.asarray(moved))
-    return np.stack(settled), np.stack(spreads), np.asarray(bias)
+    return np.stack(settled), np.stack(spreads), np.asarray(bias), prefixes
 
 
 def _spread(

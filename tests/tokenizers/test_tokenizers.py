@@ -231,6 +231,33 @@ def test_normalised_residuals_tell_near_items_apart(kind: str, tmp_path: Path) -
     assert distinct[True] > 1.5 * distinct[False]
 
 
+@pytest.mark.parametrize("kind", ["rq_kmeans", "rq_vae"])
+def test_a_local_last_level_tells_pairs_apart(kind: str, tmp_path: Path) -> None:
+    """Every vector has a twin a thousandth away: no shared codebook is that fine."""
+    rng = np.random.default_rng(0)
+    one = rng.normal(size=(60, 5))
+    vectors = np.concatenate([one, one + 1e-3 * rng.normal(size=one.shape)]).astype(np.float32)
+    colliding = {}
+    for local in (False, True):
+        config = TokenizeConfig(
+            levels=3,
+            codebook_size=8,
+            local_last=local,
+            autoencoder=AutoencoderConfig(hidden=(8,), latent=5, training_steps=10),
+        )
+        tokenizer = TOKENIZERS[kind].fit(vectors, config, 0)
+        codes = tokenizer.encode(vectors)
+        colliding[local] = tokenizer.report(vectors)["collisions_before"]["items"]
+        tokenizer.save(tmp_path)
+        loaded = TOKENIZERS[kind].load(tmp_path)
+        np.testing.assert_array_equal(loaded.encode(vectors), codes)
+        np.testing.assert_array_equal(loaded.decode(codes), tokenizer.decode(codes))
+        np.testing.assert_array_equal(tokenizer.encode(vectors[7:9]), codes[7:9])
+        assert np.isfinite(tokenizer.decode(tokenizer.encode(-vectors))).all()  # new prefixes
+    assert colliding[False] > 100
+    assert colliding[True] < 12
+
+
 def test_presets_are_configurations() -> None:
     assert {"tiger", "recgpt", "rpg", "grid", "lc-rec"} <= set(PRESETS)
     for config in PRESETS.values():
