@@ -8,7 +8,6 @@
 Every method answers the same requests; its answer is compared with brute force before it is timed.
 """
 
-import contextlib
 import dataclasses
 import sys
 from collections.abc import Sequence
@@ -54,12 +53,10 @@ class Run:
     aot: str | None = None
     """Chips, such as v5e,v6e,v7x: compile the methods for them instead, by libtpu, without a TPU."""
     profile: Path | None = None
-    """Folder for a trace of the whole run, which Perfetto and xprof open."""
+    """Folder for a trace of three searches of each method at each point: for Perfetto or xprof."""
 
     def main(self, console: Console) -> int:
         """Run the program."""
-        import jax
-
         static = None if self.static is None else load(self.static)
         name = self.preset if self.aot is None else "aot"
         lines = Lines(self.json, {"preset": name, **environment()}, resume=self.resume)
@@ -68,11 +65,14 @@ class Run:
             return 0
         for line in lines.points.values():
             show(line, console)
-        trace = (
-            contextlib.nullcontext() if self.profile is None else jax.profiler.trace(self.profile)
+        run(
+            points_of(self.preset),
+            lines,
+            lambda line: show(line, console),
+            static,
+            self.data,
+            self.profile,
         )
-        with trace:
-            run(points_of(self.preset), lines, lambda line: show(line, console), static, self.data)
         if self.page is not None:
             write_page(self.page, lines.environment, list(lines.points.values()))
             console.print(f"page: {self.page}")

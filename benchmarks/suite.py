@@ -30,20 +30,28 @@ def run(
     say: Callable[[Line], object],
     static: Static | None = None,
     data: Path | None = None,
+    profile: Path | None = None,
 ) -> None:
-    """Measure the points that a run does not have yet."""
-    for point in points:
+    """Measure the points that a run does not have yet; with a folder, trace some searches of each."""
+    for number, point in enumerate(points):
         if point.key not in lines.points:
-            say(lines.add(point.key, measure(point, static, data)))
+            folder = None if profile is None else profile / f"point_{number:02d}"
+            say(lines.add(point.key, measure(point, static, data, folder)))
 
 
-def measure(point: Point, static: Static | None = None, data: Path | None = None) -> Figures:
+def measure(
+    point: Point,
+    static: Static | None = None,
+    data: Path | None = None,
+    profile: Path | None = None,
+) -> Figures:
     """Build, check and time the methods of a point.
 
     Args:
       point: what to measure.
       static: the rival's own code, timed where logits are given.
       data: folder of the shipped code sets.
+      profile: folder for a trace of a few searches of each method, after the timing; None: none.
 
     Returns:
       The point's sizes, the floors, and for each method its figures, or ``error``: why there are
@@ -71,6 +79,8 @@ def measure(point: Point, static: Static | None = None, data: Path | None = None
         ready["logsumexp"] = lambda: floor(work.model, work.history)
     times = interleave(ready, point.repeats, warm=1, seconds=point.seconds)
     in_queue = interleave(queued, min(7, point.repeats), warm=1, seconds=point.seconds / 2)
+    if profile is not None:
+        _trace(ready, profile)
     found: Figures = {"sizes": _sizes(point)}
     if point.model is None:
         found["floors"] = {
@@ -98,6 +108,17 @@ def measure(point: Point, static: Static | None = None, data: Path | None = None
 def _queue(function: Callable[[], Any]) -> list[Any]:
     """Ask for several searches without waiting: what the device needs for one, without the host."""
     return [function() for _ in range(QUEUE)]
+
+
+def _trace(functions: Mapping[str, Callable[[], Any]], folder: Path) -> None:
+    """Trace three searches of each method, under its name; everything is compiled already."""
+    options = jax.profiler.ProfileOptions()
+    options.python_tracer_level = 0  # Python's own calls would fill the trace
+    with jax.profiler.trace(folder, profiler_options=options):
+        for name, function in functions.items():
+            for number in range(3):
+                with jax.profiler.StepTraceAnnotation(name, step_num=number):
+                    jax.block_until_ready(function())
 
 
 def _by_level(methods: Mapping[str, Method], work: Workload) -> dict[str, list[float]]:

@@ -1,5 +1,6 @@
 """The suite: points are measured once, kept as lines, shown, drawn and compared."""
 
+import gzip
 import importlib.util
 import json
 from pathlib import Path
@@ -201,6 +202,16 @@ def test_policies_and_updates_are_points(tmp_path: Path) -> None:
     assert all("found no" in own["error"] for own in absent["methods"].values())
     with pytest.raises(GenretError, match="expected one of them"):
         Workload.of(Point(items=200, policies=1, inserted=0.1, **SMALL))
+
+
+def test_a_trace_names_the_methods(tmp_path: Path) -> None:
+    measure(Point(items=60, methods=METHODS_OF_TEST, **SMALL), profile=tmp_path)
+    (file,) = tmp_path.rglob("*.trace.json.gz")
+    with gzip.open(file) as text:
+        events = json.load(text)["traceEvents"]
+    names = [event.get("name") for event in events]
+    assert [names.count(name) for name in METHODS_OF_TEST] == [3, 3, 3]
+    assert len(events) < 100_000
 
 
 def test_a_run_beside_the_paper() -> None:
