@@ -34,7 +34,7 @@ class Beside:
         edges, found = self.level.child(lo, hi, codes)
         if self.restriction is None:
             return found
-        begin, end = (self.level.first_row(e, lo, hi) for e in (edges, edges + 1))
+        begin, end = self.level.rows_of(edges, lo, hi)
         before, until = (self.restriction.allowed_before(rows) for rows in (begin, end))
         return found & (until > before)
 

@@ -79,17 +79,13 @@ def dense_step(
     below = jnp.arange(own.shape[-1], dtype=jnp.int32)[None, None] * GROUP
     before = of_beams(own, parents) & low_bits(codes[..., None] - below)
     edges = first + jax.lax.population_count(before).astype(jnp.int32).sum(axis=-1)
-    lo, hi = of_beams(place.lo, parents), of_beams(place.hi, parents)
+    begin, end = stored.rows_of(edges, of_beams(place.lo, parents), of_beams(place.hi, parents))
     return Chosen(
         scores=scores,
         keys=keys,
         parents=parents,
         codes=codes,
-        place=Place(
-            nodes=edges,
-            lo=stored.first_row(edges, lo, hi),
-            hi=stored.first_row(edges + 1, lo, hi),
-        ),
+        place=Place(nodes=edges, lo=begin, hi=end),
     )
 
 

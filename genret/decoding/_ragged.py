@@ -53,18 +53,14 @@ def ragged_step(
     width = _width(segment, level, place, beams)
     best = per_device(lambda own, every: _choose(own, every, beams, width), *arguments)
     scores, keys, parents, edges = best
-    lo, hi = of_beams(place.lo, parents), of_beams(place.hi, parents)
     stored = segment.levels[level]
+    begin, end = stored.rows_of(edges, of_beams(place.lo, parents), of_beams(place.hi, parents))
     return Chosen(
         scores=scores,
         keys=None if draw is None else keys,
         parents=parents,
         codes=stored.codes.at[edges].get(mode="clip").astype(jnp.int32),
-        place=Place(
-            nodes=edges,
-            lo=stored.first_row(edges, lo, hi),
-            hi=stored.first_row(edges + 1, lo, hi),
-        ),
+        place=Place(nodes=edges, lo=begin, hi=end),
     )
 
 

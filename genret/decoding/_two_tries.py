@@ -129,11 +129,5 @@ def _place(segment: Segment, level: int, place: Place, best: Chosen) -> Place:
     lo, hi = of_beams(place.lo, best.parents), of_beams(place.hi, best.parents)
     stored = segment.levels[level]
     edges, found = stored.child(lo, hi, best.codes)
-    return Place.where(
-        found,
-        Place(
-            nodes=edges,
-            lo=stored.first_row(edges, lo, hi),
-            hi=stored.first_row(edges + 1, lo, hi),
-        ),
-    )
+    begin, end = stored.rows_of(edges, lo, hi)
+    return Place.where(found, Place(nodes=edges, lo=begin, hi=end))

@@ -86,21 +86,26 @@ class Level:
             return np.ones(num_rows, bool)
         return unpack_bits(self.starts, num_rows)
 
-    def first_row(
+    def rows_of(
         self, edges: Int[Array, "*shape"], lo: Int[Array, "*shape"], hi: Int[Array, "*shape"]
-    ) -> Int[Array, "*shape"]:
-        """Return the first row of each edge; of the edge after a node's last one: its end.
+    ) -> tuple[Int[Array, "*shape"], Int[Array, "*shape"]]:
+        """Return the rows below edges: those of an edge are ``[first, end)``.
 
         Args:
-          edges: int32, edges of the node whose rows are [lo, hi), or the one after them.
+          edges: int32, edges of the node whose rows are [lo, hi).
           lo: int32.
           hi: int32.
         """
         if self.starts is None:
-            return edges
+            return edges, edges + 1
+        # An edge ends where the next one starts: both are asked for at once.
+        both = jnp.stack([edges, edges + 1], axis=-1)
         if self.first_rows is not None:
-            return jnp.minimum(self.first_rows.at[edges].get(mode="clip"), hi)
-        return select(self.starts, edges, lo, hi, 1 << (self.layout.steps - 1))
+            found = jnp.minimum(self.first_rows.at[both].get(mode="clip"), hi[..., None])
+        else:
+            most = 1 << (self.layout.steps - 1)
+            found = select(self.starts, both, lo[..., None], hi[..., None], most)
+        return found[..., 0], found[..., 1]
 
 
 @functools.partial(
