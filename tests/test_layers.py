@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-BASE = {"errors", "typing", "config", "artifacts", "tensors", "checks"}
+BASE = {"errors", "typing", "config", "artifacts", "tensors", "checks", "pieces"}
 SIDE_BY_SIDE = {"data", "embed", "tokenizers", "index"}
 MAY_IMPORT = {
     **dict.fromkeys(BASE, BASE),

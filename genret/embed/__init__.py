@@ -5,7 +5,7 @@ bytes.
 """
 
 # Made here
-from genret.embed._cooccurrence import cooccurrence_vectors
+from genret.embed._cooccurrence import cooccurrence_vectors, count_pairs
 from genret.embed._join import join_vectors
 from genret.embed._text import text_vectors
 
@@ -18,6 +18,7 @@ from genret.embed._store import load_vectors, save_vectors  # isort: skip
 
 __all__ = [
     "cooccurrence_vectors",
+    "count_pairs",
     "join_vectors",
     "load_vectors",
     "read_vectors",
