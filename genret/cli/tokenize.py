@@ -2,7 +2,9 @@
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
 
 from genret.artifacts import Run, read_manifest
 from genret.cli.base import Reporter, RunFolder, Verb
@@ -32,9 +34,9 @@ class Tokenize(Verb):
 
     run_folder: RunFolder
     """Folder of the run."""
-    codes: Path | None = None
-    """Take ready codes: an index.json of the LC-Rec family, or an integer .npy [N, L] whose rows are
-    those of catalog/items.parquet."""
+    codes: Annotated[Path | None, tyro.conf.arg(name="from", aliases=("--codes",))] = None
+    """Take ready codes: an index.json of LC-Rec, LETTER, MiniOneRec, APAO, OpenOneRec, NonameUntitled
+    or GRID, or an integer .npy [N, L] whose rows are those of catalog/items.parquet."""
     tokenize: TokenizeConfig = TokenizeConfig()
     """Residual k-means."""
 

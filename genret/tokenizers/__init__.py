@@ -7,6 +7,7 @@ bytes.
 # Tokenizers
 from genret.tokenizers._base import SemanticTokenizer, check_codes
 from genret.tokenizers._rq_kmeans import RQKMeans, default_codebook_size
+from genret.tokenizers._shape import code_shape
 
 # Collisions
 from genret.tokenizers._collisions import (  # isort: skip
@@ -29,6 +30,7 @@ __all__ = [
     "SemanticTokenizer",
     "check_codes",
     "code_report",
+    "code_shape",
     "default_codebook_size",
     "kmeans",
     "load_codes",
