@@ -59,6 +59,8 @@ def test_imports_go_one_way(file: Path) -> None:
     if package in {"__init__", "__main__"}:
         return
     allowed = MAY_IMPORT[package] | {package, "__version__"}
+    if package != "decoding":
+        assert not [name for name in imports(file) if name.startswith("genret_kernels")]
     for name in imports(file):
         parts = name.split(".")
         if parts[0] == "genret" and len(parts) > 1:

@@ -185,7 +185,7 @@ class TrieIndex:
 
     @property
     def stored_as(self) -> tuple[str, ...]:
-        """How each level is stored and searched, [L]: "dense", "window" or "ragged"."""
+        """How each level is stored and searched, [L]: "single", "dense", "window" or "ragged"."""
         return tuple(level.layout.kind for level in self.segments[0].levels)
 
     @property
