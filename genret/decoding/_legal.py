@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from genret.decoding._beam_search import restrictions_of
 from genret.decoding._restriction import Restriction
 from genret.index import PolicyStack, TrieIndex
-from genret.index.segment import Level, Segment
+from genret.index.segment import Segment
 from genret.typing import Array, Bool, Int
 
 
@@ -57,16 +57,17 @@ def _legal_in(
     batch, length = prefixes.shape
     lo = jnp.zeros((batch,), jnp.int32)
     hi = jnp.broadcast_to(segment.num_rows, lo.shape)
-    for number in range(length):
-        lo, hi = _child(segment.levels[number], lo, hi, prefixes[:, number])
+    for level, codes in zip(segment.levels, prefixes.T, strict=False):
+        edge, there = level.child(lo, hi, codes)
+        begin, end = level.first_row(edge, lo, hi), level.first_row(edge + 1, lo, hi)
+        lo, hi = jnp.where(there, begin, 0), jnp.where(there, end, 0)
     level = segment.levels[length]
-    first, last = _edges(level, lo, hi)
+    first, last = level.edges_before(lo), level.edges_before(hi)
     edges = first[:, None] + jnp.arange(level.num_codes, dtype=jnp.int32)[None]
     there = edges < last[:, None]
     edges = jnp.where(there, edges, 0)
     if restriction is not None:
-        rows = (jnp.broadcast_to(bound[:, None], edges.shape) for bound in (lo, hi))
-        low, high = rows
+        low, high = (jnp.broadcast_to(bound[:, None], edges.shape) for bound in (lo, hi))
         begin, end = level.first_row(edges, low, high), level.first_row(edges + 1, low, high)
         allowed = restriction.allowed_before(end) - restriction.allowed_before(begin)
         there &= allowed > 0
@@ -74,32 +75,3 @@ def _legal_in(
     codes = jnp.where(there, codes, level.num_codes)  # dropped
     request = jnp.arange(batch)[:, None]
     return jnp.zeros((batch, level.num_codes), bool).at[request, codes].set(True, mode="drop")
-
-
-def _edges(
-    level: Level, lo: Int[Array, " B"], hi: Int[Array, " B"]
-) -> tuple[Int[Array, " B"], Int[Array, " B"]]:
-    """Return the first edge of the nodes with these rows and the one after their last."""
-    there = lo < hi
-    first = level.edge_of_row(lo)
-    last = level.edge_of_row(jnp.where(there, hi - 1, 0)) + 1
-    return jnp.where(there, first, 0), jnp.where(there, last, 0)
-
-
-def _child(
-    level: Level, lo: Int[Array, " B"], hi: Int[Array, " B"], code: Int[Array, " B"]
-) -> tuple[Int[Array, " B"], Int[Array, " B"]]:
-    """Return the rows below the child with a code; none where there is no such child."""
-    first, last = _edges(level, lo, hi)
-    low, high = first, last
-    for _ in range(level.num_codes.bit_length()):  # bisect: codes ascend within a node
-        middle = (low + high) // 2
-        before = level.codes.at[middle].get(mode="clip").astype(jnp.int32) < code
-        low, high = (
-            jnp.where(before & (low < high), middle + 1, low),
-            jnp.where(before, high, middle),
-        )
-    found = (low < last) & (level.codes.at[low].get(mode="clip").astype(jnp.int32) == code)
-    edge = jnp.where(found, low, 0)
-    begin, end = level.first_row(edge, lo, hi), level.first_row(edge + 1, lo, hi)
-    return jnp.where(found, begin, 0), jnp.where(found, end, 0)

@@ -17,6 +17,7 @@ from genret.artifacts import write_folder
 from genret.config import ModelConfig
 from genret.errors import GenretError
 from genret.hf._config import CONFIG, fields_of, model_config, read_object
+from genret.hf._names import hf_name
 from genret.hf._tensors import TensorFolder, write_tensors
 from genret.models import LanguageModel, PromptedDecoder
 from genret.typing import Array, PathLike
@@ -105,7 +106,7 @@ def load_checkpoint(
     with TensorFolder(folder) as tensors:
         _check_names(tensors, expected, config, folder)
         values = [
-            _place(tensors, ours, leaf.shape, jnp.dtype(parameters), placement)
+            _place(tensors, ours, leaf.shape, jnp.dtype(parameters), placement, config)
             for ours, leaf in expected.items()
         ]
     model = nnx.merge(graphdef, jax.tree.unflatten(jax.tree.structure(state), values))
@@ -147,7 +148,7 @@ def save_checkpoint(
 
     def tensors() -> Iterator[tuple[str, np.ndarray]]:
         for path, leaf in jax.tree.leaves_with_path(state):
-            name, transposed = hf_name(_path(path))
+            name, transposed = hf_name(_path(path), config)
             values = np.asarray(leaf.astype(parameters))
             yield name, values.T if transposed else values
         if fields.get("attention_bias"):  # theirs has a bias at the end as well
@@ -162,29 +163,6 @@ def save_checkpoint(
             (folder / name).write_bytes(contents)
 
 
-def hf_name(ours: str) -> tuple[str, bool]:
-    """Return the name of a parameter in a checkpoint, and whether it is stored transposed.
-
-    >>> hf_name("blocks.blocks.3.attention.q_proj.kernel")
-    ('model.layers.3.self_attn.q_proj.weight', True)
-    """
-    name = ours
-    for old, new in _NAMES:
-        name = re.sub(old, new, name)
-    return name, ours.endswith(".kernel")
-
-
-_NAMES = (
-    (r"^embedding\.table$", "model.embed_tokens.weight"),
-    (r"^output\.table$", "lm_head.weight"),
-    (r"^blocks\.norm\.", "model.norm."),
-    (r"^blocks\.blocks\.", "model.layers."),
-    (r"\.attention_norm\.", ".input_layernorm."),
-    (r"\.mlp_norm\.", ".post_attention_layernorm."),
-    (r"\.attention\.", ".self_attn."),
-    (r"\.(scale|kernel)$", ".weight"),
-)
-
 _IGNORED = re.compile(r".*\.rotary_emb\.inv_freq")
 """Buffers of older releases: they follow from the configuration."""
 
@@ -195,7 +173,7 @@ def _check_names(
     """Refuse tensors that are missing, unknown or of another shape."""
     known = {}
     for ours, leaf in expected.items():
-        theirs, transposed = hf_name(ours)
+        theirs, transposed = hf_name(ours, config)
         known[theirs] = leaf.shape[::-1] if transposed else leaf.shape
     unknown = {n for n in tensors.names - known.keys() if not _IGNORED.fullmatch(n)}
     if config.tie_embeddings:
@@ -221,9 +199,10 @@ def _place(
     shape: tuple[int, ...],
     dtype: Any,
     placement: Placement | None,
+    config: ModelConfig,
 ) -> Array:
     """Read a parameter to where it belongs; each device reads its own part of the file."""
-    name, transposed = hf_name(ours)
+    name, transposed = hf_name(ours, config)
     if placement is None:
         values = tensors.read(name)
         return jnp.asarray((values.T if transposed else values).astype(dtype))

@@ -74,13 +74,13 @@ def fine_tune(
       GenretError: no batches, or codes of another shape than the prompts ask for.
     """
     trained = add_lora(model, lora_rank, targets=lora_targets, seed=seed) if lora_rank else model
-    which = _is_adapter_or_table if lora_rank else nnx.Param
+    which = nnx.Any(nnx.LoRAParam, nnx.PathContains("table")) if lora_rank else nnx.Param
     graphdef, params, frozen = nnx.split(trained, which, ...)
     optimizer = optax.chain(optax.clip_by_global_norm(clip), optax.adam(learning_rate))
     rows = _code_rows(model) if lora_rank else None
 
     @jax.jit(donate_argnums=(0, 1))
-    def step(params: Any, opt_state: Any, prompts: Prompts, codes: Any) -> Any:
+    def step(params: Any, opt_state: Any, frozen: Any, prompts: Prompts, codes: Any) -> Any:
         def loss_of(params: Any) -> Float[Array, ""]:
             return item_loss(nnx.merge(graphdef, params, frozen), prompts, codes)
 
@@ -103,7 +103,7 @@ def fine_tune(
                 f"batches: batch {number}: found codes {codes.shape}, expected "
                 f"{(prompts.tokens.shape[0], len(model.codes_per_level))}"
             )
-        params, opt_state, loss = step(params, opt_state, prompts, codes)
+        params, opt_state, loss = step(params, opt_state, frozen, prompts, codes)
         losses.append(float(loss))
         if log is not None:
             log(number, losses[-1])
@@ -111,10 +111,6 @@ def fine_tune(
         raise GenretError("batches: found none")
     result = nnx.merge(graphdef, params, frozen)
     return FineTuned(model=merge_lora(result) if lora_rank else result, losses=losses)
-
-
-def _is_adapter_or_table(path: Any, value: Any) -> bool:
-    return isinstance(value, nnx.LoRAParam) or path[-1] == "table"
 
 
 def _code_rows(model: PromptedDecoder) -> Float[Array, " T"]:

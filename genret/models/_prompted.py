@@ -1,5 +1,6 @@
-"""PromptedDecoder: a causal language model whose vocabulary holds the codes among other tokens."""
+"""Language models whose vocabulary holds the codes among other tokens: they read prompts."""
 
+import abc
 import dataclasses
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -12,12 +13,10 @@ from flax import nnx
 from genret.config import ModelConfig
 from genret.errors import GenretError
 from genret.models._attention import causal_mask
-from genret.models._cache import Cache
-from genret.models._decode import CachedDecoder
+from genret.models._cache import Cache, take_beams
 from genret.models._decoder_only import LanguageModel
 from genret.models._layers import readout
 from genret.models._prompts import Prompts
-from genret.models._transformer import Transformer
 from genret.typing import Array, Float, Int
 
 Normalize = Literal["vocabulary", "level"]
@@ -108,7 +107,115 @@ class CodeTokens(nnx.Module):
         return jnp.where(there, logits, -jnp.inf)
 
 
-class PromptedDecoder(CachedDecoder):
+class Prompted(nnx.Module):
+    """Base of the models that read a prompt and spell an item's codes as tokens of its vocabulary.
+
+    Args:
+      config: the architecture; ``codes_per_level`` is filled from ``code_tokens``.
+      code_tokens: the tokens of the codes.
+    """
+
+    config: ModelConfig
+
+    def __init__(self, config: ModelConfig, code_tokens: CodeTokens) -> None:
+        self.code_tokens = code_tokens
+        self.config = dataclasses.replace(config, codes_per_level=code_tokens.codes_per_level)
+
+    @property
+    def codes_per_level(self) -> tuple[int, ...]:
+        """Codes of each level, [L]."""
+        return self.code_tokens.codes_per_level
+
+    @abc.abstractmethod
+    def prefill(self, history: Prompts) -> tuple[Float[Array, "B 1 V"], Cache]:
+        """Read the prompts, once per request.
+
+        Args:
+          history: B prompts.
+
+        Returns:
+          The readout of the first code, float32 [B, 1, V] or [B, 1, V + 1] (see
+          :class:`CodeTokens`), and the cache for :meth:`step`.
+        """
+
+    def step(
+        self, codes: Int[Array, "B M"], parents: Int[Array, "B M"], cache: Cache
+    ) -> tuple[Float[Array, "B M V"], Cache]:
+        """Take the codes just chosen and return the readout of the next level.
+
+        Args:
+          codes: a code of level ``cache.level`` for each beam, int32 [B, M].
+          parents: the beam in ``cache`` that each one extends, int32 [B, M].
+          cache: from :meth:`prefill` or the step before.
+
+        Returns:
+          The readout of level ``cache.level + 1``, and the cache that belongs to it.
+
+        Raises:
+          GenretError: the cache holds all codes but the last: no level follows.
+        """
+        if cache.level >= len(self.codes_per_level) - 1:
+            raise GenretError(
+                f"step: the cache is at level {cache.level}, the last of "
+                f"{len(self.codes_per_level)}: no level follows"
+            )
+        hidden, cache = self._extend(codes[:, :, None], cache.of_beams(parents))
+        return self._readout(hidden[:, :, -1], cache.level), cache
+
+    def score_tail(
+        self, codes: Int[Array, "B C T"], parents: Int[Array, "B C"], cache: Cache
+    ) -> Float[Array, "B C T"]:
+        """Score all remaining codes of candidates in one pass.
+
+        Args:
+          codes: codes of the levels ``cache.level`` to the last, int32 [B, C, T].
+          parents: the beam in ``cache`` that each candidate extends, int32 [B, C].
+          cache: from :meth:`prefill` or :meth:`step`.
+
+        Returns:
+          Float32 log-probabilities [B, C, T].
+
+        Raises:
+          GenretError: the number of codes is not the number of remaining levels.
+        """
+        tail, remaining = codes.shape[2], len(self.codes_per_level) - cache.level
+        if tail != remaining:
+            raise GenretError(
+                f"score_tail: found {tail} codes a candidate, expected {remaining}: the cache is "
+                f"at level {cache.level} of {len(self.codes_per_level)}"
+            )
+        # Many candidates may extend one beam: its readout is normalised before it is copied.
+        first = take_beams(jax.nn.log_softmax(self._readout(cache.hidden, cache.level)), parents)
+        log_probs = [first]
+        if tail > 1:
+            hidden, _ = self._extend(codes[:, :, :-1], cache.of_beams(parents))
+            log_probs += [
+                jax.nn.log_softmax(self._readout(hidden[:, :, i], cache.level + i + 1))
+                for i in range(tail - 1)
+            ]
+        chosen = [
+            jnp.take_along_axis(own, codes[:, :, i, None], axis=-1, mode="clip")[:, :, 0]
+            for i, own in enumerate(log_probs)
+        ]
+        return jnp.stack(chosen, axis=-1)
+
+    def _tokens(self, codes: Int[Array, "B M T"], level: int) -> Int[Array, "B M T"]:
+        """Return the tokens of codes of the levels from ``level`` on."""
+        own = [self.code_tokens.of(codes[..., i], level + i) for i in range(codes.shape[2])]
+        return jnp.stack(own, axis=-1)
+
+    @abc.abstractmethod
+    def _extend(
+        self, codes: Int[Array, "B M T"], cache: Cache
+    ) -> tuple[Float[Array, "B M T W"], Cache]:
+        """Process codes of the levels from ``cache.level`` on, for the beams of the cache."""
+
+    @abc.abstractmethod
+    def _readout(self, hidden: Float[Array, "*batch W"], level: int) -> Float[Array, "*batch V"]:
+        """Return the float32 readout of a level."""
+
+
+class PromptedDecoder(Prompted):
     """Reads a prompt, token by token, and spells an item's codes as tokens of the same vocabulary.
 
     The prompt may be text, semantic IDs or both; prompts of a batch differ as they like. This is
@@ -144,22 +251,11 @@ class PromptedDecoder(CachedDecoder):
         normalize: Normalize = "vocabulary",
     ) -> None:
         vocabulary = language_model.embedding.table.shape[0]
-        self.code_tokens = CodeTokens(code_tokens, vocabulary, normalize)
-        super().__init__(
-            dataclasses.replace(config, codes_per_level=self.code_tokens.codes_per_level)
-        )
+        super().__init__(config, CodeTokens(code_tokens, vocabulary, normalize))
         self.language_model = language_model
 
     def prefill(self, history: Prompts) -> tuple[Float[Array, "B 1 V"], Cache]:
-        """Read the prompts, once per request.
-
-        Args:
-          history: B prompts.
-
-        Returns:
-          The readout of the first code, float32 [B, 1, V] or [B, 1, V + 1], and the cache for
-          :meth:`step`.
-        """
+        """Read the prompts, once per request; see :meth:`Prompted.prefill`."""
         tokens, model = history.tokens, self.language_model
         positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
         mask = causal_mask(jnp.ones_like(tokens))
@@ -169,19 +265,13 @@ class PromptedDecoder(CachedDecoder):
         cache = Cache.of_history(keys, values, history.lengths, hidden[:, 0])
         return self._readout(hidden, 0), cache
 
-    def _inputs(
+    def _extend(
         self, codes: Int[Array, "B M T"], cache: Cache
-    ) -> tuple[Float[Array, "B M T W"], Int[Array, "B T"]]:
-        tokens = jnp.stack(
-            [self.code_tokens.of(codes[..., i], cache.level + i) for i in range(codes.shape[2])],
-            axis=-1,
-        )
+    ) -> tuple[Float[Array, "B M T W"], Cache]:
         new = jnp.arange(cache.level, cache.level + codes.shape[2])
-        return self.language_model.embed(tokens), cache.shared_lengths[:, None] + new[None, :]
-
-    @property
-    def _code_blocks(self) -> Transformer:
-        return self.language_model.blocks
+        positions = cache.shared_lengths[:, None] + new[None, :]
+        x = self.language_model.embed(self._tokens(codes, cache.level))
+        return self.language_model.blocks.extend(x, positions, cache)
 
     def _readout(self, hidden: Float[Array, "*batch W"], level: int) -> Float[Array, "*batch V"]:
         return self.code_tokens.readout(hidden, self.language_model.output_table, level)

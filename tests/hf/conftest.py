@@ -132,6 +132,8 @@ def write_tokenizer(folder: Path) -> None:
         },
     }
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    about = {"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "<unk>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(about))
 
 
 @pytest.fixture(scope="session")

@@ -107,7 +107,7 @@ def test_a_search_finds_what_brute_force_finds(added, index, normalize) -> None:
     prompter = Prompter(checkpoint, tokens, Template(prompt="chose : {history} then the next"))
     histories = [[CODES[0], CODES[3]], [], [CODES[1]]]
     prompts = prompter(histories, length=12)
-    assert prompts.lengths.tolist() == [11, 5, 8]
+    assert prompts.lengths.tolist() == [12, 5, 8]
     result = beam_search(model, prompts, index, beams=5)
     stepped = np.asarray(result.scores)
     for request in range(3):
@@ -218,7 +218,7 @@ def test_masks_allow_what_the_index_holds(added, index) -> None:
     assert np.flatnonzero(three[0]).tolist() == [1]
     with pytest.raises(GenretError, match="found 2 levels, the index has 3"):
         TokenMask.of(index, tokens.tokens[:2], vocabulary=40)
-    with pytest.raises(GenretError, match=r"level 0: found .* expected -1 to 21"):
+    with pytest.raises(GenretError, match=r"level 1: found .* expected -1 to 21"):
         TokenMask.of(index, tokens.tokens, vocabulary=22)
 
 

@@ -124,7 +124,7 @@ def test_half_precision_files(tmp_path) -> None:
     ("family", "changes", "message"),
     [
         ("Qwen2", {"use_sliding_window": True, "max_window_layers": 1, "sliding_window": 8},
-         "use_sliding_window: found True"),
+         "layer_types: found 'sliding_attention'"),
         ("Llama", {"hidden_act": "gelu"}, "hidden_act: found 'gelu'"),
         ("Llama", {"mlp_bias": True}, "mlp_bias: found True"),
         ("Llama", {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}},
