@@ -2,12 +2,10 @@
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import tyro
+from typing import TYPE_CHECKING, Any
 
 from genret.artifacts import Run, read_manifest
-from genret.cli.base import Reporter, RunFolder, Verb
+from genret.cli.base import ReadyCodes, Reporter, RunFolder, Verb
 from genret.config import TokenizeConfig
 from genret.errors import GenretError
 
@@ -34,7 +32,7 @@ class Tokenize(Verb):
 
     run_folder: RunFolder
     """Folder of the run."""
-    codes: Annotated[Path | None, tyro.conf.arg(name="from", aliases=("--codes",))] = None
+    codes: ReadyCodes = None
     """Take ready codes: an index.json of LC-Rec, LETTER, MiniOneRec, APAO, OpenOneRec, NonameUntitled
     or GRID, or an integer .npy [N, L] whose rows are those of catalog/items.parquet."""
     tokenize: TokenizeConfig = TokenizeConfig()

@@ -55,7 +55,7 @@ class Checkpoint:
         return self.language_model.embedding.table.shape[0]
 
     def retriever(
-        self, code_tokens: Sequence[Any], *, normalize: Any = "vocabulary"
+        self, code_tokens: Sequence[Any], *, normalize: str = "vocabulary"
     ) -> PromptedDecoder:
         """Return the model that a beam search asks: it reads prompts and spells codes.
 

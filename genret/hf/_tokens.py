@@ -32,7 +32,7 @@ class SemanticTokens:
     """
 
     names: tuple[str, ...]
-    tokens: tuple[Int[np.ndarray, " V"], ...]
+    tokens: tuple[Int[np.ndarray, "_"], ...]
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, names: Sequence[str] | None = None) -> "SemanticTokens":
@@ -85,7 +85,7 @@ class SemanticTokens:
         """
         return "".join(f"<{name}_{code}>" for name, code in zip(self.names, codes, strict=True))
 
-    def with_end(self, token: int) -> tuple[Int[np.ndarray, " V"], ...]:
+    def with_end(self, token: int) -> tuple[Int[np.ndarray, "_"], ...]:
         """Return the tokens with a last level of one: the end of the sequence, code 0.
 
         A checkpoint that was trained to end after the codes is asked for that end as well; the codes

@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +18,6 @@ from genret.models._decoder_only import LanguageModel
 from genret.models._layers import readout
 from genret.models._prompts import Prompts
 from genret.typing import Array, Float, Int
-
-Normalize = Literal["vocabulary", "level"]
 
 
 class CodeTokens(nnx.Module):
@@ -38,7 +36,7 @@ class CodeTokens(nnx.Module):
     """
 
     def __init__(
-        self, tokens: Sequence[Any], vocabulary: int, normalize: Normalize = "vocabulary"
+        self, tokens: Sequence[Any], vocabulary: int, normalize: str = "vocabulary"
     ) -> None:
         if not len(tokens):
             raise GenretError("code tokens: found no level")
@@ -248,7 +246,7 @@ class PromptedDecoder(Prompted):
         config: ModelConfig,
         code_tokens: Sequence[Any],
         *,
-        normalize: Normalize = "vocabulary",
+        normalize: str = "vocabulary",
     ) -> None:
         vocabulary = language_model.embedding.table.shape[0]
         super().__init__(config, CodeTokens(code_tokens, vocabulary, normalize))

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -25,7 +26,7 @@ class Prompts:
     lengths: Int[Array, " B"]
 
     @classmethod
-    def from_lists(cls, prompts: Sequence[Sequence[int]], length: int | None = None) -> "Prompts":
+    def from_lists(cls, prompts: Sequence[Any], length: int | None = None) -> "Prompts":
         """Pad prompts to one length, on the host.
 
         Args:

@@ -38,7 +38,7 @@ def test_codes_in_the_order_of_the_catalogue(tmp_path: Path) -> None:
     [
         ({"1": ["<a_0>"]}, "has no codes for item '2' of the catalogue"),
         ({"1": ["<a_0>"], "2": []}, "item '2': expected a list of codes"),
-        ({"1": ["<a_0>"], "2": "<a_0>"}, "item '2': expected a list of codes"),
+        ({"1": ["<a_0>"], "2": "a_0"}, "item '2': expected a list of codes"),
         ({"1": ["<a_0>", "<b_1>"], "2": ["<a_0>"]}, "item '2' has 1 codes, the items before 2"),
         (
             {"1": ["<a_0>", "<b_1>"], "2": ["<b_0>", "<a_1>"]},
@@ -51,7 +51,7 @@ def test_codes_in_the_order_of_the_catalogue(tmp_path: Path) -> None:
         ({"1": [2**31], "2": [1]}, "item '1': found the code '2147483648'"),
         ({"1": ["<a_9999999999>"], "2": [1]}, "item '1': found the code '<a_9999999999>'"),
         ({"1": [1], "2": ["<a_1>"]}, r"item '2': levels are lettered \['a'\]"),
-        ([["<a_0>"]], r"expected a JSON object \{item: \[code, ...\]\} that is not empty"),
+        ([["<a_0>"]], "has no codes for item '1' of the catalogue"),
         ("{}", "expected a JSON object"),
         ('{"1": [1], "1": [2]}', "the key '1' occurs more than once"),
         ('{"1": [1]', "cannot be read as JSON: .* line 1 column"),

@@ -35,7 +35,9 @@ def test_logits_are_those_of_transformers_before_and_after_writing(family, tmp_p
     assert len(list((tmp_path / "out").glob("model-*.safetensors"))) > 2
     again = load_checkpoint(tmp_path / "out")
     assert (again.config, again.vocabulary) == (loaded.config, 40)
-    for x, y in zip(jax.tree.leaves(again), jax.tree.leaves(loaded), strict=True):
+    for x, y in zip(
+        jax.tree.leaves(again.language_model), jax.tree.leaves(loaded.language_model), strict=True
+    ):
         np.testing.assert_array_equal(x, y)
     # What transformers reads is there under its names, as it was.
     index = json.loads((tmp_path / "out" / "model.safetensors.index.json").read_text())
@@ -79,7 +81,9 @@ def test_parameters_may_stay_in_half_precision(tmp_path) -> None:
     assert {x.dtype.name for x in jax.tree.leaves(half.language_model)} == {"bfloat16"}
     save_checkpoint(tmp_path / "out", half, parameters="bfloat16")
     again = load_checkpoint(tmp_path / "out", parameters="bfloat16")
-    for x, y in zip(jax.tree.leaves(again), jax.tree.leaves(half), strict=True):
+    for x, y in zip(
+        jax.tree.leaves(again.language_model), jax.tree.leaves(half.language_model), strict=True
+    ):
         np.testing.assert_array_equal(x, y)
     assert again.fields["torch_dtype"] == "bfloat16"
 
