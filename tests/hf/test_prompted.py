@@ -23,6 +23,7 @@ from genret.hf import (
 )
 from genret.index import TrieIndex
 from genret.models import PromptedDecoder, Prompts
+from genret.models._attention import causal_mask
 from tests.hf.conftest import WORDS
 
 SIZES = (5, 4, 3)
@@ -126,7 +127,6 @@ def test_a_search_finds_what_brute_force_finds(added, index, normalize) -> None:
 
 def slow_score(checkpoint, tokens, text, spelled, normalize):
     """Score one item by reading prompt and codes again for every code."""
-    from genret.models._attention import causal_mask
 
     model, total = checkpoint.language_model, 0.0
     for level, token in enumerate(spelled):
