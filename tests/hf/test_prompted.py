@@ -125,15 +125,19 @@ def test_a_search_finds_what_brute_force_finds(added, index, normalize) -> None:
     np.testing.assert_allclose(whole.scores, stepped, atol=1e-4)
 
 
+@jax.jit
+def all_logits(model, read):
+    positions = jnp.broadcast_to(jnp.arange(read.shape[1]), read.shape)
+    hidden, _, _ = model(model.embed(read), positions, causal_mask(jnp.ones_like(read)))
+    return model.readout(hidden[0], 0, 40)
+
+
 def slow_score(checkpoint, tokens, text, spelled, normalize):
     """Score one item by reading prompt and codes again for every code."""
-
-    model, total = checkpoint.language_model, 0.0
+    total = 0.0
     for level, token in enumerate(spelled):
         read = jnp.asarray([text + spelled[:level] + [0] * (14 - len(text) - level)])
-        positions = jnp.arange(14)[None]
-        hidden, _, _ = model(model.embed(read), positions, causal_mask(jnp.ones_like(read)))
-        logits = model.readout(hidden[0, len(text) + level - 1], 0, checkpoint.vocabulary)
+        logits = all_logits(checkpoint.language_model, read)[len(text) + level - 1]
         if normalize == "level":
             own = tokens.tokens[level]
             total += float(jax.nn.log_softmax(logits[own])[token - own[0]])
