@@ -78,7 +78,7 @@ def our_logits(checkpoint, tokens):
     tokens = jnp.asarray(tokens)
     positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
     hidden, _, _ = model(model.embed(tokens), positions, causal_mask(jnp.ones_like(tokens)))
-    return np.asarray(model.readout(hidden, 0, checkpoint.vocabulary))
+    return np.asarray(hidden @ model.output_table.T)
 
 
 TOKENS = np.random.default_rng(0).integers(0, 60, (3, 40))
