@@ -92,7 +92,7 @@ def test_tokens_of_others_have_gaps_and_any_order(qwen3) -> None:
     # A softmax over the readout is that over the vocabulary.
     level = qwen3.retriever(tokens.tokens, normalize="level").prefill(prompts)[0]
     np.testing.assert_allclose(level[..., [0, 2, 10]], readout[..., [0, 2, 10]], atol=1e-5)
-    logits = model.language_cache.hidden @ model.language_model.output_table.T
+    logits = cache.hidden @ model.language_model.output_table.T
     np.testing.assert_allclose(
         jax.nn.log_softmax(readout)[..., [0, 10, 2]],
         jax.nn.log_softmax(logits)[..., [20, 21, 22]],
