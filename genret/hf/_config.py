@@ -42,7 +42,7 @@ _READ = {
     "rope_scaling", "rope_parameters", "tie_word_embeddings", "attention_bias",
 }  # fmt: skip
 
-_WITHOUT_EFFECT = {
+WITHOUT_EFFECT = {
     # on what a model computes from given tokens
     "architectures", "attention_dropout", "auto_map", "bos_token_id", "chunk_size_feed_forward",
     "classifier_dropout", "decoder_start_token_id", "dtype", "eos_token_id", "finetuning_task",
@@ -111,29 +111,29 @@ def model_config(fields: Mapping[str, Any], where: str) -> tuple[ModelConfig, in
             f"{', '.join(map(repr, sorted(FAMILIES)))}"
         )
     _refuse_unsupported(fields, where)
-    heads = _count(fields, "num_attention_heads", where)
-    width = _count(fields, "hidden_size", where)
-    head_dim = _count(fields, "head_dim", where, default=width // heads)
+    heads = count(fields, "num_attention_heads", where)
+    width = count(fields, "hidden_size", where)
+    head_dim = count(fields, "head_dim", where, default=width // heads)
     theta, scaling = _rope(fields, family, where)
     tied = fields.get("tie_word_embeddings", False)
     bias = family.qkv_bias
     config = ModelConfig(
         kind="decoder_only",
         width=width,
-        layers=_count(fields, "num_hidden_layers", where),
+        layers=count(fields, "num_hidden_layers", where),
         heads=heads,
-        kv_heads=_count(fields, "num_key_value_heads", where, default=heads),
+        kv_heads=count(fields, "num_key_value_heads", where, default=heads),
         head_dim=head_dim,
-        mlp_dim=_count(fields, "intermediate_size", where),
+        mlp_dim=count(fields, "intermediate_size", where),
         dropout=0.0,
         rope_theta=theta,
         rope_scaling=scaling,
         qk_norm=family.qk_norm,
         qkv_bias=bool(fields.get("attention_bias", False)) if bias is None else bias,
-        norm_eps=_number(fields.get("rms_norm_eps", 1e-6), "rms_norm_eps", where),
+        norm_eps=number(fields.get("rms_norm_eps", 1e-6), "rms_norm_eps", where),
         tie_embeddings=bool(tied),
     )
-    return config, _count(fields, "vocab_size", where)
+    return config, count(fields, "vocab_size", where)
 
 
 def fields_of(config: ModelConfig, vocabulary: int, positions: int) -> dict[str, Any]:
@@ -200,7 +200,7 @@ def _refuse_unsupported(fields: Mapping[str, Any], where: str) -> None:
         if name == "layer_types" and set(value or ()) - {"full_attention"}:
             found = sorted(set(value) - {"full_attention"})[0]
             raise GenretError(f"{where}: layer_types: found {found!r}, expected 'full_attention'")
-        known = _READ | _WITHOUT_EFFECT | _EXPECTED.keys() | {"sliding_window", "layer_types"}
+        known = _READ | WITHOUT_EFFECT | _EXPECTED.keys() | {"sliding_window", "layer_types"}
         if name not in known and value not in (None, False):
             raise GenretError(f"{where}: {name}: an unsupported field (found {str(value)[:40]})")
 
@@ -209,7 +209,7 @@ def _rope(fields: Mapping[str, Any], family: Family, where: str) -> tuple[float,
     """Return the base and our form of the scaling."""
     rope = dict(fields.get("rope_scaling") or {}) | dict(fields.get("rope_parameters") or {})
     theta = rope.pop("rope_theta", fields.get("rope_theta", family.rope_theta))
-    theta = _number(theta, "rope_theta", where)
+    theta = number(theta, "rope_theta", where)
     kind = rope.pop("rope_type", rope.pop("type", "default"))
     rope.pop("type", None)
     if rope.pop("partial_rotary_factor", 1) != 1:
@@ -230,11 +230,11 @@ def _rope(fields: Mapping[str, Any], family: Family, where: str) -> tuple[float,
     unknown = sorted(rope.keys() - set(names) - {"original_max_position_embeddings"})
     if unknown:
         raise GenretError(f"{where}: rope scaling: {unknown[0]}: unsupported for {kind!r}")
-    scaling = tuple(_number(rope.get(name), f"rope scaling: {name}", where) for name in names)
+    scaling = tuple(number(rope.get(name), f"rope scaling: {name}", where) for name in names)
     return theta, scaling
 
 
-def _count(fields: Mapping[str, Any], name: str, where: str, default: int | None = None) -> int:
+def count(fields: Mapping[str, Any], name: str, where: str, default: int | None = None) -> int:
     value = fields.get(name)
     value = default if value is None else value
     if type(value) is not int or value < 1:
@@ -242,7 +242,7 @@ def _count(fields: Mapping[str, Any], name: str, where: str, default: int | None
     return value
 
 
-def _number(value: Any, name: str, where: str) -> float:
+def number(value: Any, name: str, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise GenretError(f"{where}: {name}: found {value!r}, expected a positive number")
     return float(value)
