@@ -11,13 +11,11 @@ from flax import nnx
 
 from genret.errors import GenretError
 from genret.hf._lora import add_lora, merge_lora
-from genret.models import PromptedDecoder, Prompts
+from genret.models import Prompted, Prompts
 from genret.typing import Array, Float, Int
 
 
-def item_loss(
-    model: PromptedDecoder, prompts: Prompts, codes: Int[Array, "B L"]
-) -> Float[Array, ""]:
+def item_loss(model: Prompted, prompts: Prompts, codes: Int[Array, "B L"]) -> Float[Array, ""]:
     """Return the mean of ``-log p(code | prompt, codes before)`` over requests and levels.
 
     The prompt is read once and the codes in one teacher-forced pass: what a search does.
@@ -36,12 +34,12 @@ class FineTuned:
       losses: the loss of each step.
     """
 
-    model: PromptedDecoder
+    model: Prompted
     losses: list[float]
 
 
 def fine_tune(
-    model: PromptedDecoder,
+    model: Prompted,
     batches: Iterable[tuple[Prompts, Any]],
     *,
     learning_rate: float = 1e-4,
@@ -74,7 +72,7 @@ def fine_tune(
       GenretError: no batches, or codes of another shape than the prompts ask for.
     """
     trained = add_lora(model, lora_rank, targets=lora_targets, seed=seed) if lora_rank else model
-    which = nnx.Any(nnx.LoRAParam, nnx.PathContains("table")) if lora_rank else nnx.Param
+    which = nnx.Any(nnx.LoRAParam, _is_token_table) if lora_rank else nnx.Param
     graphdef, params, frozen = nnx.split(trained, which, ...)
     optimizer = optax.chain(optax.clip_by_global_norm(clip), optax.adam(learning_rate))
     rows = _code_rows(model) if lora_rank else None
@@ -87,7 +85,7 @@ def fine_tune(
         loss, gradients = jax.value_and_grad(loss_of)(params)
         if rows is not None:
             gradients = jax.tree.map_with_path(
-                lambda path, g: g * rows[:, None].astype(g.dtype) if "table" in str(path) else g,
+                lambda path, g: g if "lora" in str(path) else g * rows[:, None].astype(g.dtype),
                 gradients,
             )
         updates, opt_state = optimizer.update(gradients, opt_state, params)
@@ -113,7 +111,12 @@ def fine_tune(
     return FineTuned(model=merge_lora(result) if lora_rank else result, losses=losses)
 
 
-def _code_rows(model: PromptedDecoder) -> Float[Array, " T"]:
+def _is_token_table(path: Any, _: Any) -> bool:
+    """Say whether a parameter is an embedding of the vocabulary, input or output."""
+    return path[-1] == "table" and path[-2] in ("embedding", "output")
+
+
+def _code_rows(model: Prompted) -> Float[Array, " T"]:
     """Return 1 for the tokens of codes, 0 for all others."""
     vocabulary = model.language_model.embedding.table.shape[0]
     rows = jnp.zeros((vocabulary,), jnp.float32)

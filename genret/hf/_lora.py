@@ -7,15 +7,15 @@ import jax.numpy as jnp
 from flax import nnx
 
 from genret.errors import GenretError
-from genret.models import PromptedDecoder
+from genret.models import Prompted
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
-MLP = ("gate_proj", "up_proj", "down_proj")
+MLP = ("gate_proj", "up_proj", "down_proj", "in_proj", "out_proj")
 
 
 def add_lora(
-    model: PromptedDecoder, rank: int, *, targets: Sequence[str] = ATTENTION, seed: int = 0
-) -> PromptedDecoder:
+    model: Prompted, rank: int, *, targets: Sequence[str] = ATTENTION, seed: int = 0
+) -> Prompted:
     """Return a model whose projections have adapters: ``x W + x A B``, B zero at first.
 
     The projections themselves are shared with the model that was given. There is no further factor:
@@ -26,8 +26,8 @@ def add_lora(
     Args:
       model: the model.
       rank: columns of A.
-      targets: projections to adapt: ``q_proj … o_proj`` of the attention, ``gate_proj, up_proj,
-        down_proj`` of the MLP.
+      targets: projections to adapt: ``q_proj … o_proj`` of the attention, those of the MLP
+        (``gate_proj, up_proj, down_proj``; of a T5 ``gate_proj, in_proj, out_proj``).
       seed: seed of A.
 
     Raises:
@@ -53,7 +53,7 @@ def add_lora(
     return adapted
 
 
-def merge_lora(model: PromptedDecoder) -> PromptedDecoder:
+def merge_lora(model: Prompted) -> Prompted:
     """Return a model with its adapters added to its projections: ``W + A B``."""
     merged = nnx.clone(model)
     for parent, name in _projections(merged, [*ATTENTION, *MLP]):
@@ -66,9 +66,11 @@ def merge_lora(model: PromptedDecoder) -> PromptedDecoder:
     return merged
 
 
-def _projections(model: PromptedDecoder, targets: Sequence[str]) -> list[tuple[Any, str]]:
-    blocks = model.language_model.blocks.blocks
-    parents: list[tuple[Any, tuple[str, ...]]]
-    parents = [(block.attention, ATTENTION) for block in blocks]
-    parents += [(block.mlp, MLP) for block in blocks]
-    return [(parent, name) for parent, names in parents for name in names if name in targets]
+def _projections(model: Prompted, targets: Sequence[str]) -> list[tuple[Any, str]]:
+    """Return the modules that hold projections of these names, and the names."""
+    return [
+        (module, name)
+        for _, module in nnx.iter_modules(model)
+        for name in targets
+        if isinstance(getattr(module, name, None), nnx.Module)
+    ]

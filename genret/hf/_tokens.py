@@ -138,7 +138,7 @@ def add_semantic_tokens(
 
     def extend(path: Any, leaf: Array) -> Array:
         nonlocal tables
-        if "table" not in str(path):
+        if not re.search(r"\b(embedding|output)\b", jax.tree_util.keystr(path)):
             return leaf
         tables += 1
         return _extended(leaf, first, int(starts[-1]), rows, jax.random.fold_in(key, tables), noise)

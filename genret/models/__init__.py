@@ -7,7 +7,7 @@ from genret.models._cache import Cache
 from genret.models._decoder_only import DecoderOnly, LanguageModel
 from genret.models._history import History
 from genret.models._item_decoder import ItemDecoder
-from genret.models._prompted import PromptedDecoder
+from genret.models._prompted import Prompted, PromptedDecoder
 from genret.models._prompts import Prompts
 
 # What goes through JAX's transformations
@@ -24,6 +24,7 @@ __all__ = [
     "History",
     "ItemDecoder",
     "LanguageModel",
+    "Prompted",
     "PromptedDecoder",
     "Prompts",
     "build_model",
