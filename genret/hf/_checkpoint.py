@@ -137,7 +137,9 @@ def save_checkpoint(
     config, model = checkpoint.config, checkpoint.language_model
     if positions is None:
         positions = int(checkpoint.fields.get("max_position_embeddings", 2048))
-    fields = fields_of(config, checkpoint.vocabulary, positions)
+    fields = fields_of(
+        config, checkpoint.vocabulary, positions, checkpoint.fields.get("model_type")
+    )
     kept = {
         name: value
         for name, value in checkpoint.fields.items()

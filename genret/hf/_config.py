@@ -136,21 +136,25 @@ def model_config(fields: Mapping[str, Any], where: str) -> tuple[ModelConfig, in
     return config, count(fields, "vocab_size", where)
 
 
-def fields_of(config: ModelConfig, vocabulary: int, positions: int) -> dict[str, Any]:
+def fields_of(
+    config: ModelConfig, vocabulary: int, positions: int, kind: str | None = None
+) -> dict[str, Any]:
     """Return the ``config.json`` of an architecture.
 
     Args:
       config: the architecture.
       vocabulary: tokens of the vocabulary.
       positions: the longest sequence that it is meant for.
+      kind: the ``model_type`` to take where it has what the architecture asks for.
 
     Returns:
       The fields: of a Qwen3 where queries and keys are normalised, else of a Qwen2 or a Llama.
     """
-    if config.qk_norm:
-        kind = "qwen3"
-    else:
-        kind = "qwen2" if config.qkv_bias else "llama"
+    family = FAMILIES.get(kind or "")
+    fits = family and family.qk_norm == config.qk_norm
+    if not fits or kind is None or (kind == "qwen2" and not config.qkv_bias):
+        bare = "qwen2" if config.qkv_bias else "llama"
+        kind = "qwen3" if config.qk_norm else bare
     rope: dict[str, Any] = {"rope_type": "default"}
     if len(config.rope_scaling) == 1:
         rope = {"rope_type": "linear", "factor": config.rope_scaling[0]}
