@@ -35,6 +35,10 @@ def test_other_answers_are_refused() -> None:
     assert hf_generate.check(answers) == 0
     swapped = lambda: (codes[[0, 2, 1]], scores)  # noqa: E731
     assert hf_generate.check(answers | {"genret": swapped}) == 0  # equal scores have no order
+    better = lambda: (codes + 1, scores + 0.5)  # noqa: E731
+    assert hf_generate.check(answers | {"genret, tail": better}) == 0
+    with pytest.raises(GenretError, match="tail: answers have lower scores"):
+        hf_generate.check(answers | {"genret, tail": lambda: (codes, scores - 0.5)})
     for codes_of, scores_of in (
         (codes[[1, 0, 2]], scores),
         (codes + 1, scores),
