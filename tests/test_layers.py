@@ -18,14 +18,16 @@ MAY_IMPORT = {
     "training": BASE | SIDE_BY_SIDE | {"models"},
     "evaluation": BASE | SIDE_BY_SIDE | {"models", "decoding"},
     "scoring": BASE | SIDE_BY_SIDE | {"models", "decoding"},
+    "hf": BASE | SIDE_BY_SIDE | {"models", "decoding"},
     "testing": BASE | SIDE_BY_SIDE | {"models", "decoding"},
-    "cli": BASE | SIDE_BY_SIDE | {"models", "decoding", "training", "evaluation", "scoring"},
+    "cli": BASE | SIDE_BY_SIDE | {"models", "decoding", "training", "evaluation", "scoring", "hf"},
 }
 ONE_FILE = [
     "ray",
     "transformers",
     "torch",
     "sentence_transformers",
+    "tokenizers",
     "matplotlib",
     "orbax",
     "tensorstore",
