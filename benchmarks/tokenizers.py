@@ -21,7 +21,7 @@ from rich.table import Table
 from benchmarks._common import ROOT, environment, judge, sentence, write_json
 from genret.config import AutoencoderConfig, EmbedConfig, IngestConfig, TokenizeConfig
 from genret.data import ingest
-from genret.embed import cooccurrence_vectors, count_pairs, text_vectors
+from genret.embed import cooccurrence_vectors, count_pairs, text_vectors, whiten
 from genret.errors import GenretError
 from genret.tokenizers import TOKENIZERS, Collisions, Tokenizer, reassign_collisions
 from genret.typing import Vectors
@@ -35,13 +35,32 @@ def _with(**changes: Any) -> TokenizeConfig:
     return dataclasses.replace(BASE, **changes)
 
 
+WHITENED = {
+    "rq_kmeans, half whitened": 0.5,
+    "rq_kmeans, whitened": 1.0,
+    "rq_vae, half whitened": 0.5,
+    "rq_vae, whitened": 1.0,
+}
+"""Rows whose vectors are whitened before, and the power."""
 METHODS: dict[str, TokenizeConfig] = {
     "rq_kmeans": _with(),
     "rq_kmeans, balanced": _with(balanced=True),
     "rq_kmeans, normalised": _with(normalise_residuals=True),
     "rq_kmeans, balanced, normalised": _with(balanced=True, normalise_residuals=True),
+    "rq_kmeans, half whitened": _with(balanced=True, normalise_residuals=True),
+    "rq_kmeans, whitened": _with(balanced=True, normalise_residuals=True),
     "rq_vae": _with(method="rq_vae"),
     "rq_vae, normalised": _with(method="rq_vae", normalise_residuals=True),
+    "rq_vae, half whitened": _with(method="rq_vae", normalise_residuals=True),
+    "rq_vae, whitened": _with(method="rq_vae", normalise_residuals=True),
+    "pq": _with(method="pq"),
+    "opq": _with(method="opq"),
+    "hierarchical, 16 codes": _with(method="hierarchical", codebook_size=16),
+    "hierarchical, 16 codes, balanced": _with(
+        method="hierarchical", codebook_size=16, balanced=True
+    ),
+    "fsq, 240 codes": _with(method="fsq"),
+    "fsq, RecGPT's 15,360 codes": _with(method="fsq", fsq_levels=(8, 8, 8, 6, 5)),
     "rq_vae, straight through": _with(
         method="rq_vae",
         autoencoder=dataclasses.replace(NETWORKS, gradients="straight_through"),
@@ -54,14 +73,6 @@ METHODS: dict[str, TokenizeConfig] = {
     ),
     "rq_vae, contrast 0.1": _with(
         method="rq_vae", autoencoder=dataclasses.replace(NETWORKS, contrast=0.1)
-    ),
-    "fsq, 240 codes": _with(method="fsq"),
-    "fsq, RecGPT's 15,360 codes": _with(method="fsq", fsq_levels=(8, 8, 8, 6, 5)),
-    "pq": _with(method="pq"),
-    "opq": _with(method="opq"),
-    "hierarchical, 16 codes": _with(method="hierarchical", codebook_size=16),
-    "hierarchical, 16 codes, balanced": _with(
-        method="hierarchical", codebook_size=16, balanced=True
     ),
 }
 PAGE = ROOT / "docs" / "tokenizers.md"
@@ -83,6 +94,8 @@ class Options:
     """Rows to measure; empty takes all."""
     seed: int = 0
     """Seed of every method."""
+    resume: bool = False
+    """Keep the rows that --out holds already."""
     smoke: bool = False
     """Few items, short trainings: shows that it works."""
     page: bool = False
@@ -118,18 +131,18 @@ class Data:
         return Data(self.vectors[:count], self.read_as, self.pairs[:count][:, :count])
 
 
-def measure(data: Data, config: TokenizeConfig, seed: int) -> dict[str, Any]:
+def measure(vectors: Vectors, pairs: Any, config: TokenizeConfig, seed: int) -> dict[str, Any]:
     """Fit a tokenizer and return its figures, as JSON values."""
     start = time.perf_counter()
-    tokenizer: Tokenizer = TOKENIZERS[config.method].fit(
-        data.vectors, config, seed, pairs=data.pairs
-    )
+    tokenizer: Tokenizer = TOKENIZERS[config.method].fit(vectors, config, seed, pairs=pairs)
     seconds = time.perf_counter() - start
-    report = tokenizer.report(data.vectors)
-    codes = tokenizer.encode(data.vectors)
+    report = tokenizer.report(vectors)
+    codes = tokenizer.encode(vectors)
     start = time.perf_counter()
-    moved = reassign_collisions(codes, tokenizer.codes_per_level, data.vectors, tokenizer)
+    moved = reassign_collisions(codes, tokenizer.codes_per_level, vectors, tokenizer)
     reassign_seconds = time.perf_counter() - start
+    links = pairs.tocoo()
+    together = links.data @ (codes[links.row, 0] == codes[links.col, 0])
     return {
         "codes_per_level": list(tokenizer.codes_per_level),
         "used": [level["used"] for level in report["levels"]],
@@ -139,6 +152,7 @@ def measure(data: Data, config: TokenizeConfig, seed: int) -> dict[str, Any]:
         "error": [level["error"] for level in report["levels"]],
         "collisions": report["collisions_before"],
         "colliding_share": report["collisions_before"]["items"] / len(codes),
+        "together_share": float(together / links.data.sum()),
         "after_reassigning": vars(Collisions.count(moved)),
         "reassigned": int((moved != codes).any(axis=1).sum()),
         "fit_s": seconds,
@@ -166,6 +180,9 @@ def main(options: Options) -> int:
         "results": {},
         "verdicts": {},
     }
+    if options.resume and options.out is not None and options.out.is_file():
+        earlier = json.loads(options.out.read_text(encoding="utf-8"))
+        document |= {"environment": earlier["environment"], "results": earlier["results"]}
     for catalogue in ("office", "beauty"):
         data = Data.read(options.data / catalogue, options.seed)
         if options.smoke:
@@ -179,13 +196,19 @@ def main(options: Options) -> int:
         }
         results = document["results"].setdefault(catalogue, {})
         for name in names:
+            if name in results:
+                continue
             config = METHODS[name]
             if options.smoke:
                 short = dataclasses.replace(config.autoencoder, training_steps=3)
                 config = dataclasses.replace(config, codebook_size=8, autoencoder=short)
-            results[name] = measure(data, config, options.seed)
+            vectors = data.vectors
+            if name in WHITENED:
+                vectors = whiten(vectors, WHITENED[name])
+            results[name] = measure(vectors, data.pairs, config, options.seed)
             if options.out is not None:
                 write_json(options.out, document)
+        document["results"][catalogue] = {name: results[name] for name in names}
         show(catalogue, document)
     for catalogue, results in document["results"].items():
         for name in set(BARRED) & set(results):
@@ -218,15 +241,15 @@ def markdown(results: Path = RESULTS) -> str:
             "vector that another one has too.",
             "",
             "| method | codes used, by level | perplexity, by level | items that collide | variance "
-            "not explained | moved by `reassign` | fit |",
-            "|---|---|---|---|---|---|---|",
+            "not explained | pairs of one history with one first code | moved by `reassign` | fit |",
+            "|---|---|---|---|---|---|---|---|",
         ]
         for name, row in rows.items():
             shares = " ".join(f"{share:.0%}" for share in row["used_share"])
             perplexity = " ".join(f"{value:,.0f}" for value in row["perplexity"])
             lines.append(
                 f"| {name} | {shares} | {perplexity} | {row['colliding_share']:.2%} | "
-                f"{row['error'][-1]:.1%} | {row['reassigned']:,} | {row['fit_s']:.0f} s |"
+                f"{row['error'][-1]:.1%} | {row['together_share']:.2%} | {row['reassigned']:,} | {row['fit_s']:.0f} s |"
             )
         lines.append("")
     lines += [

@@ -8,6 +8,7 @@ bytes.
 from genret.embed._cooccurrence import cooccurrence_vectors, count_pairs
 from genret.embed._join import join_vectors
 from genret.embed._text import text_vectors
+from genret.embed._whiten import whiten
 
 # Brought from elsewhere
 from genret.embed._load import read_vectors  # isort: skip
@@ -25,4 +26,5 @@ __all__ = [
     "save_vectors",
     "sentence_vectors",
     "text_vectors",
+    "whiten",
 ]
