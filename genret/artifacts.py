@@ -30,11 +30,13 @@ FORMAT_VERSIONS = {
     "model": 1,
     "reports": 1,
     "checkpoint": 1,
+    "hugging_face": 1,
 }
 """Newest format version of each kind of artefact that this release reads and writes."""
 
-RUN_KINDS = tuple(kind for kind in FORMAT_VERSIONS if kind != "checkpoint")
-"""Kinds that have a folder of their name in a run; checkpoints lie in ``checkpoints/step-N``."""
+RUN_KINDS = tuple(k for k in FORMAT_VERSIONS if k not in ("checkpoint", "hugging_face"))
+"""Kinds that have a folder of their name in a run; checkpoints lie in ``checkpoints/step-N``, and
+models that are written for transformers wherever one likes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,10 @@ RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 """Type of the positional argument that names the run folder."""
 
 
+ReadyCodes = Annotated[Path | None, tyro.conf.arg(name="from", aliases=("--codes",))]
+"""Type of the option ``--from``, a word that Python keeps for itself."""
+
+
 def parse(verbs: Mapping[str, type["Verb"]], argv: Sequence[str] | None) -> "Verb":
     """Parse a command line into one of ``verbs``; nested configurations give flat options."""
     choices: Any = tuple(Annotated[cls, tyro.conf.subcommand(name)] for name, cls in verbs.items())

@@ -20,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from genret.cli.base import Reporter, parse
     from genret.cli.embed import Embed
     from genret.cli.evaluate import Evaluate
+    from genret.cli.export import Export
     from genret.cli.index import Index
     from genret.cli.ingest import Ingest
     from genret.cli.inspect import Inspect
@@ -38,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "evaluate": Evaluate,
         "recommend": Recommend,
         "inspect": Inspect,
+        "export": Export,
     }
     try:
         verb = parse(verbs, argv)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genret.artifacts import Run, read_manifest
-from genret.cli.base import Reporter, RunFolder, Verb
+from genret.cli.base import ReadyCodes, Reporter, RunFolder, Verb
 from genret.config import TokenizeConfig
 from genret.errors import GenretError
 
@@ -31,9 +31,9 @@ class Tokenize(Verb):
 
     run_folder: RunFolder
     """Folder of the run."""
-    codes: Path | None = None
-    """Take ready codes: an index.json of the LC-Rec family, or an integer .npy [N, L] whose rows are
-    those of catalog/items.parquet."""
+    codes: ReadyCodes = None
+    """Take ready codes: an index.json of LC-Rec, LETTER, MiniOneRec, APAO, OpenOneRec, NonameUntitled
+    or GRID, or an integer .npy [N, L] whose rows are those of catalog/items.parquet."""
     preset: str | None = None
     """The tokenizer of a published system instead of the options (see genret.tokenizers.PRESETS)."""
     tokenize: TokenizeConfig = TokenizeConfig()

@@ -4,7 +4,12 @@
 from genret.data._ingest import ingest
 from genret.data._movielens import MovieLens, movielens
 from genret.data._report import IngestReport, Rule
-from genret.data._semantic_json import read_semantic_ids
+from genret.data._semantic_ids import (
+    SemanticIds,
+    read_all_semantic_ids,
+    read_semantic_ids,
+    write_semantic_ids,
+)
 from genret.data._synthetic import synthetic, synthetic_tables
 
 # The catalogue and the histories of a run
@@ -20,14 +25,17 @@ __all__ = [
     "IngestReport",
     "MovieLens",
     "Rule",
+    "SemanticIds",
     "by_time",
     "check_leaks",
     "ingest",
     "leave_one_out",
     "load_run_data",
     "movielens",
+    "read_all_semantic_ids",
     "read_semantic_ids",
     "synthetic",
     "synthetic_tables",
     "where",
+    "write_semantic_ids",
 ]

@@ -12,6 +12,7 @@ from genret.tokenizers._pq import OPQ, PQ
 from genret.tokenizers._presets import PRESETS
 from genret.tokenizers._rq_kmeans import RQKMeans
 from genret.tokenizers._rq_vae import RQVAE
+from genret.tokenizers._shape import code_shape
 from genret.tokenizers._vector import VectorTokenizer, default_codebook_size
 
 # Identifiers without vectors
@@ -71,6 +72,7 @@ __all__ = [
     "category_paths",
     "check_codes",
     "code_report",
+    "code_shape",
     "collaborative_identifiers",
     "default_codebook_size",
     "hybrid_identifiers",

@@ -175,7 +175,9 @@ def semantic_identifiers(paths: Sequence[Sequence[str]], levels: int) -> Identif
     return codes, tuple(sizes)
 
 
-def hybrid_identifiers(identifiers: Identifiers, seed: int) -> Identifiers:
+def hybrid_identifiers(
+    identifiers: Identifiers, seed: int
+) -> tuple[Int[np.ndarray, "N more"], tuple[int, ...]]:
     """Append a code that no other item has ("HID": categories or clusters, and a token an item).
 
     Args:

@@ -13,6 +13,7 @@ from genret.cli.base import Reporter
 from genret.cli.embed import Embed
 from genret.cli.index import Index
 from genret.cli.ingest import Ingest
+from genret.cli.main import main
 from genret.cli.tokenize import Tokenize
 from genret.config import EmbedConfig, TokenizeConfig
 from genret.data import load_run_data
@@ -187,6 +188,16 @@ def test_a_preset_takes_the_place_of_the_options(run: Path) -> None:
         tokenize(run, preset="gird")
     with pytest.raises(GenretError, match="no column 'genre'; it has item_id"):
         tokenize(run, tokenize=TokenizeConfig(method="semantic", category_column="genre"))
+
+
+def test_ready_codes_come_from_the_command_line(run: Path, tmp_path: Path) -> None:
+    ids = [str(i) for i in load_run_data(run)[0].item_ids]
+    table = {i: f"<s_a_{n // 10}><s_b_{n % 10}>" for n, i in enumerate(ids)}
+    (tmp_path / "x.json").write_text(json.dumps(table))
+    for option in ("--from", "--codes"):
+        argv = ["tokenize", str(run), option, str(tmp_path / "x.json"), "--collisions", "keep"]
+        assert main([*argv, "--json"]) == 0
+        assert load_codes(run / "codes")[0].tolist() == [[n // 10, n % 10] for n in range(90)]
 
 
 def test_bad_codes_leave_the_older_ones(run: Path, tmp_path: Path) -> None:
