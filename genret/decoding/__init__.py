@@ -23,6 +23,9 @@ from genret.decoding._protocol import GenerativeModel
 from genret.decoding._readout import Projection
 from genret.decoding._state import BeamResult
 
+# What users have seen
+from genret.decoding._seen import distinct_items, exclusions  # isort: skip
+
 __all__ = [
     "BeamResult",
     "GenerativeModel",
@@ -30,7 +33,9 @@ __all__ = [
     "Projection",
     "RankedItem",
     "beam_search",
+    "distinct_items",
     "exact_search",
+    "exclusions",
     "protocol_logits",
     "rank_all_items",
     "slow_beam_search",
