@@ -2,12 +2,12 @@
 
     python -m benchmarks --preset smoke --json FILE
     python -m benchmarks compare A B
+    python -m benchmarks paper FILE
     python -m benchmarks readme
 
 Every method answers the same requests; its answer is compared with brute force before it is timed.
 """
 
-import contextlib
 import dataclasses
 import sys
 from collections.abc import Sequence
@@ -23,6 +23,7 @@ from benchmarks._static import load
 from benchmarks.aot import compile_all
 from benchmarks.compare import Compare
 from benchmarks.page import write_page
+from benchmarks.paper import Paper
 from benchmarks.presets import Preset, points_of
 from benchmarks.show import show
 from benchmarks.suite import run
@@ -31,7 +32,11 @@ from genret.errors import GenretError
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """Measure a preset. Beside it: `compare A B` holds two runs together, `readme` rewrites README."""
+    """Measure a preset.
+
+    Beside it: `compare A B` holds two runs together, `paper FILE` holds one beside the STATIC paper,
+    `readme` rewrites README.
+    """
 
     preset: Preset = "smoke"
     """"smoke" takes half a minute, "bars" a few, "paper" and "full" longer."""
@@ -41,17 +46,17 @@ class Run:
     """HTML file to write at the end: tables and pictures, without a network."""
     static: Path | None = None
     """Checkout of STATIC (github.com/youtube/static-constraint-decoding), to be timed as well."""
+    data: Path | None = None
+    """Folder with office/index.json and beauty/index.json, for points of shipped semantic IDs."""
     resume: bool = False
     """Keep the points that the JSON file holds."""
     aot: str | None = None
     """Chips, such as v5e,v6e,v7x: compile the methods for them instead, by libtpu, without a TPU."""
     profile: Path | None = None
-    """Folder for a trace of the whole run, which Perfetto and xprof open."""
+    """Folder for a trace of three searches of each method at each point: for Perfetto or xprof."""
 
     def main(self, console: Console) -> int:
         """Run the program."""
-        import jax
-
         static = None if self.static is None else load(self.static)
         name = self.preset if self.aot is None else "aot"
         lines = Lines(self.json, {"preset": name, **environment()}, resume=self.resume)
@@ -60,11 +65,14 @@ class Run:
             return 0
         for line in lines.points.values():
             show(line, console)
-        trace = (
-            contextlib.nullcontext() if self.profile is None else jax.profiler.trace(self.profile)
+        run(
+            points_of(self.preset),
+            lines,
+            lambda line: show(line, console),
+            static,
+            self.data,
+            self.profile,
         )
-        with trace:
-            run(points_of(self.preset), lines, lambda line: show(line, console), static)
         if self.page is not None:
             write_page(self.page, lines.environment, list(lines.points.values()))
             console.print(f"page: {self.page}")
@@ -79,6 +87,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments[:1] == ["compare"]:
             return tyro.cli(Compare, args=arguments[1:], prog="python -m benchmarks compare").main(
+                console
+            )
+        if arguments[:1] == ["paper"]:
+            return tyro.cli(Paper, args=arguments[1:], prog="python -m benchmarks paper").main(
                 console
             )
         if arguments == ["readme"]:

@@ -17,7 +17,8 @@ from genret.testing import TableModel
 from genret.tokenizers import RQKMeans
 from genret.typing import Array, Codes, Float, Int
 
-Kind = Literal["uniform", "zipf"]
+Kind = Literal["uniform", "zipf", "tokenized", "office", "beauty"]
+"""How semantic IDs come about: drawn, made by our tokenizer from drawn vectors, or shipped ones."""
 
 
 @jax.tree_util.register_dataclass
@@ -101,7 +102,12 @@ def floor(model: GivenLogits, history: Int[Array, "B"]) -> list[Array]:
 
 
 def draw_codes(
-    num_items: int, codes_per_level: Sequence[int], kind: Kind = "uniform", *, seed: int = 0
+    num_items: int,
+    codes_per_level: Sequence[int],
+    kind: Kind = "uniform",
+    *,
+    seed: int = 0,
+    data: Path | None = None,
 ) -> Codes:
     """Draw semantic IDs, int32 [N, L], in no order.
 
@@ -109,9 +115,21 @@ def draw_codes(
       num_items: N.
       codes_per_level: codes of each level.
       kind: "uniform"; "zipf": the c-th code of a level has a probability that falls as 1 / c, and
-        which code is the c-th differs between levels.
+        which code is the c-th differs between levels; "tokenized": residual k-means of drawn
+        vectors; "office", "beauty": the first N of a shipped code set.
       seed: seed of the draw.
+      data: folder of the shipped code sets.
+
+    Raises:
+      GenretError: a code set that is not there, or has other sizes.
     """
+    if kind in ("office", "beauty"):
+        if data is None:
+            raise GenretError(f"data: found none, expected --data FOLDER with {kind}/index.json")
+        return _of_sizes(real_codes(data / kind)[:num_items], num_items, codes_per_level, kind)
+    if kind == "tokenized":
+        made = tokenized_codes(num_items, levels=len(codes_per_level), codebook=codes_per_level[0])
+        return _of_sizes(made, num_items, codes_per_level, kind)
     rng = np.random.default_rng(seed)
     codes = np.empty((num_items, len(codes_per_level)), np.int32)
     for level, count in enumerate(codes_per_level):
@@ -121,6 +139,16 @@ def draw_codes(
             cumulative = np.cumsum(1 / np.arange(1, count + 1))
             ranks = np.searchsorted(cumulative, rng.random(num_items) * cumulative[-1])
             codes[:, level] = rng.permutation(count)[np.minimum(ranks, count - 1)]
+    return codes
+
+
+def _of_sizes(codes: Codes, num_items: int, codes_per_level: Sequence[int], kind: str) -> Codes:
+    fits = codes.shape == (num_items, len(codes_per_level))
+    if not fits or (codes.max(axis=0) >= np.asarray(codes_per_level)).any():
+        raise GenretError(
+            f"{kind}: found codes {codes.shape} up to {codes.max(axis=0).tolist()}, "
+            f"expected ({num_items}, {len(codes_per_level)}) below {tuple(codes_per_level)}"
+        )
     return codes
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from benchmarks._lines import Line
 from benchmarks.plots import all_figures
-from benchmarks.show import size
+from benchmarks.show import cells
 
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}
 table{border-collapse:collapse;margin:.5rem 0 2rem}td,th{padding:.2rem .8rem;text-align:right}
@@ -68,31 +68,10 @@ def svg(figure: Figure) -> str:
 
 def table(line: Line) -> str:
     """Return the table of a point."""
-    head = (
-        "method",
-        "ms a step",
-        "over the first",
-        "index",
-        "build s",
-        "compile s",
-        "exact",
-        "valid",
-    )
-    rows = []
-    for name, own in line["methods"].items():
-        if "error" in own:
-            cells = [name, own["error"], *[""] * 6]
-        else:
-            cells = [
-                name,
-                f"{own['step_ms']:.3f}",
-                f"{own.get('over_first_ms', float('nan')):+.3f}",
-                size(own["bytes"]),
-                f"{own['build_s']:.2f}",
-                f"{own['compile_s']:.1f}",
-                f"{own['of_exact']:.0%}" if "of_exact" in own else "",
-                f"{own['valid']:.0%}",
-            ]
-        rows.append("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in cells) + "</tr>")
-    header = "<tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr>"
-    return f"<h3>{html.escape(line['key'])}</h3><table>{header}{''.join(rows)}</table>"
+    titles, rows = cells(line)
+
+    def row(values: Sequence[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(x)}</{tag}>" for x in values) + "</tr>"
+
+    body = "".join(row(each, "td") for each in rows)
+    return f"<h3>{html.escape(line['key'])}</h3><table>{row(titles, 'th')}{body}</table>"

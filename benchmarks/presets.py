@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from benchmarks.suite import Point
+from benchmarks._point import Point
 
 Preset = Literal["smoke", "bars", "paper", "full"]
 
@@ -13,6 +13,10 @@ OF_PAPER = (
     "unconstrained", "genret", "static-style", "hash-bitmap", "ppv-top50", "ppv-exact", "cpu-trie",
 )  # fmt: skip
 """The paper's methods, and ours."""
+
+
+LIVE = ("unconstrained", "genret", "static-style", "ppv-incremental", "dense-bitmask")
+"""Methods that are timed while the catalogue changes, or under policies."""
 
 
 def points_of(preset: Preset) -> list[Point]:
@@ -26,35 +30,45 @@ def _smoke() -> list[Point]:
     return [
         Point(**small, by_level=True),
         Point(**small, kind="zipf", methods=("unconstrained", "genret", "static-style")),
+        Point(**small, policies=2, methods=("unconstrained", "genret", "static-style")),
+        Point(**small, inserted=0.01, methods=("unconstrained", "genret", "static-style")),
         Point(**small, model="0.3M", methods=("unconstrained", "genret")),
     ]
 
 
 def _bars() -> list[Point]:
-    """The axes, a few minutes of each: |C|, V, skew, and two models."""
+    """The axes in a few minutes: |C|, V, skew, policies, updates, and two models."""
     base = {"depth": 4, "batch": 2, "beams": 70}
     grid = [
         Point(items=items, codes=codes, by_level=(items, codes) == (10**6, 2048), **base)
         for items, codes in ((10**5, 256), (10**5, 2048), (10**6, 256), (10**6, 2048))
     ]
-    skewed = Point(items=10**6, codes=2048, kind="zipf", **base)
+    skewed = [
+        Point(items=10**6, codes=2048, kind="zipf", **base),
+        Point(items=10**5, codes=256, kind="tokenized", **base),
+    ]
+    changing = [
+        Point(items=10**5, codes=2048, methods=LIVE, **base, **more)
+        for more in ({"policies": 2}, {"inserted": 0.001}, {"inserted": 0.01})
+    ]
     models = [
         Point(
             items=10**5, codes=2048, model=size, methods=WITH_MODEL, repeats=15, seconds=30, **base
         )
         for size in ("0.3M", "30M")
     ]
-    return [*grid, skewed, *models]
+    return [*grid, *skewed, *changing, *models]
 
 
 def _paper() -> list[Point]:
-    """Table 4 of the STATIC paper as far as a host's memory goes: over |C| and over V."""
+    """Tables 1 and 4 of the STATIC paper as far as a host's memory goes."""
     base = {"depth": 8, "batch": 2, "beams": 70, "methods": OF_PAPER, "repeats": 7, "seconds": 30}
     over_items = [Point(items=n, codes=2048, **base) for n in (10**5, 10**6, 10**7)]
     over_codes = [
         Point(items=10**7, codes=v, **base) for v in (256, 512, 1024, 4096, 8192, 16_384, 32_768)
     ]
-    return over_items + over_codes
+    inside = Point(items=10**7, codes=2048, model="30M", **base)  # Table 1: as a share of it
+    return [*over_items, *over_codes, inside]
 
 
 def _full() -> list[Point]:
@@ -73,4 +87,11 @@ def _full() -> list[Point]:
         )
         for size in ("0.3M", "30M", "300M")
     ]  # fmt: skip
-    return grid + models
+    real = [
+        Point(items=items, codes=256, depth=4, batch=2, beams=70, kind=kind)
+        for kind, items in (("office", 2420), ("beauty", 12_101), ("tokenized", 10**6))
+    ]
+    base = {"items": 10**6, "codes": 2048, "depth": 8, "beams": 70, "methods": LIVE}
+    policies = [Point(batch=32, policies=n, **base) for n in (1, 32)]
+    updates = [Point(batch=2, inserted=share, **base) for share in (0.0001, 0.001, 0.01, 0.1)]
+    return grid + real + policies + updates + models

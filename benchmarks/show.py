@@ -1,5 +1,6 @@
 """A run as tables in the terminal."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -10,27 +11,49 @@ from benchmarks._lines import Line
 _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
+Figures = Mapping[str, Any]
+"""What is known of a method at a point."""
+
+COLUMNS: list[tuple[str, str, Callable[[Any], str]]] = [
+    ("ms a step", "step_ms", "{:.3f}".format),
+    ("over {first}", "over_first_ms", "{:+.3f}".format),
+    ("queued", "queued_step_ms", "{:.3f}".format),
+    ("bytes", "bytes", lambda count: size(count)),
+    ("build s", "build_s", "{:.2f}".format),
+    ("refresh s", "refresh_s", "{:.3f}".format),
+    ("update s", "update_s", "{:.3f}".format),
+    ("compile s", "compile_s", "{:.1f}".format),
+    ("false +", "false_positive_rate", "{:.2%}".format),
+    ("exact", "of_exact", "{:.0%}".format),
+    ("valid", "valid", "{:.0%}".format),
+]
+"""Title, figure and form of each column; one without figures is left out."""
+
+
+def cells(line: Line) -> tuple[list[str], list[list[str]]]:
+    """Return the table of a point: titles, and a row for each method; an error is its only cell."""
+    first, depth = next(iter(line["methods"])), line["sizes"]["depth"]
+    methods: dict[str, Figures] = {
+        name: own | ({"queued_step_ms": own["queued_ms"] / depth} if "queued_ms" in own else {})
+        for name, own in line["methods"].items()
+    }
+    shown = [c for c in COLUMNS if any(c[1] in own for own in methods.values())]
+    titles = ["method", *(title.format(first=first) for title, _, _ in shown)]
+    rows = []
+    for name, own in methods.items():
+        if "error" in own:
+            rows.append([name, own["error"].split(": ", 1)[-1]])
+        else:
+            rows.append([name, *(form(own[key]) if key in own else "" for _, key, form in shown)])
+    return titles, rows
+
+
 def show(line: Line, console: Console) -> None:
     """Print a point: a row for each method."""
-    base = next(iter(line["methods"]))
-    table = Table(
-        Column("method", no_wrap=True), "ms a step", f"over {base}", "bytes", "build s", "compile s", "exact", "valid",
-        title=line["key"],
-    )  # fmt: skip
-    for name, own in line["methods"].items():
-        if "error" in own:
-            table.add_row(name, own["error"].split(": ", 1)[-1])
-            continue
-        table.add_row(
-            name,
-            f"{own['step_ms']:.3f}",
-            f"{own['over_first_ms']:+.3f}" if "over_first_ms" in own else "",
-            size(own["bytes"]),
-            f"{own['build_s']:.2f}",
-            f"{own['compile_s']:.1f}",
-            f"{own['of_exact']:.0%}" if "of_exact" in own else "",
-            f"{own['valid']:.0%}",
-        )
+    titles, rows = cells(line)
+    table = Table(Column(titles[0], no_wrap=True), *titles[1:], title=line["key"])
+    for row in rows:
+        table.add_row(*row)
     if "floors" in line:
         depth = line["sizes"]["depth"]
         least = line["floors"]["logsumexp_ms"] / depth

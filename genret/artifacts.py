@@ -31,12 +31,14 @@ FORMAT_VERSIONS = {
     "reports": 1,
     "checkpoint": 1,
     "scores": 1,
+    "hugging_face": 1,
 }
 """Newest format version of each kind of artefact that this release reads and writes."""
 
-RUN_KINDS = tuple(kind for kind in FORMAT_VERSIONS if kind not in ("checkpoint", "scores"))
-"""Kinds that have a folder of their name in a run; checkpoints lie in ``checkpoints/step-N``, and
-scores where the job was told."""
+_ELSEWHERE = ("checkpoint", "scores", "hugging_face")
+RUN_KINDS = tuple(kind for kind in FORMAT_VERSIONS if kind not in _ELSEWHERE)
+"""Kinds that have a folder of their name in a run; checkpoints lie in ``checkpoints/step-N``; scores,
+and models that are written for transformers, wherever one likes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import jax
 
@@ -24,6 +24,11 @@ class Unconstrained:
         """Build nothing."""
         del codes, codes_per_level
         return cls()
+
+    def restrict(self, masks: Any, policy_of: Any) -> Self:
+        """Obey nothing."""
+        del masks, policy_of
+        return self
 
     @property
     def bytes(self) -> int:

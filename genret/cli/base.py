@@ -27,6 +27,9 @@ RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 """Type of the positional argument that names the run folder."""
 
 
+ReadyCodes = Annotated[Path | None, tyro.conf.arg(name="from", aliases=("--codes",))]
+"""Type of the option ``--from``, a word that Python keeps for itself."""
+
 _SAY_EVERY = 30.0
 """Seconds between two lines of progress where there is no terminal."""
 

@@ -39,7 +39,7 @@ class Embed(Verb):
         import numpy as np
 
         from genret.data import load_run_data
-        from genret.embed import join_vectors, read_vectors, save_vectors
+        from genret.embed import join_vectors, read_vectors, save_vectors, whiten
 
         if self.vectors is not None and self.sentence_model is not None:
             raise GenretError("embed: --vectors and --sentence-model exclude each other")
@@ -62,6 +62,8 @@ class Embed(Verb):
                     "cooccurrence": self.embed.cooccurrence_weight,
                 }
                 vectors = join_vectors(list(parts.values()), [weights[name] for name in parts])
+            if self.embed.whiten:
+                vectors = whiten(vectors, self.embed.whiten)
             summary = {
                 "parts": {
                     name: {

@@ -24,7 +24,7 @@ class Index(Verb):
         """Build the index; return its figures."""
         from genret.data import load_run_data
         from genret.index import TrieIndex
-        from genret.tokenizers import load_codes
+        from genret.tokenizers import load_codes, load_end_code
 
         run = Run.open(self.run_folder)
         inputs = {kind: run.require(kind).fingerprint for kind in ("catalog", "codes")}
@@ -36,7 +36,12 @@ class Index(Verb):
                 f"{catalog.num_items} as in the catalogue"
             )
         with reporter.stage("index"):
-            index = TrieIndex.from_codes(codes, catalog.item_ids, codes_per_level=codes_per_level)
+            index = TrieIndex.from_codes(
+                codes,
+                catalog.item_ids,
+                codes_per_level=codes_per_level,
+                end_code=load_end_code(run.folder("codes")),
+            )
             summary = {
                 "items": index.num_items,
                 "depth": index.depth,

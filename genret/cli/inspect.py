@@ -25,20 +25,19 @@ class Inspect(Verb):
     """Say what a run folder or a single artefact is, and whether it is whole and up to date.
 
     Prints kind, versions, fingerprint, inputs, configuration, sizes, shapes and figures of quality,
-    after comparing every file with its checksum.
+    after comparing every file with its checksum. Of a file of semantic IDs (index.json of any of the
+    forms that tokenize --from takes, or .npy): collisions, branching and leaf sizes.
 
     Example: genret inspect runs/shop/codes
     """
 
     path: RunFolder
-    """A run folder, or the folder of one artefact."""
+    """A run folder, the folder of one artefact, or a file of semantic IDs."""
 
     def run(self, reporter: Reporter) -> dict[str, Any]:
         """Inspect; return the description."""
         if self.path.is_file():
-            raise GenretError(
-                f"{self.path}: is a file, expected a run folder or an artefact's folder"
-            )
+            return _inspect_codes(self.path, reporter)
         if (self.path / MANIFEST).is_file():
             described = describe(self.path)
             _show_artefact(reporter, described)
@@ -84,6 +83,36 @@ def describe(folder: Path) -> dict[str, Any]:
         "shapes": _shapes(folder, manifest),
         "files": {name: entry["bytes"] for name, entry in manifest.files.items()},
     }
+
+
+def _inspect_codes(file: Path, reporter: Reporter) -> dict[str, Any]:
+    """Describe a file of semantic IDs."""
+    from genret.data import read_all_semantic_ids
+    from genret.tokenizers import code_report, code_shape
+
+    found = read_all_semantic_ids(file)
+    sizes = (found.codes.max(axis=0) + 1).tolist()
+    report, shape = code_report(found.codes, sizes), code_shape(found.codes)
+    names = [name or str(level) for level, name in enumerate(found.names)]
+    reporter.table(
+        f"{file}: {len(found.item_ids):,} items",
+        ("level", "codes", "used", "perplexity", "nodes", "children", "most", "one child"),
+        [
+            (
+                name, own["codes"], own["used"], f"{own['perplexity']:.1f}", trie["nodes"],
+                f"{trie['children']:.1f}", trie["most_children"], f"{trie['one_child']:.1%}",
+            )
+            for name, own, trie in zip(names, report["levels"], shape["levels"], strict=True)
+        ],
+    )  # fmt: skip
+    collisions = report["collisions_after"]
+    reporter.say(
+        f"collisions: {collisions['items']:,} items share their codes with another one, in "
+        f"{collisions['groups']:,} groups (at most {collisions['largest']:,} together)"
+    )
+    sizes_shown = ", ".join(f"{size}: {count:,}" for size, count in shape["leaf_sizes"].items())
+    reporter.say(f"leaves by number of items: {sizes_shown}")
+    return {"path": str(file), "kind": "semantic_ids", "names": names, **report, "trie": shape}
 
 
 def _state(folder: Path, manifest: Manifest) -> str:

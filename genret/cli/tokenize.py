@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genret.artifacts import Run, read_manifest
-from genret.cli.base import Reporter, RunFolder, Verb
+from genret.cli.base import ReadyCodes, Reporter, RunFolder, Verb
 from genret.config import TokenizeConfig
 from genret.errors import GenretError
 
 if TYPE_CHECKING:
     from genret.data import Catalog
-    from genret.tokenizers import SemanticTokenizer
     from genret.typing import Codes, Vectors
 
 _EXAMPLES = 5
@@ -21,63 +20,75 @@ _POPULAR = 100  # examples are drawn from so many of the most popular items
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tokenize(Verb):
-    """Turn item vectors into semantic IDs by residual k-means, or take ready ones.
+    """Turn items into semantic IDs: from vectors, from histories, from categories, or ready ones.
 
     Prints how the codes are used, how many items collide, how much of the vectors is lost, and for
-    some popular items those with the most similar codes. Ready codes need no vectors; collisions among them are
-    resolved by --collisions too.
+    some popular items those with the most similar codes. Only rq_kmeans, rq_vae, fsq, pq, opq and
+    hierarchical read vectors. Collisions among ready codes are resolved by --collisions too.
 
-    Example: genret tokenize runs/shop --levels 4 --codebook-size 256
+    Example: genret tokenize runs/shop --method rq_vae --levels 4 --codebook-size 256
     """
 
     run_folder: RunFolder
     """Folder of the run."""
-    codes: Path | None = None
-    """Take ready codes: an index.json of the LC-Rec family, or an integer .npy [N, L] whose rows are
-    those of catalog/items.parquet."""
+    codes: ReadyCodes = None
+    """Take ready codes: an index.json of LC-Rec, LETTER, MiniOneRec, APAO, OpenOneRec, NonameUntitled
+    or GRID, or an integer .npy [N, L] whose rows are those of catalog/items.parquet."""
+    preset: str | None = None
+    """The tokenizer of a published system instead of the options (see genret.tokenizers.PRESETS)."""
     tokenize: TokenizeConfig = TokenizeConfig()
-    """Residual k-means."""
+    """How items get their codes."""
 
     def run(self, reporter: Reporter) -> dict[str, Any]:
         """Write ``codes/``; return the report."""
         import numpy as np
 
+        from genret.cli.identifiers import Made, make_codes, resolve
         from genret.data import load_run_data
-        from genret.tokenizers import check_codes, code_report, resolve_collisions, save_codes
+        from genret.tokenizers import TOKENIZERS, check_codes, code_report, save_codes
 
+        config = self._config()
         run = Run.open(self.run_folder)
         inputs = {"catalog": run.require("catalog").fingerprint}
-        tokenizer: SemanticTokenizer | None = None
-        vectors: Vectors | None = None
         with reporter.stage("tokenize"):
-            if self.codes is None:
+            if self.codes is None and config.method in TOKENIZERS:
                 inputs["vectors"] = run.require("vectors").fingerprint
-                tokenizer, vectors = self._fit(run, reporter)
-                raw, sizes = tokenizer.encode(vectors), tokenizer.codes_per_level
             catalog, histories = load_run_data(run.folder("catalog"))
-            if self.codes is not None:
+            if self.codes is None:
+                made = make_codes(run, catalog, histories, config, self.seed, reporter)
+            else:
                 raw, sizes = check_codes(_read_codes(self.codes, catalog), name=str(self.codes))
-            if len(raw) != catalog.num_items:
-                raise GenretError(
-                    f"{self.codes or run.folder('vectors')}: found {len(raw)} rows, the catalogue "
-                    f"has {catalog.num_items} items"
-                )
-            codes, sizes = resolve_collisions(raw, sizes, self.tokenize.collisions)
-            report = code_report(codes, sizes, vectors, tokenizer, levels=raw.shape[1])
+                if len(raw) != catalog.num_items:
+                    raise GenretError(
+                        f"{self.codes}: found {len(raw)} rows, the catalogue has "
+                        f"{catalog.num_items} items"
+                    )
+                made = Made(codes=raw, codes_per_level=sizes)
+            codes, sizes = resolve(made, config.collisions)
+            report = code_report(
+                codes,
+                sizes,
+                made.vectors,
+                made.tokenizer,
+                levels=made.codes.shape[1],
+                raw=made.codes,
+            )
             popularity = np.bincount(histories.training()[1], minlength=catalog.num_items)
-            examples = _examples(codes, catalog, popularity, vectors, self.seed)
+            examples = _examples(codes, catalog, popularity, made.vectors, self.seed)
             save_codes(
                 run.folder("codes"),
                 codes,
                 sizes,
-                tokenizer=tokenizer,
+                tokenizer=made.tokenizer,
+                end_code=made.end_code,
+                text_model=made.text_model,
                 report=report,
-                config=self.tokenize.to_dict()
+                config=config.to_dict()
                 | {"ready_codes": None if self.codes is None else str(self.codes)},
                 seed=self.seed,
                 inputs=inputs,
             )
-            _print(reporter, report, examples)
+            _print(reporter, report, examples, config.collisions)
         return {
             "codes_per_level": list(sizes),
             "report": report,
@@ -85,13 +96,18 @@ class Tokenize(Verb):
             "fingerprint": read_manifest(run.folder("codes"), "codes").fingerprint,
         }
 
-    def _fit(self, run: Run, reporter: Reporter) -> tuple["SemanticTokenizer", "Vectors"]:
-        from genret.embed import load_vectors
-        from genret.tokenizers import RQKMeans
+    def _config(self) -> TokenizeConfig:
+        if self.preset is None:
+            return self.tokenize
+        from genret.tokenizers import PRESETS
 
-        vectors = load_vectors(run.folder("vectors"))
-        with reporter.progress("levels", self.tokenize.levels) as advance:
-            return RQKMeans.fit(vectors, self.tokenize, self.seed, advance), vectors
+        if self.codes is not None:
+            raise GenretError("tokenize: --preset and --codes exclude each other")
+        if self.preset not in PRESETS:
+            raise GenretError(
+                f"--preset: found {self.preset!r}, expected one of {', '.join(PRESETS)}"
+            )
+        return PRESETS[self.preset]
 
 
 def _read_codes(path: Path, catalog: "Catalog") -> Any:
@@ -137,7 +153,9 @@ def _examples(
     return examples
 
 
-def _print(reporter: Reporter, report: dict[str, Any], examples: list[dict[str, Any]]) -> None:
+def _print(
+    reporter: Reporter, report: dict[str, Any], examples: list[dict[str, Any]], how: str
+) -> None:
     levels = report["levels"]
     rows = [
         (
@@ -146,19 +164,20 @@ def _print(reporter: Reporter, report: dict[str, Any], examples: list[dict[str, 
             figures["used"],
             f"{figures['used_share']:.1%}",
             f"{figures['perplexity']:.1f}",
+            figures["prefixes"],
             "" if figures["error"] is None else f"{figures['error']:.1%}",
         )
         for level, figures in enumerate(levels)
     ]
     reporter.table(
         f"Codes of {report['items']:,} items",
-        ("level", "codes", "used", "share", "perplexity", "variance not explained"),
+        ("level", "codes", "used", "share", "perplexity", "prefixes", "variance not explained"),
         rows,
     )
     before, after = report["collisions_before"], report["collisions_after"]
     reporter.say(
         f"collisions: {before['items']:,} items share their codes with another one "
-        f"(at most {before['largest']:,} together); after --collisions: {after['items']:,}"
+        f"(at most {before['largest']:,} together); after --collisions {how}: {after['items']:,}"
     )
     reporter.table(
         "Items with similar codes (codes shared)",

@@ -43,7 +43,7 @@ class Train(Verb):
         from genret.evaluation import evaluate_model
         from genret.index import TrieIndex
         from genret.models import PRESETS, build_model, num_parameters, save_model
-        from genret.tokenizers import load_codes
+        from genret.tokenizers import load_codes, load_end_code
         from genret.training import train
 
         if self.preset is not None:
@@ -58,7 +58,8 @@ class Train(Verb):
         architecture = self.model if self.preset is None else PRESETS[self.preset]
         architecture = dataclasses.replace(architecture, codes_per_level=codes_per_level)
         model = build_model(architecture, self.seed)
-        index = TrieIndex.from_codes(codes, codes_per_level=codes_per_level)
+        end_code = load_end_code(run.folder("codes"))
+        index = TrieIndex.from_codes(codes, codes_per_level=codes_per_level, end_code=end_code)
         held_out = histories.held_out("valid")
         validation = EvaluateConfig(
             split="valid", k=(10,), beams=VALIDATION_BEAMS, users=self.train.eval_users, bootstrap=1

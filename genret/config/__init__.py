@@ -3,6 +3,7 @@
 The command line is made from these classes: a field is an option, the text under it is its help.
 """
 
+from genret.config._autoencoder import AutoencoderConfig
 from genret.config._base import Config, require
 from genret.config._data import ColumnsConfig, IngestConfig
 from genret.config._embed import EmbedConfig
@@ -13,6 +14,7 @@ from genret.config._tokenize import TokenizeConfig
 from genret.config._train import TrainConfig
 
 __all__ = [
+    "AutoencoderConfig",
     "ColumnsConfig",
     "Config",
     "EmbedConfig",

@@ -83,6 +83,8 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
             return None
     elif isinstance(hint, type) and type(value) is hint:
         return value
+    elif isinstance(hint, type) and issubclass(hint, Config) and isinstance(value, Mapping):
+        return hint.from_dict(value, where=where)
     name = getattr(hint, "__name__", str(hint)) if origin is None else str(hint)
     raise GenretError(f"{where}: found {value!r}, expected {name}")
 

@@ -21,6 +21,9 @@ class EmbedConfig(Config):
     """Weight of the text part, whose rows have unit length before."""
     cooccurrence_weight: float = 1.0
     """Weight of the co-occurrence part, whose rows have unit length before."""
+    whiten: float = 0.0
+    """Divide each principal direction of the vectors by this power of its deviation: 0 leaves them,
+    1 makes all directions vary alike. Items that are nearly alike then collide less."""
     pieces: int = 4000
     """Size of the sentencepiece vocabulary that is trained on the catalogue (an upper bound)."""
 
@@ -37,6 +40,7 @@ class EmbedConfig(Config):
                 0 <= getattr(self, name) < float("inf"),
                 f"{name}: found {getattr(self, name)}, expected a finite number, 0 or more",
             )
+        require(0 <= self.whiten <= 1, f"whiten: found {self.whiten}, expected 0 to 1")
         require(
             self.cooccurrence_window >= 1,
             f"cooccurrence_window: found {self.cooccurrence_window}, expected at least 1",

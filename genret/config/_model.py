@@ -40,6 +40,8 @@ class ModelConfig(Config):
     """Dropout of the residual branches and the embeddings, in training."""
     rope_theta: float = 10000.0
     """Base of the rotary position embedding."""
+    rope_scaling: tuple[float, ...] = ()
+    """Longer contexts: none, FACTOR (linear), or FACTOR LOW HIGH LENGTH (Llama 3)."""
     qk_norm: bool = True
     """RMS-normalise queries and keys (Qwen3)."""
     qkv_bias: bool = False
@@ -64,6 +66,14 @@ class ModelConfig(Config):
         require(
             self.head_dim % 2 == 0,
             f"head_dim: found {self.head_dim}, expected an even number (rotary pairs)",
+        )
+        require(
+            len(self.rope_scaling) in (0, 1, 4) and all(v > 0 for v in self.rope_scaling),
+            f"rope_scaling: found {self.rope_scaling}, expected none, 1 or 4 positive numbers",
+        )
+        require(
+            len(self.rope_scaling) != 4 or self.rope_scaling[1] < self.rope_scaling[2],
+            f"rope_scaling: found {self.rope_scaling}, expected the second below the third",
         )
         require(
             0 <= self.dropout < 1,

@@ -3,23 +3,62 @@
 import dataclasses
 from typing import Literal
 
+from genret.config._autoencoder import AutoencoderConfig
 from genret.config._base import Config, require
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TokenizeConfig(Config):
-    """Residual k-means over item vectors."""
+    """How items get their codes."""
 
+    method: Literal[
+        "rq_kmeans",
+        "rq_vae",
+        "fsq",
+        "pq",
+        "opq",
+        "hierarchical",
+        "random",
+        "sequential",
+        "collaborative",
+        "semantic",
+        "hybrid",
+        "titles",
+    ] = "rq_kmeans"
+    """Read vectors: rq_kmeans, rq_vae, fsq, pq, opq, hierarchical (k-means). Need none: random,
+    sequential, collaborative (spectral clusters), semantic (categories), hybrid, titles (pieces)."""
     levels: int = 3
-    """Residual levels: codes of an item before a collision suffix."""
+    """Codes of an item before a collision suffix (hierarchical, collaborative, semantic, hybrid: how
+    deep the tree is; titles: see --title-pieces)."""
     codebook_size: int = 0
-    """Codes of each level; 0 takes 256, or fewer for a small catalogue."""
-    collisions: Literal["suffix", "keep"] = "suffix"
-    """Items with equal codes: tell them apart by one more code, or let them share a leaf."""
+    """Codes of each level; 0 takes 256 or fewer for a small catalogue (random, sequential: as few as
+    suffice; collaborative: 16; titles: 1000 pieces). fsq and semantic have sizes of their own."""
+    collisions: Literal["suffix", "reassign", "keep"] = "suffix"
+    """Items with equal codes: tell them apart by one more code, move them to the nearest free codes
+    (needs vectors), or let them share a leaf, where the lower row of the catalogue ranks first."""
     iterations: int = 50
-    """Lloyd iterations (passes over the vectors) of each level."""
+    """k-means: Lloyd iterations (passes over the vectors) of each level."""
     batch_size: int = 65536
-    """Vectors in a mini-batch; catalogues up to this size use full batches."""
+    """k-means: vectors in a mini-batch; catalogues up to this size use full batches."""
+    balanced: bool = False
+    """rq_kmeans, hierarchical: every code gets about as many items as any other."""
+    normalise_residuals: bool = False
+    """rq_kmeans, rq_vae: what a code leaves over is divided by the code's spread, so that dense
+    clusters are cut as finely, for their size, as wide ones: fewer items collide."""
+    fsq_levels: tuple[int, ...] = (8, 6, 5)
+    """fsq: steps of each number of a code; their product is the number of codes of a level."""
+    title_pieces: int = 16
+    """titles: codes of an item at most; longer titles are cut."""
+    hybrid_of: Literal["collaborative", "semantic"] = "collaborative"
+    """hybrid: what stands before the item's own code."""
+    cooccurrence_window: int = 10
+    """collaborative, hybrid, --contrast: two items of a training history count as together up to
+    this many positions apart."""
+    category_column: str = "categories"
+    """semantic, hybrid: column of the items with the path of categories, outermost first: a list,
+    or text with commas."""
+    autoencoder: AutoencoderConfig = AutoencoderConfig()
+    """Networks of rq_vae and fsq."""
 
     def __post_init__(self) -> None:
         require(1 <= self.levels <= 63, f"levels: found {self.levels}, expected 1 to 63")
@@ -27,5 +66,17 @@ class TokenizeConfig(Config):
             self.codebook_size == 0 or self.codebook_size >= 2,
             f"codebook_size: found {self.codebook_size}, expected 0 or at least 2",
         )
+        require(
+            2 <= self.title_pieces <= 64,
+            f"title_pieces: found {self.title_pieces}, expected 2 to 64",
+        )
+        require(
+            self.cooccurrence_window >= 1,
+            f"cooccurrence_window: found {self.cooccurrence_window}, expected at least 1",
+        )
         require(self.iterations >= 1, f"iterations: found {self.iterations}, expected at least 1")
         require(self.batch_size >= 1, f"batch_size: found {self.batch_size}, expected at least 1")
+        require(
+            len(self.fsq_levels) >= 1 and all(2 <= steps <= 4096 for steps in self.fsq_levels),
+            f"fsq_levels: found {self.fsq_levels}, expected numbers of at least 2",
+        )

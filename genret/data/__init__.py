@@ -4,7 +4,12 @@
 from genret.data._ingest import ingest
 from genret.data._movielens import MovieLens, movielens
 from genret.data._report import IngestReport, Rule
-from genret.data._semantic_json import read_semantic_ids
+from genret.data._semantic_ids import (
+    SemanticIds,
+    read_all_semantic_ids,
+    read_semantic_ids,
+    write_semantic_ids,
+)
 from genret.data._synthetic import synthetic, synthetic_tables
 
 # Reading tables of users
@@ -27,6 +32,7 @@ __all__ = [
     "IngestReport",
     "MovieLens",
     "Rule",
+    "SemanticIds",
     "Source",
     "TimeColumn",
     "by_time",
@@ -39,8 +45,10 @@ __all__ = [
     "load_run_data",
     "movielens",
     "open_sources",
+    "read_all_semantic_ids",
     "read_semantic_ids",
     "synthetic",
     "synthetic_tables",
     "where",
+    "write_semantic_ids",
 ]

@@ -17,6 +17,9 @@ from genret.decoding._brute_force import (
 # All items of a small catalogue
 from genret.decoding._exact import exact_search
 
+# For loops that are not ours
+from genret.decoding._legal import legal_codes
+
 # The model's side
 from genret.decoding._parallel import ParallelHeads
 from genret.decoding._protocol import GenerativeModel
@@ -36,6 +39,7 @@ __all__ = [
     "distinct_items",
     "exact_search",
     "exclusions",
+    "legal_codes",
     "protocol_logits",
     "rank_all_items",
     "slow_beam_search",

@@ -215,10 +215,6 @@ def _checked_options(
         raise GenretError("sample: found a key, expected with it normalize='legal'")
     if tail is not None and normalize == "legal":
         raise GenretError("tail: found with normalize='legal', expected with 'level'")
-    if normalize == "legal" and len(index.segments) > 1:
-        raise GenretError(
-            "normalize: 'legal' is for an index of one trie: compact() the inserted items first"
-        )
     return Options(normalize=normalize, tail=tail or 0)
 
 

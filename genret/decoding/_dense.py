@@ -3,17 +3,41 @@
 import jax
 import jax.numpy as jnp
 
-from genret.decoding._ranking import Draw
+from genret.decoding._ranking import Draw, best_children
 from genret.decoding._readout import Scored
 from genret.decoding._restriction import Restriction
 from genret.decoding._state import Chosen, Place, of_beams
 from genret.decoding._topk import top_candidates, top_k
-from genret.index.bits import low_bits, rank
+from genret.index.bits import low_bits
 from genret.index.segment import Segment
 from genret.typing import Array, Bool, Float, UInt
 
 GROUP = 32
 """Codes of a group: those of one word of the mask."""
+
+
+def dense_children(
+    segment: Segment,
+    level: int,
+    place: Place,
+    scored: Scored,
+    restriction: Restriction | None,
+) -> Float[Array, "B M K"]:
+    """Return a logit for each code of each beam, -inf where it is not legal; K is V or a few more."""
+    words = _legal(segment, level, place, restriction)
+    legal = _bits(words).reshape(*words.shape[:2], -1)
+    return jnp.where(legal, _fitted(scored.logits, legal.shape[-1]), -jnp.inf)
+
+
+def _legal(
+    segment: Segment, level: int, place: Place, restriction: Restriction | None
+) -> UInt[Array, "B M W"]:
+    """Return the codes of each beam that lead to an allowed row, as bits."""
+    if restriction is None:
+        words = segment.levels[level].masks.at[place.nodes].get(mode="clip")
+    else:
+        words = restriction.masks(segment, level, place)
+    return jnp.where((place.lo < place.hi)[..., None], words, 0)
 
 
 def dense_step(
@@ -41,31 +65,27 @@ def dense_step(
     """
     stored = segment.levels[level]
     own = stored.masks.at[place.nodes].get(mode="clip")
-    words = own if restriction is None else restriction.masks(segment, level, place)
-    words = jnp.where((place.lo < place.hi)[..., None], words, 0)
-    logits = _fitted(scored.logits, words.shape[-1] * GROUP)
     if draw is None and scored.normaliser is not None:
+        words = _legal(segment, level, place, restriction)
+        logits = _fitted(scored.logits, words.shape[-1] * GROUP)
         scores, parents, codes = _best_of_groups(words, logits, scored, beams)
         keys = None
     else:
-        scores, keys, parents, codes = _best_of_all(words, logits, scored, beams, draw)
+        logits = dense_children(segment, level, place, scored, restriction)
+        scores, keys, parents, codes = best_children(scored, logits, beams, draw)
 
     # The children of a node are numbered by their codes.
-    first = rank(stored.starts, of_beams(place.lo, parents))
+    first = stored.edges_before(of_beams(place.lo, parents))
     below = jnp.arange(own.shape[-1], dtype=jnp.int32)[None, None] * GROUP
     before = of_beams(own, parents) & low_bits(codes[..., None] - below)
     edges = first + jax.lax.population_count(before).astype(jnp.int32).sum(axis=-1)
-    lo, hi = of_beams(place.lo, parents), of_beams(place.hi, parents)
+    begin, end = stored.rows_of(edges, of_beams(place.lo, parents), of_beams(place.hi, parents))
     return Chosen(
         scores=scores,
         keys=keys,
         parents=parents,
         codes=codes,
-        place=Place(
-            nodes=edges,
-            lo=stored.first_row(edges, lo, hi),
-            hi=stored.first_row(edges + 1, lo, hi),
-        ),
+        place=Place(nodes=edges, lo=begin, hi=end),
     )
 
 
@@ -104,32 +124,6 @@ def _best_of_groups(
     scores = _score(found, *(of_beams(x, beam)[..., None] for x in shift))
     best, group, code = top_candidates(scores, beams)
     return best, of_beams(beam, group), of_beams(word, group) * GROUP + code
-
-
-def _best_of_all(
-    words: UInt[Array, "B M W"],
-    logits: Float[Array, "B P V"],
-    scored: Scored,
-    beams: int,
-    draw: Draw | None,
-) -> tuple[Array, Array | None, Array, Array]:
-    """Return scores, keys, parents and codes of the best children, with all scores at hand."""
-    legal = _bits(words).reshape(*words.shape[:2], -1)
-    logits = jnp.where(legal, logits, -jnp.inf)
-    normaliser = scored.normaliser
-    if normaliser is None:
-        largest = logits.max(axis=-1)
-        shift = jnp.where(jnp.isfinite(largest), largest, 0)
-        normaliser = jnp.log(jnp.exp(logits - shift[..., None]).sum(axis=-1)) + shift
-    scores = _score(logits, scored.base[..., None], scored.per_beam(normaliser)[..., None])
-    if draw is None:
-        best, parents, codes = top_candidates(scores, beams)
-        return best, None, parents, codes
-    drawn = scores + draw.noise(scores.shape[1:])
-    keys = draw.condition(drawn, drawn.max(axis=-1, keepdims=True), draw.parents[..., None])
-    best, parents, codes = top_candidates(keys, beams)
-    chosen = of_beams(scores.reshape(scores.shape[0], -1), parents * logits.shape[-1] + codes)
-    return chosen, best, parents, codes
 
 
 def _score(logits: Array, base: Array, normaliser: Array) -> Array:

@@ -11,12 +11,12 @@ from genret.decoding._beam_search import check_batch, checked_restriction, restr
 from genret.decoding._protocol import GenerativeModel
 from genret.decoding._readout import Scored, check_readout
 from genret.decoding._restriction import Restriction
-from genret.decoding._state import BeamResult
+from genret.decoding._state import BeamResult, of_beams
 from genret.decoding._topk import top_k
 from genret.errors import GenretError
 from genret.index import PolicyStack, TrieIndex
-from genret.index.bits import unpack_bits
-from genret.typing import Array, Int
+from genret.index.segment import Segment
+from genret.typing import Array, Float, Int
 
 
 def exact_search(
@@ -38,7 +38,7 @@ def exact_search(
     Args:
       model: any pytree with the methods of :class:`GenerativeModel`.
       history: what the model's ``prefill`` takes for a batch of B requests.
-      index: the items, in one trie.
+      index: the items.
       top: M, ranks of the answer; may exceed the number of items.
       policies: as in :func:`beam_search`.
       policy_of: as in :func:`beam_search`.
@@ -48,7 +48,7 @@ def exact_search(
       The items, best first; equal scores by semantic ID, then by position.
 
     Raises:
-      GenretError: as :func:`beam_search`; an index with inserted items that are not compacted.
+      GenretError: as :func:`beam_search`.
 
     >>> from genret.testing import TableModel
     >>> index = TrieIndex.from_codes([[0, 1], [0, 2], [3, 1]])
@@ -57,10 +57,11 @@ def exact_search(
     """
     if isinstance(top, bool) or not isinstance(top, int) or top < 1:
         raise GenretError(f"top: found {top!r}, expected an integer of at least 1")
-    if len(index.segments) > 1:
-        raise GenretError("index: has inserted items, expected one trie: compact() it first")
     arguments = checked_restriction(index, policies, policy_of, exclude)
-    return _exact(model, history, index, _edges(index), *arguments, top=top)
+    edges = tuple(_edges(segment) for segment in index.segments)
+    if not any(edges[1:]):  # room for inserted items, and none
+        edges = edges[:1]
+    return _exact(model, history, index, edges, *arguments, top=top)
 
 
 @functools.partial(jax.jit, static_argnames=("top",))
@@ -68,7 +69,7 @@ def _exact(
     model: GenerativeModel,
     history: Any,
     index: TrieIndex,
-    edges: list[tuple[Array, Array]],
+    edges: tuple[list[tuple[Array, Array]], ...],
     policies: PolicyStack | None,
     policy_of: Int[Array, "B"] | None,
     exclude: Int[Array, "B X"] | None,
@@ -81,7 +82,23 @@ def _exact(
     check_batch(batch, policy_of=policy_of, exclude=exclude)
     if policies is not None and policy_of is None:
         policy_of = jnp.zeros((batch,), jnp.int32)
-    (restriction,) = restrictions_of(index, policies, policy_of, exclude, rows_of_items)
+    restrictions = restrictions_of(index, policies, policy_of, exclude, rows_of_items)
+    found = [
+        _best_rows(index, segment, *_walk(model, readout, cache, index, own), restriction, top)
+        for segment, own, restriction in zip(index.segments, edges, restrictions, strict=False)
+    ]
+    return found[0] if len(found) == 1 else _joined(found, top)
+
+
+def _walk(
+    model: GenerativeModel,
+    readout: Any,
+    cache: Any,
+    index: TrieIndex,
+    edges: list[tuple[Array, Array]],
+) -> tuple[Float[Array, "B S"], Int[Array, "S L"]]:
+    """Return the score and the codes of each leaf of a trie."""
+    batch = readout.shape[0]
     scores = jnp.zeros((batch, 1), jnp.float32)
     spelled = jnp.zeros((1, 0), jnp.int32)
     for level, (codes, parents) in enumerate(edges):
@@ -99,17 +116,17 @@ def _exact(
         if level < index.depth - 1:
             asked = jnp.broadcast_to(codes[None], parents_of.shape)
             readout, cache = model.step(asked, parents_of, cache)
-    return _best_rows(index, scores, spelled, restriction, top)
+    return scores, spelled
 
 
 def _best_rows(
     index: TrieIndex,
+    segment: Segment,
     scores: Array,
     spelled: Int[Array, "S L"],
     restriction: Restriction | None,
     top: int,
 ) -> BeamResult:
-    segment = index.segments[0]
     rows = jnp.arange(segment.layout.rows, dtype=jnp.int32)
     leaves = segment.levels[-1].edge_of_row(rows)
     by_row = jnp.where((rows < segment.num_rows)[None], scores[:, leaves], -jnp.inf)
@@ -133,14 +150,33 @@ def _best_rows(
     )
 
 
-def _edges(index: TrieIndex) -> list[tuple[Array, Array]]:
+def _joined(found: list[BeamResult], top: int) -> BeamResult:
+    """Return the best of the answers of several tries."""
+    scores, items, codes = (
+        jnp.concatenate([getattr(each, name) for each in found], axis=1)
+        for name in ("scores", "items", "codes")
+    )
+    keys = (-scores, *jnp.moveaxis(codes, -1, 0), items)
+    place = jnp.broadcast_to(jnp.arange(scores.shape[1], dtype=jnp.int32), scores.shape)
+    order = jax.lax.sort((*keys, place), dimension=1, num_keys=len(keys))[-1][:, :top]
+    scores = of_beams(scores, order)
+    return BeamResult(
+        items=of_beams(items, order),
+        scores=scores,
+        codes=of_beams(codes, order),
+        valid=scores > -jnp.inf,
+    )
+
+
+def _edges(segment: Segment) -> list[tuple[Array, Array]]:
     """Return the code and the node of each edge, level by level, from the host."""
-    segment = index.segments[0]
-    num_rows = index.num_items
+    num_rows = int(segment.num_rows)
+    if num_rows == 0:
+        return []
     above = np.arange(num_rows) == 0
     found = []
     for level in segment.levels:
-        starts = unpack_bits(level.starts, num_rows)
+        starts = level.starts_on_host(num_rows)
         first_rows = np.flatnonzero(starts)
         nodes = np.cumsum(above)[first_rows] - 1
         codes = np.asarray(level.codes)[: first_rows.size].astype(np.int32)

@@ -7,12 +7,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from genret.decoding._beside import Beside
 from genret.decoding._per_device import per_device
 from genret.decoding._ranking import Draw
 from genret.decoding._readout import Projection, Scored
 from genret.decoding._restriction import NO_ROW, Restriction
 from genret.decoding._state import Chosen, Place, of_beams
-from genret.index.bits import rank
 from genret.index.segment import Level, Segment
 from genret.typing import Array, Float, Int
 
@@ -28,6 +28,7 @@ def ragged_step(
     restriction: Restriction | None,
     beams: int,
     draw: Draw | None,
+    beside: Beside | None = None,
 ) -> Chosen:
     """Choose the best children of all beams at a level whose nodes may be of any width.
 
@@ -43,43 +44,54 @@ def ragged_step(
       restriction: what the requests may not be answered; None forbids nothing.
       beams: M, children to choose.
       draw: the randomness of a sampling search; None: the best are chosen.
+      beside: another trie, whose children are left out here; None: there is none.
 
     Returns:
       The children.
     """
-    stored = segment.levels[level]
-    begin = rank(stored.starts, place.lo)
-    count = rank(stored.starts, place.hi) - begin
-    dead = policies = policy_of = None
-    if restriction is not None:
-        policies, policy_of = restriction.policies, restriction.policy_of
-        if restriction.excluded is not None:
-            edges, is_dead = restriction.dead_edges(segment, level)
-            dead = jnp.sort(jnp.where(is_dead, edges, NO_ROW), axis=1)
-    table = None
-    if isinstance(scored.readout, Projection):  # its table belongs to no request
-        table = scored.readout.table
-        scored = dataclasses.replace(scored, readout=scored.readout.hidden)
-    requests = _Requests(
-        begin=begin, count=count, scored=scored, dead=dead, policy_of=policy_of, draw=draw
-    )
-    mask = None if policies is None else policies.masks[level]
-    shared = _Shared(level=stored, mask=mask, table=table)
-    width = max(LEAST_SLOTS, beams, stored.layout.width * place.lo.shape[1])
-    best = per_device(lambda own, every: _choose(own, every, beams, width), requests, shared)
+    arguments = _arguments(segment, level, place, scored, restriction, draw, beside)
+    width = _width(segment, level, place, beams)
+    best = per_device(lambda own, every: _choose(own, every, beams, width), *arguments)
     scores, keys, parents, edges = best
-    lo, hi = of_beams(place.lo, parents), of_beams(place.hi, parents)
+    stored = segment.levels[level]
+    begin, end = stored.rows_of(edges, of_beams(place.lo, parents), of_beams(place.hi, parents))
     return Chosen(
         scores=scores,
         keys=None if draw is None else keys,
         parents=parents,
         codes=stored.codes.at[edges].get(mode="clip").astype(jnp.int32),
-        place=Place(
-            nodes=edges,
-            lo=stored.first_row(edges, lo, hi),
-            hi=stored.first_row(edges + 1, lo, hi),
-        ),
+        place=Place(nodes=edges, lo=begin, hi=end),
     )
+
+
+def ragged_normaliser(
+    segment: Segment,
+    level: int,
+    place: Place,
+    scored: Scored,
+    restriction: Restriction | None,
+    beside: Beside | None,
+) -> Float[Array, "B M"]:
+    """Return the logsumexp of the logits of each beam's children; -inf: it has none."""
+    arguments = _arguments(segment, level, place, scored, restriction, None, beside)
+    width = _width(segment, level, place, 1)
+    return per_device(lambda own, every: _Passes(own, every, width).normaliser(), *arguments)
+
+
+def ragged_largest(
+    segment: Segment,
+    level: int,
+    place: Place,
+    scored: Scored,
+    restriction: Restriction | None,
+    beams: int,
+    draw: Draw,
+    beside: Beside | None,
+) -> Float[Array, "B M"]:
+    """Return ``max(g)`` of each beam, as :func:`ragged_step` draws; -inf: it has no child."""
+    arguments = _arguments(segment, level, place, scored, restriction, draw, beside)
+    width = _width(segment, level, place, beams)  # each pass draws for itself
+    return per_device(lambda own, every: _Passes(own, every, width).largest(), *arguments)
 
 
 @jax.tree_util.register_dataclass
@@ -93,6 +105,7 @@ class _Requests:
     dead: Any
     policy_of: Any
     draw: Draw | None
+    beside: Any
 
 
 @jax.tree_util.register_dataclass
@@ -103,53 +116,136 @@ class _Shared:
     level: Level
     mask: Any
     table: Any
+    beside: Any
+
+
+def _arguments(
+    segment: Segment,
+    level: int,
+    place: Place,
+    scored: Scored,
+    restriction: Restriction | None,
+    draw: Draw | None,
+    beside: Beside | None,
+) -> tuple[_Requests, _Shared]:
+    stored = segment.levels[level]
+    begin = stored.edges_before(place.lo)
+    count = stored.edges_before(place.hi) - begin
+    dead = policies = policy_of = None
+    if restriction is not None:
+        policies, policy_of = restriction.policies, restriction.policy_of
+        if restriction.excluded is not None:
+            edges, is_dead = restriction.dead_edges(segment, level)
+            dead = jnp.sort(jnp.where(is_dead, edges, NO_ROW), axis=1)
+    table = None
+    if isinstance(scored.readout, Projection):  # its table belongs to no request
+        table = scored.readout.table
+        scored = dataclasses.replace(scored, readout=scored.readout.hidden)
+    own, every = (None, None) if beside is None else beside.split()
+    requests = _Requests(
+        begin=begin,
+        count=count,
+        scored=scored,
+        dead=dead,
+        policy_of=policy_of,
+        draw=draw,
+        beside=own,
+    )
+    mask = None if policies is None else policies.masks[level]
+    return requests, _Shared(level=stored, mask=mask, table=table, beside=every)
+
+
+def _width(segment: Segment, level: int, place: Place, beams: int) -> int:
+    """Return the children of a pass."""
+    return max(LEAST_SLOTS, beams, segment.levels[level].layout.width * place.lo.shape[1])
+
+
+class _Passes:
+    """The children of all requests of a device, ``width`` of each request at a time."""
+
+    def __init__(self, requests: _Requests, shared: _Shared, width: int) -> None:
+        self.requests, self.shared, self.width = requests, shared, width
+        self.until = jnp.cumsum(requests.count, axis=1)
+        self.request = jnp.arange(self.until.shape[0])[:, None]
+
+    def over(self, body: Callable[[Any, Any], Any], start: Any) -> Any:
+        """Carry a value over the passes: ``body(part, value)``."""
+        total = self.until[:, -1].max()
+
+        def step(carry: tuple[Any, Any]) -> tuple[Any, Any]:
+            part, values = carry
+            return part + 1, body(part, values)
+
+        going = lambda carry: carry[0] * self.width < total  # noqa: E731
+        return jax.lax.while_loop(going, step, (jnp.zeros((), jnp.int32), start))[1]
+
+    def children(self, part: Any) -> tuple[Array, Array, Array]:
+        """Return beam, edge and logit of the children of a pass; -inf: forbidden."""
+        return _children(self.requests, self.shared, self.until, part * self.width, self.width)
+
+    def scores(self, normaliser: Array, beam: Array, logits: Array) -> Array:
+        base = of_beams(self.requests.scored.base, beam)
+        scores = base + (logits - of_beams(normaliser, beam))
+        return jnp.where(scores > -jnp.inf, scores, -jnp.inf)  # NaN cannot win a place
+
+    def drawn(self, scores: Array, part: Any) -> Array:
+        """Return the scores of a pass plus its Gumbel variables."""
+        draw = self.requests.draw
+        assert draw is not None
+        return scores + draw.noise((self.width,), part)
+
+    def given_normaliser(self) -> Float[Array, "B M"]:
+        """Return the normaliser that was given, or that of the children here."""
+        scored = self.requests.scored
+        own = self.normaliser() if scored.normaliser is None else scored.normaliser
+        return scored.per_beam(own)
+
+    def normaliser(self) -> Float[Array, "B M"]:
+        """Return the logsumexp of the children's logits of each beam."""
+
+        def see(part: Any, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+            largest, total = carry
+            beam, _, logits = self.children(part)
+            new = largest.at[self.request, beam].max(logits)
+            shift = jnp.where(jnp.isfinite(new), new, 0)
+            total = total * jnp.exp(jnp.where(jnp.isfinite(largest), largest - shift, -jnp.inf))
+            more = jnp.exp(logits - of_beams(shift, beam))
+            return new, total.at[self.request, beam].add(more)
+
+        base = self.requests.scored.base
+        start = (jnp.full_like(base, -jnp.inf), jnp.zeros_like(base))
+        largest, total = self.over(see, start)
+        return jnp.where(jnp.isfinite(largest), largest, 0) + jnp.log(total)
+
+    def largest(self) -> Float[Array, "B M"]:
+        """Return the largest ``phi + Gumbel`` of the children of each beam."""
+        normaliser = self.given_normaliser()
+
+        def see(part: Any, largest: Array) -> Array:
+            beam, _, logits = self.children(part)
+            drawn = self.drawn(self.scores(normaliser, beam, logits), part)
+            return largest.at[self.request, beam].max(drawn)
+
+        return self.over(see, jnp.full_like(self.requests.scored.base, -jnp.inf))
 
 
 def _choose(
     requests: _Requests, shared: _Shared, beams: int, width: int
 ) -> tuple[Array, Array, Array, Array]:
-    """Return scores, keys, parents and edges of the best children, in passes of ``width``."""
-    batch = requests.begin.shape[0]
-    until = jnp.cumsum(requests.count, axis=1)
-    total = until[:, -1].max()
-
-    def over_passes(body: Callable[[Any, Any], Any], start: Any) -> Any:
-        def step(carry: tuple[Any, Any]) -> tuple[Any, Any]:
-            part, values = carry
-            return part + 1, body(part, values)
-
-        going = lambda carry: carry[0] * width < total  # noqa: E731
-        return jax.lax.while_loop(going, step, (jnp.zeros((), jnp.int32), start))[1]
-
-    def children(part: Any) -> tuple[Array, Array, Array]:
-        return _children(requests, shared, until, part * width, width)
-
-    scored, draw = requests.scored, requests.draw
-    normaliser = scored.normaliser
-    if normaliser is None:
-        normaliser = _legal_normaliser(children, over_passes, scored.base)
-    normaliser = scored.per_beam(normaliser)
-
-    def scores_of(beam: Array, logits: Array) -> Array:
-        scores = of_beams(scored.base, beam) + (logits - of_beams(normaliser, beam))
-        return jnp.where(scores > -jnp.inf, scores, -jnp.inf)  # NaN cannot win a place
-
+    """Return scores, keys, parents and edges of the best children."""
+    passes = _Passes(requests, shared, width)
+    normaliser = passes.given_normaliser()
+    draw = requests.draw
     largest = None
     if draw is not None:
-
-        def see(part: Any, largest: Array) -> Array:
-            beam, _, logits = children(part)
-            drawn = scores_of(beam, logits) + draw.noise((width,), part)
-            return largest.at[jnp.arange(batch)[:, None], beam].max(drawn)
-
-        largest = over_passes(see, jnp.full_like(scored.base, -jnp.inf))
+        largest = passes.largest() if draw.largest is None else draw.largest
 
     def merge(part: Any, best: tuple[Array, Array, Array, Array]) -> Any:
-        beam, edge, logits = children(part)
-        scores = keys = scores_of(beam, logits)
+        beam, edge, logits = passes.children(part)
+        scores = keys = passes.scores(normaliser, beam, logits)
         if draw is not None and largest is not None:
-            drawn = scores + draw.noise((width,), part)
-            keys = draw.condition(drawn, of_beams(largest, beam), of_beams(draw.parents, beam))
+            most, parent = of_beams(largest, beam), of_beams(draw.parents, beam)
+            keys = draw.condition(passes.drawn(scores, part), most, parent)
         # Those of earlier passes come first, so equal keys stay in the order of beam and code.
         joined = [
             jnp.concatenate(pair, 1) for pair in zip(best, (scores, keys, beam, edge), strict=True)
@@ -157,9 +253,10 @@ def _choose(
         _, where = jax.lax.top_k(joined[1], beams)
         return tuple(of_beams(values, where) for values in joined)
 
+    batch = requests.begin.shape[0]
     nothing = jnp.full((batch, beams), -jnp.inf)
     nowhere = jnp.zeros((batch, beams), jnp.int32)
-    return over_passes(merge, (nothing, nothing, nowhere, nowhere))
+    return passes.over(merge, (nothing, nothing, nowhere, nowhere))
 
 
 def _children(
@@ -184,6 +281,8 @@ def _children(
         found = jnp.take_along_axis(requests.dead, near(requests.dead, edge), axis=1, mode="clip")
         legal &= found != edge
     codes = level.codes.at[edge].get(mode="clip").astype(jnp.int32)
+    if requests.beside is not None:
+        legal &= ~Beside.join(requests.beside, shared.beside).holds(beam, codes)
     logits = _logits(requests.scored.readout, shared.table, beam, codes)
     return beam, edge, jnp.where(legal, logits, -jnp.inf)
 
@@ -201,21 +300,3 @@ def _logits(
         table.at[codes].get(mode="clip"),
         preferred_element_type=jnp.float32,
     )
-
-
-def _legal_normaliser(
-    children: Callable[[Any], Any], over_passes: Callable[[Any, Any], Any], base: Array
-) -> Float[Array, "B M"]:
-    """Return the logsumexp of the legal children's logits of each beam."""
-    request = jnp.arange(base.shape[0])[:, None]
-
-    def see(part: Any, carry: tuple[Array, Array]) -> tuple[Array, Array]:
-        largest, total = carry
-        beam, _, logits = children(part)
-        new = largest.at[request, beam].max(logits)
-        shift = jnp.where(jnp.isfinite(new), new, 0)
-        total = total * jnp.exp(jnp.where(jnp.isfinite(largest), largest - shift, -jnp.inf))
-        return new, total.at[request, beam].add(jnp.exp(logits - of_beams(shift, beam)))
-
-    largest, total = over_passes(see, (jnp.full_like(base, -jnp.inf), jnp.zeros_like(base)))
-    return jnp.where(jnp.isfinite(largest), largest, 0) + jnp.log(total)

@@ -1,4 +1,4 @@
-"""What candidates are ranked by: their log-probability, or a draw without replacement."""
+"""What candidates are ranked by, their log-probability or a draw without replacement; the best."""
 
 import dataclasses
 import functools
@@ -7,11 +7,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from genret.typing import Array, Float
+from genret.decoding._readout import Scored, logsumexp
+from genret.decoding._state import of_beams
+from genret.decoding._topk import top_candidates
+from genret.typing import Array, Float, Int
 
 
 @functools.partial(
-    jax.tree_util.register_dataclass, data_fields=("bits", "parents"), meta_fields=("generator",)
+    jax.tree_util.register_dataclass,
+    data_fields=("bits", "parents", "largest"),
+    meta_fields=("generator",),
 )
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Draw:
@@ -27,20 +32,29 @@ class Draw:
     Attributes:
       bits: uint32 [B, ...], a key of ``jax.random`` for each request at this level.
       parents: float32 [B, M], the keys of the beams.
+      largest: float32 [B, M], ``max(g)`` of each beam; None: that of the children at hand.
       generator: of the keys.
     """
 
     bits: Any
     parents: Any
+    largest: Any
     generator: Any
 
     @classmethod
     def at_level(cls, keys: Any, level: int, parents: Float[Array, "B M"]) -> "Draw":
         """Return the randomness of a level; ``keys``: a key of each request."""
-        own = jax.vmap(lambda key: jax.random.fold_in(key, level))(keys)
         return cls(
-            bits=jax.random.key_data(own), parents=parents, generator=jax.random.key_impl(keys)
+            bits=jax.random.key_data(_folded(keys, level)),
+            parents=parents,
+            largest=None,
+            generator=jax.random.key_impl(keys),
         )
+
+    def of_segment(self, number: int) -> "Draw":
+        """Return the randomness of a segment: its children draw for themselves."""
+        keys = jax.random.wrap_key_data(self.bits, impl=self.generator)
+        return dataclasses.replace(self, bits=jax.random.key_data(_folded(keys, number)))
 
     def noise(self, shape: tuple[int, ...], part: Any = 0) -> Float[Array, "B *shape"]:
         """Return Gumbel variables, a request's ``shape``; the same ones for the same part."""
@@ -65,3 +79,48 @@ class Draw:
         keys = parent - jnp.maximum(gap, 0) - jnp.log1p(jnp.exp(-jnp.abs(gap)))
         keys = jnp.where(drawn == largest, parent, keys)
         return jnp.where(drawn > -jnp.inf, keys, -jnp.inf)
+
+
+def _folded(keys: Any, number: int) -> Any:
+    return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
+
+
+def largest_drawn(scored: Scored, logits: Float[Array, "B M K"], draw: Draw) -> Float[Array, "B M"]:
+    """Return ``max(g)`` of each beam, as :func:`best_children` draws; -inf: no child."""
+    scores = _scores(scored, logits)
+    return (scores + draw.noise(scores.shape[1:])).max(axis=-1)
+
+
+def best_children(
+    scored: Scored, logits: Float[Array, "B M K"], beams: int, draw: Draw | None
+) -> tuple[Float[Array, "B M2"], Array | None, Int[Array, "B M2"], Int[Array, "B M2"]]:
+    """Choose the best of all children of all beams.
+
+    Args:
+      scored: the beams' scores and their normaliser; without one, scores are normalised over the
+        children given here.
+      logits: float32, the children's, in the order of their codes; -inf: no child.
+      beams: M2, children to choose.
+      draw: the randomness of a sampling search; None: the best are chosen.
+
+    Returns:
+      Scores, keys (None without a draw), beams and slots of the children, best first.
+    """
+    scores = _scores(scored, logits)
+    if draw is None:
+        best, parents, slots = top_candidates(scores, beams)
+        return best, None, parents, slots
+    drawn = scores + draw.noise(scores.shape[1:])
+    largest = drawn.max(axis=-1) if draw.largest is None else draw.largest
+    keys = draw.condition(drawn, largest[..., None], draw.parents[..., None])
+    keys, parents, slots = top_candidates(keys, beams)
+    flat = scores.reshape(scores.shape[0], -1)
+    return of_beams(flat, parents * logits.shape[-1] + slots), keys, parents, slots
+
+
+def _scores(scored: Scored, logits: Float[Array, "B M K"]) -> Float[Array, "B M K"]:
+    normaliser = scored.normaliser
+    if normaliser is None:
+        normaliser = logsumexp(logits)
+    scores = scored.base[..., None] + (logits - scored.per_beam(normaliser)[..., None])
+    return jnp.where(scores > -jnp.inf, scores, -jnp.inf)  # NaN cannot win a place

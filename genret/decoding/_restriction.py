@@ -138,7 +138,7 @@ class Restriction:
             lo, hi = segment.row_range(level + 1, edges)
         else:
             end = jnp.broadcast_to(segment.num_rows, edges.shape)
-            lo, hi = stored.first_row(edges, rows, end), stored.first_row(edges + 1, rows, end)
+            lo, hi = stored.rows_of(edges, rows, end)
         allowed = self.policy_before(hi) - self.policy_before(lo)
         excluded = self.excluded_before(hi) - self.excluded_before(lo)
         again = jnp.pad(edges[:, 1:] == edges[:, :-1], ((0, 0), (1, 0)))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 
 from genret.decoding._dense import dense_step
@@ -10,12 +9,15 @@ from genret.decoding._ragged import ragged_step
 from genret.decoding._ranking import Draw
 from genret.decoding._readout import Readout, Scored
 from genret.decoding._restriction import Restriction
+from genret.decoding._single import single_step
 from genret.decoding._state import BeamState, Chosen, Place, of_beams
+from genret.decoding._two_tries import step_in_two
 from genret.decoding._window import window_step
 from genret.index import TrieIndex
 from genret.typing import Array, Int
 
 STEPS: dict[str, Callable[..., Chosen]] = {
+    "single": single_step,
     "dense": dense_step,
     "window": window_step,
     "ragged": ragged_step,
@@ -59,15 +61,15 @@ def constrained_step(
         ended = state.codes[..., -1] == index.end_code
     scored = Scored.of(readout, state.scores, ended, normalize)
     draw = None if keys is None else Draw.at_level(keys, level, state.keys)
-    found = [
-        STEPS[segment.levels[level].layout.kind](
-            segment, level, place, scored, restriction, beams, draw
+    step = STEPS[index.segments[0].levels[level].layout.kind]
+    if len(index.segments) == 1:
+        (segment,), (place,), (restriction,) = index.segments, state.places, restrictions
+        best = step(segment, level, place, scored, restriction, beams, draw)
+        places: tuple[Place, ...] = (best.place,)
+    else:
+        best, places = step_in_two(
+            step, index.segments, level, state.places, scored, restrictions, beams, draw
         )
-        for segment, place, restriction in zip(
-            index.segments, state.places, restrictions, strict=True
-        )
-    ]
-    best, places = (found[0], (found[0].place,)) if len(found) == 1 else _merge(found, beams)
 
     valid = best.order > -jnp.inf
     if beams_of is not None:
@@ -83,53 +85,3 @@ def constrained_step(
         valid=valid,
     )
     return extended, parents
-
-
-def _merge(found: list[Chosen], beams: int) -> tuple[Chosen, tuple[Place, ...]]:
-    """Choose the best children of several segments; one that is in two of them is one child.
-
-    A child among the best M of all is among the best M of every segment that holds it: what stands
-    before it there stands before it everywhere. So its places in all segments are at hand.
-    """
-    joined = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *found)
-    slots = jnp.broadcast_to(
-        jnp.arange(joined.scores.shape[1], dtype=jnp.int32), joined.scores.shape
-    )
-    order, parents, codes, slots = jax.lax.sort(
-        (-joined.order, joined.parents, joined.codes, slots), dimension=1, num_keys=3
-    )
-    same = (parents[:, 1:] == parents[:, :-1]) & (codes[:, 1:] == codes[:, :-1])
-    again = jnp.pad(same & (order[:, 1:] < jnp.inf), ((0, 0), (1, 0)))
-    # Copies of a child stand side by side: only the first keeps its rank, the others go last.
-    ranks = jnp.where(again, jnp.iinfo(jnp.int32).max, jnp.arange(slots.shape[1])[None])
-    places = []
-    for number, part in enumerate(found):
-        own = part.order > -jnp.inf
-        begin = sum(other.scores.shape[1] for other in found[:number])
-        local = slots - begin
-        here = (local >= 0) & (local < own.shape[1])
-        local = jnp.where(here, local, 0)
-        here &= of_beams(own, local)
-        mine = Place.where(here, jax.tree.map(lambda x, w=local: of_beams(x, w), part.place))
-        # The copy may come from this segment, or the next one in the order does.
-        follows = jnp.pad(again[:, 1:], ((0, 0), (0, 1)))
-        nxt = jax.tree.map(lambda x: jnp.pad(x[:, 1:], ((0, 0), (0, 1))), mine)
-        places.append(
-            jax.tree.map(
-                lambda x, y, f=follows, h=here: jnp.where(h, x, jnp.where(f, y, 0)), mine, nxt
-            )
-        )
-    _, kept = jax.lax.sort(
-        (ranks, jnp.broadcast_to(jnp.arange(slots.shape[1]), slots.shape)), dimension=1, num_keys=1
-    )
-    kept = kept[:, :beams]
-    chosen = jax.tree.map(lambda x: of_beams(of_beams(x, slots), kept), joined)
-    gone = of_beams(again, kept)
-    best = Chosen(
-        scores=jnp.where(gone, -jnp.inf, chosen.scores),
-        keys=None if chosen.keys is None else jnp.where(gone, -jnp.inf, chosen.keys),
-        parents=chosen.parents,
-        codes=chosen.codes,
-        place=chosen.place,
-    )
-    return best, tuple(jax.tree.map(lambda x: of_beams(x, kept), place) for place in places)

@@ -1,7 +1,7 @@
 """The best candidates of all beams of a request, exactly and in one order on every backend."""
 
-import jax
 import jax.numpy as jnp
+from genret_kernels.top_m import top_m
 
 from genret.decoding._per_device import per_device
 from genret.typing import Array, Float, Int
@@ -41,6 +41,5 @@ def top_k(values: Float[Array, "B K"], k: int) -> tuple[Float[Array, "B k"], Int
     size = values.shape[1]
     if size < k:
         values = jnp.pad(values, ((0, 0), (0, k - size)), constant_values=-jnp.inf)
-    # Of equal values, top_k gives the one with the lower index first.
-    best, where = per_device(lambda rows, _: tuple(jax.lax.top_k(rows, k)), values)
+    best, where = per_device(lambda rows, _: top_m(rows, k), values)
     return best, jnp.minimum(where, size - 1)

@@ -3,13 +3,40 @@
 import jax
 import jax.numpy as jnp
 
-from genret.decoding._ranking import Draw
+from genret.decoding._ranking import Draw, best_children
 from genret.decoding._readout import Scored
 from genret.decoding._restriction import Restriction, rows_in_window, segment_any
 from genret.decoding._state import Chosen, Place, of_beams
-from genret.decoding._topk import top_candidates
 from genret.index.bits import low_bits, lowest_bit, rank, window
 from genret.index.segment import Segment
+from genret.typing import Array, Float, Int, UInt
+
+
+def window_children(
+    segment: Segment,
+    level: int,
+    place: Place,
+    scored: Scored,
+    restriction: Restriction | None,
+) -> tuple[Float[Array, "B M K"], UInt[Array, "B M"], Int[Array, "B M"]]:
+    """Return a logit for each row of the widest node: of the edge that starts there, or -inf.
+
+    Returns:
+      The logits; the bits of the rows at which edges start; and the first edge of each beam.
+    """
+    stored = segment.levels[level]
+    rows = rows_in_window(place)
+    starts = window(stored.starts, place.lo) & rows
+    legal = starts
+    if restriction is not None:
+        legal = segment_any(starts, restriction.window(place.lo) & rows)
+    first = rank(stored.starts, place.lo)
+    offset = jnp.arange(stored.layout.width, dtype=jnp.int32).reshape(1, 1, -1)
+    bit = jnp.uint32(1) << offset.astype(jnp.uint32)
+    edge = first[..., None] + _count(starts[..., None] & (bit - 1))
+    codes = stored.codes.at[edge].get(mode="clip").astype(jnp.int32)
+    logits = jnp.where(legal[..., None] & bit != 0, scored.logits_at(codes), -jnp.inf)
+    return logits, starts, first
 
 
 def window_step(
@@ -36,33 +63,8 @@ def window_step(
       The children.
     """
     stored = segment.levels[level]
-    rows = rows_in_window(place)
-    starts = window(stored.starts, place.lo) & rows
-    legal = starts
-    if restriction is not None:
-        legal = segment_any(starts, restriction.window(place.lo) & rows)
-
-    # A candidate for each row of the widest node: the edge that starts there, if one does.
-    first = rank(stored.starts, place.lo)
-    offset = jnp.arange(stored.layout.width, dtype=jnp.int32).reshape(1, 1, -1)
-    bit = jnp.uint32(1) << offset.astype(jnp.uint32)
-    edge = first[..., None] + _count(starts[..., None] & (bit - 1))
-    codes = stored.codes.at[edge].get(mode="clip").astype(jnp.int32)
-    logits = jnp.where(legal[..., None] & bit != 0, scored.logits_at(codes), -jnp.inf)
-    normaliser = scored.normaliser
-    if normaliser is None:
-        normaliser = jax.nn.logsumexp(logits, axis=-1)
-    scores = scored.base[..., None] + (logits - scored.per_beam(normaliser)[..., None])
-    scores = jnp.where(scores > -jnp.inf, scores, -jnp.inf)  # NaN cannot win a place
-    keys = None
-    if draw is None:
-        best, parents, slots = top_candidates(scores, beams)
-    else:
-        drawn = scores + draw.noise(scores.shape[1:])
-        keys = draw.condition(drawn, drawn.max(axis=-1, keepdims=True), draw.parents[..., None])
-        keys, parents, slots = top_candidates(keys, beams)
-        flat = scores.reshape(scores.shape[0], -1)
-        best = of_beams(flat, parents * stored.layout.width + slots)
+    logits, starts, first = window_children(segment, level, place, scored, restriction)
+    best, keys, parents, slots = best_children(scored, logits, beams, draw)
 
     begin, size = of_beams(place.lo, parents), of_beams(place.hi - place.lo, parents)
     own = of_beams(starts, parents)

@@ -5,9 +5,10 @@ bytes.
 """
 
 # Made here
-from genret.embed._cooccurrence import cooccurrence_vectors
+from genret.embed._cooccurrence import cooccurrence_vectors, count_pairs
 from genret.embed._join import join_vectors
 from genret.embed._text import text_vectors
+from genret.embed._whiten import whiten
 
 # Brought from elsewhere
 from genret.embed._load import read_vectors  # isort: skip
@@ -18,10 +19,12 @@ from genret.embed._store import load_vectors, save_vectors  # isort: skip
 
 __all__ = [
     "cooccurrence_vectors",
+    "count_pairs",
     "join_vectors",
     "load_vectors",
     "read_vectors",
     "save_vectors",
     "sentence_vectors",
     "text_vectors",
+    "whiten",
 ]

@@ -42,7 +42,7 @@ def _load(model: str) -> Any:
         from sentence_transformers import SentenceTransformer
     except ImportError as e:
         raise GenretError(
-            "sentence models need sentence-transformers; install it with: pip install 'genret[hf]'"
+            "sentence models need sentence-transformers; install it with: pip install 'genret[sentence]'"
         ) from e
     try:
         return SentenceTransformer(model)

@@ -1,6 +1,5 @@
 """Vectors of item texts, without a pre-trained model: weighted bag of pieces, truncated SVD."""
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,12 +8,10 @@ import sentencepiece
 
 from genret.embed._svd import truncated_svd, unit_rows
 from genret.errors import GenretError
+from genret.pieces import one_line, train_pieces
 from genret.typing import Float
 
-_TRAINING_TEXTS = 200_000
-_TRAINING_CHARACTERS = 1000  # sentencepiece skips lines of more than 4,192 bytes
 _BATCH = 16384
-_BYTE_FALLBACK_FROM = 512  # a smaller vocabulary has no room for 256 bytes
 
 
 def text_vectors(
@@ -47,51 +44,13 @@ def text_vectors(
     >>> bool(vectors[0] @ vectors[1] > 0.5 > vectors[0] @ vectors[2])
     True
     """
-    lines = [_one_line(text, row) for row, text in enumerate(texts)]
+    lines = [one_line(text, row) for row, text in enumerate(texts)]
     if not any(lines):
         raise GenretError("texts: every text is empty; leave the text part out (--text-dim 0)")
-    model = _train_pieces(lines, pieces, seed)
+    model = train_pieces(lines, pieces, seed)
     bags = _weigh(_count_pieces(lines, model))
     left, values = truncated_svd(bags, dim, seed)
     return unit_rows(left * values[None, :]), model
-
-
-def _one_line(text: str, row: int) -> str:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as e:
-        raise GenretError(f"texts: row {row} is not valid Unicode ({e.reason})") from e
-    return " ".join(text.replace("\0", " ").split())
-
-
-def _train_pieces(lines: Sequence[str], pieces: int, seed: int) -> bytes:
-    """Train the sentencepiece model on (a sample of) the texts."""
-    chosen = [line[:_TRAINING_CHARACTERS] for line in lines if line]
-    if len(chosen) > _TRAINING_TEXTS:
-        rng = np.random.default_rng(seed)
-        rows = np.sort(rng.choice(len(chosen), _TRAINING_TEXTS, replace=False))
-        chosen = [chosen[row] for row in rows]
-    model = io.BytesIO()
-    try:
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(chosen),
-            model_writer=model,
-            model_type="unigram",
-            vocab_size=pieces,
-            hard_vocab_limit=False,  # a small catalogue has fewer pieces
-            byte_fallback=pieces >= _BYTE_FALLBACK_FROM,
-            normalization_rule_name="nmt_nfkc_cf",  # compatibility forms and case folded
-            num_threads=2,  # fixed: sums are grouped by thread
-            minloglevel=2,
-            pad_id=0,
-            unk_id=1,
-            bos_id=2,
-            eos_id=3,
-        )
-    except RuntimeError as e:
-        reason = " ".join(str(e).split())
-        raise GenretError(f"pieces: found {pieces}, sentencepiece cannot train: {reason}") from e
-    return model.getvalue()
 
 
 def _count_pieces(lines: Sequence[str], model: bytes) -> sp.csr_matrix:

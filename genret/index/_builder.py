@@ -227,7 +227,7 @@ def _level(
         first_row_of = jnp.asarray(first_rows)
     return Level(
         codes=jnp.asarray(_padded(codes, layout.edges)),
-        starts=jnp.asarray(pack_bits(starts, room)),
+        starts=None if layout.kind == "single" else jnp.asarray(pack_bits(starts, room)),
         first_rows=first_row_of,
         masks=masks,
         num_codes=num_codes,

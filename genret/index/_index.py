@@ -185,7 +185,7 @@ class TrieIndex:
 
     @property
     def stored_as(self) -> tuple[str, ...]:
-        """How each level is stored and searched, [L]: "dense", "window" or "ragged"."""
+        """How each level is stored and searched, [L]: "single", "dense", "window" or "ragged"."""
         return tuple(level.layout.kind for level in self.segments[0].levels)
 
     @property
@@ -243,9 +243,9 @@ class TrieIndex:
             place = int(np.searchsorted(codes, code))
             if place == codes.size or codes[place] != code:
                 return lo, lo
-            edge = jnp.array([first + place, first + place + 1], jnp.int32)
-            bounds = segment.levels[level].first_row(edge, jnp.array([lo, lo]), jnp.array([hi, hi]))
-            lo, hi = bounds.tolist()
+            edge, parent = jnp.array([first + place], jnp.int32), jnp.array([[lo], [hi]], jnp.int32)
+            begin, end = segment.levels[level].rows_of(edge, *parent)
+            lo, hi = int(begin[0]), int(end[0])
         return lo, hi
 
     # Items, on the host

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-Kind = Literal["dense", "window", "ragged"]
+Kind = Literal["single", "dense", "window", "ragged"]
 
 WINDOW_ROWS = 32
 """Rows of a window: the bits of one word."""
@@ -21,6 +21,8 @@ class LevelLayout:
 
     ``kind`` says how the children of a node are found:
 
+    - ``single``: every node has one row below it, and so has its only child. Nodes, edges and rows
+      are numbered alike: there is nothing to look up but the code; for the deepest levels.
     - ``dense``: a bit for each code of each node. The logits are masked as they are, without a
       gather; for levels whose nodes have many of all codes (the first ones).
     - ``window``: no node has more than 32 rows below it. All its children lie in one word of bits,
@@ -30,7 +32,8 @@ class LevelLayout:
 
     Attributes:
       kind: see above.
-      width: of a window: its rows, a power of two; of a ragged level: children a beam and pass.
+      width: of a window: its rows, a power of two; of a ragged level: children a beam and pass;
+        of a single row: 1; else 0.
       steps: bits of the rows that a node has at most: bisections that find one of them.
       edges: capacity, edges.
       nodes: capacity, nodes; of dense levels, else 0.
@@ -100,15 +103,18 @@ def level_layout(shape: LevelShape, num_rows: int, reserve: float) -> LevelLayou
       reserve: room to leave, as a share of what is there.
     """
     cells = shape.num_nodes * shape.num_codes
-    if cells <= DENSE_RATIO * shape.num_edges:
-        kind: Kind = "dense"
+    # Where room is left for other catalogues, their widest node may be wider as well.
+    most_rows = 2 * shape.most_rows if reserve > 0 else shape.most_rows
+    if most_rows <= min(1, WINDOW_ROWS):
+        kind: Kind = "single"
+    elif cells <= DENSE_RATIO * shape.num_edges:
+        kind = "dense"
     elif shape.most_rows <= WINDOW_ROWS:
         kind = "window"
     else:
         kind = "ragged"
-    # Where room is left for other catalogues, their widest node may be wider as well.
-    most_rows = 2 * shape.most_rows if reserve > 0 else shape.most_rows
     width = {
+        "single": 1,
         "dense": 0,
         "window": min(WINDOW_ROWS, power_of_two(most_rows)),
         "ragged": min(RAGGED_WIDTH, power_of_two(round(shape.typical_children))),
@@ -120,7 +126,7 @@ def level_layout(shape: LevelShape, num_rows: int, reserve: float) -> LevelLayou
         edges=capacity_of(int(shape.num_edges * (1 + reserve))),
         nodes=capacity_of(int(shape.num_nodes * (1 + reserve))) if kind == "dense" else 0,
         # To select a row for each winner is cheap; a number for each of many edges is not small.
-        first_rows=shape.num_edges * 8 <= num_rows,
+        first_rows=kind != "single" and shape.num_edges * 8 <= num_rows,
     )
 
 
@@ -129,7 +135,7 @@ def fits(layout: LevelLayout, shape: LevelShape) -> bool:
     return (
         shape.num_edges <= layout.edges
         and (layout.kind != "dense" or shape.num_nodes <= layout.nodes)
-        and (layout.kind != "window" or shape.most_rows <= layout.width)
+        and (layout.kind not in ("single", "window") or shape.most_rows <= layout.width)
         and steps_for(shape.most_rows) <= layout.steps
     )
 

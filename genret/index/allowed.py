@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genret.index._builder import code_masks
-from genret.index.bits import WORD_BITS, pack_bits, unpack_bits
+from genret.index.bits import WORD_BITS, pack_bits
 from genret.index.segment import Level, Segment
 from genret.typing import Bool
 
@@ -22,7 +22,7 @@ class AllowedRows:
       rows: uint32 [P, 8 n], rank bits of the rows.
       masks: for each level a bit for what leads to an allowed row. Dense ones: for each code of
         each node, uint32 [P, S, V / 32]; ragged ones: for each edge, uint32 [P, E / 32 + 1];
-        windows: None, their rows say it.
+        others: None, their rows say it.
     """
 
     rows: Any
@@ -74,18 +74,18 @@ class Edges:
 
 
 def edges_of(segment: Segment) -> tuple[Edges | None, ...]:
-    """Read back to the host what :func:`allow` asks for; None for levels of windows."""
+    """Read back to the host what :func:`allow` asks for; None where the rows say it."""
     num_rows = int(segment.num_rows)
     found: list[Edges | None] = []
     above = _at_root(num_rows)
     for number, level in enumerate(segment.levels):
         kind = level.layout.kind
-        if kind == "window":
+        if kind in ("single", "window"):
             found.append(None)
             continue
         if number and kind == "dense":  # its nodes are the edges of the level above
-            above = unpack_bits(segment.levels[number - 1].starts, num_rows)
-        first_rows = np.flatnonzero(unpack_bits(level.starts, num_rows))
+            above = segment.levels[number - 1].starts_on_host(num_rows)
+        first_rows = np.flatnonzero(level.starts_on_host(num_rows))
         edges = Edges(first_rows=first_rows)
         if kind == "dense":
             nodes = np.cumsum(above[first_rows]) - 1
@@ -97,7 +97,7 @@ def edges_of(segment: Segment) -> tuple[Edges | None, ...]:
 
 def column_of(level: Level, num_rows: int) -> np.ndarray:
     """Return the codes of a level by row, on the host."""
-    starts = unpack_bits(level.starts, num_rows)
+    starts = level.starts_on_host(num_rows)
     return np.asarray(level.codes)[np.cumsum(starts) - 1]
 
 

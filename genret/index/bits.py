@@ -74,8 +74,8 @@ def rank(blocks: Array, rows: Int[Array, "*shape"], *lead: Array) -> Int[Array, 
 def select(
     blocks: Array,
     nth: Int[Array, "*shape"],
-    lo: Int[Array, "*shape"],
-    hi: Int[Array, "*shape"],
+    lo: Int[Array, "*#shape"],
+    hi: Int[Array, "*#shape"],
     most_rows: int,
 ) -> Int[Array, "*shape"]:
     """Return the row of a bit that is set, given how many are set before it: undo :func:`rank`.

@@ -4,9 +4,14 @@
 from genret.models._cache import Cache
 
 # Models
-from genret.models._decoder_only import DecoderOnly
+from genret.models._decoder_only import DecoderOnly, LanguageModel
 from genret.models._history import History
 from genret.models._item_decoder import ItemDecoder
+from genret.models._prompted import Prompted, PromptedDecoder
+from genret.models._prompts import Prompts
+
+# What goes through JAX's transformations
+from genret.models._pytree import register_pytree, static_field
 
 # Making, saving and loading them
 from genret.models._registry import PRESETS, build_model, num_parameters
@@ -18,8 +23,14 @@ __all__ = [
     "DecoderOnly",
     "History",
     "ItemDecoder",
+    "LanguageModel",
+    "Prompted",
+    "PromptedDecoder",
+    "Prompts",
     "build_model",
     "load_model",
     "num_parameters",
+    "register_pytree",
     "save_model",
+    "static_field",
 ]

@@ -51,8 +51,12 @@ class LanguageModel(nnx.Module):
         self, hidden: Float[Array, "*batch W"], first: int, count: int
     ) -> Float[Array, "*batch V"]:
         """Return the float32 logits of the ``count`` tokens from ``first`` on."""
-        table = (self.embedding if self.output is None else self.output).table[...]
-        return readout(hidden, table[first : first + count])
+        return readout(hidden, self.output_table[first : first + count])
+
+    @property
+    def output_table(self) -> Float[Array, "V W"]:
+        """The output embedding of all tokens."""
+        return (self.embedding if self.output is None else self.output).table[...]
 
 
 class DecoderOnly(CachedDecoder):

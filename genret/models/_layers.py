@@ -102,18 +102,33 @@ Rotary = tuple[Float[Array, "#B T R"], Float[Array, "#B T R"]]
 """Cosines and sines of the rotation angles of each position, R = head width / 2."""
 
 
-def rotary_angles(positions: Int[Array, "B T"], head_dim: int, theta: float) -> Rotary:
-    r"""Return cosines and sines of the angles ``p · theta^(-2i / head_dim)``.
+def rotary_angles(
+    positions: Int[Array, "B T"], head_dim: int, theta: float, scaling: tuple[float, ...] = ()
+) -> Rotary:
+    r"""Return cosines and sines of the angles ``p · f_i``, ``f_i = theta^(-2i / head_dim)``.
 
     Args:
       positions: int [B, T].
       head_dim: width of a head, even.
       theta: base.
+      scaling: (): none. (factor,): every frequency is divided by it. (factor, low, high, length):
+        a frequency that turns fewer than ``low`` times over ``length`` positions is divided by the
+        factor, one that turns more than ``high`` times is kept, and those between are mixed.
 
     Returns:
       Two float32 arrays [B, T, head_dim / 2].
+
+    Sources: Chen et al., Positional Interpolation, 2023 (one number); Grattafiori et al., The Llama 3
+    Herd of Models, 2024, as in its 3.1 release (four numbers).
     """
     frequencies = theta ** (-jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim)
+    if len(scaling) == 1:
+        frequencies = frequencies / scaling[0]
+    elif scaling:
+        factor, low, high, length = scaling
+        turns = length * frequencies / (2 * jnp.pi)
+        kept = jnp.clip((turns - low) / (high - low), 0, 1)
+        frequencies = frequencies * (kept + (1 - kept) / factor)
     angles = positions.astype(jnp.float32)[:, :, None] * frequencies[None, None, :]
     return jnp.cos(angles), jnp.sin(angles)
 

@@ -87,6 +87,7 @@ class Transformer(nnx.Module):
         self.norm = RMSNorm(config.width, config.norm_eps)
         self.head_dim = config.head_dim
         self.rope_theta = config.rope_theta
+        self.rope_scaling = config.rope_scaling
 
     def __call__(
         self,
@@ -103,7 +104,7 @@ class Transformer(nnx.Module):
           mask: which position (axis 1) sees which (axis 2).
           dropout_key: a JAX key; None drops nothing.
         """
-        rotary = rotary_angles(positions, self.head_dim, self.rope_theta)
+        rotary = rotary_angles(positions, self.head_dim, self.rope_theta, self.rope_scaling)
         # The stream is flat: XLA's loops over [B T, W] were four times faster on a CPU than those
         # over [B, T, W] with a small T.
         flat = x.reshape(-1, x.shape[-1])
@@ -127,7 +128,7 @@ class Transformer(nnx.Module):
         Returns:
           Normalised hidden states, and the cache with the new positions.
         """
-        rotary = rotary_angles(positions, self.head_dim, self.rope_theta)
+        rotary = rotary_angles(positions, self.head_dim, self.rope_theta, self.rope_scaling)
         all_keys, all_values = [], []
         flat = x.reshape(-1, x.shape[-1])
         for number, block in enumerate(self.blocks):

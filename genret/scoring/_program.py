@@ -170,8 +170,8 @@ class Placement:
 def split_of(shape: tuple[int, ...], size: int) -> P:
     """Return how a parameter is split over the devices of a model: its last axis that they divide.
 
-    >>> split_of((128, 384), 4), split_of((128, 3), 4), split_of((3,), 4)
-    (PartitionSpec(None, 'model'), PartitionSpec('model', None), PartitionSpec())
+    >>> tuple(split_of((128, 384), 4)), tuple(split_of((128, 3), 4)), tuple(split_of((3,), 4))
+    ((None, 'model'), ('model', None), ())
     """
     for axis in reversed(range(len(shape))):
         if len(shape) > 1 and shape[axis] % size == 0:

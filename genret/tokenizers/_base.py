@@ -1,24 +1,42 @@
 """What every tokenizer can do, and the check of codes that come from outside."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
+from genret.config import TokenizeConfig
 from genret.errors import GenretError
 from genret.typing import Codes, Int, PathLike, Vectors
 
 
 @runtime_checkable
-class SemanticTokenizer(Protocol):
-    """Turns item vectors into codes with frozen parameters.
+class Tokenizer(Protocol):
+    """Turns item vectors into codes with frozen parameters, and back.
 
     Attributes:
       codes_per_level: codes of each level, before a collision suffix.
     """
 
     codes_per_level: tuple[int, ...]
+
+    @classmethod
+    def fit(
+        cls,
+        vectors: ArrayLike,
+        config: TokenizeConfig,
+        seed: int,
+        advance: Callable[[], None] = lambda: None,
+        pairs: sp.csr_matrix | None = None,
+    ) -> "Tokenizer":
+        """Learn the parameters from the vectors [N, D] of a catalogue.
+
+        ``advance`` is called after each of the ``config.levels`` parts of the work. ``pairs`` counts
+        which items occur together in training histories, [N, N]; what has no use for it ignores it.
+        """
+        ...
 
     def encode(self, vectors: ArrayLike) -> Int[np.ndarray, "N L"]:
         """Return the codes int32 [N, L] of vectors [N, D]; the same for a vector in any company."""
@@ -33,8 +51,12 @@ class SemanticTokenizer(Protocol):
         ...
 
     @classmethod
-    def load(cls, folder: PathLike) -> "SemanticTokenizer":
+    def load(cls, folder: PathLike) -> "Tokenizer":
         """Read what :meth:`save` wrote."""
+        ...
+
+    def report(self, vectors: ArrayLike) -> dict[str, Any]:
+        """Return the figures of :func:`code_report` for the codes of some vectors."""
         ...
 
 

@@ -48,6 +48,12 @@ def resolve_collisions(
     The level has the smallest power of two of codes that holds the largest group, at least 2, so
     that most groups have room for new items.
 
+    ``keep`` leaves items on one leaf. A search then returns them one after the other, each at a rank
+    of its own, with the score of the leaf: the lower item row first, which in a catalogue is the
+    order of a hash and favours nobody.
+
+    :func:`reassign_collisions` is the third way.
+
     Args:
       codes: integers [N, L].
       codes_per_level: codes of each level.

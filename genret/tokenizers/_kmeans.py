@@ -9,7 +9,7 @@ import numpy as np
 
 from genret.typing import Array, Float, Int, Vectors
 
-_ROWS = 1024
+ROWS = 1024
 """Rows whose distances are formed together: memory stays bounded, and the arithmetic of a row is
 the same whatever the number of rows around it."""
 _START_POINTS = 64
@@ -67,7 +67,7 @@ def kmeans(vectors: Vectors, codes: int, *, iterations: int, batch_size: int, se
     sample = np.sort(rng.choice(len(vectors), size, replace=False))
     start = _plus_plus(*pad_rows(vectors[sample]), jax.random.key(seed), codes)
     if len(vectors) <= batch_size:
-        centroids = _lloyd(*pad_rows(vectors), start, iterations)
+        centroids = lloyd(*pad_rows(vectors), start, iterations)
     else:
         centroids = _mini_batches(vectors, start, iterations, batch_size, rng)
     labels, errors = nearest(vectors, centroids, batch_size)
@@ -75,15 +75,21 @@ def kmeans(vectors: Vectors, codes: int, *, iterations: int, batch_size: int, se
 
 
 def nearest(
-    vectors: Vectors, centroids: Float[Array, "V D"], batch_size: int
+    vectors: Vectors,
+    centroids: Float[Array, "V D"],
+    batch_size: int,
+    bias: Float[Array, "V"] | None = None,
 ) -> tuple[Int[np.ndarray, "N"], Float[np.ndarray, "N"]]:
-    """Return the nearest centroid (ties: the lower one) of each vector and the squared distance."""
+    """Return the nearest centroid (ties: the lower one) of each vector and the squared distance.
+
+    A bias makes a centroid nearer by so much, in halves of squared distances: see :func:`assign`.
+    """
     labels = np.empty(len(vectors), np.int32)
     errors = np.empty(len(vectors), np.float32)
     for first in range(0, len(vectors), batch_size):
         batch = vectors[first : first + batch_size]
         points, _ = pad_rows(batch)
-        found, distances = assign(points, centroids)
+        found, distances = assign(points, centroids, bias)
         labels[first : first + len(batch)] = np.asarray(found)[: len(batch)]
         errors[first : first + len(batch)] = np.asarray(distances)[: len(batch)]
     return labels, errors
@@ -91,8 +97,8 @@ def nearest(
 
 def pad_rows(vectors: Vectors) -> tuple[Float[Array, "P D"], Float[Array, "P"]]:
     """Put vectors on the device, padded to a power of two of row blocks; weight 0 marks padding."""
-    blocks = max(1, -(-len(vectors) // _ROWS))
-    rows = _ROWS * (1 << (blocks - 1).bit_length())
+    blocks = max(1, -(-len(vectors) // ROWS))
+    rows = ROWS * (1 << (blocks - 1).bit_length())
     points = np.zeros((rows, vectors.shape[1]), np.float32)
     points[: len(vectors)] = vectors
     weights = (np.arange(rows) < len(vectors)).astype(np.float32)
@@ -101,21 +107,25 @@ def pad_rows(vectors: Vectors) -> tuple[Float[Array, "P D"], Float[Array, "P"]]:
 
 @jax.jit
 def assign(
-    points: Float[Array, "N D"], centroids: Float[Array, "V D"]
+    points: Float[Array, "N D"],
+    centroids: Float[Array, "V D"],
+    bias: Float[Array, "V"] | None = None,
 ) -> tuple[Int[Array, "N"], Float[Array, "N"]]:
     """Return the nearest centroid of each point and the squared distance to it.
 
-    argmin_c ‖x − c‖² = argmin_c ‖c‖² − 2·x·c; the distance itself is then taken from x − c, which
-    is exact where the expanded form cancels.
+    argmin_c ½‖x − c‖² − b_c = argmin_c ½‖c‖² − b_c − x·c; the distance itself is then taken from
+    x − c, which is exact where the expanded form cancels.
     """
     half_norms = 0.5 * jnp.sum(centroids * centroids, axis=1)
+    if bias is not None:
+        half_norms -= bias
 
     def block(rows: Float[Array, "R D"]) -> tuple[Int[Array, "R"], Float[Array, "R"]]:
         dots = jnp.matmul(rows, centroids.T, precision=jax.lax.Precision.HIGHEST)
         labels = jnp.argmin(half_norms[None, :] - dots, axis=1).astype(jnp.int32)
         return labels, jnp.sum((rows - centroids[labels]) ** 2, axis=1)
 
-    labels, errors = jax.lax.map(block, points.reshape(-1, _ROWS, points.shape[1]))
+    labels, errors = jax.lax.map(block, points.reshape(-1, ROWS, points.shape[1]))
     return labels.reshape(-1), errors.reshape(-1)
 
 
@@ -147,7 +157,7 @@ def _plus_plus(
     return jax.lax.fori_loop(1, codes, choose, (start, squares_to(first)))[0]
 
 
-def _sums(
+def sums(
     points: Float[Array, "N D"],
     weights: Float[Array, "N"],
     labels: Int[Array, "N"],
@@ -163,14 +173,14 @@ def _sums(
     ) -> tuple[tuple[Array, Array], None]:
         x, w, label = rows
         member = jax.nn.one_hot(label, codes, dtype=jnp.float32) * w[:, None]
-        sums = jnp.matmul(member.T, x, precision=jax.lax.Precision.HIGHEST)
-        return (carry[0] + sums, carry[1] + member.sum(axis=0)), None
+        total = jnp.matmul(member.T, x, precision=jax.lax.Precision.HIGHEST)
+        return (carry[0] + total, carry[1] + member.sum(axis=0)), None
 
     width = points.shape[1]
     blocks = (
-        points.reshape(-1, _ROWS, width),
-        weights.reshape(-1, _ROWS),
-        labels.reshape(-1, _ROWS),
+        points.reshape(-1, ROWS, width),
+        weights.reshape(-1, ROWS),
+        labels.reshape(-1, ROWS),
     )
     empty = (jnp.zeros((codes, width), jnp.float32), jnp.zeros(codes, jnp.float32))
     return jax.lax.scan(block, empty, blocks)[0]
@@ -192,7 +202,7 @@ def _reseed(
 
 
 @partial(jax.jit, static_argnums=3)
-def _lloyd(
+def lloyd(
     points: Float[Array, "N D"],
     weights: Float[Array, "N"],
     start: Float[Array, "V D"],
@@ -211,8 +221,8 @@ def _lloyd(
         i, centroids, inertia, _, _ = state
         labels, errors = assign(points, centroids)
         errors = errors * weights
-        sums, counts = _sums(points, weights, labels, len(centroids))
-        means = sums / jnp.maximum(counts, 1)[:, None]
+        totals, counts = sums(points, weights, labels, len(centroids))
+        means = totals / jnp.maximum(counts, 1)[:, None]
         alive = counts > 0
         centroids = jnp.where(alive[:, None], means, centroids)
         centroids, moved = _reseed(centroids, ~alive, points, errors, noise)
@@ -232,10 +242,10 @@ def _mini_batch(
 ) -> tuple[Float[Array, "V D"], Float[Array, "V"], Float[Array, ""]]:
     """Move each centroid towards its points of a batch, by their share of all it has seen."""
     labels, errors = assign(points, centroids)
-    sums, counts = _sums(points, weights, labels, len(centroids))
+    totals, counts = sums(points, weights, labels, len(centroids))
     seen = seen + counts
     share = counts / jnp.maximum(seen, 1)
-    means = sums / jnp.maximum(counts, 1)[:, None]
+    means = totals / jnp.maximum(counts, 1)[:, None]
     centroids = centroids + share[:, None] * (means - centroids)
     return centroids, seen, jnp.sum(errors * weights)
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from genret.checks import check_vectors
-from genret.tokenizers._base import SemanticTokenizer, check_codes
+from genret.tokenizers._base import Tokenizer, check_codes
 from genret.tokenizers._collisions import Collisions
 from genret.typing import Codes, Float, Int, Vectors
 
@@ -18,9 +18,10 @@ def code_report(
     codes: ArrayLike,
     codes_per_level: Sequence[int],
     vectors: ArrayLike | None = None,
-    tokenizer: SemanticTokenizer | None = None,
+    tokenizer: Tokenizer | None = None,
     *,
     levels: int | None = None,
+    raw: ArrayLike | None = None,
 ) -> dict[str, Any]:
     """Measure codes.
 
@@ -30,11 +31,13 @@ def code_report(
       vectors: what was encoded, [N, D]; with ``tokenizer`` gives the reconstruction errors.
       tokenizer: what encoded them.
       levels: levels before the suffix; None takes the tokenizer's, or all.
+      raw: the codes before collisions were resolved; None takes the first ``levels`` of ``codes``.
 
     Returns:
       JSON values: ``items``; ``levels_before_suffix``; ``levels``, for each level ``codes``, ``used`` (codes that an item
-      has), ``used_share``, ``perplexity`` (exp of the entropy of the code's distribution; all codes
-      equally common: their number) and ``error`` (‖x − x̂‖² after this level as a share of the
+      has), ``used_share``, ``entropy`` of the code's distribution in bits, ``perplexity`` (2 to that
+      power; all codes equally common: their number), ``prefixes`` (different beginnings up to this
+      level) and ``error`` (‖x − x̂‖² after this level as a share of the
       variance, None without tokenizer and for a suffix); ``collisions_before`` and
       ``collisions_after`` the suffix (``items``, ``groups``, ``largest``).
 
@@ -61,15 +64,18 @@ def code_report(
                 "codes": size,
                 "used": len(share),
                 "used_share": len(share) / size,
+                "entropy": float(max(0.0, -np.sum(share * np.log2(share)))),
                 "perplexity": float(np.exp(-np.sum(share * np.log(share)))),
+                "prefixes": len(np.unique(found[:, : level + 1], axis=0)),
                 "error": errors[level],
             }
         )
+    before = found[:, :depth] if raw is None else check_codes(raw, name="raw")[0]
     return {
         "items": len(found),
         "levels_before_suffix": depth,
         "levels": figures,
-        "collisions_before": vars(Collisions.count(found[:, :depth])),
+        "collisions_before": vars(Collisions.count(before)),
         "collisions_after": vars(Collisions.count(found)),
     }
 
@@ -102,7 +108,7 @@ def nearest_by_prefix(
     return rows[order], shared[rows[order]]
 
 
-def _errors(vectors: Vectors, codes: Codes, tokenizer: SemanticTokenizer) -> list[float | None]:
+def _errors(vectors: Vectors, codes: Codes, tokenizer: Tokenizer) -> list[float | None]:
     """Return the squared error after each level as a share of the variance (0 of 0 is 0)."""
     mean = vectors.mean(axis=0, dtype=np.float64)
     variance = 0.0

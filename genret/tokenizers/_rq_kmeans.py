@@ -1,41 +1,47 @@
 """Residual quantisation: each level clusters what the levels before left over."""
 
-import json
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import ArrayLike
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+import scipy.sparse as sp
 
-from genret.checks import check_vectors
 from genret.config import TokenizeConfig
-from genret.errors import GenretError
-from genret.tokenizers._base import check_codes
-from genret.tokenizers._kmeans import assign, kmeans, pad_rows
-from genret.typing import Array, Float, Int, PathLike, Vectors
+from genret.tokenizers._balance import balance
+from genret.tokenizers._kmeans import kmeans, nearest, pad_rows
+from genret.tokenizers._vector import BATCH, Arrays, VectorTokenizer, default_codebook_size
+from genret.typing import Codes, Float, Int, Vectors
 
-KIND = "rq_kmeans"
-_BATCH = 65536
+_LEAST = 1e-3
+"""A code whose spread is below this part of the spread of all leaves nothing over."""
 
 
-class RQKMeans:
-    """Residual k-means: x ≈ offset + scale · Σ_l codebook_l[code_l].
+class RQKMeans(VectorTokenizer):
+    r"""Residual k-means: x ≈ offset + scale · Σ_l codebook_l[code_l].
 
-    Vectors are centred and divided by one number (their root mean square distance from the mean);
-    level l is the k-means of the residuals that the levels before leave.
+    Level l is the k-means of the residuals that the levels before leave, :math:`r_{l+1} = r_l -
+    codebook_l[code_l]`. Two options:
+
+    - ``balanced``: code_l minimises ½‖r_l − c‖² − b_c with the biases of
+      :func:`~genret.tokenizers._balance.potentials`, so that every code gets an equal share of the
+      catalogue; new items get codes by the same biases.
+    - ``normalise_residuals``: what a code leaves over is divided by the code's spread, the root mean
+      square of what it leaves of its items, :math:`r_{l+1} = (r_l - c) / s_c`. So a dense cluster is
+      cut as finely, for its size, as a wide one; otherwise a few distant items take most codes of
+      the later levels and near ones get equal codes. Then x ≈ c_1 + s_1 (c_2 + s_2 (c_3 + …)).
 
     Attributes:
       codes_per_level: codes of each level, [L].
-      codebooks: float32 [V_l, D] for each level, in units of ``scale``.
+      codebooks: float32 [V_l, D] for each level.
+      spreads: float32 [V_l] for each level; empty without ``normalise_residuals``.
+      biases: float32 [V_l] for each level; empty without ``balanced``.
       offset: float32 [D], mean of the vectors it was fitted on.
-      scale: their root mean square distance from it.
+      scale: their root mean square distance from it, the unit of the codebooks.
 
     Source: Juang, Gray, "Multiple stage vector quantization for speech coding", 1982; Luo et al.,
-      "QARM", 2024 (residual k-means as semantic IDs).
+      "QARM", 2024 (residual k-means as semantic IDs); Ju et al., "GRID", 2025 (which normalises each
+      residual by itself).
 
     >>> vectors = np.random.default_rng(0).normal(size=(100, 8)).astype(np.float32)
     >>> tokenizer = RQKMeans.fit(vectors, TokenizeConfig(levels=2, codebook_size=8), seed=0)
@@ -45,191 +51,141 @@ class RQKMeans:
     ((3, 2), (1, 8))
     """
 
+    kind: ClassVar[str] = "rq_kmeans"
+
     def __init__(
         self,
         codebooks: Sequence[Float[np.ndarray, "V D"]],
         offset: Float[np.ndarray, "D"],
         scale: float,
+        *,
+        spreads: Sequence[Float[np.ndarray, "V"]] = (),
+        biases: Sequence[Float[np.ndarray, "V"]] = (),
     ) -> None:
+        super().__init__(tuple(len(codebook) for codebook in codebooks), offset, scale)
         self.codebooks = tuple(codebooks)
-        self.offset = offset
-        self.scale = scale
-        self.codes_per_level = tuple(len(codebook) for codebook in self.codebooks)
+        self.spreads, self.biases = tuple(spreads), tuple(biases)
 
     @classmethod
-    def fit(
+    def _fit(
         cls,
-        vectors: ArrayLike,
+        points: Vectors,
+        offset: Float[np.ndarray, "D"],
+        scale: float,
         config: TokenizeConfig,
         seed: int,
-        advance: Callable[[], None] = lambda: None,
+        advance: Callable[[], None],
+        pairs: sp.csr_matrix | None,
     ) -> "RQKMeans":
-        """Learn the codebooks.
-
-        Args:
-          vectors: item vectors [N, D].
-          config: levels, codes of a level, iterations, batch size.
-          seed: of everything random.
-          advance: called after each level.
-
-        Returns:
-          The tokenizer.
-
-        Raises:
-          GenretError: vectors that are no finite numbers [N, D].
-        """
-        found = check_vectors(vectors)
-        size = config.codebook_size or default_codebook_size(len(found), config.levels)
-        offset = found.mean(axis=0, dtype=np.float64).astype(np.float32)
-        scale = _rms_distance(found, offset)
-        residual = _standardise(found, offset, scale)
-        codebooks = []
+        size = config.codebook_size or default_codebook_size(len(points), config.levels)
+        codebooks, spreads, biases = [], [], []
         for level in range(config.levels):
             result = kmeans(
-                residual,
+                points,
                 size,
                 iterations=config.iterations,
                 batch_size=config.batch_size,
                 seed=seed + level,
             )
-            codebooks.append(result.centroids)
-            residual -= result.centroids[result.labels]
+            codebook, labels = result.centroids, result.labels
+            if config.balanced:
+                codebook, labels, bias = _balanced(points, codebook, config.batch_size, seed)
+                biases.append(bias)
+            codebooks.append(codebook)
+            points -= codebook[labels]
+            if config.normalise_residuals:
+                spreads.append(spread_of(points, labels, size))
+                points /= spreads[-1][labels][:, None]
             advance()
-        return cls(codebooks, offset, scale)
+        return cls(codebooks, offset, scale, spreads=spreads, biases=biases)
 
-    def encode(self, vectors: ArrayLike) -> Int[np.ndarray, "N L"]:
-        """Give codes to vectors, of items known or new; the codebooks stay as they are.
-
-        Args:
-          vectors: [N, D].
-
-        Returns:
-          The codes, int32 [N, L].
-
-        Raises:
-          GenretError: vectors that are no finite numbers or of another width.
-        """
-        found = check_vectors(vectors, width=len(self.offset))
-        books = tuple(jnp.asarray(codebook) for codebook in self.codebooks)
-        codes = np.empty((len(found), len(books)), np.int32)
-        for first in range(0, len(found), _BATCH):
-            batch = _standardise(found[first : first + _BATCH], self.offset, self.scale)
-            points, _ = pad_rows(batch)
-            codes[first : first + len(batch)] = np.asarray(_encode(points, books))[: len(batch)]
+    def _encode(self, points: Vectors) -> Codes:
+        codes = np.empty((len(points), len(self.codebooks)), np.int32)
+        for level, codebook in enumerate(self.codebooks):
+            bias = jnp.asarray(self.biases[level]) if self.biases else None
+            labels, _ = nearest(points, jnp.asarray(codebook), BATCH, bias)
+            points = points - codebook[labels]
+            if self.spreads:
+                points /= self.spreads[level][labels][:, None]
+            codes[:, level] = labels
         return codes
 
-    def decode(self, codes: ArrayLike) -> Vectors:
-        """Return the vectors that codes stand for.
+    def _decode(self, codes: Codes) -> Vectors:
+        total = np.zeros((len(codes), len(self.offset)), np.float32)
+        gain = np.ones((len(codes), 1), np.float32)
+        for level in range(codes.shape[1]):
+            total += gain * self.codebooks[level][codes[:, level]]
+            if self.spreads:
+                gain *= self.spreads[level][codes[:, level]][:, None]
+        return total
 
-        Args:
-          codes: integers [N, l], l ≤ L: the first l levels.
-
-        Returns:
-          float32 [N, D].
-
-        Raises:
-          GenretError: codes that are no integers in range, or more levels than there are.
-        """
-        found, _ = check_codes(codes)
-        levels = found.shape[1]
-        if levels > len(self.codebooks):
-            raise GenretError(f"codes: found {levels} levels, expected {len(self.codebooks)}")
-        check_codes(found, self.codes_per_level[:levels])
-        total = np.zeros((len(found), len(self.offset)), np.float32)
-        for level in range(levels):
-            total += self.codebooks[level][found[:, level]]
-        # float64: the scale itself may be beyond float32.
-        return (self.offset[None, :] + np.float64(self.scale) * total).astype(np.float32)
-
-    def save(self, folder: PathLike) -> None:
-        """Write ``tokenizer.json`` and ``tokenizer.safetensors`` into a folder."""
-        header = {
-            "kind": KIND,
-            "codes_per_level": list(self.codes_per_level),
-            "width": len(self.offset),
-        }
-        text = json.dumps(header, indent=1) + "\n"
-        (Path(folder) / "tokenizer.json").write_text(text, encoding="utf-8")
+    def _state(self) -> tuple[dict[str, Any], Arrays]:
         arrays = {f"codebook.{level:02d}": book for level, book in enumerate(self.codebooks)}
-        arrays |= {"offset": self.offset, "scale": np.array([self.scale], np.float64)}
-        save_file(
-            {name: np.ascontiguousarray(array) for name, array in arrays.items()},
-            Path(folder) / "tokenizer.safetensors",
-        )
+        arrays |= {f"spread.{level:02d}": spread for level, spread in enumerate(self.spreads)}
+        arrays |= {f"bias.{level:02d}": bias for level, bias in enumerate(self.biases)}
+        return {"normalised": bool(self.spreads), "balanced": bool(self.biases)}, arrays
 
     @classmethod
-    def load(cls, folder: PathLike) -> "RQKMeans":
-        """Read what :meth:`save` wrote.
+    def _shapes(
+        cls, header: Mapping[str, Any], sizes: tuple[int, ...], width: int
+    ) -> dict[str, tuple[int, ...]]:
+        expected: dict[str, tuple[int, ...]] = {}
+        for level, size in enumerate(sizes):
+            expected[f"codebook.{level:02d}"] = (size, width)
+            if header.get("normalised"):
+                expected[f"spread.{level:02d}"] = (size,)
+            if header.get("balanced"):
+                expected[f"bias.{level:02d}"] = (size,)
+        return expected
 
-        Raises:
-          GenretError: a file is missing or damaged, or is of another kind of tokenizer.
-        """
-        header_file = Path(folder) / "tokenizer.json"
-        arrays_file = Path(folder) / "tokenizer.safetensors"
-        try:
-            header = json.loads(header_file.read_text(encoding="utf-8"))
-            kind, sizes, width = header["kind"], tuple(header["codes_per_level"]), header["width"]
-        except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as e:
-            raise GenretError(f"{header_file}: missing or damaged ({e})") from e
-        if kind != KIND:
-            raise GenretError(
-                f"{header_file}: found a tokenizer of kind {kind!r}, expected {KIND!r}"
-            )
-        try:
-            arrays = load_file(arrays_file)
-        except (OSError, SafetensorError) as e:
-            raise GenretError(f"{arrays_file}: missing or damaged ({e})") from e
-        expected: dict[str, tuple[int, ...]] = {"offset": (width,), "scale": (1,)}
-        expected |= {f"codebook.{level:02d}": (size, width) for level, size in enumerate(sizes)}
-        found = {name: array.shape for name, array in arrays.items()}
-        if found != expected or not all(np.isfinite(a).all() for a in arrays.values()):
-            raise GenretError(f"{arrays_file}: found arrays {found}, expected {expected}, finite")
-        codebooks = [arrays[f"codebook.{level:02d}"] for level in range(len(sizes))]
-        return cls(codebooks, arrays["offset"], float(arrays["scale"][0]))
+    @classmethod
+    def _from_state(
+        cls,
+        header: Mapping[str, Any],
+        arrays: Arrays,
+        sizes: tuple[int, ...],
+        offset: Float[np.ndarray, "D"],
+        scale: float,
+    ) -> "RQKMeans":
+        def of_levels(name: str) -> list[np.ndarray]:
+            return [arrays[f"{name}.{level:02d}"] for level in range(len(sizes))]
+
+        return cls(
+            of_levels("codebook"),
+            offset,
+            scale,
+            spreads=of_levels("spread") if header.get("normalised") else (),
+            biases=of_levels("bias") if header.get("balanced") else (),
+        )
 
 
-def default_codebook_size(num_items: int, levels: int) -> int:
-    """Return how many codes each level gets by default: a power of two, at most 256.
+def spread_of(
+    residuals: Float[np.ndarray, "N D"], labels: Int[np.ndarray, "N"], size: int
+) -> Float[np.ndarray, "V"]:
+    """Return the root mean square of each code's residuals.
 
-    Large enough that the levels together could name eight times the items, and that a first code
-    covers no more than about 64 items.
+    A code that leaves (nearly) nothing of its items says nothing about how far a new item would be
+    from it: it gets the spread of all.
 
-    >>> [default_codebook_size(n, 3) for n in (1, 100, 1682, 10_000, 10**7)]
-    [2, 16, 32, 256, 256]
+    >>> spread = spread_of(np.array([[3.0], [-3.0], [0.0]], np.float32), np.array([1, 1, 0]), 2)
+    >>> [round(float(s), 2) for s in spread]
+    [2.45, 3.0]
     """
-    for_names = 1
-    while for_names**levels < 8 * num_items and for_names < 256:
-        for_names *= 2
-    for_sharing = 1 << max(0, (num_items // 32).bit_length() - 1)
-    return min(256, max(2, for_names, for_sharing))
+    squares = np.einsum("nd,nd->n", residuals, residuals, dtype=np.float64)
+    counts = np.bincount(labels, minlength=size)
+    spread = np.sqrt(np.bincount(labels, squares, size) / np.maximum(counts, 1))
+    overall = float(np.sqrt(squares.mean())) or 1.0
+    return np.where(spread > _LEAST * overall, spread, overall).astype(np.float32)
 
 
-def _rms_distance(vectors: Vectors, offset: Float[np.ndarray, "D"]) -> float:
-    """Return √(mean ‖x − offset‖²), in float64 so that no square overflows; 1 where it is 0."""
-    total = 0.0
-    for first in range(0, len(vectors), _BATCH):
-        centred = vectors[first : first + _BATCH].astype(np.float64) - offset[None, :]
-        total += float(np.vdot(centred, centred))
-    return float(np.sqrt(total / len(vectors))) or 1.0
-
-
-def _standardise(vectors: Vectors, offset: Float[np.ndarray, "D"], scale: float) -> Vectors:
-    """Return (x − offset) / scale as float32, formed in float64."""
-    result = np.empty(vectors.shape, np.float32)
-    for first in range(0, len(vectors), _BATCH):
-        part = vectors[first : first + _BATCH].astype(np.float64)
-        result[first : first + _BATCH] = (part - offset[None, :]) / scale
-    return result
-
-
-@jax.jit
-def _encode(
-    points: Float[Array, "N D"], codebooks: tuple[Float[Array, "..."], ...]
-) -> Int[Array, "N L"]:
-    """Return the nearest code of each level, on the residual of the levels before."""
-    codes = []
-    for codebook in codebooks:
-        labels, _ = assign(points, codebook)
-        points = points - codebook[labels]
-        codes.append(labels)
-    return jnp.stack(codes, axis=1)
+def _balanced(
+    points: Vectors, codebook: Float[np.ndarray, "V D"], batch_size: int, seed: int
+) -> tuple[Float[np.ndarray, "V D"], np.ndarray, Float[np.ndarray, "V"]]:
+    """Balance a level on (a sample of) its points; return codebook, labels and bias."""
+    sample = points
+    if len(points) > batch_size:
+        rows = np.random.default_rng(seed).choice(len(points), batch_size, replace=False)
+        sample = points[np.sort(rows)]
+    moved, bias = balance(*pad_rows(sample), jnp.asarray(codebook))
+    labels, _ = nearest(points, moved, BATCH, bias)
+    return np.asarray(moved), labels, np.asarray(bias)

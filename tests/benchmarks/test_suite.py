@@ -1,5 +1,6 @@
 """The suite: points are measured once, kept as lines, shown, drawn and compared."""
 
+import gzip
 import importlib.util
 import json
 from pathlib import Path
@@ -8,14 +9,16 @@ import pytest
 from rich.console import Console
 
 from benchmarks import __main__ as program
-from benchmarks import suite
+from benchmarks import paper, suite
 from benchmarks._lines import Lines, read
+from benchmarks._point import Point
+from benchmarks._workload import Workload
 from benchmarks.aot import compile_all
 from benchmarks.compare import changes
 from benchmarks.methods import METHODS, Ours, StaticStyle, Unsupported
 from benchmarks.page import write_page
 from benchmarks.presets import OF_PAPER, WITH_MODEL, points_of
-from benchmarks.suite import Point, measure
+from benchmarks.suite import measure
 from genret.errors import GenretError
 
 SMALL = {"codes": 16, "depth": 2, "batch": 2, "beams": 4, "repeats": 3}
@@ -183,3 +186,49 @@ def test_the_smoke_preset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
                 assert own["ms"] > 0
     assert page.exists()
     assert "genret" in capsys.readouterr().out
+
+
+def test_policies_and_updates_are_points(tmp_path: Path) -> None:
+    methods = (*METHODS_OF_TEST, "ppv-incremental")
+    found = measure(Point(items=200, policies=2, methods=methods, **SMALL))["methods"]
+    assert found["genret"]["of_exact"] == 1.0
+    assert found["genret"]["restrict_s"] > 0
+    assert "an index for each set" in found["static-style"]["error"]
+    found = measure(Point(items=200, inserted=0.1, methods=methods, **SMALL))["methods"]
+    for name in methods[1:]:
+        assert found[name]["of_exact"] == 1.0  # the late items are among the answers
+        assert min(found[name]["update_s"], found[name]["refresh_s"], found[name]["queued_ms"]) > 0
+    absent = measure(Point(items=200, kind="office", methods=methods, **SMALL), data=tmp_path)
+    assert all("found no" in own["error"] for own in absent["methods"].values())
+    with pytest.raises(GenretError, match="expected one of them"):
+        Workload.of(Point(items=200, policies=1, inserted=0.1, **SMALL))
+
+
+def test_a_trace_names_the_methods(tmp_path: Path) -> None:
+    measure(Point(items=60, methods=METHODS_OF_TEST, **SMALL), profile=tmp_path)
+    (file,) = tmp_path.rglob("*.trace.json.gz")
+    with gzip.open(file) as text:
+        events = json.load(text)["traceEvents"]
+    names = [event.get("name") for event in events]
+    assert [names.count(name) for name in METHODS_OF_TEST] == [3, 3, 3]
+    assert len(events) < 100_000
+
+
+def test_a_run_beside_the_paper() -> None:
+    def line(items: int, codes: int, model: str | None = None) -> dict:
+        sizes = {"items": items, "codes": codes, "depth": 8, "model": model}
+        times = {name: {"over_first_ms": items**0.5, "step_ms": 1} for name in OF_PAPER[:-1]}
+        times["unconstrained"] = {"over_first_ms": 0.0, "step_ms": 10.0}
+        return {"sizes": sizes, "methods": times | {"cpu-trie": {"error": "Unsupported: ..."}}}
+
+    points = [line(10**5, 2048), line(10**6, 2048), line(10**7, 256), line(10**7, 2048, "30M")]
+    first, over_items, over_codes = paper.tables(points)
+    assert first[2][0] == ["STATIC", "+0.033 ms, 0.25%", "+3162.278 ms, 31622.8%"]
+    assert first[2][4][2] == "too large"
+    assert over_items[2][-1] == [
+        "slope in |C|", "0.12, 0.50", "0.00, 0.50", "0.16, 0.50", "0.38, 0.50", "0.01, none", "0.50",
+    ]  # fmt: skip
+    assert over_codes[2][0][1] == "0.040, 3162.278"
+    assert over_codes[2][-1][1] == "none, none"
+    with pytest.raises(GenretError, match="no points of the preset"):
+        paper.tables([])

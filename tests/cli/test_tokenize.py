@@ -1,5 +1,6 @@
 """``genret tokenize`` on a small run: codes made here, ready codes, reports and refusals."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -7,16 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genret.artifacts import Run, read_manifest
+from genret.artifacts import Run, read_manifest, write_folder
 from genret.cli.base import Reporter
 from genret.cli.embed import Embed
+from genret.cli.index import Index
 from genret.cli.ingest import Ingest
+from genret.cli.main import main
 from genret.cli.tokenize import Tokenize
 from genret.config import EmbedConfig, TokenizeConfig
 from genret.data import load_run_data
 from genret.embed import load_vectors
 from genret.errors import GenretError
-from genret.tokenizers import load_codes, load_tokenizer
+from genret.index import TrieIndex
+from genret.tokenizers import load_codes, load_end_code, load_tokenizer
 
 SMALL = TokenizeConfig(levels=2, codebook_size=8)
 
@@ -114,6 +118,86 @@ def test_ready_codes_of_office(shared_data: Path, tmp_path: Path) -> None:
     assert result["codes_per_level"] == [256, 256, 256, 256, 2]
     assert result["report"]["collisions_before"] == {"items": 10, "groups": 5, "largest": 2}
     assert result["report"]["collisions_after"]["items"] == 0
+
+
+@pytest.mark.parametrize(
+    "method", ["pq", "hierarchical", "random", "sequential", "collaborative", "semantic", "hybrid"]
+)
+def test_methods_make_codes_that_can_be_indexed(run: Path, method: str) -> None:
+    config = TokenizeConfig(
+        method=method, levels=2, codebook_size=12, category_column="category", iterations=5
+    )
+    needs_vectors = method in ("pq", "hierarchical")
+    if not needs_vectors:
+        shutil.rmtree(run / "vectors")
+    result = tokenize(run, tokenize=config)
+    assert result["report"]["collisions_after"]["items"] == 0
+    assert ("vectors" in read_manifest(run / "codes").inputs) == needs_vectors
+    assert Index(run_folder=run).run(Reporter(as_json=True))["items"] == 90
+
+
+def test_titles_end_where_they_end(run: Path) -> None:
+    shutil.rmtree(run / "vectors")
+    tokenize(run, tokenize=TokenizeConfig(method="titles", codebook_size=64, title_pieces=12))
+    codes, _ = load_codes(run / "codes")
+    assert load_end_code(run / "codes") == 0
+    lengths = (codes != 0).sum(axis=1)
+    assert lengths.min() < lengths.max()
+    assert (run / "codes" / "text.model").is_file()
+    Index(run_folder=run).run(Reporter(as_json=True))
+    index = TrieIndex.load(run / "index")
+    assert index.end_code == 0
+    assert index.num_nodes[-1] == 90
+
+
+def test_collisions_can_be_reassigned(run: Path) -> None:
+    config = TokenizeConfig(levels=2, codebook_size=12, collisions="reassign")
+    result = tokenize(run, tokenize=config)
+    codes, sizes = load_codes(run / "codes")
+    assert sizes == (12, 12)
+    assert result["report"]["collisions_before"]["items"] > 0
+    assert result["report"]["collisions_after"]["items"] == 0
+    assert len(np.unique(codes, axis=0)) == 90
+    with pytest.raises(GenretError, match="'reassign' moves items to near codes and needs vectors"):
+        tokenize(run, tokenize=TokenizeConfig(method="random", collisions="reassign"))
+
+
+def test_sequential_codes_do_not_see_held_out_events(run: Path, tmp_path: Path) -> None:
+    config = TokenizeConfig(method="sequential", levels=2)
+    before = tokenize(run, tokenize=config)["fingerprint"]
+    catalog, histories = load_run_data(run)
+    items = histories.items.copy()
+    held_out = np.concatenate(
+        [
+            histories.offsets[:-1][at >= 0] + at[at >= 0]
+            for at in (histories.valid_at, histories.test_at)
+        ]
+    )
+    items[held_out] = np.random.default_rng(0).permutation(items[held_out])
+    assert (items != histories.items).any()
+    with write_folder(run / "catalog", "catalog") as folder:
+        catalog.save(folder)
+        dataclasses.replace(histories, items=items).save(folder)
+    assert tokenize(run, tokenize=config)["fingerprint"] == before
+
+
+def test_a_preset_takes_the_place_of_the_options(run: Path) -> None:
+    tokenize(run, preset="grid")
+    assert read_manifest(run / "codes").config["normalise_residuals"]
+    with pytest.raises(GenretError, match="--preset: found 'gird', expected one of tiger"):
+        tokenize(run, preset="gird")
+    with pytest.raises(GenretError, match="no column 'genre'; it has item_id"):
+        tokenize(run, tokenize=TokenizeConfig(method="semantic", category_column="genre"))
+
+
+def test_ready_codes_come_from_the_command_line(run: Path, tmp_path: Path) -> None:
+    ids = [str(i) for i in load_run_data(run)[0].item_ids]
+    table = {i: f"<s_a_{n // 10}><s_b_{n % 10}>" for n, i in enumerate(ids)}
+    (tmp_path / "x.json").write_text(json.dumps(table))
+    for option in ("--from", "--codes"):
+        argv = ["tokenize", str(run), option, str(tmp_path / "x.json"), "--collisions", "keep"]
+        assert main([*argv, "--json"]) == 0
+        assert load_codes(run / "codes")[0].tolist() == [[n // 10, n % 10] for n in range(90)]
 
 
 def test_bad_codes_leave_the_older_ones(run: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from tests.cli.conftest import TINY_MODEL, TINY_TRAIN, Command
 
 VERBS = (
     "quickstart", "ingest", "embed", "tokenize", "index", "train", "evaluate", "recommend", "inspect",
+    "export",
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,8 @@ def pictures(found: list[dict[str, Any]]) -> int:
     return sum("image/png" in output.get("data", {}) for output in found)
 
 
-def test_there_are_notebooks() -> None:
-    assert SOURCES
+def test_what_notebooks_show_is_known() -> None:
+    assert [source.stem for source in SOURCES] == list(SHOWN) == list(PICTURES)
 
 
 @every_notebook
@@ -72,24 +73,21 @@ def test_the_committed_notebook_has_results_and_nothing_of_a_machine(source: Pat
     assert all(set(c["metadata"]) <= {"tags"} for c in code)
     found = outputs(code)
     assert not [o for o in found if o["output_type"] == "error"]
-    assert pictures(found) == 4
-    assert "ndcg@10" in printed(found)
+    assert pictures(found) == PICTURES[source.stem]
     for folder in ("/home/", "/root/", "/tmp/", "site-packages"):
         assert folder not in printed(found)
 
 
-@every_notebook
-def test_the_committed_results_are_of_real_data_and_beat_popularity(source: Path) -> None:
-    found = outputs(cells(source.with_suffix(".ipynb")))
+def test_the_committed_results_are_of_real_data_and_beat_popularity() -> None:
+    found = outputs(cells(COLAB / "01_quickstart.ipynb"))
     assert "MovieLens-100K, GroupLens" in printed(found)
     assert metric(found, "valid") == [1.0, 1.0, 1.0]
     model, popularity, random = metric(found, "ndcg@10")
     assert model > 1.6 * popularity > random
 
 
-@every_notebook
-def test_no_data_that_may_not_be_passed_on_are_committed(source: Path) -> None:
-    found = [c for c in cells(source.with_suffix(".ipynb")) if c["cell_type"] == "code"]
+def test_no_data_that_may_not_be_passed_on_are_committed() -> None:
+    found = [c for c in cells(COLAB / "01_quickstart.ipynb") if c["cell_type"] == "code"]
     tagged = [c for c in found if "shows-data" in c["metadata"].get("tags", [])]
     assert len(tagged) == 3
     for cell in tagged:
@@ -99,6 +97,14 @@ def test_no_data_that_may_not_be_passed_on_are_committed(source: Path) -> None:
         # Only these cells can show titles; the second name is of the function that prints them.
         if re.search(r"^[^ ].*catalog\.titles|^side_by_side\(", text(cell["source"]), re.M):
             assert cell in tagged
+
+
+def test_the_committed_benchmarks_are_of_exact_answers() -> None:
+    found = printed(outputs(cells(COLAB / "03_microbenchmarks.ipynb")))
+    rows = re.findall(r"^\| (genret|static-style|ppv-exact) \| .* \| 100% \| 100% \|$", found, re.M)
+    assert rows.count("genret") == 4  # one point, and three of other kinds
+    assert {"static-style", "ppv-exact"} <= set(rows)
+    assert "Table 4a" in found
 
 
 @pytest.mark.slow
@@ -114,13 +120,44 @@ def test_the_notebook_runs(source: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     found = cells(tmp_path / f"{source.stem}.ipynb")
     assert [f.name for f in tmp_path.iterdir()] == [f"{source.stem}.ipynb"]
-    assert pictures(outputs(found)) == 4
+    assert pictures(outputs(found)) == PICTURES[source.stem]
+    SHOWN[source.stem](found)
+
+
+def shows_quickstart(found: list[dict[str, Any]]) -> None:
     assert metric(outputs(found, "metrics"), "valid") == [1.0, 1.0, 1.0]
     # The most watched item and its like; three people, freely and from before 1980.
     shown = printed(outputs(found, "shows-data"))
     assert shown.count("| codes | shared | film |") == 1
     assert shown.count("| watched, oldest first | recommended | log p |") == 6
     assert "all 30 answers" in printed(outputs(found, "policy"))
+
+
+def shows_own_ids(found: list[dict[str, Any]]) -> None:
+    assert printed(outputs(found, "search")).count("sku-") == 12
+    (dearest,) = re.findall(r"dearest of request 0: ([\d.]+)", printed(outputs(found, "policy")))
+    assert float(dearest) < 20
+    assert "now: sku-new" in printed(outputs(found, "live"))
+    assert printed(outputs(found, "sample")).count("sku-") == 3
+
+
+def shows_benchmarks(found: list[dict[str, Any]]) -> None:
+    assert re.search(
+        r"^\| genret \| .* \| 100% \| 100% \|$", printed(outputs(found, "point")), re.M
+    )
+    assert printed(outputs(found, "axes")).count("needs an index for each set") == 2
+    assert "paper, measured" in printed(outputs(found, "paper"))
+
+
+PICTURES = {"01_quickstart": 4, "02_your_own_ids": 0, "03_microbenchmarks": 3}
+"""Pictures of each notebook."""
+
+SHOWN: dict[str, Callable[[list[dict[str, Any]]], None]] = {
+    "01_quickstart": shows_quickstart,
+    "02_your_own_ids": shows_own_ids,
+    "03_microbenchmarks": shows_benchmarks,
+}
+"""What a small run of each notebook has to show."""
 
 
 def metric(found: list[dict[str, Any]], name: str) -> list[float]:

@@ -273,8 +273,6 @@ def test_exact_search_ranks_all_items(kind: str) -> None:
         assert_answers(result, b, expected)
     with pytest.raises(GenretError, match="top: found 0"):
         exact_search(MODEL, HISTORY, index, top=0)
-    with pytest.raises(GenretError, match=r"compact\(\)"):
-        exact_search(MODEL, HISTORY, index.insert([[0, 0, 0]]), top=3)
 
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=("tables",), meta_fields=())
@@ -322,6 +320,3 @@ def test_options_that_do_not_go_together_are_named() -> None:
     ]:
         with pytest.raises(GenretError, match=message):
             beam_search(MODEL, HISTORY, index, beams=2, **options)
-    changed = index.insert([[0, 0, 0]])
-    with pytest.raises(GenretError, match="for an index of one trie"):
-        beam_search(MODEL, HISTORY, changed, beams=2, normalize="legal")

@@ -57,9 +57,7 @@ def check_against_oracle(index: TrieIndex, codes: np.ndarray) -> None:
         # The rows of each child, found among those of its parent.
         inside = padded(lo[parents]), padded(hi[parents])
         edges = np.arange(parents.size)
-        begins, ends = (
-            np.asarray(stored.first_row(padded(e), *inside)) for e in (edges, edges + 1)
-        )
+        begins, ends = map(np.asarray, stored.rows_of(padded(edges), *inside))
         for edge, prefix in enumerate(prefixes):
             assert rows[begins[edge] : ends[edge]].tolist() == trie.items(prefix)
 

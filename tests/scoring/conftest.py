@@ -20,7 +20,7 @@ from genret.models import build_model, save_model
 from genret.scoring import Scorer, ScoreResult, score
 from genret.tokenizers import save_codes
 
-SIZES = (6, 5, 4)
+SIZES = (9, 8)
 ITEMS = 60
 MAX_ITEMS = 5
 CONFIG: dict[str, Any] = {"k": 4, "beams": 6, "lockstep": 8}

@@ -220,6 +220,7 @@ def test_damaged_records_are_named(job: Job, shards: Path, tmp_path: Path) -> No
         job(shards)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_an_error_and_the_job_goes_on_afterwards(
     run: Path, shards: Path, tmp_path: Path, job: Job
 ) -> None:

@@ -33,6 +33,7 @@ print(*decode.platforms)
 """
 
 
+@pytest.mark.slow
 def test_runs_with_only_jax(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "decode"
     found = export_decode(run, out, k=4, beams=6, batch=8, exclude=64)

@@ -23,7 +23,7 @@ from moto.server import ThreadedMotoServer
 import sys
 server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
 server.start()
-print(server.get_host_and_port()[1], flush=True)
+print("PORT", server.get_host_and_port()[1], flush=True)
 sys.stdin.read()
 """
 
@@ -37,7 +37,7 @@ def bucket() -> Iterator[str]:
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     assert server.stdout is not None
-    port = int(server.stdout.readline())
+    port = next(int(line.split()[1]) for line in server.stdout if line.startswith("PORT"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", "test")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "test")

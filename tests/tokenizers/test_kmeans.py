@@ -58,12 +58,12 @@ def test_equal_seeds_give_equal_bytes_and_others_differ(batch_size: int) -> None
 
 def test_dead_codes_are_seeded_again() -> None:
     """A start with all centroids in one place still ends with every code in use."""
-    from genret.tokenizers._kmeans import _lloyd
+    from genret.tokenizers._kmeans import lloyd
 
     vectors = blobs(600, 6, 3, 0.2, seed=5)
     points, weights = pad_rows(vectors)
     start = jnp.broadcast_to(vectors[:1], (6, 3))
-    centroids = _lloyd(points, weights, start, 50)
+    centroids = lloyd(points, weights, start, 50)
     labels, errors = nearest(vectors, centroids, 10**6)
     assert len(np.unique(labels)) == 6
     best = kmeans(vectors, 6, iterations=50, batch_size=10**6, seed=0).inertia

@@ -1,0 +1,53 @@
+"""A point: a size at which methods are compared."""
+
+import dataclasses
+
+from benchmarks._workloads import Kind
+from benchmarks.methods import METHODS
+from benchmarks.models import Size
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Point:
+    """A size at which methods are compared.
+
+    Attributes:
+      items: |C|.
+      codes: V.
+      depth: L.
+      batch: B.
+      beams: M.
+      kind: how codes are drawn.
+      policies: sets of allowed items in a batch, half of all items each; 0: none.
+      inserted: share of the items that come when the index is built already; 0: none.
+      methods: names; the first is what the others are compared with.
+      model: None: logits are given and cost nothing.
+      by_level: whether each step is also timed alone.
+      repeats: rounds at most.
+      seconds: no more rounds are begun after so long, once there are three.
+    """
+
+    items: int
+    codes: int
+    depth: int
+    batch: int
+    beams: int
+    kind: Kind = "uniform"
+    policies: int = 0
+    inserted: float = 0.0
+    methods: tuple[str, ...] = tuple(METHODS)
+    model: Size | None = None
+    by_level: bool = False
+    repeats: int = 60
+    seconds: float = 25.0
+
+    @property
+    def key(self) -> str:
+        """Name of the point, unique in a run."""
+        model = "given logits" if self.model is None else self.model
+        more = f" policies={self.policies}" if self.policies else ""
+        more += f" inserted={self.inserted:g}" if self.inserted else ""
+        return (
+            f"{model} |C|={self.items} V={self.codes} L={self.depth} "
+            f"B={self.batch} M={self.beams} {self.kind}{more}"
+        )

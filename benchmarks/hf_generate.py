@@ -1,0 +1,348 @@
+"""Beam search against ``transformers.generate`` on the same weights, with the same answers.
+
+A random Qwen3 is made by transformers, written, and loaded here: what is compared is one checkpoint,
+one prompt and one set of items. Four ways to the M best items:
+
+``generate + trie``       ``num_beams=M`` with ``prefix_allowed_tokens_fn``, the incumbent: a
+                          dictionary of prefixes, asked once a beam and step
+``generate + processor``  the same with our ``TrieLogitsProcessor``, for people who stay in PyTorch
+``genret``                our model and our search, scores over the whole vocabulary as theirs
+``genret, tail``          the same, but all items that are left below the beams are scored at once
+
+Each point is timed in turns in one process, after all have answered the same items with scores
+within 1e-3; those of the tail may only be better, since it prunes less. Needs the extra ``hf-test``.
+
+    python -m benchmarks.hf_generate --out benchmarks/results/hf_generate.json --plot docs/hf_generate.png
+"""
+
+import dataclasses
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import tyro
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks._common import environment, judge, sentence, write_json
+from benchmarks._record import interleave
+from genret import TrieIndex, beam_search
+from genret.errors import GenretError
+from genret.hf import load_checkpoint
+from genret.models import Prompts
+from genret.testing import random_codes
+
+LEVELS, WIDTH, TEXT = 4, 256, 64
+WAYS = ("generate + trie", "generate + processor", "genret", "genret, tail")
+COLOURS = {
+    "generate + trie": "#00798c",
+    "generate + processor": "#edae49",
+    "genret": "#d1495b",
+    "genret, tail": "#8d5a97",
+}
+MODELS = {
+    "1M": {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4, "head_dim": 32,
+           "num_key_value_heads": 2, "intermediate_size": 384},
+    "6M": {"hidden_size": 256, "num_hidden_layers": 6, "num_attention_heads": 4, "head_dim": 64,
+           "num_key_value_heads": 2, "intermediate_size": 1024},
+    "30M": {"hidden_size": 512, "num_hidden_layers": 9, "num_attention_heads": 8, "head_dim": 64,
+            "num_key_value_heads": 4, "intermediate_size": 1536},
+}  # fmt: skip
+BAR = ("1M", 100_000, 50)
+"""Model, items and beams of the bar."""
+FACTOR = 20.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """Time beam searches over the same weights; see the module's docstring."""
+
+    beams: tuple[int, ...] = (5, 10, 20, 50, 100, 200)
+    """Beams, at 100,000 items and for each model."""
+    items: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
+    """Items, at 50 beams and with the smallest model."""
+    models: tuple[str, ...] = ("1M", "6M", "30M")
+    """Models of that many parameters."""
+    prompt: int = 80
+    """Tokens of the prompt: a history of 20 items."""
+    rounds: int = 5
+    """Rounds of each way."""
+    seconds: float = 40.0
+    """No more rounds of a point are begun after so long, once there are three."""
+    out: Path | None = None
+    """Where to write the figures as JSON."""
+    plot: Path | None = None
+    """Where to draw them."""
+    smoke: bool = False
+    """One small point: shows that it works."""
+
+
+class Model:
+    """One checkpoint in both libraries."""
+
+    def __init__(self, name: str) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import torch
+            import transformers
+        vocabulary = TEXT + LEVELS * WIDTH
+        config = transformers.Qwen3Config(
+            **MODELS[name], vocab_size=vocabulary, max_position_embeddings=256,
+            tie_word_embeddings=True, bos_token_id=None, eos_token_id=None, pad_token_id=0,
+        )  # fmt: skip
+        torch.manual_seed(0)
+        self.theirs = transformers.Qwen3ForCausalLM(config).eval()
+        with torch.no_grad():
+            for parameter in self.theirs.parameters():
+                if parameter.ndim > 1:
+                    parameter.mul_(4)  # scores that differ
+        self.parameters = sum(p.numel() for p in self.theirs.parameters())
+        self.tokens = [
+            np.arange(TEXT + level * WIDTH, TEXT + (level + 1) * WIDTH) for level in range(LEVELS)
+        ]
+        with tempfile.TemporaryDirectory() as folder:
+            self.theirs.save_pretrained(folder)
+            self.ours = load_checkpoint(folder).retriever(self.tokens)
+        self.torch = torch
+
+
+class Items:
+    """A catalogue as our index and as their dictionary (of distinct semantic IDs)."""
+
+    def __init__(self, count: int) -> None:
+        codes = random_codes(count, (WIDTH,) * LEVELS, "uniform", seed=count)
+        self.codes = np.unique(codes, axis=0)
+        start = time.perf_counter()
+        self.index = TrieIndex.from_codes(self.codes, codes_per_level=(WIDTH,) * LEVELS)
+        self.index_seconds = time.perf_counter() - start
+        start = time.perf_counter()
+        tokens = (self.codes + TEXT + WIDTH * np.arange(LEVELS)[None]).tolist()
+        self.allowed: dict[tuple[int, ...], list[int]] = {}
+        before: list[int] = []
+        for row in tokens:  # sorted: a new prefix begins where a row differs from the one before
+            new = next((i for i, (a, b) in enumerate(zip(row, before, strict=False)) if a != b), 0)
+            for level in range(new, LEVELS):
+                self.allowed.setdefault(tuple(row[:level]), []).append(row[level])
+            before = row
+        self.trie_seconds = time.perf_counter() - start
+
+
+def ways(
+    model: Model, items: Items, beams: int, prompt: np.ndarray
+) -> dict[str, Callable[[], Any]]:
+    """Return the searches; each returns codes [M, L] and scores [M], best first."""
+    from genret.hf.logits_processor import TrieLogitsProcessor
+
+    torch, length = model.torch, len(prompt)
+    input_ids = torch.from_numpy(prompt[None])
+    allowed, nothing = items.allowed, [0]
+    offsets = TEXT + WIDTH * np.arange(LEVELS)
+
+    def next_tokens(_: int, sent: Any) -> list[int]:
+        return allowed.get(tuple(sent[length:].tolist()), nothing)
+
+    def generate(**constraint: Any) -> tuple[np.ndarray, np.ndarray]:
+        with torch.no_grad():
+            found = model.theirs.generate(
+                input_ids, attention_mask=torch.ones_like(input_ids), num_beams=beams,
+                num_return_sequences=beams, max_new_tokens=LEVELS, do_sample=False,
+                length_penalty=0.0, return_dict_in_generate=True, output_scores=True, **constraint,
+            )  # fmt: skip
+        return found.sequences[:, length:].numpy() - offsets, found.sequences_scores.numpy()
+
+    processor = TrieLogitsProcessor(items.index, model.tokens, prompt_length=length)
+    prompts = Prompts.from_lists([prompt], length=length)
+
+    def ours(tail: str | None) -> tuple[Any, Any]:
+        found = beam_search(model.ours, prompts, items.index, beams=beams, tail=tail)
+        return found.codes[0], found.scores[0]
+
+    return {
+        "generate + trie": lambda: generate(prefix_allowed_tokens_fn=next_tokens),
+        "generate + processor": lambda: generate(logits_processor=[processor]),
+        "genret": lambda: ours(None),
+        "genret, tail": lambda: ours("auto"),
+    }
+
+
+def check(functions: dict[str, Callable[[], Any]]) -> float:
+    """Refuse searches whose answers differ; return the largest difference of the scores.
+
+    Raises:
+      GenretError: other items, another order (beyond scores that are equal to 1e-4), or scores that
+        differ by more than 1e-3.
+    """
+    answers = {name: tuple(map(np.asarray, f())) for name, f in functions.items()}
+    codes, scores = answers["generate + trie"]
+    worst = 0.0
+    for name, (own, own_scores) in answers.items():
+        if name == "genret, tail":
+            if not (own_scores >= scores - 1e-3).all():
+                raise GenretError(f"{name}: answers have lower scores than those of generate")
+            continue
+        apart = float(np.abs(own_scores - scores).max())
+        # Where two scores are equal to 1e-4, either order will do.
+        theirs = {tuple(row): score for row, score in zip(codes.tolist(), scores, strict=True)}
+        of_item = [theirs.get(tuple(row), np.inf) for row in own.tolist()]
+        if apart > 1e-3 or not np.allclose(of_item, scores, rtol=0, atol=1e-4):
+            raise GenretError(f"{name}: answers differ from those of generate (scores by {apart})")
+        worst = max(worst, apart)
+    return worst
+
+
+def measure(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
+    """Time all points; return the figures as JSON values."""
+    machine = environment()
+    where = {"num_threads": None}
+    most = min(100_000, max(options.items))
+    grid = [(name, most, beams) for name in options.models for beams in options.beams]
+    middle = 50 if 50 in options.beams else options.beams[-1]
+    grid += [(options.models[0], items, middle) for items in options.items if items != most]
+    models: dict[str, Model] = {}
+    catalogues: dict[int, Items] = {}
+    points = []
+    prompt = np.random.default_rng(0).integers(1, TEXT, options.prompt)
+    for name, count, beams in grid:
+        if name not in models:
+            models = {name: Model(name)}
+        model = models[name]
+        where["num_threads"] = model.torch.get_num_threads()
+        if count not in catalogues:
+            catalogues = {k: v for k, v in catalogues.items() if k == most} | {count: Items(count)}
+        items = catalogues[count]
+        functions = ways(model, items, beams, prompt)
+        apart = check(functions)
+        figures = interleave(functions, options.rounds, warm=1, seconds=options.seconds)
+        pairs = zip(
+            figures["generate + trie"]["rounds_ms"], figures["genret"]["rounds_ms"], strict=True
+        )
+        of_rounds = sorted(theirs / ours for theirs, ours in pairs)
+        points.append(
+            {
+                "model": name, "parameters": model.parameters, "items": count,
+                "beams": beams, "scores_apart": apart, "ways": figures,
+                "ratio": figures["generate + trie"]["ms"] / figures["genret"]["ms"],
+                "ratio_range": [of_rounds[0], of_rounds[-1]],
+                "index_s": items.index_seconds, "trie_s": items.trie_seconds,
+            }
+        )  # fmt: skip
+        times = ", ".join(f"{way} {figures[way]['ms']:.1f} ms" for way in WAYS)
+        say(f"{name}, {count:,} items, {beams} beams: {times}: {points[-1]['ratio']:.1f} times")
+        jax.clear_caches()
+    bars = {}
+    for p in points:
+        if (p["model"], p["items"], p["beams"]) == BAR:
+            bars["generate / genret at 1M parameters, 100,000 items, 50 beams"] = judge(
+                p["ratio"], FACTOR
+            )
+    return {
+        "program": "benchmarks.hf_generate",
+        "options": {
+            k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(options).items()
+        },
+        "environment": {**machine, "torch_threads": where["num_threads"], **_versions()},
+        "points": points,
+        "bars": bars,
+    }
+
+
+def _versions() -> dict[str, str]:
+    from importlib import metadata
+
+    return {name: metadata.version(name) for name in ("torch", "transformers")}
+
+
+def show(document: dict[str, Any], console: Console) -> None:
+    """Print the figures."""
+    table = Table(title="One prompt, medians of rounds that alternate (ms)", title_justify="left")
+    for column in ("model", "items", "beams", *WAYS, "trie / genret", "rounds"):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    for p in document["points"]:
+        low, high = p["ratio_range"]
+        table.add_row(
+            p["model"], f"{p['items']:,}", str(p["beams"]),
+            *(f"{p['ways'][way]['ms']:.1f}" for way in WAYS),
+            f"{p['ratio']:.1f}", f"{low:.1f} to {high:.1f}",
+        )  # fmt: skip
+    console.print(table)
+    for name, judged in document["bars"].items():
+        console.print(sentence(name, judged))
+
+
+def draw(document: dict[str, Any]) -> Figure:
+    """Draw time against beams for each model, and against items."""
+    points = document["points"]
+    models = list(dict.fromkeys(p["model"] for p in points))
+    most = max({p["items"] for p in points}, key=lambda n: sum(q["items"] == n for q in points))
+    panels = [
+        (f"{m} parameters, {most:,} items", "beams",
+         [p for p in points if p["model"] == m and p["items"] == most])
+        for m in models
+    ]  # fmt: skip
+    beams = max(
+        {p["beams"] for p in points},
+        key=lambda b: len({p["items"] for p in points if p["beams"] == b}),
+    )
+    rows = [p for p in points if p["model"] == models[0] and p["beams"] == beams]
+    panels.append((f"{models[0]} parameters, {beams} beams", "items", rows))
+    figure = Figure(figsize=(3.6 * len(panels), 3.6), layout="constrained")
+    every = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (title, axis, chosen) in zip(every, panels, strict=True):
+        chosen = sorted(chosen, key=lambda p: p[axis])
+        for way in WAYS:
+            times = [p["ways"][way] for p in chosen]
+            axes.plot(
+                [p[axis] for p in chosen], [t["ms"] for t in times], "o-", ms=4,
+                color=COLOURS[way], label=way,
+            )  # fmt: skip
+            quartiles = np.array([t["quartiles_ms"] for t in times]).T
+            axes.fill_between([p[axis] for p in chosen], *quartiles, color=COLOURS[way], alpha=0.2)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlabel(axis)
+        axes.set_title(title, fontsize=10)
+        axes.grid(alpha=0.3)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        if axis == "beams":
+            ticks = [p[axis] for p in chosen]
+            axes.set_xticks(ticks, [str(t) for t in ticks])
+            axes.minorticks_off()
+    every[0].set_ylabel("ms a search (one prompt)")
+    every[0].legend(fontsize=8, frameon=False)
+    return figure
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program."""
+    options = tyro.cli(Options, args=argv, prog="python -m benchmarks.hf_generate")
+    if options.smoke:
+        options = dataclasses.replace(
+            options, beams=(5,), items=(1_000,), models=("1M",), rounds=2, prompt=20
+        )
+    console = Console(highlight=False)
+    try:
+        document = measure(options, console.print)
+    except GenretError as e:
+        print(f"benchmarks.hf_generate: error: {e}", file=sys.stderr)
+        return 2
+    except ImportError as e:
+        print(f"benchmarks.hf_generate: error: {e}: pip install '.[hf-test]'", file=sys.stderr)
+        return 2
+    show(document, console)
+    if options.out is not None:
+        write_json(options.out, document)
+    if options.plot is not None:
+        draw(document).savefig(options.plot, dpi=150)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""A run of the preset "paper" beside the tables of the STATIC paper (arXiv 2602.22647).
+
+    python -m benchmarks paper FILE
+
+Theirs are milliseconds of a TPU v6e, ours of whatever machine the run is of; what can be compared is
+the order of the methods and how each grows: the slope of log(time) against log(size).
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks._lines import Line, read
+from genret.errors import GenretError
+
+COLUMNS = {
+    "STATIC": "static-style", "hash bitmap": "hash-bitmap", "PPV approximate": "ppv-top50",
+    "PPV exact": "ppv-exact", "CPU trie": "cpu-trie",
+}  # fmt: skip
+"""The paper's methods, and ours of the same algorithm."""
+
+OVER_ITEMS: dict[int, tuple[float | None, ...]] = {
+    10**5: (0.023, 12.335, 0.588, 6.375, 27.070),
+    10**6: (0.030, 12.339, 0.846, 15.368, 27.579),
+    10**7: (0.034, 12.341, 1.486, 31.765, 28.060),
+    2 * 10**7: (0.033, 12.343, 1.564, 34.116, 31.336),
+    10**8: (0.039, 12.331, 1.713, 38.691, None),
+}
+"""Table 4a: milliseconds of a step over an unconstrained one, V = 2048; None: out of memory."""
+
+OVER_CODES: dict[int, tuple[float | None, ...]] = {
+    256: (0.040, 1.554, 1.584, 6.004, 27.359),
+    512: (0.041, 3.094, 1.543, 10.586, 27.853),
+    1024: (0.038, 6.180, 1.509, 18.360, 29.239),
+    2048: (0.034, 12.341, 1.486, 31.765, 31.176),
+    4096: (0.034, 24.620, 1.620, 57.066, 29.810),
+    8192: (0.041, 49.191, 1.668, 107.015, 29.383),
+    16_384: (0.044, 98.273, 1.824, 287.181, 30.885),
+    32_768: (0.041, 196.474, 2.093, 578.738, 31.676),
+}
+"""Table 4b: the same at |C| = 10^7."""
+
+INSIDE: dict[str, tuple[float, float]] = {
+    "STATIC": (0.033, 0.0025), "hash bitmap": (12.3, 0.94), "PPV approximate": (1.56, 0.119),
+    "PPV exact": (34.1, 2.60), "CPU trie": (31.3, 2.39),
+}  # fmt: skip
+"""Table 1: milliseconds over an unconstrained step at |C| = 2 * 10^7, and as a share of it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Paper:
+    """Print a run of the preset "paper" beside the paper's tables."""
+
+    file: tyro.conf.Positional[Path]
+    """JSON lines of the run."""
+
+    def main(self, console: Console) -> int:
+        """Print the tables."""
+        environment, points = read(self.file)
+        for title, titles, rows in tables(list(points.values())):
+            table = Table(*titles, title=title)
+            for row in rows:
+                table.add_row(*row)
+            console.print(table)
+        console.print(
+            f"theirs: TPU v6e, B = 2, M = 70, L = 8; measured: {environment.get('processor')}, "
+            f"the same B, M and L"
+        )
+        return 0
+
+
+def tables(points: Sequence[Line]) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Return title, titles of columns and rows of each table: "paper says" beside "measured".
+
+    Raises:
+      GenretError: the run is not one of the preset "paper".
+    """
+    given = [line for line in points if line["sizes"]["model"] is None]
+    by_items = {x["sizes"]["items"]: x for x in given if x["sizes"]["codes"] == 2048}
+    by_codes = {x["sizes"]["codes"]: x for x in given if x["sizes"]["items"] == 10**7}
+    if not by_items or any(x["sizes"]["depth"] != 8 for x in given):
+        raise GenretError("paper: found no points of the preset 'paper'")
+    found = [_inside(line) for line in points if line["sizes"]["model"] is not None]
+    for title, axis, theirs, ours in (
+        (
+            "Table 4a: ms of a step over an unconstrained one, V = 2,048",
+            "|C|",
+            OVER_ITEMS,
+            by_items,
+        ),
+        ("Table 4b: the same over V, |C| = 10,000,000", "V", OVER_CODES, by_codes),
+    ):
+        titles = [axis, *(f"{name}: paper, measured" for name in COLUMNS), "genret: measured"]
+        rows = [
+            [
+                f"{size:,}",
+                *(
+                    f"{_number(said)}, {_over(ours.get(size), own)}"
+                    for said, own in zip(theirs[size], COLUMNS.values(), strict=True)
+                ),
+                _over(ours.get(size), "genret"),
+            ]
+            for size in theirs
+        ]
+        rows.append(
+            [
+                f"slope in {axis}",
+                *(
+                    f"{_slope({s: row[n] for s, row in theirs.items() if s in ours})}, "
+                    f"{_slope({s: _time(line, own) for s, line in ours.items()})}"
+                    for n, own in enumerate(COLUMNS.values())
+                ),
+                _slope({s: _time(line, "genret") for s, line in ours.items()}),
+            ]
+        )
+        found.append((title, titles, rows))
+    return found
+
+
+def _inside(line: Line) -> tuple[str, list[str], list[list[str]]]:
+    """Return Table 1: a step inside a transformer, as a share of it without a constraint."""
+    base = line["methods"]["unconstrained"].get("step_ms")
+    rows = []
+    for name, own in [*COLUMNS.items(), ("genret", "genret")]:
+        said = "" if name not in INSIDE else f"+{INSIDE[name][0]:g} ms, {INSIDE[name][1]:.2%}"
+        over = _time(line, own)
+        ours = _reason(line, own)
+        if over is not None and base:
+            ours = f"{over:+.3f} ms, {over / base:.1%}"
+        rows.append([name, said, ours])
+    sizes = line["sizes"]
+    title = (
+        f"Table 1: a step over an unconstrained one inside a transformer (theirs: 13 ms a step, "
+        f"|C| = 20,000,000; here: {sizes['model']}, {base or 0:.0f} ms a step, |C| = {sizes['items']:,})"
+    )
+    return title, ["method", "paper says", "measured here"], rows
+
+
+def _time(line: Mapping[str, Any] | None, method: str) -> float | None:
+    """Return the milliseconds of a step over an unconstrained one; None: not measured."""
+    return None if line is None else line["methods"].get(method, {}).get("over_first_ms")
+
+
+def _over(line: Line | None, method: str) -> str:
+    return _reason(line, method) if _time(line, method) is None else _number(_time(line, method))
+
+
+def _reason(line: Line | None, method: str) -> str:
+    """Say in a word why there is no figure."""
+    if line is None:
+        return "not run"
+    error = line["methods"].get(method, {}).get("error", "")
+    return "too large" if error else "not run"
+
+
+def _number(value: float | None) -> str:
+    return "out of memory" if value is None else f"{value:.3f}"
+
+
+def _slope(times: Mapping[int, float | None]) -> str:
+    """Return the least-squares slope of log(time) over log(size), of the times above 0."""
+    pairs = [(math.log(s), math.log(t)) for s, t in times.items() if t is not None and t > 0]
+    if len(pairs) < 2:
+        return "none"
+    mean_x = sum(x for x, _ in pairs) / len(pairs)
+    mean_y = sum(y for _, y in pairs) / len(pairs)
+    spread = sum((x - mean_x) ** 2 for x, _ in pairs)
+    return f"{sum((x - mean_x) * (y - mean_y) for x, y in pairs) / spread:.2f}"

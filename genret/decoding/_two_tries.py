@@ -1,0 +1,133 @@
+"""A step in an index of two tries: the one that was built, and a small one of inserted items."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from genret.decoding._beside import Beside
+from genret.decoding._dense import dense_children
+from genret.decoding._ragged import ragged_largest, ragged_normaliser, ragged_step
+from genret.decoding._ranking import Draw, largest_drawn
+from genret.decoding._readout import Scored, logsumexp
+from genret.decoding._restriction import Restriction
+from genret.decoding._single import single_children
+from genret.decoding._state import Chosen, Place, of_beams
+from genret.decoding._window import window_children
+from genret.index.segment import Segment
+from genret.typing import Array, Float
+
+
+def step_in_two(
+    step: Callable[..., Chosen],
+    segments: tuple[Segment, ...],
+    level: int,
+    places: tuple[Place, ...],
+    scored: Scored,
+    restrictions: tuple[Restriction | None, ...],
+    beams: int,
+    draw: Draw | None,
+) -> tuple[Chosen, tuple[Place, ...]]:
+    """Choose the best children of all beams in both tries; one that is in both is one child.
+
+    A child that the first trie may answer is that trie's, and the second leaves it out. So no child
+    competes, is added up or draws twice. Where a chosen child stands in each trie is looked up.
+
+    Args:
+      step: of the first trie's level, as in ``_step.py``.
+      segments: the tries; the levels of the second are ragged.
+      level: the level.
+      places: where the beams stand in each.
+      scored: the beams' scores and readouts.
+      restrictions: what the requests may not be answered, in each.
+      beams: M, children to choose.
+      draw: the randomness of a sampling search; None: the best are chosen.
+
+    Returns:
+      The children and their places.
+    """
+    first = (segments[0], level, places[0])
+    second = (segments[1], level, places[1])
+    beside = Beside(level=segments[0].levels[level], place=places[0], restriction=restrictions[0])
+    if scored.normaliser is None:
+        own = _normaliser(*first, scored, restrictions[0])
+        more = ragged_normaliser(*second, scored, restrictions[1], beside)
+        scored = dataclasses.replace(scored, normaliser=jnp.logaddexp(own, more))
+    apart = None
+    if draw is not None:
+        apart = draw.of_segment(1)
+        own = _largest(*first, scored, restrictions[0], beams, draw)
+        more = ragged_largest(*second, scored, restrictions[1], beams, apart, beside)
+        largest = jnp.maximum(own, more)
+        draw = dataclasses.replace(draw, largest=largest)
+        apart = dataclasses.replace(apart, largest=largest)
+    best = _best(
+        step(*first, scored, restrictions[0], beams, draw),
+        ragged_step(*second, scored, restrictions[1], beams, apart, beside),
+        beams,
+    )
+    return best, (_place(*first, best), _place(*second, best))
+
+
+def _normaliser(
+    segment: Segment, level: int, place: Place, scored: Scored, restriction: Restriction | None
+) -> Float[Array, "B M"]:
+    if segment.levels[level].layout.kind == "ragged":
+        return ragged_normaliser(segment, level, place, scored, restriction, None)
+    return logsumexp(_children(segment, level, place, scored, restriction))
+
+
+def _largest(
+    segment: Segment,
+    level: int,
+    place: Place,
+    scored: Scored,
+    restriction: Restriction | None,
+    beams: int,
+    draw: Draw,
+) -> Float[Array, "B M"]:
+    if segment.levels[level].layout.kind == "ragged":
+        return ragged_largest(segment, level, place, scored, restriction, beams, draw, None)
+    children = _children(segment, level, place, scored, restriction)
+    return largest_drawn(scored, children, draw)
+
+
+def _children(
+    segment: Segment, level: int, place: Place, scored: Scored, restriction: Restriction | None
+) -> Float[Array, "B M K"]:
+    """Return the logits of the children of a level that is not ragged."""
+    kind = segment.levels[level].layout.kind
+    if kind == "dense":
+        return dense_children(segment, level, place, scored, restriction)
+    if kind == "window":
+        return window_children(segment, level, place, scored, restriction)[0]
+    return single_children(segment, level, place, scored, restriction)[0]
+
+
+def _best(one: Chosen, two: Chosen, beams: int) -> Chosen:
+    """Choose the best of both; equal ones by beam and then by code."""
+    parts = (
+        (-one.order, -two.order),
+        (one.parents, two.parents),
+        (one.codes, two.codes),
+        (one.scores, two.scores),
+    )
+    joined = [jnp.concatenate(pair, axis=1) for pair in parts]
+    order, parents, codes, scores = jax.lax.sort(joined, dimension=1, num_keys=3)
+    return Chosen(
+        scores=scores[:, :beams],
+        keys=None if one.keys is None else -order[:, :beams],
+        parents=parents[:, :beams],
+        codes=codes[:, :beams],
+        place=one.place,  # to be looked up
+    )
+
+
+def _place(segment: Segment, level: int, place: Place, best: Chosen) -> Place:
+    """Return where the chosen children stand in a trie; those that are not in it have no rows."""
+    lo, hi = of_beams(place.lo, best.parents), of_beams(place.hi, best.parents)
+    stored = segment.levels[level]
+    edges, found = stored.child(lo, hi, best.codes)
+    begin, end = stored.rows_of(edges, lo, hi)
+    return Place.where(found, Place(nodes=edges, lo=begin, hi=end))

@@ -1,0 +1,244 @@
+"""Causal language models from and to Hugging Face folders: ``config.json`` and safetensors."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
+
+from genret.artifacts import write_folder
+from genret.config import ModelConfig
+from genret.errors import GenretError
+from genret.hf._config import CONFIG, fields_of, model_config, read_object
+from genret.hf._names import hf_name
+from genret.hf._tensors import TensorFolder, write_tensors
+from genret.models import LanguageModel, PromptedDecoder
+from genret.typing import Array, PathLike
+
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.json", "merges.txt", "tokenizer.model", "generation_config.json", "chat_template.jinja",
+)  # fmt: skip
+"""Files beside the weights that a written checkpoint takes over."""
+
+Placement = Mesh | Callable[[str, tuple[int, ...]], Sharding]
+"""Where parameters go: a mesh whose last axis splits the matrices, or a function of a parameter's
+name and shape."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A causal language model of the Llama/Qwen family, and what its folder says of it.
+
+    Attributes:
+      language_model: token embedding, blocks, output embedding.
+      config: the architecture, without codes.
+      fields: the fields of ``config.json``.
+      files: name -> contents of the tokenizer's files.
+    """
+
+    language_model: LanguageModel
+    config: ModelConfig
+    fields: Mapping[str, Any]
+    files: Mapping[str, bytes] = dataclasses.field(default_factory=dict, repr=False)
+
+    @property
+    def vocabulary(self) -> int:
+        """Rows of the token embedding."""
+        return self.language_model.embedding.table.shape[0]
+
+    def retriever(
+        self, code_tokens: Sequence[Any], *, normalize: str = "vocabulary"
+    ) -> PromptedDecoder:
+        """Return the model that a beam search asks: it reads prompts and spells codes.
+
+        Args:
+          code_tokens: for each level, the token of each code; see :class:`SemanticTokens`.
+          normalize: as in :class:`~genret.models.PromptedDecoder`.
+        """
+        return PromptedDecoder(self.language_model, self.config, code_tokens, normalize=normalize)
+
+
+def load_checkpoint(
+    path: PathLike,
+    *,
+    dtype: str = "float32",
+    parameters: str = "float32",
+    placement: Placement | None = None,
+) -> Checkpoint:
+    """Read a Llama, Qwen2 or Qwen3 checkpoint; neither torch nor transformers is needed.
+
+    Args:
+      path: a folder with ``config.json`` and ``*.safetensors``, in shards or not.
+      dtype: type of the activations, "float32" or "bfloat16".
+      parameters: type of the parameters, "float32" or "bfloat16".
+      placement: spreads the parameters over devices while they are read, so that no device and
+        not the host holds them all. None puts all on the default device.
+
+    Returns:
+      The checkpoint.
+
+    Raises:
+      GenretError: no such folder, another family, a field of ``config.json`` that we do not
+        follow, no safetensors, a tensor that is missing, unknown, of another shape, or not finite.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise GenretError(f"{folder}: no such folder, expected a checkpoint")
+    if not (folder / CONFIG).is_file():
+        raise GenretError(f"{folder}: has no {CONFIG}, expected a checkpoint")
+    fields = read_object(folder / CONFIG)
+    config, vocabulary = model_config(fields, str(folder / CONFIG))
+    for name, value in (("dtype", dtype), ("parameters", parameters)):
+        if value not in ("float32", "bfloat16"):
+            raise GenretError(f"{name}: found {value!r}, expected 'float32' or 'bfloat16'")
+    config = dataclasses.replace(config, dtype=dtype)  # type: ignore[arg-type]
+    model = nnx.eval_shape(lambda: LanguageModel(config, vocabulary, rngs=nnx.Rngs(0)))
+    graphdef, state = nnx.split(model)
+    expected = {_path(path): leaf for path, leaf in jax.tree.leaves_with_path(state)}
+    with TensorFolder(folder) as tensors:
+        _check_names(tensors, expected, config, folder)
+        values = [
+            _place(tensors, ours, leaf.shape, jnp.dtype(parameters), placement, config)
+            for ours, leaf in expected.items()
+        ]
+    model = nnx.merge(graphdef, jax.tree.unflatten(jax.tree.structure(state), values))
+    files = {n: (folder / n).read_bytes() for n in TOKENIZER_FILES if (folder / n).is_file()}
+    return Checkpoint(language_model=model, config=config, fields=fields, files=files)
+
+
+def save_checkpoint(
+    path: PathLike,
+    checkpoint: Checkpoint,
+    *,
+    parameters: str = "float32",
+    max_shard_bytes: int = 5 * 10**9,
+    positions: int | None = None,
+) -> None:
+    """Write a checkpoint that ``transformers`` loads: a folder, written beside and then renamed.
+
+    Args:
+      path: the folder.
+      checkpoint: what to write. Its ``fields`` are kept where they do not describe the tensors.
+      parameters: type of the parameters in the file, "float32" or "bfloat16".
+      max_shard_bytes: the size of a shard.
+      positions: ``max_position_embeddings``; None keeps that of ``fields``.
+
+    Raises:
+      GenretError: a parameter is not finite, or the folder is something else's.
+    """
+    config, model = checkpoint.config, checkpoint.language_model
+    if positions is None:
+        positions = int(checkpoint.fields.get("max_position_embeddings", 2048))
+    fields = fields_of(
+        config, checkpoint.vocabulary, positions, checkpoint.fields.get("model_type")
+    )
+    kept = {
+        name: value
+        for name, value in checkpoint.fields.items()
+        if name not in fields and not name.startswith("rope") and name != "dtype"
+    }
+    fields = {**kept, **fields, "torch_dtype": parameters}
+    state = nnx.state(model, nnx.Param)
+
+    def tensors() -> Iterator[tuple[str, np.ndarray]]:
+        for path, leaf in jax.tree.leaves_with_path(state):
+            name, transposed = hf_name(_path(path), config)
+            values = np.asarray(leaf.astype(parameters))
+            yield name, values.T if transposed else values
+        if fields.get("attention_bias"):  # theirs has a bias at the end as well
+            for block in range(config.layers):
+                name = f"model.layers.{block}.self_attn.o_proj.bias"
+                yield name, np.zeros(config.width, jnp.dtype(parameters))
+
+    with write_folder(path, "hugging_face", config=config.to_dict()) as folder:
+        write_tensors(folder, tensors(), max_shard_bytes)
+        (folder / CONFIG).write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8")
+        for name, contents in checkpoint.files.items():
+            (folder / name).write_bytes(contents)
+
+
+_IGNORED = re.compile(r".*\.rotary_emb\.inv_freq")
+"""Buffers of older releases: they follow from the configuration."""
+
+
+def _check_names(
+    tensors: TensorFolder, expected: Mapping[str, Any], config: ModelConfig, folder: Path
+) -> None:
+    """Refuse tensors that are missing, unknown or of another shape."""
+    known = {}
+    for ours, leaf in expected.items():
+        theirs, transposed = hf_name(ours, config)
+        known[theirs] = leaf.shape[::-1] if transposed else leaf.shape
+    unknown = {n for n in tensors.names - known.keys() if not _IGNORED.fullmatch(n)}
+    if config.tie_embeddings:
+        unknown.discard("lm_head.weight")
+    for name in sorted(n for n in unknown if config.qkv_bias and n.endswith(".o_proj.bias")):
+        if np.any(tensors.read(name)):
+            raise GenretError(f"{tensors.where(name)}: expected zeros: we have no such bias")
+        unknown.discard(name)
+    for name in sorted(known.keys() - tensors.names):
+        raise GenretError(f"{folder}: tensor {name!r} is missing")
+    for name in sorted(unknown):
+        raise GenretError(f"{tensors.where(name)} is none of this architecture's")
+    for name, shape in known.items():
+        if tensors.shape(name) != shape:
+            raise GenretError(
+                f"{tensors.where(name)} has shape {tensors.shape(name)}, expected {shape}"
+            )
+
+
+def _place(
+    tensors: TensorFolder,
+    ours: str,
+    shape: tuple[int, ...],
+    dtype: Any,
+    placement: Placement | None,
+    config: ModelConfig,
+) -> Array:
+    """Read a parameter to where it belongs; each device reads its own part of the file."""
+    name, transposed = hf_name(ours, config)
+    if placement is None:
+        values = tensors.read(name)
+        return jnp.asarray((values.T if transposed else values).astype(dtype))
+    sharding = (
+        split_over(placement, ours, shape)
+        if isinstance(placement, Mesh)
+        else placement(ours, shape)
+    )
+
+    def part(index: tuple[slice, ...] | None) -> np.ndarray:
+        values = tensors.read(name, index[::-1] if transposed and index else index)
+        return (values.T if transposed else values).astype(dtype)
+
+    return jax.make_array_from_callback(shape, sharding, part)
+
+
+def split_over(mesh: Mesh, ours: str, shape: tuple[int, ...]) -> NamedSharding:
+    """Split a matrix over the last axis of a mesh, as tensor parallelism does; copy the rest.
+
+    Projections into the heads and the MLP are split by output, those out of them by input, tables
+    by row; what the devices do not divide is copied.
+    """
+    axis = mesh.axis_names[-1]
+    along = None
+    if ours.endswith(".table") or re.search(r"\.(o_proj|down_proj)\.kernel$", ours):
+        along = 0
+    elif ours.endswith(".kernel"):
+        along = 1
+    if along is None or shape[along] % mesh.shape[axis]:
+        return NamedSharding(mesh, PartitionSpec())
+    return NamedSharding(mesh, PartitionSpec(*[axis if i == along else None for i in range(2)]))
+
+
+def _path(path: Any) -> str:
+    """Return the dotted name of a leaf."""
+    parts = [str(getattr(k, "key", getattr(k, "idx", getattr(k, "name", k)))) for k in path]
+    return ".".join(p for p in parts if p != "value")

@@ -1,0 +1,43 @@
+"""``python -m benchmarks.tokenizers`` at smoke size, and the table of the page."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import tokenizers
+from benchmarks.tokenizers import Options, main, markdown, with_table
+from genret.errors import GenretError
+
+
+def test_the_page_is_that_of_the_results() -> None:
+    text = tokenizers.PAGE.read_text(encoding="utf-8")
+    assert with_table(text, markdown()) == text, "run `python -m benchmarks.tokenizers --page`"
+
+
+def test_unknown_methods_are_named() -> None:
+    with pytest.raises(GenretError, match=r"methods: found \['rq'\]"):
+        main(Options(methods=("rq",)))
+    with pytest.raises(GenretError, match="expected"):
+        with_table("no marks", "x")
+
+
+@pytest.mark.slow
+def test_the_program(shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "tokenizers.json"
+    methods = ("rq_kmeans", "rq_vae, contrast 0.1", "opq")
+    main(Options(data=shared_data, out=out, methods=methods, smoke=True))
+    document = json.loads(out.read_text())
+    assert set(document["results"]) == {"office", "beauty"}
+    for results in document["results"].values():
+        assert list(results) == list(methods)
+        for figures in results.values():
+            assert figures["after_reassigning"]["items"] == 0
+            assert 0 < figures["error"][-1] < 1
+            assert len(figures["used_share"]) == len(figures["codes_per_level"]) == 4
+    assert "office: rq_kmeans: colliding items" in document["verdicts"]
+    assert "method" in capsys.readouterr().out
+    assert "| opq |" in markdown(out)
+    before = out.read_text()
+    main(Options(data=shared_data, out=out, methods=methods, smoke=True, resume=True))
+    assert json.loads(out.read_text())["results"] == json.loads(before)["results"]

@@ -1,0 +1,111 @@
+"""Inserted items: every way to search answers as if one trie held them all."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genret.decoding import beam_search, exact_search, rank_all_items, slow_beam_search
+from genret.index import DictTrie, Policy, TrieIndex
+from genret.testing import TableModel, random_codes
+
+COUNTS = (5, 4, 6)
+MODEL = TableModel.random(COUNTS, seed=1)
+HISTORY = jnp.array([3, 4])
+BASE, MORE = 40, 12
+FIRST = {
+    kind: random_codes(BASE, COUNTS, kind, seed=1) for kind in ("uniform", "zipf", "duplicates")
+}
+
+
+def changed(index: TrieIndex, rng: np.random.Generator) -> tuple[TrieIndex, np.ndarray, np.ndarray]:
+    """Insert items, some of them with codes that are there, and remove some of all."""
+    codes = index.codes_of(np.arange(BASE))
+    new = random_codes(MORE, COUNTS, "uniform", seed=int(rng.integers(999)))
+    same = rng.random(MORE) < 0.3
+    new[same] = codes[rng.integers(0, BASE, same.sum())]
+    new[:, 0] = np.where(rng.random(MORE) < 0.5, codes[rng.integers(0, BASE, MORE), 0], new[:, 0])
+    gone = rng.random(BASE + MORE) < 0.2
+    index = index.insert(new).remove(np.flatnonzero(gone))
+    return index, np.concatenate([codes, new]), ~gone
+
+
+def legal_logits(request: int, trie: DictTrie) -> Callable[[tuple[int, ...]], np.ndarray]:
+    """Return a model of one request whose codes all lead to an item of a trie."""
+
+    def logits_of(prefix: tuple[int, ...]) -> np.ndarray:
+        logits = np.full(COUNTS[len(prefix)], -np.inf, np.float32)
+        children = trie.children(prefix)
+        logits[children] = MODEL.logits_after(HISTORY, request, prefix)[children]
+        return logits
+
+    return logits_of
+
+
+@pytest.mark.parametrize(
+    ("stored", "kind"),
+    [
+        ("auto", "uniform"),
+        pytest.param("dense", "duplicates", marks=pytest.mark.slow),
+        pytest.param("window", "zipf", marks=pytest.mark.slow),
+        pytest.param("ragged", "duplicates", marks=pytest.mark.slow),
+    ],
+)
+def test_legal_and_exact_scores(make_index: Callable, stored: str, kind: str) -> None:
+    start = make_index(FIRST[kind], stored, codes_per_level=COUNTS, insert_capacity=MORE)
+
+    @settings(max_examples=12)
+    @given(st.integers(0, 10**6), st.sampled_from(["none", "some"]))
+    def check(seed: int, restricted: str) -> None:
+        rng = np.random.default_rng(seed)
+        index, codes, there = changed(start, rng)
+        mask = rng.random(len(codes)) < (0.5 if restricted == "some" else 2)
+        seen = rng.integers(0, len(codes), (2, 5))
+        options = {"policies": [Policy.from_mask(index, mask)], "exclude": seen}
+        found = beam_search(MODEL, HISTORY, index, beams=9, normalize="legal", **options)
+        every = exact_search(MODEL, HISTORY, index, top=60, **options)
+        for b in range(2):
+            keep = [i for i in np.flatnonzero(mask & there).tolist() if i not in seen[b]]
+            legal = legal_logits(b, DictTrie(codes, keep))
+            ranked = slow_beam_search(legal, codes, 9, keep) if keep else []
+            of_all = rank_all_items(lambda p, b=b: MODEL.logits_after(HISTORY, b, p), codes, keep)
+            for result, expected in ((found, ranked), (every, of_all)):
+                n = len(expected)
+                assert np.asarray(result.valid[b]).sum() == n
+                assert np.asarray(result.items[b, :n]).tolist() == [e.item for e in expected]
+                np.testing.assert_allclose(
+                    np.asarray(result.scores[b, :n]), [e.score for e in expected], atol=3e-5
+                )
+                assert result.codes[b, :n].tolist() == [list(e.codes) for e in expected]
+
+    check()
+
+
+@pytest.mark.parametrize("stored", ["auto", pytest.param("ragged", marks=pytest.mark.slow)])
+def test_samples_follow_the_model(make_index: Callable, stored: str) -> None:
+    start = make_index(FIRST["uniform"], stored, codes_per_level=COUNTS, insert_capacity=MORE)
+    index, codes, there = changed(start, np.random.default_rng(5))
+    keep = np.flatnonzero(there).tolist()
+    batch = 4000
+    result = beam_search(
+        MODEL, jnp.full(batch, 3), index, beams=2, normalize="legal", sample=jax.random.key(0)
+    )
+    every = rank_all_items(legal_logits(0, DictTrie(codes, keep)), codes, keep)
+    leaves = list(dict.fromkeys(e.codes for e in every))  # items of one leaf are drawn together
+    score_of = {e.codes: e.score for e in every}
+    probability = np.exp([score_of[leaf] for leaf in leaves])
+    np.testing.assert_allclose(probability.sum(), 1, rtol=1e-4)
+    drawn = np.array([leaves.index(tuple(c)) for c in result.codes[:, 0].tolist()])
+    counted = np.bincount(drawn, minlength=len(leaves)) / batch
+    # Five standard deviations of each share.
+    assert (abs(counted - probability) < 5 * np.sqrt(probability / batch) + 1e-3).all()
+    np.testing.assert_allclose(
+        np.asarray(result.scores[:, 0]), np.log(probability)[drawn], atol=1e-4
+    )
+    items = np.asarray(result.items)
+    assert (items[:, 0] != items[:, 1]).all()
+    assert there[items].all()
