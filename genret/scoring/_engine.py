@@ -2,7 +2,7 @@
 
 import collections
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
@@ -122,7 +122,7 @@ def _parts(
             yield _Part(shard, error=f"{shard.place.uri}: cannot be read: {e.strerror or e}")
 
 
-def _ahead(items: Iterator[T]) -> Iterator[T]:
+def _ahead(items: Iterator[T]) -> Generator[T, None, None]:
     """Yield items that a thread prepares ahead."""
     end = object()
     with ThreadPoolExecutor(1) as pool:

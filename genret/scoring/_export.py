@@ -118,8 +118,9 @@ def export_decode(
         serialized = exported.serialize()
     except ImportError as e:
         raise GenretError("export: flatbuffers is not installed: pip install genret[export]") from e
+    inputs = {name: list(shape) for name, shape in shapes.items()}
     description = {
-        "inputs": {name: list(shape) for name, shape in shapes.items()},
+        "inputs": inputs,
         "k": k,
         "beams": beams,
         "platforms": list(platforms),
@@ -135,7 +136,7 @@ def export_decode(
     except OSError as e:
         raise GenretError(f"{out}: cannot be written: {e.strerror or e}") from e
     size = (out / ARRAYS).stat().st_size
-    return Exported(len(serialized), size, description["inputs"])
+    return Exported(len(serialized), size, inputs)
 
 
 def _decode(

@@ -105,7 +105,8 @@ class Job:
             kind: folder.require(kind).fingerprint
             for kind in ("catalog", "codes", "index", "model")
         }
-        kinds, rows = set(), 0
+        kinds: set[str | None] = set()
+        rows: int | None = 0
         for shard in shards:
             kind, count = _users_of(shard, config)
             kinds.add(kind)

@@ -6,6 +6,7 @@ the histories and the output must be where every node can reach them.
 """
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -73,7 +74,7 @@ def score_on_ray(
         return
     if not ray.is_initialized():
         try:
-            ray.init(engine.ray_address, log_to_driver=False, logging_level="error")
+            ray.init(engine.ray_address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as e:
             raise GenretError(f"ray_address: cannot connect: {_line(e)}") from e
     context = ray.data.DataContext.get_current()

@@ -169,7 +169,7 @@ class _Meter:
         """Return the figures of this call for the manifest."""
         seconds = time.perf_counter() - start
         positions, padding = self._counts()
-        figures = {
+        figures: dict[str, Any] = {
             "seconds": round(seconds, 3),
             "users_per_second": round(self.users / seconds, 1),
             "padding_waste": round(padding / positions, 4) if positions else None,
