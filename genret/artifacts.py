@@ -30,13 +30,15 @@ FORMAT_VERSIONS = {
     "model": 1,
     "reports": 1,
     "checkpoint": 1,
+    "scores": 1,
     "hugging_face": 1,
 }
 """Newest format version of each kind of artefact that this release reads and writes."""
 
-RUN_KINDS = tuple(k for k in FORMAT_VERSIONS if k not in ("checkpoint", "hugging_face"))
-"""Kinds that have a folder of their name in a run; checkpoints lie in ``checkpoints/step-N``, and
-models that are written for transformers wherever one likes."""
+_ELSEWHERE = ("checkpoint", "scores", "hugging_face")
+RUN_KINDS = tuple(kind for kind in FORMAT_VERSIONS if kind not in _ELSEWHERE)
+"""Kinds that have a folder of their name in a run; checkpoints lie in ``checkpoints/step-N``; scores,
+and models that are written for transformers, wherever one likes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -287,9 +289,6 @@ def _write_manifest(
         _fsync(file)
         name = file.relative_to(folder).as_posix()
         files[name] = {"bytes": file.stat().st_size, "sha256": _sha256(file)}
-    digest = hashlib.sha256(f"{kind} {FORMAT_VERSIONS[kind]}".encode())
-    for name, entry in files.items():
-        digest.update(f"\n{name} {entry['sha256']}".encode())
     manifest = Manifest(
         kind=kind,
         format_version=FORMAT_VERSIONS[kind],
@@ -299,11 +298,19 @@ def _write_manifest(
         inputs=inputs,
         files=files,
         summary=summary,
-        fingerprint=digest.hexdigest(),
+        fingerprint=fingerprint_of(kind, files),
     )
     text = json.dumps(dataclasses.asdict(manifest), indent=1, ensure_ascii=False, allow_nan=False)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
     _fsync(folder / MANIFEST)
+
+
+def fingerprint_of(kind: str, files: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the fingerprint of an artefact from its kind and the files of its manifest."""
+    digest = hashlib.sha256(f"{kind} {FORMAT_VERSIONS[kind]}".encode())
+    for name, entry in files.items():
+        digest.update(f"\n{name} {entry['sha256']}".encode())
+    return digest.hexdigest()
 
 
 def _check_replaceable(path: Path, kind: str) -> None:

@@ -30,6 +30,9 @@ RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 ReadyCodes = Annotated[Path | None, tyro.conf.arg(name="from", aliases=("--codes",))]
 """Type of the option ``--from``, a word that Python keeps for itself."""
 
+_SAY_EVERY = 30.0
+"""Seconds between two lines of progress where there is no terminal."""
+
 
 def parse(verbs: Mapping[str, type["Verb"]], argv: Sequence[str] | None) -> "Verb":
     """Parse a command line into one of ``verbs``; nested configurations give flat options."""
@@ -110,6 +113,32 @@ class Reporter:
                 bar.update(task, advance=n)
                 if note is not None:
                     bar.update(task, note=note)
+
+            yield advance
+
+    @contextlib.contextmanager
+    def counting(self, title: str) -> Iterator[Callable[[int, str], None]]:
+        """Show a count on standard error where nobody knows the total; ``advance(n, note)``.
+
+        Without a terminal a line is logged every half minute.
+        """
+        columns = (
+            TextColumn("   {task.description}"), TextColumn("{task.completed:,.0f}"),
+            TimeElapsedColumn(), TextColumn("{task.fields[note]}"),
+        )  # fmt: skip
+        with Progress(
+            *columns, console=self.err, transient=True, disable=not self.err.is_terminal
+        ) as bar:
+            task = bar.add_task(title, total=None, note="")
+            done, said = 0, time.monotonic()
+
+            def advance(n: int, note: str) -> None:
+                nonlocal done, said
+                done += n
+                bar.update(task, advance=n, note=note)
+                if not self.err.is_terminal and time.monotonic() - said > _SAY_EVERY:
+                    said = time.monotonic()
+                    logging.getLogger("genret").info("%s %s: %s", f"{done:,}", title, note)
 
             yield advance
 

@@ -1,4 +1,4 @@
-"""``genret export``: a run's semantic IDs and model in the forms that other programs read."""
+"""``genret export``: a run's semantic IDs, model and decode in the forms that other programs read."""
 
 import dataclasses
 from pathlib import Path
@@ -11,11 +11,14 @@ from genret.errors import GenretError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Export(Verb):
-    """Write the semantic IDs or the model of a run for others.
+    """Write the semantic IDs, the model or the decode of a run for others.
 
     Semantic IDs go into a JSON file: as LC-Rec, LETTER, MiniOneRec and APAO read them ("letters"),
     as NonameUntitled does ("integers"), or as rows ("lists", GRID). A model of kind decoder_only goes
     into a folder that transformers loads, as a Llama, Qwen2 or Qwen3 with its own tokenizer.
+
+    The decode is model, index and beam search as one StableHLO program, for a process that has only
+    JAX.
 
     Example: genret export runs/shop --ids shop.index.json
     """
@@ -28,11 +31,25 @@ class Export(Verb):
     """The form of the semantic IDs."""
     model: Path | None = None
     """Write the model into this folder, for transformers."""
+    decode: Path | None = None
+    """Write the decode into this new folder: program, arrays, item ids and a description."""
+    k: int = 10
+    """decode: items for each user."""
+    beams: int = 50
+    """decode: beams of the search; at least k."""
+    batch: int = 1
+    """decode: users of a call."""
+    exclude: int = 0
+    """decode: items that each user may exclude; 0: none."""
+    platforms: tuple[str, ...] = ("cpu", "cuda", "tpu")
+    """decode: what to lower for: cpu, cuda, tpu, rocm."""
 
     def run(self, reporter: Reporter) -> dict[str, Any]:
         """Write what was asked for; return what was written."""
-        if self.ids is None and self.model is None:
-            raise GenretError("export: nothing to write: give --ids FILE or --model FOLDER")
+        if self.ids is None and self.model is None and self.decode is None:
+            raise GenretError(
+                "export: nothing to write: give --ids FILE, --model FOLDER or --decode FOLDER"
+            )
         run = Run.open(self.run_folder)
         written: dict[str, Any] = {}
         with reporter.stage("export"):
@@ -40,6 +57,8 @@ class Export(Verb):
                 written["ids"] = self._ids(run, self.ids)
             if self.model is not None:
                 written["model"] = _model(run, self.model)
+            if self.decode is not None:
+                written["decode"] = self._decode(run, self.decode)
             for kind, what in written.items():
                 reporter.say(f"{kind}: {what}")
         return written
@@ -53,6 +72,19 @@ class Export(Verb):
         catalog, _ = load_run_data(run.folder("catalog"))
         write_semantic_ids(file, catalog.item_ids.tolist(), codes, self.style)
         return f"{file}: {len(codes):,} items, {codes.shape[1]} codes each"
+
+    def _decode(self, run: Run, folder: Path) -> str:
+        from genret.scoring import export_decode
+
+        found = export_decode(
+            run.path, folder,
+            k=self.k, beams=self.beams, batch=self.batch,
+            exclude=self.exclude, platforms=self.platforms,
+        )  # fmt: skip
+        return (
+            f"{folder}: program {found.program / 1e6:.1f} MB, arrays {found.arrays / 1e6:.1f} MB, "
+            f"for {', '.join(self.platforms)}"
+        )
 
 
 def _model(run: Run, folder: Path) -> str:

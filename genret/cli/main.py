@@ -15,7 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
       The exit status: 0 when all went well, 2 for bad input (one line on standard error says
-      what), 130 when interrupted.
+      what), 3 where a job is whole but for rows that it rejected, 130 when interrupted.
     """
     from genret.cli.base import Reporter, parse
     from genret.cli.embed import Embed
@@ -26,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from genret.cli.inspect import Inspect
     from genret.cli.quickstart import Quickstart
     from genret.cli.recommend import Recommend
+    from genret.cli.score import Score
     from genret.cli.tokenize import Tokenize
     from genret.cli.train import Train
 
@@ -38,13 +39,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         "train": Train,
         "evaluate": Evaluate,
         "recommend": Recommend,
-        "inspect": Inspect,
+        "score": Score,
         "export": Export,
+        "inspect": Inspect,
     }
     try:
         verb = parse(verbs, argv)
         reporter = Reporter(as_json=verb.json, log_level=verb.log_level)
-        reporter.finish(verb.run(reporter))
+        result = verb.run(reporter)
+        reporter.finish(result)
     except GenretError as e:
         print(f"genret: error: {' '.join(str(e).split())}", file=sys.stderr)
         return 2
@@ -55,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output went away (`genret inspect | head`): not an error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    return 0
+    return int(result.get("exit_status", 0))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from genret.data import Catalog, Histories
-    from genret.index import Policy, TrieIndex
 
 _SEARCHED_USERS = 100_000
 """Users searched for a close match of an unknown id."""
@@ -54,6 +53,7 @@ class Recommend(Verb):
         from genret.evaluation import recommend
         from genret.index import TrieIndex
         from genret.models import load_model
+        from genret.scoring import policy_of
         from genret.tokenizers import load_codes
 
         require(self.user is None or not self.history, "found --history and --user, expected one")
@@ -113,28 +113,6 @@ def history_of(histories: "Histories", user: str) -> "np.ndarray":
         hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
         raise GenretError(f"--user: no user has the id {user!r} ({len(ids)} users){hint}") from None
     return histories.items[histories.offsets[row] : histories.offsets[row + 1]]
-
-
-def policy_of(expression: str, catalog: "Catalog", index: "TrieIndex") -> "Policy":
-    """Return the policy that allows the items of a catalogue that meet a condition.
-
-    Raises:
-      GenretError: a condition that cannot be used, or an index of other items, or in other order.
-    """
-    import numpy as np
-
-    from genret.data import where
-    from genret.index import Policy
-
-    mask = where(catalog, expression)
-    # An answer is a position in the index and is shown as a row of the catalogue.
-    positions = index.positions_of(catalog.item_ids)
-    require(
-        index.num_items == len(mask) and np.array_equal(positions, np.arange(len(mask))),
-        "--policy: found other items in the index, or another order, than in the catalogue, "
-        "expected the same",
-    )
-    return Policy.from_mask(index, mask)
 
 
 def _item(catalog: "Catalog", row: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from genret.config._data import ColumnsConfig, IngestConfig
 from genret.config._embed import EmbedConfig
 from genret.config._evaluate import EvaluateConfig
 from genret.config._model import ModelConfig
+from genret.config._score import EngineConfig, ScoreConfig
 from genret.config._tokenize import TokenizeConfig
 from genret.config._train import TrainConfig
 
@@ -17,9 +18,11 @@ __all__ = [
     "ColumnsConfig",
     "Config",
     "EmbedConfig",
+    "EngineConfig",
     "EvaluateConfig",
     "IngestConfig",
     "ModelConfig",
+    "ScoreConfig",
     "TokenizeConfig",
     "TrainConfig",
     "require",

@@ -12,6 +12,12 @@ from genret.data._semantic_ids import (
 )
 from genret.data._synthetic import synthetic, synthetic_tables
 
+# Reading tables of users
+from genret.data._columns import find_column, listed  # isort: skip
+from genret.data._ids import distinct_ids  # isort: skip
+from genret.data._sources import Source, open_sources  # isort: skip
+from genret.data._times import NO_TIME, TimeColumn  # isort: skip
+
 # The catalogue and the histories of a run
 from genret.data._catalog import Catalog  # isort: skip
 from genret.data._histories import HeldOut, Histories, load_run_data  # isort: skip
@@ -19,6 +25,7 @@ from genret.data._splits import by_time, check_leaks, leave_one_out  # isort: sk
 from genret.data._predicate import where  # isort: skip
 
 __all__ = [
+    "NO_TIME",
     "Catalog",
     "HeldOut",
     "Histories",
@@ -26,12 +33,18 @@ __all__ = [
     "MovieLens",
     "Rule",
     "SemanticIds",
+    "Source",
+    "TimeColumn",
     "by_time",
     "check_leaks",
+    "distinct_ids",
+    "find_column",
     "ingest",
     "leave_one_out",
+    "listed",
     "load_run_data",
     "movielens",
+    "open_sources",
     "read_all_semantic_ids",
     "read_semantic_ids",
     "synthetic",

@@ -37,26 +37,14 @@ class IdEncoder:
         Raises:
           GenretError: a type that is no id.
         """
-        if pa.types.is_dictionary(column.type):
-            column = column.dictionary_decode()
-        if pa.types.is_null(column.type):
-            return np.full(len(column), -1, np.int32)
-        if pa.types.is_integer(column.type):
-            distinct = column.dictionary_encode()
-            texts = distinct.dictionary.cast(pa.string()).cast(pa.large_string())
-        elif _is_string(column.type):
-            distinct = column.cast(pa.large_string()).dictionary_encode()
-            texts = distinct.dictionary
-            self._declared_string |= not untyped and len(texts) > 0
-        else:
-            raise GenretError(f"{where}: found {column.type}, expected strings or integers")
+        numbers_of_rows, texts, is_text = distinct_ids(column, where)
+        self._declared_string |= is_text and not untyped and len(texts) > 0
         numbers = pc.index_in(texts, value_set=self._texts).fill_null(-1).to_numpy()
         numbers = numbers.astype(np.int32)
         fresh = (numbers < 0) & (pc.binary_length(texts).to_numpy(zero_copy_only=False) > 0)
         numbers[fresh] = np.arange(len(self), len(self) + fresh.sum(), dtype=np.int32)
         self._texts = pa.concat_arrays([self._texts, texts.filter(pa.array(fresh))])
-        nulls = distinct.indices.fill_null(len(texts)).to_numpy()
-        return np.append(numbers, np.int32(-1))[nulls]
+        return np.append(numbers, np.int32(-1))[numbers_of_rows]
 
     def text_of(self, number: int) -> str:
         """Return an id as text, for messages."""
@@ -65,6 +53,42 @@ class IdEncoder:
     def ids(self, numbers: Int[np.ndarray, "K"]) -> pa.Array:
         """Return the ids of some numbers, int64 or strings (decided over these)."""
         return decided(self._texts.take(pa.array(numbers)), declared_string=self._declared_string)
+
+
+def distinct_ids(
+    column: pa.Array, where: str
+) -> tuple[Int[np.ndarray, "E"], pa.LargeStringArray, bool]:
+    """Return the distinct ids of a column as text, and which of them each row holds.
+
+    Args:
+      column: the ids: strings, integers, or a dictionary of these.
+      where: file and column, for errors.
+
+    Returns:
+      The number of each row's id among the distinct ones (a null: -1), these, and whether the
+      column holds strings.
+
+    Raises:
+      GenretError: a type that is no id.
+
+    >>> numbers, texts, _ = distinct_ids(pa.array([12, None, 7, 12]), "here")
+    >>> numbers.tolist(), texts.to_pylist()
+    ([0, -1, 1, 0], ['12', '7'])
+    """
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_null(column.type):
+        return np.full(len(column), -1, np.int32), pa.array([], pa.large_string()), False
+    if pa.types.is_integer(column.type):
+        distinct = column.dictionary_encode()
+        texts = distinct.dictionary.cast(pa.string()).cast(pa.large_string())
+    elif _is_string(column.type):
+        distinct = column.cast(pa.large_string()).dictionary_encode()
+        texts = distinct.dictionary
+    else:
+        raise GenretError(f"{where}: found {column.type}, expected strings or integers")
+    numbers = distinct.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return numbers.astype(np.int32), texts, _is_string(column.type)
 
 
 def decided(texts: pa.Array, *, declared_string: bool) -> pa.Array:

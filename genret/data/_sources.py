@@ -49,12 +49,14 @@ class Source:
       columns: names of its columns.
       untyped: whether ids are text of an undecided type (``"12"`` may be the integer 12).
       read: gives the batches of the named columns; each call starts again.
+      schema: types of the columns; None where a format has none (CSV).
     """
 
     name: str
     columns: tuple[str, ...]
     untyped: bool
     read: Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
+    schema: pa.Schema | None = None
 
 
 def open_sources(data: Any, what: str) -> list[Source]:
@@ -130,7 +132,7 @@ def _table(table: pa.Table, name: str, *, untyped: bool) -> Source:
     def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         yield from table.select(list(columns)).to_batches(max_chunksize=BATCH_ROWS)
 
-    return Source(name, tuple(table.column_names), untyped, read)
+    return Source(name, tuple(table.column_names), untyped, read, table.schema)
 
 
 def _parquet(path: Path) -> Source:
@@ -139,8 +141,8 @@ def _parquet(path: Path) -> Source:
             yield from file.iter_batches(BATCH_ROWS, columns=list(columns))
 
     with _reading(path, "Parquet"):
-        names = pa.parquet.read_schema(path).names
-    return Source(str(path), tuple(names), False, read)
+        schema = pa.parquet.read_schema(path)
+    return Source(str(path), tuple(schema.names), False, read, schema)
 
 
 def _delimited(path: Path, compression: str | None, kind: str, delimiter: str) -> Source:
@@ -213,7 +215,7 @@ def _json_lines(path: Path, compression: str | None) -> Source:
                 rows += batch.num_rows
                 yield batch
 
-    return Source(str(path), tuple(schema.names), False, read)
+    return Source(str(path), tuple(schema.names), False, read, schema)
 
 
 def _json_type(inferred: pa.DataType) -> pa.DataType:

@@ -24,6 +24,8 @@ def per_device(function: Callable[[Any, Any], Any], requests: Any, shared: Any =
     Returns:
       What the function returns.
     """
+    if jax.sharding.get_abstract_mesh().manual_axes:
+        return function(requests, shared)  # inside shard_map: these are this device's already
     num_requests = len(jax.tree.leaves(requests))
 
     def over_batch(value: Any, mesh: Any, axis: Any) -> NamedSharding:

@@ -7,14 +7,17 @@ import jax
 import numpy as np
 
 from genret.config import require
-from genret.decoding import GenerativeModel, beam_search, exact_search
-from genret.evaluation._csr import seen_pairs
+from genret.decoding import (
+    GenerativeModel,
+    beam_search,
+    distinct_items,
+    exact_search,
+    exclusions,
+)
 from genret.index import Policy, PolicyStack, TrieIndex
 from genret.models import History
 from genret.typing import Float, Int
 
-_NARROWEST = 16
-"""Least width of the lists of excluded items."""
 _EXACT_BYTES = 1 << 28
 """Logits of a level that an exact search holds at a time; its other arrays are about as large."""
 
@@ -97,7 +100,9 @@ def recommend(
         own_offsets = np.full(batch_size + 1, len(own), np.int64)
         own_offsets[: stop - start + 1] = offsets[start : stop + 1] - offsets[start]
         history = History.from_items(codes, own_offsets, own, max_items)
-        exclude = _exclusions(own_offsets, own, index.num_items) if exclude_seen else None
+        exclude = None
+        if exclude_seen:
+            exclude = exclusions(*distinct_items(own_offsets, own, index.num_items))
         if exact:
             result = exact_search(model, history, index, top=k, exclude=exclude, policies=policies)
         else:
@@ -109,18 +114,3 @@ def recommend(
         if progress is not None:
             progress(stop - start)
     return RecommendResult(found_items, found_scores)
-
-
-def _exclusions(
-    offsets: Int[np.ndarray, "_"], items: Int[np.ndarray, "E"], num_items: int
-) -> Int[np.ndarray, "B X"]:
-    """Return the distinct items of each history, ``-1`` padded to a power of four."""
-    users, distinct = np.divmod(seen_pairs(offsets, items, num_items), num_items)
-    first = np.searchsorted(users, np.arange(len(offsets)))
-    longest = int(np.diff(first).max(initial=0))
-    width = _NARROWEST
-    while width < longest:
-        width *= 4
-    out = np.full((len(offsets) - 1, width), -1, np.int32)
-    out[users, np.arange(len(users)) - first[users]] = distinct
-    return out

@@ -54,11 +54,12 @@ def save_model(folder: PathLike, model: ItemDecoder | DecoderOnly) -> None:
         raise GenretError(f"{folder}: cannot be written: {e.strerror or e}") from e
 
 
-def load_model(path: PathLike) -> ItemDecoder | DecoderOnly:
+def load_model(path: PathLike, *, dtype: str | None = None) -> ItemDecoder | DecoderOnly:
     """Read a model.
 
     Args:
       path: the artefact ``model/`` of a run, or any folder that :func:`save_model` wrote into.
+      dtype: type of the activations, "float32" or "bfloat16"; None: as in its configuration.
 
     Returns:
       The model.
@@ -74,6 +75,8 @@ def load_model(path: PathLike) -> ItemDecoder | DecoderOnly:
     if (path / MANIFEST).is_file():
         verify_files(path, read_manifest(path, "model"))
     config = _read_config(path / CONFIG)
+    if dtype is not None:
+        config = ModelConfig.from_dict(config.to_dict() | {"dtype": dtype}, where="dtype")
     found = _read_arrays(path / PARAMETERS)
     # The shapes come without the work of drawing initial parameters.
     model = nnx.eval_shape(lambda: KINDS[config.kind](config, rngs=nnx.Rngs(0)))

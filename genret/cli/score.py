@@ -1,0 +1,75 @@
+"""``genret score``: recommend to every user of some files, overnight."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from genret.cli.base import Reporter, RunFolder, Verb
+from genret.config import EngineConfig, ScoreConfig
+
+REJECTED_STATUS = 3
+"""Exit status of a job that is whole, but for rows that it rejected."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Score(Verb):
+    """Recommend to every user of some files; write Parquet.
+
+    The histories are Parquet, CSV or JSON lines: a row is a user with a list of item ids (in CSV:
+    ids between spaces), or an event. Each file is a shard, with a file of answers. A job that was
+    killed goes on where it was. Exit status: 0; 3: all is written, but rows were rejected (see
+    rejected.parquet); 2: bad input, or shards that could not be read.
+
+    Example: genret score runs/shop --histories "days/*.parquet" --out scores --k 20 --exclude-seen
+    """
+
+    run_folder: RunFolder
+    """Folder of the run, with its model."""
+    histories: str
+    """File, folder or pattern such as "days/*.parquet"; s3:// and gs:// too."""
+    out: str
+    """Folder for the answers; s3:// and gs:// too."""
+    score: ScoreConfig = ScoreConfig()
+    """What is computed."""
+    engine: EngineConfig = EngineConfig()
+    """With what."""
+
+    def run(self, reporter: Reporter) -> dict[str, Any]:
+        """Score; return the summary of the manifest, and the exit status."""
+        from genret.scoring import score
+
+        with reporter.stage("score"), reporter.counting("users") as advance:
+            result = score(
+                Path(self.run_folder), self.histories, self.out, self.score, self.engine,
+                progress=advance,
+            )  # fmt: skip
+        summary = result.manifest["summary"]
+        rows: list[tuple[str, Any]] = [
+            ("users", summary["users"]),
+            ("of them with fewer than k items", summary["short_lists"]),
+            ("rows rejected", summary["rejected"]),
+            ("unknown items left out", summary["unknown_items"]),
+            ("shards", len(summary["shards"])),
+        ]
+        if result.users_scored_now:
+            speed = result.users_scored_now / result.seconds
+            rows += [("scored now", result.users_scored_now), ("users a second", round(speed))]
+        if summary.get("padding_waste") is not None:
+            rows.append(("padding", f"{summary['padding_waste']:.1%}"))
+        if summary.get("programs"):
+            rows.append(("compiled programs", len(summary["programs"])))
+        reporter.table("Scored", ("what", "found"), [(name, _cell(v)) for name, v in rows])
+        reporter.say(f"answers: {self.out}")
+        if result.rejected:
+            reporter.say(f"{result.rejected} rows were rejected: see rejected.parquet")
+        return {
+            "out": self.out,
+            "fingerprint": result.manifest["fingerprint"],
+            "users_scored_now": result.users_scored_now,
+            "summary": summary,
+            "exit_status": REJECTED_STATUS if result.rejected else 0,
+        }
+
+
+def _cell(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,333 @@
+"""Histories from files: shards become chunks of users with item rows, and rows to reject."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from genret.config import ScoreConfig, require
+from genret.data import (
+    NO_TIME,
+    Source,
+    TimeColumn,
+    distinct_ids,
+    find_column,
+    open_sources,
+)
+from genret.errors import GenretError
+from genret.typing import Int
+
+CHUNK_USERS = 1 << 15
+"""Users that are read, decoded and written together, and the rows groups of the output."""
+HISTORY_NAMES = ("items", "history", "item_ids", "histories", "item_sequence", "sequence", "events")
+
+Rejected = list[tuple[int | None, str | None, str]]
+"""Row of the shard (None: not known any more), user, reason."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunk:
+    """Users as a shard has them.
+
+    Attributes:
+      rows: row of the shard of each user, int64 [U].
+      users: ids, text [U].
+      offsets: where each history begins in ``items``, int64 [U + 1].
+      items: number of each item's id in ``names``, int32 [E]; -1: null.
+      names: distinct ids, text.
+      bad: reasons to reject a user that the reader found: {user of the chunk: reason}.
+      policies: name of each user's policy; None: there is no such column.
+    """
+
+    rows: Any
+    users: Any
+    offsets: Any
+    items: Any
+    names: Any
+    bad: dict[int, str]
+    policies: Any
+
+
+def read_chunks(file: Path, name: str, config: ScoreConfig) -> Iterator[Chunk]:
+    """Read a shard.
+
+    Args:
+      file: the file.
+      name: what to call it in errors.
+      config: columns and layout.
+
+    Yields:
+      Chunks of :data:`CHUNK_USERS` users, the last one shorter.
+
+    Raises:
+      GenretError: it cannot be read, or has not the columns that it should have.
+    """
+    source = dataclasses.replace(open_sources(file, "histories")[0], name=name)
+    user = find_column(source, "user", config.user, needed=True)
+    item = find_column(source, "item", config.item, needed=False, also=HISTORY_NAMES)
+    if item is None:
+        find_column(source, "item", None, needed=True)  # says which columns there are
+    columns = [user, item]
+    if config.policy_column is not None:
+        columns.append(find_column(source, "policy", config.policy_column, needed=True))
+    lists = config.layout == "lists"
+    if config.layout == "auto":
+        lists = source.schema is not None and _is_list(source.schema.field(item).type)
+    if lists:
+        yield from _lists(source, columns)
+    else:
+        time = find_column(source, "time", config.time, needed=config.time is not None)
+        yield from _events(source, columns, time)
+
+
+def _lists(source: Source, columns: list[Any]) -> Iterator[Chunk]:
+    """Read a row a user."""
+    first = 0
+    for table in _tables(source, columns):
+        users, lists = (_joined(table[c]) for c in columns[:2])
+        where = f"{source.name}: column {columns[1]!r}"
+        if not _is_list(lists.type):
+            lists = _split(lists, where)
+        bad = dict.fromkeys(np.flatnonzero(pc.is_null(lists)).tolist(), "the history is null")
+        lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+        numbers, names, _ = distinct_ids(pc.list_flatten(lists), where)
+        yield Chunk(
+            rows=np.arange(first, first + len(table)),
+            users=_texts(users, f"{source.name}: column {columns[0]!r}"),
+            offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
+            items=numbers,
+            names=names,
+            bad=bad,
+            policies=_policies(table, columns, source),
+        )
+        first += len(table)
+
+
+def _events(source: Source, columns: list[Any], time: str | None) -> Iterator[Chunk]:
+    """Read a row an event: the whole shard, for a user's events may lie anywhere in it."""
+    wanted = list(dict.fromkeys([*columns, *([time] if time else [])]))
+    batches = list(source.read(wanted))
+    if not batches:
+        return
+    table = pa.Table.from_batches(batches).select(wanted)
+    users = _texts(_joined(table[columns[0]]), f"{source.name}: column {columns[0]!r}")
+    numbers, names, _ = distinct_ids(
+        _joined(table[columns[1]]), f"{source.name}: column {columns[1]!r}"
+    )
+    owner, distinct, _ = distinct_ids(users, source.name)
+    times = np.zeros(len(owner), np.int64)
+    if time is not None:
+        parsed = TimeColumn()
+        where = f"{source.name}: column {time!r}"
+        parsed.add(_joined(table[time]), where=where, first_row=0)
+        times = parsed.microseconds()
+    policies = _policies(table, columns, source)
+    # Users in the order in which they first appear; nobody's events come first and are rejected.
+    order = np.lexsort((np.arange(len(owner)), times, owner))
+    owner, numbers = owner[order], numbers[order]
+    nobody = int((owner < 0).sum())
+    if nobody:
+        yield _nobody(order[:nobody], policies)
+    owner, numbers, order = owner[nobody:], numbers[nobody:], order[nobody:]
+    bounds = np.searchsorted(owner, np.arange(len(distinct) + 1))
+    first_rows = np.minimum.reduceat(order, bounds[:-1]) if len(distinct) else order
+    late = set(owner[times[order] == NO_TIME].tolist())
+    for start in range(0, len(distinct), CHUNK_USERS):
+        stop = min(start + CHUNK_USERS, len(distinct))
+        events = slice(bounds[start], bounds[stop])
+        rows = first_rows[start:stop]
+        yield Chunk(
+            rows=rows,
+            users=distinct[start:stop],
+            offsets=bounds[start : stop + 1] - bounds[start],
+            items=numbers[events],
+            names=names,
+            bad={u - start: "an event has no time" for u in late if start <= u < stop},
+            policies=None if policies is None else policies.take(pa.array(rows)),
+        )
+
+
+def _nobody(rows: Int[np.ndarray, "R"], policies: Any) -> Chunk:
+    """Return a chunk of events that are nobody's."""
+    return Chunk(
+        rows=rows,
+        users=pa.nulls(len(rows), pa.large_string()),
+        offsets=np.zeros(len(rows) + 1, np.int64),
+        items=np.empty(0, np.int32),
+        names=pa.array([], pa.large_string()),
+        bad={},
+        policies=None if policies is None else policies.take(pa.array(rows)),
+    )
+
+
+def _tables(source: Source, columns: list[Any]) -> Iterator[pa.Table]:
+    """Read tables of :data:`CHUNK_USERS` rows, however the file is cut."""
+    wanted = list(dict.fromkeys(columns))
+    held: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in itertools.chain(source.read(wanted), [None]):
+        while rows >= CHUNK_USERS or (batch is None and rows):
+            whole = pa.Table.from_batches(held)
+            yield whole.slice(0, CHUNK_USERS)
+            rest = whole.slice(CHUNK_USERS)
+            held, rows = rest.to_batches(), rest.num_rows
+        if batch is not None:
+            held.append(batch)
+            rows += batch.num_rows
+
+
+def _policies(table: pa.Table, columns: list[Any], source: Source) -> Any:
+    if len(columns) < 3:
+        return None
+    return _texts(_joined(table[columns[2]]), f"{source.name}: column {columns[2]!r}")
+
+
+def _split(column: pa.Array, where: str) -> pa.Array:
+    """Return the ids of a text column, which stand between spaces (CSV has no lists)."""
+    if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
+        raise GenretError(f"{where}: found {column.type}, expected lists, or ids between spaces")
+    trimmed = pc.utf8_trim_whitespace(column)
+    lists = pc.utf8_split_whitespace(trimmed)
+    nothing = pa.scalar([], lists.type)
+    return pc.if_else(pc.equal(pc.binary_length(trimmed), 0), nothing, lists)
+
+
+def _texts(column: pa.Array, where: str) -> pa.Array:
+    """Return ids as text; an empty one is null."""
+    numbers, names, _ = distinct_ids(column, where)
+    empty = pc.equal(pc.binary_length(names), 0).to_numpy(zero_copy_only=False)
+    null = (numbers < 0) | np.append(empty, False)[numbers]
+    return names.take(pa.array(numbers, mask=null))
+
+
+def _joined(column: pa.ChunkedArray) -> pa.Array:
+    joined = column.combine_chunks()
+    if isinstance(joined, pa.ChunkedArray):
+        joined = pa.concat_arrays(joined.chunks) if joined.num_chunks else pa.array([], column.type)
+    return joined
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    types = pa.types
+    return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """Users to score.
+
+    Attributes:
+      rows: row of the shard of each user, int64 [U].
+      users: ids, text [U].
+      offsets: int64 [U + 1].
+      items: item rows, int32 [E].
+      policy: number of each user's policy, int32 [U]; -1: none. None: one for all, or none.
+      rejected: what is not scored, and why.
+      dropped: items of histories that the catalogue does not have, and that were left out.
+    """
+
+    rows: Any
+    users: Any
+    offsets: Any
+    items: Any
+    policy: Any
+    rejected: Rejected
+    dropped: int
+
+
+class Encoder:
+    """Turns the ids of one shard into item rows, and picks out what cannot be scored.
+
+    Args:
+      item_ids: the ids of the catalogue, in the order of its rows.
+      config: what to do with unknown items.
+      policy_names: the policies, in order.
+      most_seen: distinct items that a user may have; None: any number.
+    """
+
+    def __init__(
+        self,
+        item_ids: pa.Array,
+        config: ScoreConfig,
+        policy_names: tuple[str, ...],
+        most_seen: int | None,
+    ) -> None:
+        self._ids = item_ids.cast(pa.string()).cast(pa.large_string())
+        self._reject = config.unknown_items == "reject"
+        self._policies = pa.array(policy_names, pa.large_string())
+        self._by_column = config.policy_column is not None
+        self._most_seen = most_seen
+        self._known: set[str] = set()
+
+    def encode(self, chunk: Chunk) -> Encoded:
+        """Encode the next chunk of the shard."""
+        reasons = dict(chunk.bad)
+        count = len(chunk.users)
+        row_of_name = pc.index_in(chunk.names, value_set=self._ids).fill_null(-1).to_numpy()
+        items = np.append(row_of_name.astype(np.int32), np.int32(-1))[chunk.items]
+        owner = np.repeat(np.arange(count), np.diff(chunk.offsets))
+        known = items >= 0
+        for user in np.unique(owner[chunk.items < 0]).tolist():
+            reasons.setdefault(user, "an item of the history is null")
+        unknown = np.bincount(owner[~known], minlength=count)
+        some = np.bincount(owner[known], minlength=count)
+        wrong = (unknown > 0) & (self._reject | (some == 0))
+        for user in np.flatnonzero(wrong).tolist():
+            if user not in reasons:
+                begin, end = chunk.offsets[user : user + 2]
+                first = begin + int(np.argmin(known[begin:end]))
+                name = chunk.names[int(chunk.items[first])].as_py()
+                reasons[user] = (
+                    f"item {name[:80]!r} is not in the catalogue"
+                    if self._reject
+                    else f"no item of the history is in the catalogue ({name[:80]!r}, say)"
+                )
+        policy = self._policy_numbers(chunk, reasons)
+        users = chunk.users.to_pylist()
+        for number, user in enumerate(users):
+            if user is None:
+                reasons[number] = "the user is null"
+            elif user in self._known:
+                reasons[number] = "the user occurs before in this shard"
+            elif number not in reasons:
+                self._known.add(user)
+        if self._most_seen is not None:
+            for user in np.flatnonzero(some > self._most_seen).tolist():
+                own = slice(*chunk.offsets[user : user + 2])
+                distinct = len(np.unique(items[own][known[own]]))
+                if distinct > self._most_seen:
+                    reasons.setdefault(
+                        user,
+                        f"the history has {distinct} distinct items, at most "
+                        f"{self._most_seen} can be excluded",
+                    )
+        good = np.ones(count, bool)
+        good[list(reasons)] = False
+        kept = known & good[owner]
+        lengths = np.bincount(owner[kept], minlength=count)[good]
+        return Encoded(
+            rows=chunk.rows[good],
+            users=chunk.users.filter(pa.array(good)),
+            offsets=np.concatenate([[0], np.cumsum(lengths)]),
+            items=items[kept],
+            policy=None if policy is None else policy[good],
+            rejected=[(int(chunk.rows[n]), users[n], reasons[n]) for n in sorted(reasons)],
+            dropped=int(unknown[good].sum()),
+        )
+
+    def _policy_numbers(self, chunk: Chunk, reasons: dict[int, str]) -> Int[np.ndarray, "U"] | None:
+        if not self._by_column:
+            return None
+        require(chunk.policies is not None, "policy_column: not read")
+        numbers = pc.index_in(chunk.policies, value_set=self._policies, skip_nulls=True)
+        numbers = numbers.fill_null(-1).to_numpy().astype(np.int32)
+        lost = (numbers < 0) & pc.is_valid(chunk.policies).to_numpy(zero_copy_only=False)
+        for user in np.flatnonzero(lost).tolist():
+            name = chunk.policies[user].as_py()
+            reasons.setdefault(user, f"unknown policy {name[:80]!r}")
+        return numbers

@@ -1,0 +1,295 @@
+"""Folders here and in object stores: list, read, publish whole files, and lock."""
+
+import contextlib
+import dataclasses
+import fnmatch
+import glob
+import hashlib
+import json
+import os
+import socket
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.fs
+
+from genret.errors import GenretError
+from genret.typing import PathLike
+
+_PIECE = 8 << 20
+_BEAT = 10.0
+"""Seconds between two signs of life of whoever holds a lock in an object store."""
+_DEAD = 60.0
+"""Seconds without one after which the lock is nobody's."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A folder or a file, on this machine or in an object store.
+
+    Attributes:
+      uri: how the user wrote it.
+      filesystem: Arrow's file system.
+      path: the path in it.
+    """
+
+    uri: str
+    filesystem: Any
+    path: str
+
+    @classmethod
+    def of(cls, uri: PathLike) -> "Place":
+        """Open a path, or a URI: ``s3://``, ``gs://``, or what fsspec knows.
+
+        Raises:
+          GenretError: nothing knows such a URI.
+
+        >>> Place.of("scores").is_local, Place.of("memory://scores").is_local
+        (True, False)
+        """
+        text = os.fspath(uri)
+        if "://" not in text:
+            return cls(text, pa.fs.LocalFileSystem(), os.path.abspath(text))
+        try:
+            try:
+                filesystem, path = pa.fs.FileSystem.from_uri(text)
+            except pa.ArrowInvalid:
+                import fsspec  # the schemes that Arrow does not know
+
+                found, path = fsspec.core.url_to_fs(text)
+                filesystem = pa.fs.PyFileSystem(pa.fs.FSSpecHandler(found))
+        except (pa.ArrowException, ImportError, ValueError, OSError) as e:
+            raise GenretError(f"{text}: cannot be opened: {_line(e)}") from e
+        return cls(text, filesystem, path)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a folder of this machine."""
+        return isinstance(self.filesystem, pa.fs.LocalFileSystem)
+
+    def at(self, name: str) -> str:
+        """Return the path of a file of the folder."""
+        return f"{self.path.rstrip('/')}/{name}"
+
+    def exists(self, name: str = "") -> bool:
+        """Say whether the folder has a file; without a name, whether it is there itself."""
+        path = self.at(name) if name else self.path
+        return self._info(path).type != pa.fs.FileType.NotFound
+
+    def names(self, folder: str = "") -> list[str]:
+        """Return the names of the files and folders in a folder of it; none where there is none."""
+        where = self.at(folder) if folder else self.path
+        chosen = pa.fs.FileSelector(where, allow_not_found=True)
+        with self.working(where):
+            return sorted(info.base_name for info in self.filesystem.get_file_info(chosen))
+
+    def read_json(self, name: str) -> Any:
+        """Read a JSON file; None where there is none."""
+        if not self.exists(name):
+            return None
+        with self.working(name), self.filesystem.open_input_stream(self.at(name)) as stream:
+            raw = stream.read()
+        try:
+            return json.loads(raw)
+        except ValueError as e:
+            raise GenretError(f"{self.uri}/{name}: damaged ({e})") from e
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Publish a JSON file."""
+        text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        self.write(name, text.encode())
+
+    def write(self, name: str, content: bytes) -> None:
+        """Publish a small file: it is there whole, or not at all."""
+        with self.scratch(name) as file:
+            file.write_bytes(content)
+            self.publish(file, name)
+
+    @contextlib.contextmanager
+    def scratch(self, name: str) -> Iterator[Path]:
+        """Give the path of a file of this machine, to be written and then published."""
+        if not self.is_local:
+            with tempfile.TemporaryDirectory(prefix="genret-") as folder:
+                yield Path(folder) / Path(name).name
+            return
+        target = Path(self.at(name))
+        file = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
+        try:
+            with self.working(name):
+                target.parent.mkdir(parents=True, exist_ok=True)
+            yield file
+        finally:
+            with contextlib.suppress(OSError):
+                file.unlink(missing_ok=True)
+
+    def publish(self, file: Path, name: str) -> None:
+        """Give a finished file its name: renamed here, uploaded to an object store.
+
+        An object appears when its upload ends; a broken upload leaves none.
+        """
+        with self.working(name):
+            if self.is_local:
+                with file.open("rb") as stream:
+                    os.fsync(stream.fileno())
+                os.replace(file, self.at(name))
+                return
+            self.filesystem.create_dir(os.path.dirname(self.at(name)), recursive=True)
+            stream = self.filesystem.open_output_stream(self.at(name))
+            with file.open("rb") as source, stream:
+                while piece := source.read(_PIECE):
+                    stream.write(piece)
+
+    @contextlib.contextmanager
+    def local(self) -> Iterator[Path]:
+        """Give a path of this machine at which the file can be read: itself, or a copy."""
+        if self.is_local:
+            yield Path(self.path)
+            return
+        with tempfile.TemporaryDirectory(prefix="genret-") as folder:
+            copy = Path(folder) / Path(self.path).name
+            with (
+                self.working(self.path),
+                copy.open("wb") as target,
+                self.filesystem.open_input_stream(self.path) as stream,
+            ):
+                while piece := stream.read(_PIECE):
+                    target.write(piece)
+            yield copy
+
+    @contextlib.contextmanager
+    def local_of(self, name: str) -> Iterator[Path]:
+        """Give a path of this machine at which a file of the folder can be read."""
+        with Place(f"{self.uri}/{name}", self.filesystem, self.at(name)).local() as file:
+            yield file
+
+    def delete(self, name: str) -> None:
+        """Delete a file or a folder of it, if it is there."""
+        info = self._info(self.at(name))
+        with self.working(name):
+            if info.type == pa.fs.FileType.Directory:
+                self.filesystem.delete_dir(info.path)
+            elif info.type != pa.fs.FileType.NotFound:
+                self.filesystem.delete_file(info.path)
+
+    def sweep(self, folder: str) -> None:
+        """Delete what a killed job left half-written in a folder."""
+        if self.is_local:
+            for file in Path(self.at(folder)).glob(".*.partial"):
+                file.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Hold the folder for this process.
+
+        Here the system's file lock, which a killed process loses. An object store has none: there
+        the holder signs a file every 10 s, and one who finds no sign of the last minute takes it.
+
+        Raises:
+          GenretError: another process holds it; the message says which.
+        """
+        me = {"host": socket.gethostname(), "process": os.getpid(), "token": uuid.uuid4().hex}
+        if self.is_local:
+            import fcntl  # not on Windows
+
+            with self.working(name):
+                Path(self.path).mkdir(parents=True, exist_ok=True)
+                file = open(self.at(name), "a+", encoding="utf-8")  # noqa: SIM115
+            with file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    file.seek(0)
+                    raise self._held(file.read()) from None
+                file.truncate(0)
+                file.write(f"process {me['process']} on {me['host']}")
+                file.flush()
+                yield
+            return
+        held = self.read_json(name)
+        if held is not None and time.time() - held["time"] < _DEAD:
+            raise self._held(f"process {held['process']} on {held['host']}")
+        self.write_json(name, me | {"time": time.time()})
+        time.sleep(1)  # two that start at once: the one who signed last has it
+        if self.read_json(name)["token"] != me["token"]:
+            raise self._held("one that started at the same time")
+        stop = threading.Event()
+
+        def sign() -> None:
+            while not stop.wait(_BEAT):
+                with contextlib.suppress(GenretError):  # the store is away: it may come back
+                    self.write_json(name, me | {"time": time.time()})
+
+        signer = threading.Thread(target=sign, daemon=True)
+        signer.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            signer.join()
+            self.delete(name)
+
+    def _held(self, who: str) -> GenretError:
+        return GenretError(f"{self.uri}: another job writes into it ({who or 'unknown'})")
+
+    def _info(self, path: str) -> Any:
+        with self.working(path):
+            return self.filesystem.get_file_info(path)
+
+    @contextlib.contextmanager
+    def working(self, what: str) -> Iterator[None]:
+        """Turn what the system says about a file into one clear line."""
+        try:
+            yield
+        except (OSError, pa.ArrowException) as e:
+            where = self.uri if what in ("", self.path) else f"{self.uri}: {what}"
+            raise GenretError(f"{where}: {_line(e)}") from e
+
+
+def find_files(pattern: PathLike) -> list[Place]:
+    """Return the files that a path, a folder or a pattern with ``*`` names, in order of path.
+
+    Raises:
+      GenretError: there is none.
+    """
+    text, _, query = (
+        os.fspath(pattern).partition("?") if "://" in str(pattern) else (str(pattern), "", "")
+    )
+    has_pattern = any(c in text for c in "*[") or ("://" not in text and "?" in text)
+    if "://" not in text:
+        paths = sorted(glob.glob(text)) if has_pattern else [text]
+        if len(paths) == 1 and os.path.isdir(paths[0]):
+            paths = sorted(str(p) for p in Path(paths[0]).iterdir() if _is_data(p.name))
+        found = [Place.of(p) for p in paths if os.path.isfile(p)]
+    else:
+        suffix = f"?{query}" if query else ""
+        folder = text.rsplit("/", 1)[0] if has_pattern else text
+        place = Place.of(folder + suffix)
+        if not has_pattern and place._info(place.path).type == pa.fs.FileType.File:
+            return [place]
+        wanted = text.rsplit("/", 1)[1] if has_pattern else "*"
+        names = [n for n in place.names() if fnmatch.fnmatchcase(n, wanted) and _is_data(n)]
+        found = [Place(f"{folder}/{n}", place.filesystem, place.at(n)) for n in names]
+    if not found:
+        raise GenretError(f"{pattern}: no such file (histories)")
+    return found
+
+
+def sha256(file: Path) -> str:
+    """Return the SHA-256 sum of a file."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _is_data(name: str) -> bool:
+    return not name.startswith((".", "_"))
+
+
+def _line(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())[:300]

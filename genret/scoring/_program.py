@@ -1,0 +1,181 @@
+"""The compiled decode: a batch of users in groups, each group exactly as if it were alone."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from genret.decoding import beam_search
+from genret.models import History
+from genret.typing import Array, Float, Int
+
+DATA, MODEL = "data", "model"
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Decoder:
+    """Everything that stays on the devices: what a batch of users is decoded with.
+
+    Attributes:
+      model: the model.
+      index: the items.
+      codes: int32 [N, L], the codes of each item.
+      policies: what may be answered; None: every item.
+    """
+
+    model: Any
+    index: Any
+    codes: Any
+    policies: Any
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Users:
+    """A batch of users.
+
+    Attributes:
+      items: int32 [B, T], the newest items of each history, oldest first, right-padded.
+      lengths: int32 [B].
+      policy: int32 [B], the policy of each; None where there are no policies.
+      exclude: int32 [B, X], items that each must not be answered, padded with -1; None: none.
+    """
+
+    items: Any
+    lengths: Any
+    policy: Any = None
+    exclude: Any = None
+
+
+def decode(
+    decoder: Decoder,
+    users: Users,
+    groups: Int[Array, "_"],
+    *,
+    k: int,
+    beams: int,
+    lockstep: int,
+) -> tuple[Int[Array, "B k"], Float[Array, "B k"]]:
+    """Answer a batch of users, group after group.
+
+    The last bits of a matrix product depend on the shapes of its factors. So that an answer does
+    not depend on the size of the batch, users are decoded in groups of one size, in a loop whose
+    body is the same program however often it runs; and a batch that is not full costs only the
+    groups that hold somebody.
+
+    Args:
+      decoder: the model, the index and the policies.
+      users: B users, a multiple of ``lockstep``.
+      groups: int32 [1], how many groups to decode; the rest of the answer is padding.
+      k: answers of a user.
+      beams: M.
+      lockstep: users of a group.
+
+    Returns:
+      The items, int32 [B, k], padded with -1, and their scores, float32 [B, k], with -inf.
+    """
+
+    def group(number: Array, answers: tuple[Array, Array]) -> tuple[Array, ...]:
+        begin = number * lockstep
+        own = jax.tree.map(lambda x: lax.dynamic_slice_in_dim(x, begin, lockstep), users)
+        found = beam_search(
+            decoder.model,
+            History(codes=decoder.codes.at[own.items].get(mode="clip"), lengths=own.lengths),
+            decoder.index,
+            beams=beams,
+            policies=decoder.policies,
+            policy_of=own.policy,
+            exclude=own.exclude,
+        )
+        return tuple(
+            lax.dynamic_update_slice_in_dim(whole, part[:, :k], begin, 0)
+            for whole, part in zip(answers, (found.items, found.scores), strict=True)
+        )
+
+    size = (users.items.shape[0], k)
+    nothing = (jnp.full(size, -1, jnp.int32), jnp.full(size, -jnp.inf, jnp.float32))
+    return lax.fori_loop(0, groups[0], group, nothing)
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """Which devices share the users, and which share a model.
+
+    Attributes:
+      mesh: devices [data], or [data, model] where several share a model.
+    """
+
+    mesh: Mesh
+
+    @classmethod
+    def over(cls, devices: Any, model_parallel: int = 1) -> "Placement":
+        """Arrange devices: ``model_parallel`` of them hold one copy of the model."""
+        arranged = np.array(devices)
+        if model_parallel == 1:
+            return cls(Mesh(arranged, (DATA,)))
+        return cls(Mesh(arranged.reshape(-1, model_parallel), (DATA, MODEL)))
+
+    @property
+    def copies(self) -> int:
+        """Copies of the model: parts that a batch is split into."""
+        return self.mesh.shape[DATA]
+
+    def put(self, decoder: Decoder) -> Decoder:
+        """Put a decoder on the devices: the model split, the rest copied."""
+        whole = NamedSharding(self.mesh, P())
+        placed = jax.device_put(decoder, whole)
+        size = self.mesh.shape.get(MODEL, 1)
+        if size == 1:
+            return placed
+
+        def split(leaf: Array) -> Array:
+            return jax.device_put(leaf, NamedSharding(self.mesh, split_of(leaf.shape, size)))
+
+        return dataclasses.replace(placed, model=jax.tree.map(split, placed.model))
+
+    def split(self, users: Any) -> Any:
+        """Give every copy of the model its share of the users (any arrays with a row for each)."""
+        return jax.device_put(users, NamedSharding(self.mesh, P(DATA)))
+
+    def compile(
+        self, decoder: Decoder, users: Users, *, k: int, beams: int, lockstep: int
+    ) -> jax.stages.Compiled:
+        """Compile :func:`decode` for the shapes of a batch; takes (decoder, users, groups [D])."""
+        body = functools.partial(decode, k=k, beams=beams, lockstep=lockstep)
+        if self.copies > 1:
+            # Each copy decodes its own users: nothing is asked of the others.
+            body = jax.shard_map(
+                body,
+                mesh=self.mesh,
+                in_specs=(P(), P(DATA), P(DATA)),
+                out_specs=(P(DATA), P(DATA)),
+                axis_names={DATA},
+                check_vma=False,
+            )
+        rows = NamedSharding(self.mesh, P(DATA))
+        shapes = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=rows), users
+        )
+        groups = jax.ShapeDtypeStruct((self.copies,), jnp.int32, sharding=rows)
+        return jax.jit(body, out_shardings=(rows, rows)).lower(decoder, shapes, groups).compile()
+
+
+def split_of(shape: tuple[int, ...], size: int) -> P:
+    """Return how a parameter is split over the devices of a model: its last axis that they divide.
+
+    >>> tuple(split_of((128, 384), 4)), tuple(split_of((128, 3), 4)), tuple(split_of((3,), 4))
+    ((None, 'model'), ('model', None), ())
+    """
+    for axis in reversed(range(len(shape))):
+        if len(shape) > 1 and shape[axis] % size == 0:
+            names: list[str | None] = [None] * len(shape)
+            names[axis] = MODEL
+            return P(*names)
+    return P()

@@ -1,0 +1,410 @@
+"""Scorer: a run folder becomes a compiled decode for histories of any length, loaded once."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genret.artifacts import Run, read_manifest, verify_files
+from genret.config import EngineConfig, ScoreConfig, require
+from genret.data import Catalog
+from genret.decoding import GenerativeModel, distinct_items, exclusions
+from genret.index import Policy, PolicyStack, TrieIndex
+from genret.models import load_model
+from genret.scoring._memory import free_bytes, is_out_of_memory, program_bytes
+from genret.scoring._policies import policy_of
+from genret.scoring._program import Decoder, Placement, Users
+from genret.tokenizers import load_codes
+from genret.typing import Float, Int, PathLike
+
+WIDTHS = 7
+"""Programs for histories of different lengths; users who saw very much have one more."""
+_NARROWEST = 4
+_SEEN = 64
+MOST_SEEN = 1 << 14
+"""Distinct items of a history that can be excluded."""
+_GROUPS = 16
+"""Groups of a batch, where the memory allows."""
+
+
+class Answers(NamedTuple):
+    """Ranked lists.
+
+    Attributes:
+      items: item rows, best first, int32 [U, k]; -1 where fewer than k items are legal.
+      scores: log-probabilities, float32 [U, k]; -inf in padded places.
+    """
+
+    items: Int[np.ndarray, "U k"]
+    scores: Float[np.ndarray, "U k"]
+
+
+class _Batch(NamedTuple):
+    rows: Int[np.ndarray, "R"]  # of the chunk
+    program: tuple[int, int]  # widths of the history and of the excluded items
+
+
+class _Running(NamedTuple):
+    batch: _Batch
+    slots: Int[np.ndarray, "R"]
+    answers: Any
+
+
+class Scorer:
+    """Answers histories in few compiled shapes.
+
+    A history is padded to one of at most 8 widths, which depend on the model alone, and decoded in
+    groups of ``config.lockstep`` users: so what a user is answered does not depend on who else is
+    scored, nor on ``users_per_batch``, nor on the number of devices.
+
+    Args:
+      model: a trained model.
+      codes: int [N, L], semantic ID of each item.
+      index: the trie made from ``codes``.
+      config: what is computed. Its policies are read from ``policies``.
+      engine: the devices and the size of a batch.
+      max_items: longest history that the model sees.
+      policies: allowed items by the policy's name, in order.
+
+    Raises:
+      GenretError: codes of another number of items than the index has, or devices that
+        ``model_parallel`` does not divide.
+
+    >>> from genret.models import build_model
+    >>> from genret.config import ModelConfig
+    >>> shape = ModelConfig(codes_per_level=(4, 4), width=16, heads=2, kv_heads=2, head_dim=8)
+    >>> codes = [[0, 1], [2, 3], [0, 2]]
+    >>> scorer = Scorer(build_model(shape, 0), codes, TrieIndex.from_codes(codes),
+    ...     ScoreConfig(k=2, beams=4, exclude_seen=True, lockstep=2), EngineConfig(), max_items=8)
+    >>> answers = scorer.score(np.array([0, 2, 2]), np.array([0, 2]))
+    >>> answers.items[0].tolist(), len(scorer.programs)
+    ([1, -1], 1)
+    """
+
+    def __init__(
+        self,
+        model: GenerativeModel,
+        codes: Any,
+        index: TrieIndex,
+        config: ScoreConfig,
+        engine: EngineConfig,
+        *,
+        max_items: int,
+        policies: Mapping[str, Policy] | None = None,
+    ) -> None:
+        codes = np.asarray(codes, np.int32)
+        require(
+            len(codes) == index.num_items,
+            f"codes: found {len(codes)} items, expected {index.num_items} as in the index",
+        )
+        devices = jax.local_devices() if engine.all_devices else jax.local_devices()[:1]
+        if not engine.all_devices and config.model_parallel > 1:
+            devices = jax.local_devices()[: config.model_parallel]
+        require(
+            len(devices) % config.model_parallel == 0,
+            f"model_parallel: found {config.model_parallel}, expected a divisor of the "
+            f"{len(devices)} devices",
+        )
+        self.config = config
+        self.num_items = index.num_items
+        self.widths = widths_of(max_items)
+        self.policy_names = tuple(policies or ())
+        self.programs: dict[tuple[int, int], float] = {}
+        """Widths of the history and of the excluded items -> seconds to compile, of each program."""
+        self.positions = self.padding = 0
+        """Positions of histories that were computed, and how many of them were padding."""
+        stack = None
+        if policies:
+            # The last one allows every item: for users without a policy.
+            everything = Policy.from_mask(index, np.ones(index.num_items, bool))
+            stack = PolicyStack.of(index, [*policies.values(), everything])
+        self._placement = Placement.over(devices, config.model_parallel)
+        self._decoder = self._placement.put(
+            Decoder(model=model, index=index, codes=jnp.asarray(codes), policies=stack)
+        )
+        self._compiled: dict[tuple[int, int], jax.stages.Compiled] = {}
+        self.lockstep = config.lockstep or (64 if devices[0].platform == "cpu" else 512)
+        self._per_copy = 0
+        least = max(1, engine.users_per_batch // self._placement.copies)
+        if engine.users_per_batch:
+            self._per_copy = -(-least // self.lockstep) * self.lockstep
+
+    @classmethod
+    def load(cls, run: PathLike, config: ScoreConfig, engine: EngineConfig) -> "Scorer":
+        """Load a run.
+
+        Args:
+          run: the run folder, with ``catalog/``, ``codes/``, ``index/`` and ``model/``.
+          config: what is computed.
+          engine: the devices and the size of a batch.
+
+        Returns:
+          The scorer; its ``catalog`` holds the items.
+
+        Raises:
+          GenretError: an artefact is missing, stale or damaged, or a policy that cannot be used.
+        """
+        folder = Run.open(run)
+        for kind in ("catalog", "codes", "index", "model"):
+            folder.require(kind)
+        place = folder.folder("catalog")
+        verify_files(place, read_manifest(place, "catalog"))
+        catalog = Catalog.load(place)
+        codes, _ = load_codes(folder.folder("codes"))
+        model = load_model(folder.folder("model"), dtype=config.dtype)
+        index = TrieIndex.load(folder.folder("index"))
+        policies = {
+            name: policy_of(condition, catalog, index)
+            for name, condition in config.named_policies()
+        }
+        scorer = cls(
+            model, codes, index, config, engine,
+            max_items=model.config.max_items, policies=policies,
+        )  # fmt: skip
+        scorer.catalog = catalog
+        return scorer
+
+    catalog: Catalog
+
+    @property
+    def users_per_batch(self) -> int:
+        """Users that go to the devices at once."""
+        return self._per_copy * self._placement.copies
+
+    @property
+    def most_seen(self) -> int | None:
+        """Most distinct items that a history may have; None: any number."""
+        return MOST_SEEN if self.config.exclude_seen else None
+
+    def score(
+        self,
+        offsets: Int[np.ndarray, "_"],
+        items: Int[np.ndarray, "E"],
+        policy: Int[np.ndarray, "U"] | None = None,
+        *,
+        progress: Callable[[int], object] | None = None,
+    ) -> Answers:
+        """Answer users.
+
+        Args:
+          offsets: int [U + 1], where each user's history begins in ``items``.
+          items: the histories, item rows, oldest first.
+          policy: the number of each user's policy, -1: every item is allowed; None: policy 0,
+            where there is one.
+          progress: called with the number of users after each batch.
+
+        Returns:
+          The lists, in the order of the users.
+
+        Raises:
+          GenretError: a user with more distinct items than can be excluded.
+        """
+        chunk = _Chunk.of(self, offsets, items, policy)
+        users = len(offsets) - 1
+        found = Answers(
+            np.full((users, self.config.k), -1, np.int32),
+            np.full((users, self.config.k), -np.inf, np.float32),
+        )
+        running: list[_Running] = []
+
+        def collect(one: _Running) -> None:
+            answers = jax.device_get(one.answers)
+            for whole, part in zip(found, answers, strict=True):
+                whole[one.batch.rows] = part[one.slots]
+            if progress is not None:
+                progress(len(one.batch.rows))
+
+        # One batch is computed while the next is laid out and the one before is stored.
+        todo = list(self._batches(chunk))[::-1]
+        while todo or running:
+            try:
+                if todo:
+                    batch = todo.pop()
+                    if len(batch.rows) > self._fitting(batch.program):
+                        todo += self._halves(batch)
+                        continue
+                    running.append(_Running(batch, *self._launch(batch, chunk)))
+                if running and (len(running) > 1 or not todo):
+                    collect(running[0])
+                    running.pop(0)
+            except jax.errors.JaxRuntimeError as e:
+                if not is_out_of_memory(e) or not self._halve():
+                    raise
+                todo += [one.batch for one in running]
+                if not running or running[-1].batch is not batch:
+                    todo.append(batch)
+                running.clear()
+        return found
+
+    def _batches(self, chunk: "_Chunk") -> Iterator[_Batch]:
+        """Yield the users of a chunk, grouped by the program that they need."""
+        for program in sorted(set(map(tuple, chunk.programs.tolist()))):
+            rows = np.flatnonzero((chunk.programs == program).all(axis=1))
+            most = self._fitting(program)
+            for start in range(0, len(rows), most):
+                yield _Batch(rows[start : start + most], program)
+
+    def _fitting(self, program: tuple[int, int]) -> int:
+        """Return how many users a batch holds, after looking at the memory once."""
+        if not self._per_copy:
+            self._probe(program)
+        return self.users_per_batch
+
+    def _halves(self, batch: _Batch) -> list[_Batch]:
+        most = self.users_per_batch
+        return [
+            _Batch(batch.rows[start : start + most], batch.program)
+            for start in range(0, len(batch.rows), most)
+        ][::-1]
+
+    def _launch(self, batch: _Batch, chunk: "_Chunk") -> tuple[Int[np.ndarray, "R"], Any]:
+        """Start decoding a batch; return the slot of each row, and the answers to come."""
+        copies, step = self._placement.copies, self.lockstep
+        width = batch.program[0]
+        total = -(-len(batch.rows) // step)
+        groups = np.array([total // copies + (c < total % copies) for c in range(copies)], np.int32)
+        begins = np.arange(copies) * self._per_copy
+        slots = np.concatenate(
+            [begin + np.arange(n * step) for begin, n in zip(begins, groups, strict=True)]
+        )[: len(batch.rows)]
+        if self.config.model_parallel > 1:
+            # Devices that share a model wait for each other: all copies run as many groups.
+            groups[:] = groups.max()
+        users = chunk.lay_out(batch, slots, self.users_per_batch)
+        compiled = self._program(batch.program, users)
+        placed = self._placement.split(users)
+        answers = compiled(self._decoder, placed, self._placement.split(groups))
+        positions = int(groups.sum()) * step * int(width)
+        self.positions += positions
+        self.padding += positions - int(users.lengths.sum())
+        return slots, answers
+
+    def _program(self, program: tuple[int, int], users: Users) -> jax.stages.Compiled:
+        if program not in self._compiled:
+            start = time.perf_counter()
+            self._compiled[program] = self._placement.compile(
+                self._decoder, users,
+                k=self.config.k, beams=self.config.beams, lockstep=self.lockstep,
+            )  # fmt: skip
+            self.programs[program] = time.perf_counter() - start
+        return self._compiled[program]
+
+    def _probe(self, program: tuple[int, int]) -> None:
+        """Choose the largest batch whose program fits the memory of a device."""
+        free = free_bytes(self._placement.mesh.devices.flat[0])
+        while True:
+            self._per_copy = self.lockstep * _GROUPS
+            compiled = self._program(program, self._example(program))
+            fixed, each = program_bytes(compiled, self._per_copy)
+            while self._per_copy > self.lockstep and fixed + each * self._per_copy > free:
+                self._per_copy //= 2
+            fits = fixed + each * self._per_copy <= free or self.lockstep == 1
+            if self._per_copy < self.lockstep * _GROUPS or not fits:
+                self._forget()
+            if fits:
+                return
+            self.lockstep //= 2
+
+    def _example(self, program: tuple[int, int]) -> Users:
+        width, seen = program
+        batch = self.users_per_batch
+        return Users(
+            items=np.zeros((batch, width), np.int32),
+            lengths=np.zeros(batch, np.int32),
+            policy=np.zeros(batch, np.int32) if self.policy_names else None,
+            exclude=np.zeros((batch, seen), np.int32) if seen else None,
+        )
+
+    def _halve(self) -> bool:
+        """Make batches smaller; say whether that was possible."""
+        if self._per_copy > self.lockstep:
+            groups = self._per_copy // self.lockstep
+            self._per_copy = groups // 2 * self.lockstep
+        elif self.lockstep > 1:
+            self.lockstep //= 2
+            self._per_copy = self.lockstep
+        else:
+            return False
+        self._forget()
+        return True
+
+    def _forget(self) -> None:
+        self._compiled.clear()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Chunk:
+    """Users, and the program that each of them needs, [U, 2]."""
+
+    offsets: Any
+    items: Any
+    seen: tuple[Any, Any] | None
+    policy: Any
+    programs: Any
+
+    @classmethod
+    def of(cls, scorer: Scorer, offsets: Any, items: Any, policy: Any) -> "_Chunk":
+        lengths = np.minimum(np.diff(offsets), scorer.widths[-1])
+        widths = np.asarray(scorer.widths)
+        width = widths[np.searchsorted(widths, lengths)]
+        seen, wide = None, np.zeros_like(width)
+        if scorer.config.exclude_seen:
+            seen = distinct_items(offsets, items, scorer.num_items)
+            each = np.diff(seen[0])
+            most = int(each.max(initial=0))
+            require(
+                most <= MOST_SEEN, f"items: a user has {most} distinct ones, at most {MOST_SEEN}"
+            )
+            usual = max(_SEEN, 1 << (scorer.widths[-1] - 1).bit_length())
+            wide = np.where(each > usual, MOST_SEEN, usual)
+            # Whoever saw so much has a history of full length.
+        if not scorer.policy_names:
+            policy = None
+        else:
+            number = np.zeros(len(lengths), np.int32) if policy is None else policy
+            policy = np.where(number < 0, len(scorer.policy_names), number).astype(np.int32)
+        return cls(offsets, items, seen, policy, np.stack([width, wide], axis=1))
+
+    def lay_out(self, batch: _Batch, slots: Int[np.ndarray, "R"], size: int) -> Users:
+        """Return the users of a batch, each at its slot."""
+        rows, (width, wide) = batch.rows, batch.program
+        ends = self.offsets[rows + 1]
+        lengths = np.zeros(size, np.int32)
+        lengths[slots] = np.minimum(ends - self.offsets[rows], width)
+        place = np.arange(width)[None, :]
+        mine = lengths[slots][:, None]
+        newest = np.zeros((size, width), np.int32)
+        where = np.where(place < mine, ends[:, None] - mine + place, 0)
+        if len(self.items):
+            newest[slots] = np.where(place < mine, self.items[where], 0)
+        exclude = policy = None
+        if self.seen is not None:
+            starts, stops = self.seen[0][rows], self.seen[0][rows + 1]
+            counts = stops - starts
+            chosen = np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(
+                counts.sum()
+            )
+            exclude = np.full((size, wide), -1, np.int32)
+            bounds = np.concatenate([[0], np.cumsum(counts)])
+            exclude[slots] = exclusions(bounds, self.seen[1][chosen], int(wide))
+        if self.policy is not None:
+            policy = np.zeros(size, np.int32)
+            policy[slots] = self.policy[rows]
+        return Users(items=newest, lengths=lengths, policy=policy, exclude=exclude)
+
+
+def widths_of(max_items: int) -> Sequence[int]:
+    """Return the widths that histories are padded to: few, and never far from a length.
+
+    >>> widths_of(20), widths_of(3)
+    ((4, 6, 7, 9, 12, 16, 20), (3,))
+    """
+    if max_items <= _NARROWEST:
+        return (max_items,)
+    ratio = (max_items / _NARROWEST) ** (1 / (WIDTHS - 1))
+    widths = {int(np.ceil(_NARROWEST * ratio**i - 1e-9)) for i in range(WIDTHS)}
+    return tuple(sorted(widths | {max_items}))

@@ -1,0 +1,228 @@
+"""Jobs: the same content however it comes about; nobody lost, nobody doubled."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from genret.artifacts import read_manifest, verify_files
+from genret.cli.main import main
+from genret.errors import GenretError
+from genret.scoring import ScoreResult
+from genret.scoring._places import Place
+from tests.scoring.conftest import Job, answers, histories, rejected
+
+
+def test_everybody_is_answered_once_in_order(
+    job: Job, shards: Path, tmp_path: Path, whole: ScoreResult
+) -> None:
+    result = job(shards)
+    out = tmp_path / "out"
+    table = answers(out)
+    assert table.schema.names == ["user", "rank", "item", "score"]
+    users = [*range(40), *range(100, 125), *range(200, 233)]
+    assert table["user"].to_pylist() == [user for user in users for _ in range(4)]
+    assert table["rank"].to_pylist() == [1, 2, 3, 4] * len(users)
+    scores = table["score"].to_numpy().reshape(-1, 4)
+    assert (np.diff(scores, axis=1) <= 0).all()
+    assert result.manifest["summary"]["users"] == result.users_scored_now == 98
+    assert rejected(out) == []
+    assert result.manifest["fingerprint"] == whole.manifest["fingerprint"]
+    verify_files(out, read_manifest(out, "scores"))
+    left = sorted(p.name for p in out.iterdir())
+    assert left == ["_SUCCESS", "_lock", "manifest.json", "rejected.parquet", "scores"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", [{"users_per_batch": 8}, {"users_per_batch": 200}])
+def test_content_does_not_depend_on_the_batch_size(
+    job: Job, shards: Path, whole: ScoreResult, engine: dict[str, int]
+) -> None:
+    assert job(shards, engine=engine).manifest["fingerprint"] == whole.manifest["fingerprint"]
+
+
+def test_content_does_not_depend_on_the_chunks(
+    job: Job, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job(shards)
+    for module in ("_histories", "_job"):
+        monkeypatch.setattr(f"genret.scoring.{module}.CHUNK_USERS", 9)
+    job(shards, out=tmp_path / "small")
+    assert answers(tmp_path / "small").equals(answers(tmp_path / "out"))
+
+
+def test_formats_and_layouts_hold_the_same(job: Job, tmp_path: Path) -> None:
+    table = histories(30, seed=5, longest=9)
+    users, lists = (table[c].to_pylist() for c in table.column_names)
+    keep = [n for n, own in enumerate(lists) if own]
+    users, lists = [users[n] for n in keep], [lists[n] for n in keep]
+    pq.write_table(table.take(keep), tmp_path / "a.parquet")
+    text = "user_id,items\n" + "".join(
+        f"{u},{' '.join(map(str, own))}\n" for u, own in zip(users, lists, strict=True)
+    )
+    (tmp_path / "b.csv").write_text(text)
+    lines = [{"user_id": u, "items": own} for u, own in zip(users, lists, strict=True)]
+    (tmp_path / "c.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    events = [(u, i, t) for u, own in zip(users, lists, strict=True) for t, i in enumerate(own)]
+    np.random.default_rng(0).shuffle(events)
+    text = "user_id,item_id,time\n" + "".join(f"{u},{i},{1000 + t}\n" for u, i, t in events)
+    (tmp_path / "d.csv").write_text(text)
+    found = {}
+    for name, layout in (
+        ("a.parquet", "auto"),
+        ("b.csv", "lists"),
+        ("c.jsonl", "auto"),
+        ("d.csv", "auto"),
+    ):
+        job(tmp_path / name, out=tmp_path / name[0], layout=layout)
+        rows = answers(tmp_path / name[0]).to_pylist()
+        found[name] = sorted((int(r["user"]), r["rank"], r["item"], r["score"]) for r in rows)
+    assert found["b.csv"] == found["a.parquet"]
+    assert found["c.jsonl"] == found["a.parquet"]
+    assert found["d.csv"] == found["a.parquet"]
+
+
+def test_lists_hold_what_rows_hold(job: Job, tmp_path: Path) -> None:
+    data = histories(20)
+    job(data)
+    job(data, out=tmp_path / "lists", output="lists")
+    rows, lists = answers(tmp_path / "out"), answers(tmp_path / "lists")
+    assert lists["user"].to_pylist() == list(range(20))
+    assert pa.chunked_array([lists["items"].combine_chunks().flatten()]).equals(rows["item"])
+    assert pa.chunked_array([lists["scores"].combine_chunks().flatten()]).equals(rows["score"])
+
+
+def test_a_restart_scores_what_is_left(
+    job: Job, shards: Path, tmp_path: Path, whole: ScoreResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Place.write_json
+
+    def dies(self: Place, name: str, value: object) -> None:
+        if name.endswith("00001.json"):
+            raise KeyboardInterrupt
+        write(self, name, value)
+
+    monkeypatch.setattr(Place, "write_json", dies)
+    with pytest.raises(KeyboardInterrupt):
+        job(shards)
+    monkeypatch.undo()
+    out = tmp_path / "out"
+    assert not (out / "_SUCCESS").exists()
+    assert [p.name for p in (out / "_shards").glob("*.json")] == ["00000.json"]
+    result = job(shards, engine={"users_per_batch": 16})
+    assert result.users_scored_now == 25 + 33
+    assert result.manifest["fingerprint"] == whole.manifest["fingerprint"]
+    again = job(shards)
+    assert again.users_scored_now == 0
+    assert again.manifest == result.manifest
+
+
+def test_a_second_job_is_refused(job: Job, shards: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    held = (
+        "import sys; from genret.scoring._places import Place\n"
+        f"with Place.of({str(out)!r}).lock('_lock'): print('held', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", held], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holder.stdin is not None
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"held\n"
+    with pytest.raises(GenretError, match=f"out: another job writes into it .process {holder.pid}"):
+        job(shards)
+    holder.kill()  # a killed holder holds nothing
+    holder.communicate()
+    assert job(shards).users_scored_now == 98
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"k": 3}, "its k is 4, now 3"),
+        ({"policy": ("price < 5",)}, r"its policy is \[\], now \['price < 5'\]"),
+        ({"exclude_seen": True}, "its exclude_seen is False, now True"),
+    ],
+)
+def test_another_configuration_is_refused_by_name(
+    job: Job, shards: Path, whole: ScoreResult, tmp_path: Path, change: dict, message: str
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "_job.json").write_text(json.dumps(whole.manifest["config"]))
+    with pytest.raises(GenretError, match=message):
+        job(shards, **change)
+
+
+def test_other_inputs_and_another_run_are_refused_by_name(
+    job: Job, shards: Path, whole: ScoreResult, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    document = json.loads(json.dumps(whole.manifest["config"]))
+    document["run"]["model"] = "0" * 64
+    (out / "_job.json").write_text(json.dumps(document))
+    with pytest.raises(GenretError, match=r"its run\.model is '0+'"):
+        job(shards)
+    (out / "_job.json").write_text(json.dumps(whole.manifest["config"]))
+    with pytest.raises(GenretError, match="its inputs is"):
+        job(shards / "day-0.parquet")
+
+
+def test_a_shard_that_changed_after_it_was_scored_is_refused(
+    job: Job, shards: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(shards, tmp_path / "in")
+    good = (folder / "day-2.parquet").read_bytes()
+    (folder / "day-2.parquet").write_bytes(good[:100])
+    with pytest.raises(GenretError, match=r"day-2\.parquet: cannot be read as Parquet"):
+        job(folder)
+    (folder / "day-2.parquet").write_bytes(good)
+    pq.write_table(histories(3), folder / "day-0.parquet")
+    with pytest.raises(GenretError, match=r"day-0\.parquet: has \d+ bytes, had"):
+        job(folder)
+
+
+def test_users_of_several_shards_are_kept_once(job: Job, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number, first in enumerate((0, 8, 100)):
+        pq.write_table(histories(12, seed=number, first=first), folder / f"{number}.parquet")
+    result = job(folder)
+    out = tmp_path / "out"
+    users = [r["user"] for r in answers(out).to_pylist() if r["rank"] == 1]
+    assert users == [*range(20), *range(100, 112)]
+    assert [(r["shard"], r["user"], r["reason"]) for r in rejected(out)] == [
+        ("1.parquet", str(user), "the user occurs in an earlier shard") for user in range(8, 12)
+    ]
+    summary = result.manifest["summary"]
+    assert (summary["users"], summary["rejected"], summary["answers"]) == (32, 4, 128)
+    verify_files(out, read_manifest(out, "scores"))
+
+
+def test_the_command_line(
+    run: Path, shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def genret(*argv: object) -> tuple[int, str, str]:
+        status = main([str(a) for a in argv])
+        return status, *capsys.readouterr()
+
+    options = ("--k", "4", "--beams", "6", "--lockstep", "8", "--no-all-devices")
+    base = ("score", run, "--histories", f"{shards}/day-*.parquet", "--out")
+    status, out, err = genret(*base, tmp_path / "a", *options, "--json")
+    assert status == 0, err
+    assert json.loads(out)["summary"]["users"] == 98
+    bad = tmp_path / "bad.parquet"
+    pq.write_table(pa.table({"user": ["a", None], "items": [[1], [2]]}), bad)
+    status, out, _ = genret("score", run, "--histories", bad, "--out", tmp_path / "b", *options)
+    assert status == 3
+    assert "1 rows were rejected: see rejected.parquet" in out
+    status, _, err = genret(*base, tmp_path / "a", *options[2:], "--k", "2")
+    assert status == 2
+    assert "its k is 4, now 2" in err

@@ -1,0 +1,216 @@
+"""Scorer: the search's answers, whatever the batch, the devices and the memory."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genret.config import EngineConfig, ModelConfig, ScoreConfig
+from genret.errors import GenretError
+from genret.evaluation import recommend
+from genret.index import Policy, TrieIndex
+from genret.models import build_model
+from genret.scoring import Answers, Scorer, widths_of
+from genret.scoring._program import Placement, Users
+from genret.testing import TableModel
+
+SIZES = (9, 8)
+RNG = np.random.default_rng(0)
+CODES = np.stack([RNG.integers(0, size, 60) for size in SIZES], axis=1).astype(np.int32)
+INDEX = TrieIndex.from_codes(CODES, codes_per_level=SIZES)
+MAX_ITEMS = 5
+TABLE = TableModel.random(SIZES, seed=2)
+"""A model that compiles quickly."""
+MODEL = build_model(
+    ModelConfig(
+        codes_per_level=SIZES, width=16, layers=1, heads=2, kv_heads=2, head_dim=8, mlp_dim=32,
+        max_items=MAX_ITEMS,
+    ),
+    1,
+)  # fmt: skip
+ONE = EngineConfig(all_devices=False, users_per_batch=32)
+EVEN = Policy.from_mask(INDEX, np.arange(60) % 2 == 0)
+FEW = Policy.from_mask(INDEX, np.arange(60) < 3)
+
+
+def scorer(
+    engine: EngineConfig = ONE,
+    policies: Any = None,
+    model: Any = MODEL,
+    max_items: int = MAX_ITEMS,
+    **options: Any,
+) -> Scorer:
+    config = ScoreConfig(**{"k": 4, "beams": 6, "lockstep": 8, "exclude_seen": True} | options)
+    return Scorer(model, CODES, INDEX, config, engine, max_items=max_items, policies=policies)
+
+
+def table(engine: EngineConfig = ONE, policies: Any = None, **options: Any) -> Scorer:
+    return scorer(engine, policies, TABLE, 4, **options)
+
+
+ALONE = scorer()
+"""One scorer for many tests: its programs are compiled once."""
+PLAIN = table()
+
+
+def csr(lists: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+    return np.cumsum([0, *map(len, lists)]), np.array([i for own in lists for i in own], np.int32)
+
+
+def users(count: int, seed: int = 0) -> list[list[int]]:
+    rng = np.random.default_rng(seed)
+    return [rng.integers(0, 60, rng.integers(0, 13)).tolist() for _ in range(count)]
+
+
+def assert_same(found: Answers, expected: Answers) -> None:
+    np.testing.assert_array_equal(found.items, expected.items)
+    np.testing.assert_array_equal(found.scores, expected.scores)  # every bit
+
+
+def test_equals_the_plain_search() -> None:
+    offsets, items = csr([*users(50), [], [7] * 100, list(range(58))])
+    found = ALONE.score(offsets, items)
+    plain = recommend(MODEL, CODES, INDEX, offsets, items, k=4, beams=6, max_items=MAX_ITEMS)
+    np.testing.assert_array_equal(found.items, plain.items)
+    np.testing.assert_allclose(found.scores, plain.scores, rtol=1e-5)
+    assert len(ALONE.programs) <= 8
+
+
+@settings(max_examples=15)
+@given(st.lists(st.lists(st.integers(0, 59), max_size=15), max_size=40), st.randoms())
+def test_an_answer_does_not_depend_on_who_else_is_asked(
+    lists: list[list[int]], random: Any
+) -> None:
+    whole = ALONE.score(*csr(lists))
+    order = list(range(len(lists)))
+    random.shuffle(order)
+    shuffled = ALONE.score(*csr([lists[i] for i in order]))
+    for place, user in enumerate(order):
+        np.testing.assert_array_equal(shuffled.items[place], whole.items[user])
+        np.testing.assert_array_equal(shuffled.scores[place], whole.scores[user])
+
+
+@pytest.mark.parametrize("engine", [{"users_per_batch": 8}])
+def test_every_bit_is_the_same_for_any_batch_size(engine: dict[str, int]) -> None:
+    lists = csr(users(70))
+    found = scorer(EngineConfig(all_devices=False, **engine)).score(*lists)
+    assert_same(found, ALONE.score(*lists))
+
+
+def test_eight_devices_answer_the_same_without_asking_each_other() -> None:
+    lists = csr(users(90))
+    many = scorer(EngineConfig(users_per_batch=64))
+    assert many.users_per_batch == 64
+    assert_same(many.score(*lists), ALONE.score(*lists))
+    for program in many._compiled.values():
+        text = program.as_text()
+        for collective in ("all-reduce", "all-gather", "all-to-all", "collective-permute"):
+            assert collective not in text
+
+
+@pytest.mark.slow
+def test_a_model_split_over_two_devices() -> None:
+    lists = csr(users(20))
+    engine = EngineConfig(users_per_batch=64)
+    found = scorer(engine, max_items=4, model_parallel=2).score(*lists)
+    expected = scorer(max_items=4).score(*lists)
+    np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-4, atol=1e-4)
+    with pytest.raises(GenretError, match="model_parallel: found 3, expected a divisor of the 8"):
+        table(engine, model_parallel=3)
+
+
+def test_each_user_obeys_a_policy() -> None:
+    lists = csr(users(30))
+    policy = np.arange(30, dtype=np.int32) % 3 - 1  # -1: none
+    found = table(policies={"even": EVEN, "few": FEW}).score(*lists, policy)
+    free = PLAIN.score(*lists)
+    for user in range(30):
+        items = found.items[user][found.items[user] >= 0]
+        if policy[user] == 0:
+            assert (items % 2 == 0).all()
+        elif policy[user] == 1:
+            assert (items < 3).all()
+        else:
+            np.testing.assert_array_equal(found.items[user], free.items[user])
+        assert not set(items.tolist()) & set(lists[1][lists[0][user] : lists[0][user + 1]].tolist())
+
+
+def test_out_of_memory_halves_the_batch_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    lists = csr(users(60))
+    small = table()
+    launch = Scorer._launch
+
+    def fails_when_large(self: Scorer, batch: Any, chunk: Any) -> Any:
+        if self.users_per_batch > 8:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating")
+        return launch(self, batch, chunk)
+
+    monkeypatch.setattr(Scorer, "_launch", fails_when_large)
+    done: list[int] = []
+    found = small.score(*lists, progress=done.append)
+    assert small.users_per_batch == 8
+    assert sum(done) == 60
+    assert_same(found, PLAIN.score(*lists))
+
+
+def test_memory_that_one_user_does_not_fit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(self: Scorer, batch: Any, chunk: Any) -> Any:
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating")
+
+    monkeypatch.setattr(Scorer, "_launch", fails)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="RESOURCE_EXHAUSTED"):
+        table().score(*csr(users(5)))
+
+
+@pytest.mark.slow
+def test_the_probe_fits_the_batch_to_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    lists = csr(users(20))
+    expected = PLAIN.score(*lists)
+    for free, lockstep, batch in ((1 << 30, 8, 128), (0, 2, 1)):
+        monkeypatch.setattr("genret.scoring._scorer.free_bytes", lambda _, free=free: free)
+        found = table(EngineConfig(all_devices=False), lockstep=lockstep)
+        answers = found.score(*lists)
+        assert found.users_per_batch == batch
+        np.testing.assert_array_equal(answers.items, expected.items)
+
+
+def test_padding_is_counted() -> None:
+    one = table()
+    one.score(*csr([[1, 2, 3, 4]] * 8))
+    assert (one.positions, one.padding) == (32, 0)
+    one.score(*csr([[1, 2, 3]]))
+    assert (one.positions, one.padding) == (64, 29)  # a group of eight, of whom one is there
+
+
+@pytest.mark.parametrize("longest", [1, 4, 5, 20, 50, 1000])
+def test_widths_are_few_and_rise_to_the_longest(longest: int) -> None:
+    widths = widths_of(longest)
+    assert len(widths) <= 7
+    assert list(widths) == sorted(set(widths))
+    assert widths[-1] == longest
+
+
+@pytest.mark.slow
+def test_bfloat16_is_close(run: Path) -> None:
+    config = {"k": 4, "beams": 6, "lockstep": 8}
+    lists = csr(users(16))
+    exact = Scorer.load(run, ScoreConfig(**config), ONE).score(*lists)
+    short = Scorer.load(run, ScoreConfig(**config, dtype="bfloat16"), ONE).score(*lists)
+    assert not np.array_equal(short.scores, exact.scores)
+    np.testing.assert_allclose(short.scores[:, 0], exact.scores[:, 0], atol=0.2)
+
+
+def test_program_of_an_empty_batch_answers_nothing() -> None:
+    placement = Placement.over(jax.local_devices()[:1])
+    users = Users(items=np.zeros((8, 4), np.int32), lengths=np.zeros(8, np.int32))
+    plain = table(exclude_seen=False)
+    compiled = placement.compile(plain._decoder, users, k=2, beams=3, lockstep=8)
+    items, scores = compiled(
+        plain._decoder, placement.split(users), placement.split(np.zeros(1, np.int32))
+    )
+    assert (np.asarray(items) == -1).all()
+    assert np.isneginf(scores).all()
