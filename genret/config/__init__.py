@@ -8,17 +8,21 @@ from genret.config._data import ColumnsConfig, IngestConfig
 from genret.config._embed import EmbedConfig
 from genret.config._evaluate import EvaluateConfig
 from genret.config._model import ModelConfig
+from genret.config._recipes import RECIPES, Recipe, recipe
 from genret.config._tokenize import TokenizeConfig
 from genret.config._train import TrainConfig
 
 __all__ = [
+    "RECIPES",
     "ColumnsConfig",
     "Config",
     "EmbedConfig",
     "EvaluateConfig",
     "IngestConfig",
     "ModelConfig",
+    "Recipe",
     "TokenizeConfig",
     "TrainConfig",
+    "recipe",
     "require",
 ]

@@ -10,6 +10,7 @@ from genret.data._synthetic import synthetic, synthetic_tables
 # The catalogue and the histories of a run
 from genret.data._catalog import Catalog  # isort: skip
 from genret.data._histories import HeldOut, Histories, load_run_data  # isort: skip
+from genret.data._side import gap_buckets, user_buckets  # isort: skip
 from genret.data._splits import by_time, check_leaks, leave_one_out  # isort: skip
 from genret.data._predicate import where  # isort: skip
 
@@ -22,6 +23,7 @@ __all__ = [
     "Rule",
     "by_time",
     "check_leaks",
+    "gap_buckets",
     "ingest",
     "leave_one_out",
     "load_run_data",
@@ -29,5 +31,6 @@ __all__ = [
     "read_semantic_ids",
     "synthetic",
     "synthetic_tables",
+    "user_buckets",
     "where",
 ]

@@ -5,19 +5,27 @@ from genret.models._cache import Cache
 
 # Models
 from genret.models._decoder_only import DecoderOnly
+from genret.models._encoder_decoder import EncoderDecoder
+from genret.models._features import FROZEN, Side
 from genret.models._history import History
 from genret.models._item_decoder import ItemDecoder
+from genret.models._one_pass import OnePass
 
 # Making, saving and loading them
-from genret.models._registry import PRESETS, build_model, num_parameters
+from genret.models._registry import PRESETS, Model, build_model, num_parameters
 from genret.models._store import load_model, save_model
 
 __all__ = [
+    "FROZEN",
     "PRESETS",
     "Cache",
     "DecoderOnly",
+    "EncoderDecoder",
     "History",
     "ItemDecoder",
+    "Model",
+    "OnePass",
+    "Side",
     "build_model",
     "load_model",
     "num_parameters",
