@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from genret.training._objective import Objective
+from genret.training._objective import Objective, targets_of
 from genret.typing import Array
 
 Step = Callable[["TrainState", dict[str, Array]], "TrainState"]
@@ -88,6 +88,7 @@ def make_step(
         (loss, weights), gradients = jax.value_and_grad(loss_of, has_aux=True)(
             state.params, batch, state.prefix_weights, key
         )
+        _, targets = targets_of(nnx.merge(graphdef, state.params), batch)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         return TrainState(
             params=optax.apply_updates(state.params, updates),
@@ -95,7 +96,7 @@ def make_step(
             prefix_weights=weights,
             step=state.step + 1,
             loss_sum=state.loss_sum + loss,
-            target_count=state.target_count + (batch["segments"] > 0).sum(),
+            target_count=state.target_count + targets.sum(),
         )
 
     return step

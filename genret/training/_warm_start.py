@@ -51,11 +51,7 @@ def shrink_and_perturb(
         )
     graphdef, params = nnx.split(trained)
     _, initial = nnx.split(fresh)
-    before, after = (
-        jax.tree.map(lambda x: x.shape, params),
-        jax.tree.map(lambda x: x.shape, initial),
-    )
-    if before != after:
+    if _shapes(params) != _shapes(initial):
         raise GenretError("warm start: the trained model has another architecture than the new one")
 
     def mix(path: Any, old: Any, new: Any) -> Any:
@@ -64,3 +60,9 @@ def shrink_and_perturb(
         return shrink * old + perturb * new
 
     return nnx.merge(graphdef, jax.tree_util.tree_map_with_path(mix, params, initial))
+
+
+def _shapes(params: Any) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each parameter by its path."""
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    return {jax.tree_util.keystr(path): leaf.shape for path, leaf in leaves}

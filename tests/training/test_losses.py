@@ -215,6 +215,8 @@ def loss_of(name: str, packing: Any = "pack", **changes: Any) -> tuple[float, li
 )
 def test_models_learn_with_every_loss(kind: Any, name: str) -> None:
     config = dataclasses.replace(BASE, **LOSSES[name])
+    if kind == "encoder_decoder":  # T5's vectors start large
+        config = dataclasses.replace(config, learning_rate=0.005)
     model = build_model(dataclasses.replace(MODEL, kind=kind), 0)
     result = train(model, catalogue(12), *histories(), config, max_items=6)
     assert result.losses[-1] < result.losses[0]
