@@ -31,7 +31,7 @@ from genret.errors import GenretError
 from genret.models import PRESETS, build_model, num_parameters
 from genret.testing import random_codes
 from genret.tokenizers import resolve_collisions
-from genret.training import TrainState, make_optimizer, make_step
+from genret.training import Objective, TrainState, make_optimizer, make_step
 
 Packing = Literal["pack", "bucket", "pad"]
 METHODS: dict[str, tuple[Literal["item_decoder", "decoder_only"], Packing]] = {
@@ -93,11 +93,12 @@ class Method:
         self.parameters = num_parameters(model)
         graphdef, params = nnx.split(model)
         optimizer = make_optimizer(train)
-        self.state = TrainState.init(params, optimizer)
+        objective = Objective.of(train, data.codes, data.codes_per_level)
+        self.state = TrainState.init(params, optimizer, objective)
         # Methods of one architecture share its compiled step.
         steps = {} if steps is None else steps
         if kind not in steps:
-            steps[kind] = make_step(graphdef, optimizer, jnp.asarray(data.codes), seed=0)
+            steps[kind] = make_step(graphdef, optimizer, objective, seed=0)
         self.step = steps[kind]
         self.batches = TrainingBatches(
             data.offsets, data.items, train, max_items=self.config.max_items, seed=0

@@ -19,7 +19,7 @@ from genret.config import ModelConfig, TrainConfig
 from genret.index import PolicyStack
 from genret.models import build_model
 from genret.testing import TableModel, random_codes
-from genret.training import TrainState, make_optimizer, make_step
+from genret.training import Objective, TrainState, make_optimizer, make_step
 
 SIZES = (16, 16, 4)
 CODES = random_codes(60, SIZES, "zipf", seed=0)
@@ -48,10 +48,11 @@ def step_program(kind: str, dtype: str) -> tuple[Callable[..., Any], tuple[Any, 
         build_model(dataclasses.replace(CONFIG, kind=kind, dtype=dtype), 0)
     )
     optimizer = make_optimizer(config)
-    step = make_step(graphdef, optimizer, jnp.asarray(CODES), seed=0)
+    objective = Objective.of(config, CODES, SIZES)
+    step = make_step(graphdef, optimizer, objective, seed=0)
     rows = jnp.ones((4, 8), jnp.int32)
     batch = {"items": rows, "segments": rows, "positions": rows}
-    return step, (TrainState.init(params, optimizer), batch)
+    return step, (TrainState.init(params, optimizer, objective), batch)
 
 
 def compiler_for(topology: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:

@@ -61,8 +61,13 @@ class Recommend(Verb):
         for kind in ("catalog", "codes", "index", "model"):
             run.require(kind)
         catalog, histories = load_run_data(run.folder("catalog"))
+        known: dict[str, Any] = {}
         if self.user is not None:
-            seen = history_of(histories, self.user)
+            row = row_of(histories, self.user)
+            events = slice(histories.offsets[row], histories.offsets[row + 1])
+            seen = histories.items[events]
+            times = None if histories.times is None else histories.times[events]
+            known = {"times": times, "users": np.array([row])}
         else:
             seen = np.array([catalog.find(text) for text in self.history], np.int32)
         codes, _ = load_codes(run.folder("codes"))
@@ -81,6 +86,7 @@ class Recommend(Verb):
             max_items=model.config.max_items,
             exclude_seen=not self.include_seen,
             policies=policies,
+            **known,
         )
         result = {
             "history": [_item(catalog, int(row)) for row in seen],
@@ -100,19 +106,24 @@ def answers(catalog: "Catalog", items: "np.ndarray", scores: "np.ndarray") -> li
 
 
 def history_of(histories: "Histories", user: str) -> "np.ndarray":
-    """Return the item rows of all events of a user, oldest first.
+    """Return the item rows of all events of a user, oldest first; see :func:`row_of`."""
+    row = row_of(histories, user)
+    return histories.items[histories.offsets[row] : histories.offsets[row + 1]]
+
+
+def row_of(histories: "Histories", user: str) -> int:
+    """Return the row of a user.
 
     Raises:
       GenretError: no user has the id (the message gives close ones).
     """
     ids = histories.user_ids.cast("string").to_pylist()
     try:
-        row = ids.index(user)
+        return ids.index(user)
     except ValueError:
         close = difflib.get_close_matches(user, ids[:_SEARCHED_USERS], 3)
         hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
         raise GenretError(f"--user: no user has the id {user!r} ({len(ids)} users){hint}") from None
-    return histories.items[histories.offsets[row] : histories.offsets[row + 1]]
 
 
 def _item(catalog: "Catalog", row: int) -> dict[str, Any]:

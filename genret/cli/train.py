@@ -3,11 +3,12 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 from typing import Any
 
 from genret.artifacts import Run, read_manifest, write_folder
 from genret.cli.base import Reporter, RunFolder, Verb
-from genret.config import EvaluateConfig, ModelConfig, TrainConfig, require
+from genret.config import EvaluateConfig, ModelConfig, Recipe, TrainConfig, recipe, require
 
 VALIDATION_BEAMS = 20
 """Beams of the search that validates: enough for NDCG@10, and quick."""
@@ -22,16 +23,26 @@ class Train(Verb):
     NDCG@10 is written to RUN/model.
 
     Example: genret train runs/shop --preset small --steps 4000
+    Example: genret train runs/office --recipe office
     """
 
     run_folder: RunFolder
     """Folder of the run, with catalog/ and codes/."""
     preset: str | None = None
     """A named architecture instead of the model options (see genret.models.PRESETS)."""
+    recipe: str | None = None
+    """A frozen architecture and optimisation whose figures are known, instead of all other options
+    of both (see genret.config.RECIPES)."""
     model: ModelConfig = ModelConfig()
     """The architecture."""
     train: TrainConfig = TrainConfig()
     """The optimisation."""
+    warm_start: Path | None = None
+    """Begin with a trained model (a run, or its model/), shrunk and perturbed, instead of a fresh one."""
+    shrink: float = 0.5
+    """warm_start: what is kept of the trained parameters."""
+    perturb: float = 0.1
+    """warm_start: what is added of fresh ones."""
     devices: int = 1
     """Local devices that share each batch; 0 takes all."""
 
@@ -42,27 +53,28 @@ class Train(Verb):
         from genret.data import load_run_data
         from genret.evaluation import evaluate_model
         from genret.index import TrieIndex
-        from genret.models import PRESETS, build_model, num_parameters, save_model
+        from genret.models import num_parameters, save_model
         from genret.tokenizers import load_codes, load_end_code
         from genret.training import train
 
-        if self.preset is not None:
-            known = ", ".join(PRESETS)
-            require(
-                self.preset in PRESETS, f"--preset: found {self.preset!r}, expected one of {known}"
-            )
+        chosen = self._chosen()
         run = Run.open(self.run_folder)
-        inputs = {kind: run.require(kind).fingerprint for kind in ("catalog", "codes")}
-        _, histories = load_run_data(run.folder("catalog"))
+        kinds = ["catalog", "codes", *(["vectors"] if chosen.model.item_vectors else [])]
+        inputs = {kind: run.require(kind).fingerprint for kind in kinds}
+        catalog, histories = load_run_data(run.folder("catalog"))
         codes, codes_per_level = load_codes(run.folder("codes"))
-        architecture = self.model if self.preset is None else PRESETS[self.preset]
-        architecture = dataclasses.replace(architecture, codes_per_level=codes_per_level)
-        model = build_model(architecture, self.seed)
+        model = self._model(run, chosen, codes_per_level, catalog.num_items)
+        architecture, start = model.config, self._start()
         end_code = load_end_code(run.folder("codes"))
         index = TrieIndex.from_codes(codes, codes_per_level=codes_per_level, end_code=end_code)
         held_out = histories.held_out("valid")
         validation = EvaluateConfig(
-            split="valid", k=(10,), beams=VALIDATION_BEAMS, users=self.train.eval_users, bootstrap=1
+            split="valid",
+            k=(10,),
+            beams=VALIDATION_BEAMS,
+            exclude_seen=chosen.train.exclude_seen,
+            users=chosen.train.eval_users,
+            bootstrap=1,
         )
 
         def validate(model: Any) -> dict[str, float]:
@@ -81,7 +93,7 @@ class Train(Verb):
         checkpoints = run.path / "checkpoints"
         with (
             reporter.stage("train"),
-            reporter.progress("steps", self.train.steps) as advance,
+            reporter.progress("steps", chosen.train.steps) as advance,
         ):
             reporter.say(
                 f"{architecture.kind}: {num_parameters(model):,} parameters; "
@@ -105,11 +117,12 @@ class Train(Verb):
                 codes,
                 offsets,
                 items,
-                self.train,
+                chosen.train,
                 seed=self.seed,
                 max_items=architecture.max_items,
+                **self._side(histories, architecture),
                 checkpoint_dir=checkpoints,
-                identity={"model": architecture.to_dict(), **inputs},
+                identity={"model": architecture.to_dict(), **start, **inputs},
                 validate=validate if len(held_out.users) else None,
                 log=log,
                 devices=self._devices(),
@@ -124,7 +137,12 @@ class Train(Verb):
             with write_folder(
                 run.folder("model"),
                 "model",
-                config={"model": architecture.to_dict(), "train": self.train.to_dict()},
+                config={
+                    "model": architecture.to_dict(),
+                    "train": chosen.train.to_dict(),
+                    "recipe": self.recipe,
+                    **start,
+                },
                 seed=self.seed,
                 inputs=inputs,
                 summary=summary,
@@ -145,6 +163,71 @@ class Train(Verb):
         fingerprint = read_manifest(run.folder("model"), "model").fingerprint
         return summary | speed | {"fingerprint": fingerprint}
 
+    def _chosen(self) -> Recipe:
+        """Return the architecture and the optimisation that the options ask for."""
+        from genret.models import PRESETS
+
+        if self.recipe is not None:
+            require(self.preset is None, "--recipe: found with --preset, expected one of them")
+            return recipe(self.recipe)
+        if self.preset is None:
+            return Recipe(model=self.model, train=self.train)
+        known = ", ".join(PRESETS)
+        require(self.preset in PRESETS, f"--preset: found {self.preset!r}, expected one of {known}")
+        return Recipe(model=PRESETS[self.preset], train=self.train)
+
+    def _model(
+        self, run: Run, chosen: Recipe, codes_per_level: tuple[int, ...], num_items: int
+    ) -> Any:
+        """Return the model before its first step."""
+        from genret.embed import load_vectors
+        from genret.models import build_model, load_model
+        from genret.training import shrink_and_perturb
+
+        asked = chosen.model
+        vectors = load_vectors(run.folder("vectors")) if asked.item_vectors else None
+        architecture = dataclasses.replace(
+            asked,
+            codes_per_level=codes_per_level,
+            num_items=num_items if asked.item_ids or asked.item_vectors else 0,
+            vector_dim=0 if vectors is None else vectors.shape[1],
+            normalize="legal" if chosen.train.loss == "legal" else "level",
+        )
+        model = build_model(architecture, self.seed)
+        if vectors is not None:
+            model.features.set_vectors(vectors)
+        if self.warm_start is None:
+            return model
+        trained = load_model(_model_folder(self.warm_start))
+        return shrink_and_perturb(trained, model, shrink=self.shrink, perturb=self.perturb)
+
+    def _start(self) -> dict[str, Any]:
+        """Return how training began, where that was not afresh."""
+        if self.warm_start is None:
+            return {}
+        fingerprint = read_manifest(_model_folder(self.warm_start), "model").fingerprint
+        return {"warm_start": fingerprint, "shrink": self.shrink, "perturb": self.perturb}
+
+    def _side(self, histories: Any, architecture: ModelConfig) -> dict[str, Any]:
+        """Return what the model reads of the training events beside their items."""
+        import numpy as np
+
+        from genret.data import gap_buckets, user_buckets
+
+        side = {}
+        if architecture.time_buckets:
+            times = histories.training_times()
+            require(
+                times is not None,
+                "--time-buckets: found a catalogue whose interactions have no times",
+            )
+            offsets, _ = histories.training()
+            side["gaps"] = gap_buckets(offsets, times, architecture.time_buckets)
+        if architecture.user_buckets:
+            users = np.arange(histories.num_users)
+            side["users"] = user_buckets(users, architecture.user_buckets)
+        return side
+
     def _devices(self) -> Any:
         """Return the devices to use."""
         import jax
@@ -155,3 +238,8 @@ class Train(Verb):
             f"--devices: found {self.devices}, expected 0 to {len(local)}, the local {local[0].platform} devices",
         )
         return local[: self.devices or len(local)]
+
+
+def _model_folder(path: Path) -> Path:
+    """Return the model of a run, or the model itself."""
+    return path / "model" if (path / "model").is_dir() else path

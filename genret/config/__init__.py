@@ -9,11 +9,13 @@ from genret.config._data import ColumnsConfig, IngestConfig
 from genret.config._embed import EmbedConfig
 from genret.config._evaluate import EvaluateConfig
 from genret.config._model import ModelConfig
+from genret.config._recipes import RECIPES, Recipe, recipe
 from genret.config._score import EngineConfig, ScoreConfig
 from genret.config._tokenize import TokenizeConfig
 from genret.config._train import TrainConfig
 
 __all__ = [
+    "RECIPES",
     "AutoencoderConfig",
     "ColumnsConfig",
     "Config",
@@ -22,8 +24,10 @@ __all__ = [
     "EvaluateConfig",
     "IngestConfig",
     "ModelConfig",
+    "Recipe",
     "ScoreConfig",
     "TokenizeConfig",
     "TrainConfig",
+    "recipe",
     "require",
 ]

@@ -14,8 +14,9 @@ class ModelConfig(Config):
       codes_per_level: codes of each level, [L].
     """
 
-    kind: Literal["item_decoder", "decoder_only"] = "item_decoder"
-    """Items as positions and a small code decoder, or flattened codes (Llama/Qwen)."""
+    kind: Literal["item_decoder", "decoder_only", "encoder_decoder", "one_pass"] = "item_decoder"
+    """Items as positions and a small code decoder; flattened codes (Llama/Qwen); TIGER (T5); or
+    flattened codes that give all codes of the next item in one pass (RecGPT)."""
     codes_per_level: tuple[int, ...] = ()
     """Codes of each level; filled from codes/."""
     width: int = 128
@@ -23,7 +24,7 @@ class ModelConfig(Config):
     layers: int = 2
     """Blocks over the history."""
     code_layers: int = 1
-    """item_decoder: blocks of the code decoder."""
+    """item_decoder, encoder_decoder: blocks of the decoder of an item's codes."""
     code_width: int = 0
     """item_decoder: width of the code decoder; 0 takes half of width."""
     heads: int = 4
@@ -36,6 +37,19 @@ class ModelConfig(Config):
     """Width of the gated MLP."""
     max_items: int = 20
     """Longest history, in items; older items are cut."""
+    item_ids: bool = False
+    """Each item of a history has a learned vector of its own beside its codes; items that training
+    did not know have none."""
+    item_vectors: bool = False
+    """The vectors of vectors/ stand beside the codes of the items of a history."""
+    num_items: int = 0
+    """Items with a vector; filled from catalog/ where item_ids or item_vectors ask for it."""
+    vector_dim: int = 0
+    """Width of the items' vectors; filled from vectors/."""
+    time_buckets: int = 0
+    """Buckets of the time between an item and the one before it, which the model sees; 0: none."""
+    user_buckets: int = 0
+    """Vectors that users share by hash and with which a history starts; 0: none."""
     dropout: float = 0.1
     """Dropout of the residual branches and the embeddings, in training."""
     rope_theta: float = 10000.0
@@ -50,6 +64,15 @@ class ModelConfig(Config):
     """Epsilon of RMSNorm."""
     tie_embeddings: bool = True
     """The output embedding is the input embedding."""
+    gated_mlp: bool = False
+    """encoder_decoder: the gated MLP of T5 1.1 instead of T5's ReLU."""
+    relative_buckets: int = 32
+    """encoder_decoder: buckets of the relative position bias."""
+    relative_distance: int = 128
+    """encoder_decoder: distance in tokens from which on all share a bucket."""
+    normalize: Literal["level", "legal"] = "level"
+    """Codes over which a search normalises: those of a level, or those that lead to an allowed item.
+    Training with the loss "legal" sets it to "legal"."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of activations; parameters stay float32."""
 
@@ -59,6 +82,14 @@ class ModelConfig(Config):
                 getattr(self, name) >= 1,
                 f"{name}: found {getattr(self, name)}, expected at least 1",
             )
+        for name in ("time_buckets", "user_buckets"):
+            value = getattr(self, name)
+            require(value == 0 or value >= 2, f"{name}: found {value}, expected 0 or at least 2")
+        require(
+            self.relative_buckets >= 4 and self.relative_distance > self.relative_buckets,
+            f"relative_buckets: found {self.relative_buckets}, expected at least 4 and fewer than "
+            f"relative_distance {self.relative_distance}",
+        )
         require(
             self.heads % self.kv_heads == 0,
             f"kv_heads: found {self.kv_heads}, expected a divisor of heads {self.heads}",

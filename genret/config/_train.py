@@ -24,8 +24,29 @@ class TrainConfig(Config):
     """AdamW's decoupled decay of the matrices (not of norms and biases)."""
     clip: float = 1.0
     """Global norm to which gradients are clipped."""
+    loss: Literal["level", "vocabulary", "legal", "sampled"] = "level"
+    """Codes that a code competes with: those of its level, of all levels, those that the codes
+    before it allow (as searches then do), or a sample of its level's."""
+    label_smoothing: float = 0.0
+    """Share of the target that is spread evenly over the codes that compete."""
+    level_weights: tuple[float, ...] = ()
+    """Weight of each level's loss; empty weighs all by 1."""
+    sampled_codes: int = 256
+    """sampled: codes drawn at each level in each step."""
+    sampled_from: Literal["uniform", "popularity"] = "uniform"
+    """sampled: draw codes evenly, or as often as they occur in the training events."""
+    apao: Literal["none", "pointwise", "pairwise"] = "none"
+    """Prefix loss of APAO beside the cross-entropy: of the item alone, or against other items."""
+    apao_weight: float = 0.3
+    """apao: weight of the prefix loss (beta)."""
+    apao_rate: float = 1e-4
+    """apao: how fast weight moves to the worst prefix (eta)."""
+    apao_negatives: int = 100
+    """apao pairwise: items drawn evenly that the target competes with."""
     eval_every: int = 200
     """Steps between validations."""
+    exclude_seen: bool = True
+    """Forbid the items of the history in validations, as an evaluation does by default."""
     eval_users: int = 1000
     """Users of a validation (the first ones in a seeded order); 0 takes all."""
     patience: int = 5
@@ -49,3 +70,25 @@ class TrainConfig(Config):
             0 <= self.warmup < 1, f"warmup: found {self.warmup}, expected 0 or more and less than 1"
         )
         require(self.clip > 0, f"clip: found {self.clip}, expected more than 0")
+        require(
+            0 <= self.label_smoothing < 1,
+            f"label_smoothing: found {self.label_smoothing}, expected 0 or more and less than 1",
+        )
+        require(
+            self.label_smoothing == 0 or self.loss != "sampled",
+            "label_smoothing: found with loss 'sampled', expected another loss",
+        )
+        require(
+            all(w >= 0 for w in self.level_weights),
+            f"level_weights: found {self.level_weights}, expected 0 or more",
+        )
+        for name in ("sampled_codes", "apao_negatives"):
+            require(
+                getattr(self, name) >= 1,
+                f"{name}: found {getattr(self, name)}, expected at least 1",
+            )
+        for name in ("apao_weight", "apao_rate"):
+            require(
+                getattr(self, name) >= 0,
+                f"{name}: found {getattr(self, name)}, expected 0 or more",
+            )

@@ -21,6 +21,7 @@ from genret.data._times import NO_TIME, TimeColumn  # isort: skip
 # The catalogue and the histories of a run
 from genret.data._catalog import Catalog  # isort: skip
 from genret.data._histories import HeldOut, Histories, load_run_data  # isort: skip
+from genret.data._side import gap_buckets, user_buckets  # isort: skip
 from genret.data._splits import by_time, check_leaks, leave_one_out  # isort: skip
 from genret.data._predicate import where  # isort: skip
 
@@ -39,6 +40,7 @@ __all__ = [
     "check_leaks",
     "distinct_ids",
     "find_column",
+    "gap_buckets",
     "ingest",
     "leave_one_out",
     "listed",
@@ -49,6 +51,7 @@ __all__ = [
     "read_semantic_ids",
     "synthetic",
     "synthetic_tables",
+    "user_buckets",
     "where",
     "write_semantic_ids",
 ]

@@ -28,12 +28,14 @@ class HeldOut:
       offsets: where each history starts in ``items``, and the end, int64 [Q + 1].
       items: item rows of the histories, in order of time, int32.
       targets: the item row that followed, int32 [Q].
+      times: time of each of ``items`` in microseconds since 1970, int64; None where unknown.
     """
 
     users: Int[np.ndarray, "Q"]
     offsets: Int[np.ndarray, "Q1"]
     items: Int[np.ndarray, "E"]
     targets: Int[np.ndarray, "Q"]
+    times: Int[np.ndarray, "E"] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +80,14 @@ class Histories:
 
     def training(self) -> tuple[Int[np.ndarray, "U1"], Int[np.ndarray, "E"]]:
         """Return the training events: offsets, int64 [U + 1], and item rows, int32."""
-        return self._heads(np.arange(self.num_users), self.train_end)
+        offsets, events = self._heads(np.arange(self.num_users), self.train_end)
+        return offsets, self.items[events]
+
+    def training_times(self) -> Int[np.ndarray, "E"] | None:
+        """Return the times of the training events, int64; None where unknown."""
+        if self.times is None:
+            return None
+        return self.times[self._heads(np.arange(self.num_users), self.train_end)[1]]
 
     def held_out(self, part: Literal["valid", "test"]) -> HeldOut:
         """Return the users with a held-out event of a part, their histories and that event.
@@ -87,17 +96,18 @@ class Histories:
         """
         at = self.valid_at if part == "valid" else self.test_at
         users = np.flatnonzero(at >= 0)
-        offsets, items = self._heads(users, at[users])
+        offsets, events = self._heads(users, at[users])
         targets = self.items[self.offsets[users] + at[users]]
-        return HeldOut(users.astype(np.int32), offsets, items, targets)
+        times = None if self.times is None else self.times[events]
+        return HeldOut(users.astype(np.int32), offsets, self.items[events], targets, times)
 
     def _heads(
         self, users: Int[np.ndarray, "Q"], lengths: Int[np.ndarray, "Q"]
     ) -> tuple[Int[np.ndarray, "Q1"], Int[np.ndarray, "E"]]:
-        """Return the first events of some users as offsets and items."""
+        """Return the first events of some users: offsets, and positions in ``items``."""
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
         shift = np.repeat(self.offsets[users] - offsets[:-1], lengths)
-        return offsets, self.items[np.arange(offsets[-1]) + shift]
+        return offsets, np.arange(offsets[-1]) + shift
 
     def save(self, folder: PathLike) -> None:
         """Write ``histories.parquet`` into a folder, a row a user."""

@@ -4,6 +4,9 @@ A row holds ``max_items + 1`` positions: what a model sees at inference, a start
 items, are the inputs of the positions of one full row. Histories that are longer are cut into
 chunks, at another place in each epoch. The first item of a chunk is a target too; its input is the
 start.
+
+A model whose encoding serves one target only takes rows of one target: for each event a row of the
+items before it, then itself.
 """
 
 import dataclasses
@@ -18,7 +21,8 @@ from genret.typing import Int
 
 Batch = dict[str, np.ndarray]
 """``items`` (item rows, -1 padding), ``segments`` (0 padding, 1, 2, … the histories of a row) and
-``positions`` (in the history or chunk), each int32 [B, P]."""
+``positions`` (in the history or chunk), each int32 [B, P]; where they are known also ``gaps`` and
+``users``, see :mod:`genret.data._side`."""
 
 
 class TrainingBatches(grain.IterDataset[Batch]):
@@ -34,6 +38,9 @@ class TrainingBatches(grain.IterDataset[Batch]):
       max_items: longest history that the model sees; rows have one position more.
       seed: seed of the order, the cuts and the packing.
       multiple_of: the number of rows of every batch is a multiple of it (devices).
+      one_target: a row holds one target, its last item; "pack" then means "bucket".
+      gaps: bucket of the time before each event, [E]; None leaves it out.
+      users: bucket of the user of each history, [U]; None leaves it out.
 
     Raises:
       GenretError: no event at all.
@@ -56,6 +63,9 @@ class TrainingBatches(grain.IterDataset[Batch]):
         max_items: int,
         seed: int,
         multiple_of: int = 1,
+        one_target: bool = False,
+        gaps: Any = None,
+        users: Any = None,
     ) -> None:
         super().__init__()
         self._offsets = np.asarray(offsets, np.int64)
@@ -65,6 +75,13 @@ class TrainingBatches(grain.IterDataset[Batch]):
         self._width = max_items + 1
         self._seed = seed
         self._multiple_of = multiple_of
+        self._one_target = one_target
+        self._of_events = {"items": self._items}
+        if gaps is not None:
+            self._of_events["gaps"] = np.asarray(gaps, np.int32)
+        if users is not None:
+            owner = np.repeat(np.asarray(users, np.int32), np.diff(self._offsets))
+            self._of_events["users"] = owner
 
     def __iter__(self) -> "TrainingIterator":
         return TrainingIterator(self)
@@ -72,9 +89,14 @@ class TrainingBatches(grain.IterDataset[Batch]):
     def epoch(self, number: int) -> list["_Rows"]:
         """Return the batches of an epoch in order, not laid out yet."""
         rng = np.random.default_rng((self._seed, number))
-        chunks = _cut(self._offsets, self._width, rng)
+        packing = self._config.packing
+        if self._one_target:
+            chunks = _prefixes(self._offsets, self._width)
+            packing = "bucket" if packing == "pack" else packing
+        else:
+            chunks = _cut(self._offsets, self._width, rng)
         batches = []
-        for width, group, row_of in _arrange(chunks, self._width, self._config.packing, rng):
+        for width, group, row_of in _arrange(chunks, self._width, packing, rng):
             # A fixed number of positions in a batch, whatever the width of its rows.
             size = self._config.batch_size * self._width // width
             size = max(1, size // self._multiple_of) * self._multiple_of
@@ -98,14 +120,16 @@ class TrainingBatches(grain.IterDataset[Batch]):
 
         step = np.arange(lengths.sum()) - np.repeat(before, lengths)
         where = np.repeat(rows.row_of * rows.shape[1] + column, lengths) + step
-        batch = {
-            "items": np.full(rows.shape, -1, np.int32),
-            "segments": np.zeros(rows.shape, np.int32),
-            "positions": np.zeros(rows.shape, np.int32),
+        events = np.repeat(starts, lengths) + step
+        columns = {
+            **{name: values[events] for name, values in self._of_events.items()},
+            "segments": np.repeat(segment, lengths),
+            "positions": step,
         }
-        batch["items"].flat[where] = self._items[np.repeat(starts, lengths) + step]
-        batch["segments"].flat[where] = np.repeat(segment, lengths)
-        batch["positions"].flat[where] = step
+        batch = {}
+        for name, values in columns.items():
+            batch[name] = np.full(rows.shape, -1 if name == "items" else 0, np.int32)
+            batch[name].flat[where] = values
         return batch
 
 
@@ -163,6 +187,14 @@ def _cut(
     first = np.maximum(phase[history] + (j - 1) * width, 0)
     last = np.minimum(phase[history] + j * width, lengths[history])
     return np.stack([begin[history] + first, last - first], axis=1)
+
+
+def _prefixes(offsets: Int[np.ndarray, "_"], width: int) -> Int[np.ndarray, "C 2"]:
+    """Return for each event the (start, length) of at most ``width`` events that end with it."""
+    ends = np.arange(offsets[0], offsets[-1]) + 1
+    begin = np.repeat(offsets[:-1], np.diff(offsets))
+    lengths = np.minimum(ends - begin, width)
+    return np.stack([ends - lengths, lengths], axis=1)
 
 
 def _arrange(

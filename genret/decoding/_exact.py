@@ -18,6 +18,9 @@ from genret.index import PolicyStack, TrieIndex
 from genret.index.segment import Segment
 from genret.typing import Array, Float, Int
 
+Edges = tuple[Int[Array, " E"], Int[Array, " E"], Int[Array, " E1"]]
+"""Code, node and first row of each edge of a level; the rows have the end of the last one behind."""
+
 
 def exact_search(
     model: GenerativeModel,
@@ -28,6 +31,7 @@ def exact_search(
     policies: Any = None,
     policy_of: Any = None,
     exclude: Any = None,
+    normalize: str = "level",
 ) -> BeamResult:
     """Score all items and answer the best: what a beam search with enough beams would find.
 
@@ -43,12 +47,13 @@ def exact_search(
       policies: as in :func:`beam_search`.
       policy_of: as in :func:`beam_search`.
       exclude: as in :func:`beam_search`.
+      normalize: as in :func:`beam_search`.
 
     Returns:
       The items, best first; equal scores by semantic ID, then by position.
 
     Raises:
-      GenretError: as :func:`beam_search`.
+      GenretError: as :func:`beam_search`; "legal" with inserted items that are not compacted.
 
     >>> from genret.testing import TableModel
     >>> index = TrieIndex.from_codes([[0, 1], [0, 2], [3, 1]])
@@ -57,25 +62,32 @@ def exact_search(
     """
     if isinstance(top, bool) or not isinstance(top, int) or top < 1:
         raise GenretError(f"top: found {top!r}, expected an integer of at least 1")
+    if normalize not in ("level", "legal"):
+        raise GenretError(f"normalize: found {normalize!r}, expected 'level' or 'legal'")
     arguments = checked_restriction(index, policies, policy_of, exclude)
     edges = tuple(_edges(segment) for segment in index.segments)
     if not any(edges[1:]):  # room for inserted items, and none
         edges = edges[:1]
-    return _exact(model, history, index, edges, *arguments, top=top)
+    if normalize == "legal" and len(edges) > 1:
+        raise GenretError(
+            "normalize: found 'legal', expected 'level' with inserted items: compact() them first"
+        )
+    return _exact(model, history, index, edges, *arguments, top=top, normalize=normalize)
 
 
-@functools.partial(jax.jit, static_argnames=("top",))
+@functools.partial(jax.jit, static_argnames=("top", "normalize"))
 def _exact(
     model: GenerativeModel,
     history: Any,
     index: TrieIndex,
-    edges: tuple[list[tuple[Array, Array]], ...],
+    edges: tuple[list[Edges], ...],
     policies: PolicyStack | None,
     policy_of: Int[Array, "B"] | None,
     exclude: Int[Array, "B X"] | None,
     rows_of_items: tuple[Any, ...] | None,
     *,
     top: int,
+    normalize: str,
 ) -> BeamResult:
     readout, cache = model.prefill(history)
     batch = readout.shape[0]
@@ -84,7 +96,13 @@ def _exact(
         policy_of = jnp.zeros((batch,), jnp.int32)
     restrictions = restrictions_of(index, policies, policy_of, exclude, rows_of_items)
     found = [
-        _best_rows(index, segment, *_walk(model, readout, cache, index, own), restriction, top)
+        _best_rows(
+            index,
+            segment,
+            *_walk(model, readout, cache, index, own, restriction, normalize),
+            restriction,
+            top,
+        )
         for segment, own, restriction in zip(index.segments, edges, restrictions, strict=False)
     ]
     return found[0] if len(found) == 1 else _joined(found, top)
@@ -95,28 +113,52 @@ def _walk(
     readout: Any,
     cache: Any,
     index: TrieIndex,
-    edges: list[tuple[Array, Array]],
+    edges: list[Edges],
+    restriction: Restriction | None,
+    normalize: str,
 ) -> tuple[Float[Array, "B S"], Int[Array, "S L"]]:
     """Return the score and the codes of each leaf of a trie."""
     batch = readout.shape[0]
     scores = jnp.zeros((batch, 1), jnp.float32)
     spelled = jnp.zeros((1, 0), jnp.int32)
-    for level, (codes, parents) in enumerate(edges):
+    for level, (codes, parents, first_rows) in enumerate(edges):
         check_readout(readout, level, index.codes_per_level[level])
         ended = None
         if index.end_code is not None and level > 0:
             ended = jnp.broadcast_to((spelled[:, -1] == index.end_code)[None], scores.shape)
-        scored = Scored.of(readout, scores, ended, "level")
+        scored = Scored.of(readout, scores, ended, normalize)
         parents_of = jnp.broadcast_to(parents[None], (batch, parents.size))
         request = jnp.arange(batch)[:, None]
         beam = jnp.minimum(parents_of, readout.shape[1] - 1)  # one readout may stand for all
         logits = scored.logits.at[request, beam, codes[None]].get(mode="clip")
-        scores = scores[:, parents] + (logits - scored.per_beam(scored.normaliser)[:, parents])
+        if normalize == "level":
+            log_probs = logits - scored.per_beam(scored.normaliser)[:, parents]
+        else:
+            log_probs = _over_siblings(logits, parents, first_rows, restriction)
+        scores = scores[:, parents] + log_probs
         spelled = jnp.concatenate([spelled[parents], codes[:, None]], axis=1)
         if level < index.depth - 1:
             asked = jnp.broadcast_to(codes[None], parents_of.shape)
             readout, cache = model.step(asked, parents_of, cache)
     return scores, spelled
+
+
+def _over_siblings(
+    logits: Float[Array, "B E"],
+    parents: Int[Array, " E"],
+    first_rows: Int[Array, " E1"],
+    restriction: Restriction | None,
+) -> Float[Array, "B E"]:
+    """Return log-probabilities of the edges, among those of their node that lead to an allowed item."""
+    if restriction is not None:
+        rows = jnp.broadcast_to(first_rows[None], (logits.shape[0], first_rows.size))
+        allowed = jnp.diff(restriction.allowed_before(rows), axis=1) > 0
+        logits = jnp.where(allowed, logits, -jnp.inf)
+    nodes = jnp.full(logits.shape, -jnp.inf)  # at least as many edges as nodes
+    largest = nodes.at[:, parents].max(logits)
+    shift = jnp.where(largest == -jnp.inf, 0, largest)[:, parents]
+    total = jnp.zeros_like(nodes).at[:, parents].add(jnp.exp(logits - shift))[:, parents]
+    return jnp.where(total > 0, logits - shift - jnp.log(total), -jnp.inf)
 
 
 def _best_rows(
@@ -168,8 +210,8 @@ def _joined(found: list[BeamResult], top: int) -> BeamResult:
     )
 
 
-def _edges(segment: Segment) -> list[tuple[Array, Array]]:
-    """Return the code and the node of each edge, level by level, from the host."""
+def _edges(segment: Segment) -> list[Edges]:
+    """Return code, node and first row of each edge (and the last's end), level by level."""
     num_rows = int(segment.num_rows)
     if num_rows == 0:
         return []
@@ -180,6 +222,7 @@ def _edges(segment: Segment) -> list[tuple[Array, Array]]:
         first_rows = np.flatnonzero(starts)
         nodes = np.cumsum(above)[first_rows] - 1
         codes = np.asarray(level.codes)[: first_rows.size].astype(np.int32)
-        found.append((jnp.asarray(codes), jnp.asarray(nodes, jnp.int32)))
+        rows = np.append(first_rows, num_rows).astype(np.int32)
+        found.append((jnp.asarray(codes), jnp.asarray(nodes, jnp.int32), jnp.asarray(rows)))
         above = starts
     return found

@@ -78,6 +78,7 @@ def evaluate_model(
         max_items=max_items,
         exclude_seen=config.exclude_seen,
         batch_size=config.batch_size,
+        **_side(held_out, config, seed),
         progress=progress,
     )
     return measure(
@@ -186,10 +187,28 @@ def _chosen(
     held_out: HeldOut, config: EvaluateConfig, seed: int
 ) -> tuple[Int[np.ndarray, "_"], Int[np.ndarray, "E"], Int[np.ndarray, "U"]]:
     """Return offsets, items and targets of the users to evaluate: all, or some by seed."""
+    some = _some(held_out, config, seed)
+    if some is None:
+        return held_out.offsets, held_out.items, held_out.targets
+    offsets, items = take_users(held_out.offsets, held_out.items, some)
+    return offsets, items, held_out.targets[some]
+
+
+def _some(held_out: HeldOut, config: EvaluateConfig, seed: int) -> Int[np.ndarray, "U"] | None:
+    """Return the questions to ask; None: all."""
     users = len(held_out.targets)
     require(users > 0, f"split {config.split!r}: no user has a held-out item in it")
     if not 0 < config.users < users:
-        return held_out.offsets, held_out.items, held_out.targets
-    some = np.sort(np.random.default_rng(seed).permutation(users)[: config.users])
-    offsets, items = take_users(held_out.offsets, held_out.items, some)
-    return offsets, items, held_out.targets[some]
+        return None
+    return np.sort(np.random.default_rng(seed).permutation(users)[: config.users])
+
+
+def _side(held_out: HeldOut, config: EvaluateConfig, seed: int) -> dict[str, Any]:
+    """Return times and users of the chosen histories, for models that read them."""
+    some = _some(held_out, config, seed)
+    if some is None:
+        return {"times": held_out.times, "users": held_out.users}
+    times = held_out.times
+    if times is not None:
+        _, times = take_users(held_out.offsets, times, some)
+    return {"times": times, "users": held_out.users[some]}

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 import jax
 import numpy as np
 
-from genret.config import require
+from genret.config import ModelConfig, require
+from genret.data import gap_buckets, user_buckets
 from genret.decoding import (
     GenerativeModel,
     beam_search,
@@ -49,6 +50,8 @@ def recommend(
     exclude_seen: bool = True,
     policies: Sequence[Policy] | PolicyStack | None = None,
     batch_size: int = 128,
+    times: Int[np.ndarray, "E"] | None = None,
+    users: Int[np.ndarray, "U"] | None = None,
     progress: Callable[..., object] | None = None,
 ) -> RecommendResult:
     """Recommend k items to each user by constrained beam search, or by scoring every item.
@@ -71,6 +74,9 @@ def recommend(
       exclude_seen: forbid the items of the user's own history, inside the beam.
       policies: one policy that every user's answers obey, as in :func:`beam_search`.
       batch_size: users in a batch.
+      times: time of each event in microseconds, for models that read it; None: unknown.
+      users: row of each user in the histories (-1: unknown), for models that read it; None: all
+        are unknown.
       progress: called with the number of users after each batch.
 
     Returns:
@@ -87,28 +93,48 @@ def recommend(
         f"codes: found {len(codes)} items, expected {index.num_items} as in the index",
     )
     require(exact or beams >= k, f"beams: found {beams}, expected at least k, {k}")
-    users = len(offsets) - 1
-    batch_size = min(batch_size, max(users, 1))
+    num_users = len(offsets) - 1
+    architecture = getattr(model, "config", ModelConfig())
+    gaps = owners = None
+    if architecture.time_buckets:
+        gaps = np.zeros(len(items), np.int32)  # unknown, like that of a first event
+        if times is not None:
+            gaps = gap_buckets(offsets, times, architecture.time_buckets)
+    if architecture.user_buckets:
+        users = np.full(num_users, -1) if users is None else users
+        owners = user_buckets(users, architecture.user_buckets)
+    batch_size = min(batch_size, max(num_users, 1))
     if exact:
         logits = 4 * max(index.num_nodes) * max(index.codes_per_level)  # bytes of a request
         batch_size = min(batch_size, max(1, _EXACT_BYTES // logits))
-    found_items = np.full((users, k), -1, np.int32)
-    found_scores = np.full((users, k), -np.inf, np.float32)
-    for start in range(0, users, batch_size):
-        stop = min(start + batch_size, users)
+    found_items = np.full((num_users, k), -1, np.int32)
+    found_scores = np.full((num_users, k), -np.inf, np.float32)
+    for start in range(0, num_users, batch_size):
+        stop = min(start + batch_size, num_users)
         own = items[offsets[start] : offsets[stop]]
         own_offsets = np.full(batch_size + 1, len(own), np.int64)
         own_offsets[: stop - start + 1] = offsets[start : stop + 1] - offsets[start]
-        history = History.from_items(codes, own_offsets, own, max_items)
+        history = History.from_items(
+            codes,
+            own_offsets,
+            own,
+            max_items,
+            gaps=None if gaps is None else gaps[offsets[start] : offsets[stop]],
+            users=None if owners is None else np.resize(owners[start:stop], batch_size),
+        )
         exclude = None
         if exclude_seen:
             exclude = exclusions(*distinct_items(own_offsets, own, index.num_items))
         if exact:
-            result = exact_search(model, history, index, top=k, exclude=exclude, policies=policies)
+            result = exact_search(
+                model, history, index, top=k, exclude=exclude, policies=policies,
+                normalize=architecture.normalize,
+            )  # fmt: skip
         else:
             result = beam_search(
-                model, history, index, beams=beams, exclude=exclude, policies=policies
-            )
+                model, history, index, beams=beams, exclude=exclude, policies=policies,
+                normalize=architecture.normalize,
+            )  # fmt: skip
         top = jax.device_get((result.items[:, :k], result.scores[:, :k]))
         found_items[start:stop], found_scores[start:stop] = (part[: stop - start] for part in top)
         if progress is not None:

@@ -5,8 +5,11 @@ from genret.models._cache import Cache
 
 # Models
 from genret.models._decoder_only import DecoderOnly, LanguageModel
+from genret.models._encoder_decoder import EncoderDecoder
+from genret.models._features import FROZEN, Side
 from genret.models._history import History
 from genret.models._item_decoder import ItemDecoder
+from genret.models._one_pass import OnePass
 from genret.models._prompted import Prompted, PromptedDecoder
 from genret.models._prompts import Prompts
 
@@ -14,19 +17,24 @@ from genret.models._prompts import Prompts
 from genret.models._pytree import register_pytree, static_field
 
 # Making, saving and loading them
-from genret.models._registry import PRESETS, build_model, num_parameters
+from genret.models._registry import PRESETS, Model, build_model, num_parameters
 from genret.models._store import load_model, save_model
 
 __all__ = [
+    "FROZEN",
     "PRESETS",
     "Cache",
     "DecoderOnly",
+    "EncoderDecoder",
     "History",
     "ItemDecoder",
     "LanguageModel",
+    "Model",
+    "OnePass",
     "Prompted",
     "PromptedDecoder",
     "Prompts",
+    "Side",
     "build_model",
     "load_model",
     "num_parameters",

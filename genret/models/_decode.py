@@ -1,4 +1,4 @@
-"""Decoding with a cache, the same for every model: one step, or all remaining codes at once."""
+"""What models share: states to logits, and decoding with a cache."""
 
 import abc
 from collections.abc import Sequence
@@ -10,25 +10,35 @@ from flax import nnx
 from genret.config import ModelConfig
 from genret.errors import GenretError
 from genret.models._cache import Cache, take_beams
-from genret.models._transformer import Transformer
+from genret.models._features import Features, Side
+from genret.models._layers import readout
 from genret.typing import Array, Float, Int
 
 
-class CachedDecoder(nnx.Module):
-    """Base of the models: spells an item's codes after :meth:`prefill` has read the history.
+class CodeModel(nnx.Module):
+    """Base of the models: states that predict codes, and the vectors they are scored against.
 
-    A model gives the input vectors of codes, the blocks that process them, and the logits of a
-    level from a hidden state.
+    Attributes:
+      config: the architecture.
+      one_target_a_row: a row of a batch holds one history whose last item is the only target;
+        else every item is one.
     """
 
     config: ModelConfig
+    one_target_a_row = False
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
         if not config.codes_per_level:
             raise GenretError(
                 "codes_per_level: found none, expected the number of codes of each level"
             )
         self.config = config
+        self.features = Features(config, rngs=rngs)
+
+    @property
+    def reads_side(self) -> bool:
+        """Whether the architecture reads more of a history than its codes."""
+        return self.features.are_read
 
     @property
     def codes_per_level(self) -> tuple[int, ...]:
@@ -38,6 +48,81 @@ class CachedDecoder(nnx.Module):
     @property
     def _dtype(self) -> jnp.dtype:
         return jnp.dtype(self.config.dtype)
+
+    def logits(
+        self,
+        codes: Int[Array, "B T L"],
+        segments: Int[Array, "B T"],
+        positions: Int[Array, "B T"],
+        *,
+        side: Side | None = None,
+        dropout_key: Array | None = None,
+    ) -> tuple[Float[Array, "B _ _"], ...]:
+        """Return the logits of every code of every item, teacher-forced.
+
+        Args:
+          codes: int32 [B, T, L].
+          segments: 0 is padding, 1, 2, … the histories that share a row, int32 [B, T].
+          positions: position of each item in its history, int32 [B, T].
+          side: what the architecture reads beside the codes.
+          dropout_key: a JAX key; None drops nothing.
+
+        Returns:
+          For each level, float32 logits [B, T, V] ([B, 1, V] of a model of one target a row); see
+          :meth:`states`.
+        """
+        states = self.states(codes, segments, positions, side=side, dropout_key=dropout_key)
+        return tuple(
+            self.readout(states[:, :, level], level) for level in range(len(self.codes_per_level))
+        )
+
+    @abc.abstractmethod
+    def states(
+        self,
+        codes: Int[Array, "B T L"],
+        segments: Int[Array, "B T"],
+        positions: Int[Array, "B T"],
+        *,
+        side: Side | None = None,
+        dropout_key: Array | None = None,
+    ) -> Float[Array, "B _ L W"]:
+        """Return the state that predicts each code of every item, teacher-forced.
+
+        Position t predicts item t from the items before it in its own segment, and code l of it
+        also from its codes before l.
+        """
+
+    def _starts(self, bos: Float[Array, " W"], side: Side | None) -> Float[Array, "#B #T W"]:
+        """Return what stands before the first item: a learned vector, and the user's."""
+        users = self.features.of_users(side, self._dtype)
+        bos = bos.astype(self._dtype)[None, None]
+        return bos if users is None else bos + users
+
+    def readout(
+        self, hidden: Float[Array, "*batch W"], level: int, codes: Int[Array, " S"] | None = None
+    ) -> Float[Array, "*batch V"]:
+        """Return the float32 logits of a level's codes from states; of ``codes`` only, if given."""
+        return readout(hidden, self._output_vectors(level, codes))
+
+    def score(
+        self, hidden: Float[Array, "B T W"], level: int, codes: Int[Array, "B T"]
+    ) -> Float[Array, "B T"]:
+        """Return the float32 logit of one code for each state."""
+        vectors = self._output_vectors(level, codes).astype(hidden.dtype)
+        return jnp.einsum("btw,btw->bt", hidden, vectors, preferred_element_type=jnp.float32)
+
+    @abc.abstractmethod
+    def _output_vectors(
+        self, level: int, codes: Int[Array, "*codes"] | None = None
+    ) -> Float[Array, "*codes W"]:
+        """Return the vectors that states are scored against: of all codes of a level, or some."""
+
+
+class CachedDecoder(CodeModel):
+    """Base of the models that spell an item's codes one by one.
+
+    After ``prefill`` has read the history, :meth:`step` and :meth:`score_tail` extend its cache.
+    """
 
     def step(
         self, codes: Int[Array, "B M"], parents: Int[Array, "B M"], cache: Cache
@@ -61,7 +146,7 @@ class CachedDecoder(nnx.Module):
                 f"{len(self.codes_per_level)}: no level follows"
             )
         hidden, cache = self._extend(codes[:, :, None], cache.of_beams(parents))
-        return self._readout(hidden[:, :, -1], cache.level), cache
+        return self.readout(hidden[:, :, -1], cache.level), cache
 
     def score_tail(
         self, codes: Int[Array, "B C T"], parents: Int[Array, "B C"], cache: Cache
@@ -87,36 +172,20 @@ class CachedDecoder(nnx.Module):
                 f"at level {cache.level} of {len(self.codes_per_level)}"
             )
         # Many candidates may extend one beam: its logits are normalised before they are copied.
-        log_probs = jax.nn.log_softmax(self._readout(cache.hidden, cache.level))
+        log_probs = jax.nn.log_softmax(self.readout(cache.hidden, cache.level))
         scores = [_pick(take_beams(log_probs, parents), codes[:, :, 0])]
         if tail > 1:
             hidden, _ = self._extend(codes[:, :, :-1], cache.of_beams(parents))
             for i in range(1, tail):
-                log_probs = jax.nn.log_softmax(self._readout(hidden[:, :, i - 1], cache.level + i))
+                log_probs = jax.nn.log_softmax(self.readout(hidden[:, :, i - 1], cache.level + i))
                 scores.append(_pick(log_probs, codes[:, :, i]))
         return jnp.stack(scores, axis=-1)
 
+    @abc.abstractmethod
     def _extend(
         self, codes: Int[Array, "B M T"], cache: Cache
     ) -> tuple[Float[Array, "B M T W"], Cache]:
         """Process codes of the levels from ``cache.level`` on, for the beams of the cache."""
-        inputs, positions = self._inputs(codes, cache)
-        return self._code_blocks.extend(inputs, positions, cache)
-
-    @property
-    @abc.abstractmethod
-    def _code_blocks(self) -> Transformer:
-        """The blocks that process codes."""
-
-    @abc.abstractmethod
-    def _inputs(
-        self, codes: Int[Array, "B M T"], cache: Cache
-    ) -> tuple[Float[Array, "B M T W"], Int[Array, "B T"]]:
-        """Return vectors and positions of codes of the levels from ``cache.level`` on."""
-
-    @abc.abstractmethod
-    def _readout(self, hidden: Float[Array, "*batch W"], level: int) -> Float[Array, "*batch V"]:
-        """Return the float32 logits of a level's codes."""
 
 
 def level_offsets(codes_per_level: Sequence[int], first: int = 0) -> list[int]:
@@ -129,9 +198,11 @@ def level_offsets(codes_per_level: Sequence[int], first: int = 0) -> list[int]:
 
 
 def shift_right(
-    x: Float[Array, "B T W"], first: Float[Array, " W"], segments: Int[Array, "B T"]
+    x: Float[Array, "B T W"], first: Float[Array, "*rows W"], segments: Int[Array, "B T"]
 ) -> Float[Array, "B T W"]:
     """Give each position the vector of the one before it, and ``first`` to a segment's start.
+
+    ``first`` is one vector for all, or one for each position at which a segment might start.
 
     segments  1  1  1  2  2  0
     x         a  b  c  d  e  -
@@ -139,9 +210,8 @@ def shift_right(
     """
     before = jnp.pad(segments[:, :-1], ((0, 0), (1, 0)), constant_values=-1)
     shifted = jnp.pad(x[:, :-1], ((0, 0), (1, 0), (0, 0)))
-    return jnp.where(
-        (segments != before)[:, :, None], first.astype(x.dtype)[None, None, :], shifted
-    )
+    first = first.astype(x.dtype).reshape((1,) * (3 - first.ndim) + first.shape)
+    return jnp.where((segments != before)[:, :, None], first, shifted)
 
 
 def _pick(values: Float[Array, "B C V"], codes: Int[Array, "B C"]) -> Float[Array, "B C"]:

@@ -7,8 +7,9 @@ from genret.config import ModelConfig
 from genret.models._attention import causal_mask
 from genret.models._cache import Cache
 from genret.models._decode import CachedDecoder, level_offsets, shift_right
+from genret.models._features import Side
 from genret.models._history import History
-from genret.models._layers import Embedding, dropout, readout, split_key
+from genret.models._layers import Embedding, dropout, split_key
 from genret.models._transformer import KeysValues, Transformer
 from genret.typing import Array, Bool, Float, Int
 
@@ -47,12 +48,6 @@ class LanguageModel(nnx.Module):
         input_key, block_key = split_key(dropout_key, 2)
         return self.blocks(dropout(x, self.dropout, input_key), positions, mask, block_key)
 
-    def readout(
-        self, hidden: Float[Array, "*batch W"], first: int, count: int
-    ) -> Float[Array, "*batch V"]:
-        """Return the float32 logits of the ``count`` tokens from ``first`` on."""
-        return readout(hidden, self.output_table[first : first + count])
-
     @property
     def output_table(self) -> Float[Array, "V W"]:
         """The output embedding of all tokens."""
@@ -83,43 +78,33 @@ class DecoderOnly(CachedDecoder):
     """
 
     def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
-        super().__init__(config)
+        super().__init__(config, rngs=rngs)
         tokens = BOS + 1 + sum(config.codes_per_level)
         self.language_model = LanguageModel(config, tokens, rngs=rngs)
 
-    def logits(
+    def states(
         self,
         codes: Int[Array, "B T L"],
         segments: Int[Array, "B T"],
         positions: Int[Array, "B T"],
         *,
+        side: Side | None = None,
         dropout_key: Array | None = None,
-    ) -> tuple[Float[Array, "B T _"], ...]:
-        """Return the logits of every code of every item, teacher-forced.
-
-        Position t predicts item t from the items before it in its own segment (the first from the
-        start token), and code l of it also from its codes before l.
-
-        Args:
-          codes: int32 [B, T, L].
-          segments: 0 is padding, 1, 2, … the histories that share a row, int32 [B, T].
-          positions: position of each item in its history, int32 [B, T].
-          dropout_key: a JAX key; None drops nothing.
-
-        Returns:
-          For each level, float32 logits [B, T, V].
-        """
+    ) -> Float[Array, "B T L W"]:
+        """Return the state that predicts each code; see :meth:`CachedDecoder.states`."""
         batch, length, depth = codes.shape
         model = self.language_model
         segments = jnp.repeat(segments, depth, axis=1)
-        x = model.embed(self._tokens(codes))
+        x = self._embed(codes, side)
+        starts = self._starts(model.embed(jnp.asarray(BOS)), side)
+        if starts.shape[1] > 1:  # one a position of the items
+            starts = jnp.repeat(starts, depth, axis=1)
         # The slot of code l holds the token before it, whose token position is p L + l.
-        x = shift_right(x, model.embed(jnp.asarray(BOS)), segments)
+        x = shift_right(x, starts, segments)
         token_positions = positions[:, :, None] * depth + jnp.arange(depth)[None, None, :]
         token_positions = token_positions.reshape(batch, length * depth)
         hidden, _, _ = model(x, token_positions, causal_mask(segments), dropout_key)
-        hidden = hidden.reshape(batch, length, depth, -1)
-        return tuple(self._readout(hidden[:, :, level], level) for level in range(depth))
+        return hidden.reshape(batch, length, depth, -1)
 
     def prefill(self, history: History) -> tuple[Float[Array, "B 1 V"], Cache]:
         """Read the histories, once per request.
@@ -130,34 +115,52 @@ class DecoderOnly(CachedDecoder):
         Returns:
           Float32 logits [B, 1, V] of the first code, and the cache for :meth:`step`.
         """
-        tokens = jnp.pad(self._tokens(history.codes), ((0, 0), (1, 0)), constant_values=BOS)
-        positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
-        mask = causal_mask(jnp.ones_like(tokens))
         model = self.language_model
-        hidden, keys, values = model(model.embed(tokens), positions, mask)
+        x = self._embed(history.codes, history.side)
+        starts = self._starts(model.embed(jnp.asarray(BOS)), history.side)
+        starts = jnp.broadcast_to(starts[:, :1], (len(x), 1, x.shape[2]))
+        x = jnp.concatenate([starts, x], axis=1)
+        positions = jnp.broadcast_to(jnp.arange(x.shape[1]), x.shape[:2])
+        mask = causal_mask(jnp.ones_like(positions))
+        hidden, keys, values = model(x, positions, mask)
         last = history.lengths * len(self.codes_per_level)
         hidden = jnp.take_along_axis(hidden, last[:, None, None], axis=1, mode="clip")
         cache = Cache.of_history(keys, values, last + 1, hidden[:, 0])
-        return self._readout(hidden, 0), cache
+        return self.readout(hidden, 0), cache
+
+    def _embed(self, codes: Int[Array, "B T L"], side: Side | None) -> Float[Array, "B S W"]:
+        """Return the vectors of the flattened tokens of items.
+
+        What is known of an item beside its codes is added to its last one: the others predict
+        codes of the same item.
+        """
+        x = self.language_model.embed(self._tokens(codes))
+        added = self.features.of_items(side, self._dtype)
+        if added is None:
+            return x
+        before = jnp.zeros((*codes.shape[:2], codes.shape[2] - 1, x.shape[2]), x.dtype)
+        return x + jnp.concatenate([before, added[:, :, None]], axis=2).reshape(x.shape)
 
     def _tokens(self, codes: Int[Array, "B T L"]) -> Int[Array, "B S"]:
         """Return the flattened tokens of items."""
         offsets = jnp.asarray(level_offsets(self.codes_per_level, BOS + 1), jnp.int32)
         return (codes + offsets[None, None, :]).reshape(codes.shape[0], -1)
 
-    def _inputs(
+    def _extend(
         self, codes: Int[Array, "B M T"], cache: Cache
-    ) -> tuple[Float[Array, "B M T W"], Int[Array, "B T"]]:
+    ) -> tuple[Float[Array, "B M T W"], Cache]:
         levels = slice(cache.level, cache.level + codes.shape[2])
         offsets = jnp.asarray(level_offsets(self.codes_per_level, BOS + 1)[levels], jnp.int32)
         new = jnp.arange(cache.level, cache.level + codes.shape[2])
         positions = cache.shared_lengths[:, None] + new[None, :]
-        return self.language_model.embed(codes + offsets[None, None, :]), positions
+        inputs = self.language_model.embed(codes + offsets[None, None, :])
+        return self.language_model.blocks.extend(inputs, positions, cache)
 
-    @property
-    def _code_blocks(self) -> Transformer:
-        return self.language_model.blocks
-
-    def _readout(self, hidden: Float[Array, "*batch W"], level: int) -> Float[Array, "*batch V"]:
+    def _output_vectors(
+        self, level: int, codes: Int[Array, "*codes"] | None = None
+    ) -> Float[Array, "*codes W"]:
         first = level_offsets(self.codes_per_level, BOS + 1)[level]
-        return self.language_model.readout(hidden, first, self.codes_per_level[level])
+        table = self.language_model.output_table
+        if codes is None:
+            return table[first : first + self.codes_per_level[level]]
+        return table.at[first + codes].get(mode="clip")

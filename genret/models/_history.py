@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genret.errors import GenretError
+from genret.models._features import Side
 from genret.models._pytree import register_pytree
 from genret.typing import Array, Int
 
@@ -19,13 +20,24 @@ class History:
     Attributes:
       codes: int32 [B, T, L]; what lies after a history's end never matters.
       lengths: items of each history, int32 [B]; 0 is a request without a history.
+      side: what a model may read beside the codes; its users are [B, 1].
     """
 
     codes: Int[Array, "B T L"]
     lengths: Int[Array, " B"]
+    side: Side | None = None
 
     @classmethod
-    def from_items(cls, codes_table: Any, offsets: Any, items: Any, max_items: int) -> "History":
+    def from_items(
+        cls,
+        codes_table: Any,
+        offsets: Any,
+        items: Any,
+        max_items: int,
+        *,
+        gaps: Any = None,
+        users: Any = None,
+    ) -> "History":
         """Look up the codes of histories that are given by item number, on the host.
 
         Args:
@@ -33,6 +45,10 @@ class History:
           offsets: history b is ``items[offsets[b]:offsets[b + 1]]``, int [B + 1].
           items: rows of ``codes_table``, int [E].
           max_items: T; a longer history keeps its last ``max_items`` items.
+          gaps: bucket of the time before each of ``items``, from
+            :func:`genret.data.gap_buckets`; for models that read it.
+          users: bucket of each history's user, int [B], from :func:`genret.data.user_buckets`;
+            for models that read it.
 
         Returns:
           The histories, padded to ``max_items`` whatever their lengths: one shape, one program.
@@ -70,8 +86,35 @@ class History:
         slots = np.arange(max_items)
         present = slots[None, :] < lengths[:, None]
         codes = np.zeros((len(lengths), max_items, codes_table.shape[1]), np.int32)
-        codes[present] = codes_table[items[(starts[:, None] + slots[None, :])[present]]]
-        return cls(codes=jnp.asarray(codes), lengths=jnp.asarray(lengths, jnp.int32))
+        events = (starts[:, None] + slots[None, :])[present]
+        codes[present] = codes_table[items[events]]
+        rows = np.full(present.shape, -1, np.int32)
+        rows[present] = items[events]
+        side = Side(
+            items=jnp.asarray(rows),
+            gaps=None if gaps is None else _spread(gaps, "gaps", len(items), present, events),
+            users=None if users is None else _column(users, "users", len(lengths)),
+        )
+        return cls(codes=jnp.asarray(codes), lengths=jnp.asarray(lengths, jnp.int32), side=side)
+
+
+def _spread(values: Any, name: str, size: int, present: Any, events: Any) -> Array:
+    """Lay out what belongs to each event, like the histories."""
+    values = _sized(values, name, size)
+    laid_out = np.zeros(present.shape, np.int32)
+    laid_out[present] = values[events]
+    return jnp.asarray(laid_out)
+
+
+def _column(values: Any, name: str, size: int) -> Array:
+    return jnp.asarray(_sized(values, name, size)[:, None], jnp.int32)
+
+
+def _sized(values: Any, name: str, size: int) -> np.ndarray:
+    values = _integers(values, name, 1)
+    if len(values) != size:
+        raise GenretError(f"{name}: found {len(values)}, expected {size}")
+    return values
 
 
 def _integers(values: Any, name: str, ndim: int) -> np.ndarray:

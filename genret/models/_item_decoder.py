@@ -10,6 +10,7 @@ from genret.errors import GenretError
 from genret.models._attention import causal_mask
 from genret.models._cache import Cache
 from genret.models._decode import CachedDecoder, level_offsets, shift_right
+from genret.models._features import Side
 from genret.models._history import History
 from genret.models._layers import (
     Embedding,
@@ -17,7 +18,6 @@ from genret.models._layers import (
     Linear,
     RMSNorm,
     dropout,
-    readout,
     split_key,
 )
 from genret.models._transformer import Transformer
@@ -57,7 +57,7 @@ class ItemDecoder(CachedDecoder):
     """
 
     def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
-        super().__init__(config)
+        super().__init__(config, rngs=rngs)
         if config.code_layers < 1:
             raise GenretError(f"code_layers: found {config.code_layers}, expected at least 1")
         narrow = _code_config(config)
@@ -77,31 +77,19 @@ class ItemDecoder(CachedDecoder):
         self.code_blocks = Transformer(narrow, config.code_layers, rngs=rngs)
         self.output_proj = Linear(config.width, narrow.width, rngs=rngs)
 
-    def logits(
+    def states(
         self,
         codes: Int[Array, "B T L"],
         segments: Int[Array, "B T"],
         positions: Int[Array, "B T"],
         *,
+        side: Side | None = None,
         dropout_key: Array | None = None,
-    ) -> tuple[Float[Array, "B T _"], ...]:
-        """Return the logits of every code of every item, teacher-forced.
-
-        Position t predicts item t from the items before it in its own segment (the first from a
-        learned start), and code l of it also from its codes before l.
-
-        Args:
-          codes: int32 [B, T, L].
-          segments: 0 is padding, 1, 2, … the histories that share a row, int32 [B, T].
-          positions: position of each item in its history, int32 [B, T].
-          dropout_key: a JAX key; None drops nothing.
-
-        Returns:
-          For each level, float32 logits [B, T, V].
-        """
+    ) -> Float[Array, "B T L W"]:
+        """Return the state that predicts each code; see :meth:`CachedDecoder.states`."""
         batch, length, depth = codes.shape
         history_key, code_key = split_key(dropout_key, 2)
-        states = self._states(codes, segments, positions, history_key)
+        states = self._item_states(codes, segments, positions, side, history_key)
         inputs = self._code_inputs(codes[:, :, :-1], 0)
         inputs = jnp.pad(inputs, ((0, 0), (0, 0), (1, 0), (0, 0)))
         inputs = inputs + self.context_proj(states)[:, :, None] + self._levels(0, depth)[None]
@@ -110,8 +98,7 @@ class ItemDecoder(CachedDecoder):
         levels = jnp.broadcast_to(jnp.arange(depth), (1, depth))
         mask = causal_mask(jnp.zeros_like(levels))
         hidden, _, _ = self.code_blocks(inputs, levels, mask, code_key)
-        hidden = hidden.reshape(batch, length, depth, -1)
-        return tuple(self._readout(hidden[:, :, level], level) for level in range(depth))
+        return hidden.reshape(batch, length, depth, -1)
 
     def prefill(self, history: History) -> tuple[Float[Array, "B 1 V"], Cache]:
         """Read the histories, once per request.
@@ -126,7 +113,8 @@ class ItemDecoder(CachedDecoder):
         # Position T predicts the item after a full history; its own codes are never read.
         codes = jnp.pad(history.codes, ((0, 0), (0, 1), (0, 0)))
         positions = jnp.broadcast_to(jnp.arange(items + 1), (batch, items + 1))
-        states = self._states(codes, jnp.ones_like(positions), positions, None)
+        side = None if history.side is None else history.side.with_room()
+        states = self._item_states(codes, jnp.ones_like(positions), positions, side, None)
         last = jnp.take_along_axis(states, history.lengths[:, None, None], axis=1, mode="clip")
         context = self.context_proj(last[:, 0])
         level = jnp.zeros((1, 1), jnp.int32)
@@ -135,34 +123,37 @@ class ItemDecoder(CachedDecoder):
         )
         ones = jnp.ones((batch,), jnp.int32)
         cache = Cache.of_history(keys, values, ones, hidden[:, 0], context)
-        return self._readout(hidden, 0), cache
+        return self.readout(hidden, 0), cache
 
-    def _states(
+    def _item_states(
         self,
         codes: Int[Array, "B T L"],
         segments: Int[Array, "B T"],
         positions: Int[Array, "B T"],
+        side: Side | None,
         dropout_key: Array | None,
     ) -> Float[Array, "B T W"]:
         """Return the state of each position, which knows the items before it."""
         input_key, block_key = split_key(dropout_key, 2)
         offsets = jnp.asarray(level_offsets(self.codes_per_level))
         vectors = self.embedding(codes + offsets[None, None, :], self._dtype)
-        pooled = self.item_norm(vectors.sum(axis=2))
+        added = self.features.of_items(side, self._dtype)
+        total = vectors.sum(axis=2)
+        pooled = self.item_norm(total if added is None else total + added)
         items = pooled + self.item_mlp(pooled)
-        x = shift_right(items, self.bos[...], segments)
+        x = shift_right(items, self._starts(self.bos[...], side), segments)
         x = dropout(x, self.config.dropout, input_key)
         states, _, _ = self.item_blocks(x, positions, causal_mask(segments), block_key)
         return states
 
-    def _inputs(
+    def _extend(
         self, codes: Int[Array, "B M T"], cache: Cache
-    ) -> tuple[Float[Array, "B M T W"], Int[Array, "B T"]]:
+    ) -> tuple[Float[Array, "B M T W"], Cache]:
         first, count = cache.level + 1, codes.shape[2]
         inputs = self._code_inputs(codes, cache.level) + self._levels(first, count)[None]
         assert cache.context is not None
         positions = jnp.broadcast_to(jnp.arange(first, first + count), (codes.shape[0], count))
-        return inputs + cache.context[:, None, None], positions
+        return self.code_blocks.extend(inputs + cache.context[:, None, None], positions, cache)
 
     def _code_inputs(self, codes: Int[Array, "B M T"], first: int) -> Float[Array, "B M T W"]:
         """Return the code decoder's input vectors for codes of the levels from ``first`` on."""
@@ -177,15 +168,16 @@ class ItemDecoder(CachedDecoder):
     def _levels(self, first: int, count: int) -> Float[Array, "1 T W"]:
         return self.level_vectors[...].astype(self._dtype)[None, first : first + count]
 
-    @property
-    def _code_blocks(self) -> Transformer:
-        return self.code_blocks
-
-    def _readout(self, hidden: Float[Array, "*batch W"], level: int) -> Float[Array, "*batch V"]:
-        source = self.embedding if self.output is None else self.output
+    def _output_vectors(
+        self, level: int, codes: Int[Array, "*codes"] | None = None
+    ) -> Float[Array, "*codes W"]:
+        source = (self.embedding if self.output is None else self.output).table[...]
         first = level_offsets(self.codes_per_level)[level]
-        block = source.table[...][first : first + self.codes_per_level[level]]
-        return readout(hidden, self.output_proj(block.astype(self._dtype)))
+        if codes is None:
+            rows = source[first : first + self.codes_per_level[level]]
+        else:
+            rows = source.at[first + codes].get(mode="clip")
+        return self.output_proj(rows.astype(self._dtype))
 
 
 def _code_config(config: ModelConfig) -> ModelConfig:

@@ -5,11 +5,18 @@ from flax import nnx
 
 from genret.config import ModelConfig
 from genret.models._decoder_only import DecoderOnly
+from genret.models._encoder_decoder import EncoderDecoder
 from genret.models._item_decoder import ItemDecoder
+from genret.models._one_pass import OnePass
 
-KINDS: dict[str, type[ItemDecoder] | type[DecoderOnly]] = {
+Model = ItemDecoder | DecoderOnly | EncoderDecoder | OnePass
+"""Any of the models."""
+
+KINDS: dict[str, type[Model]] = {
     "item_decoder": ItemDecoder,
     "decoder_only": DecoderOnly,
+    "encoder_decoder": EncoderDecoder,
+    "one_pass": OnePass,
 }
 
 PRESETS = {
@@ -41,7 +48,7 @@ PRESETS = {
 31 M and 97 M parameters."""
 
 
-def build_model(config: ModelConfig, seed: int) -> ItemDecoder | DecoderOnly:
+def build_model(config: ModelConfig, seed: int) -> Model:
     """Make a model with initial parameters.
 
     Args:

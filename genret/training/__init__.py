@@ -1,20 +1,32 @@
 """Training: losses, optimiser, step, loop, checkpoints."""
 
+# Losses
+from genret.training._legal import LegalCodes
+
 # The loop and what it gives
 from genret.training._loop import TrainResult, train
+from genret.training._losses import code_nll, mean_by_level, sampled_nll
+from genret.training._objective import Objective
 
-# Parts
-from genret.training._losses import code_loss
+# Parts of the loop
 from genret.training._optimizer import decay_mask, learning_rate, make_optimizer
 from genret.training._step import TrainState, make_step
 
+# Going on from a trained model
+from genret.training._warm_start import shrink_and_perturb
+
 __all__ = [
+    "LegalCodes",
+    "Objective",
     "TrainResult",
     "TrainState",
-    "code_loss",
+    "code_nll",
     "decay_mask",
     "learning_rate",
     "make_optimizer",
     "make_step",
+    "mean_by_level",
+    "sampled_nll",
+    "shrink_and_perturb",
     "train",
 ]

@@ -16,6 +16,7 @@ from genret.config import TrainConfig
 from genret.data.pipeline import TrainingBatches
 from genret.errors import GenretError
 from genret.training._checkpoint import restore_checkpoint, save_checkpoint
+from genret.training._objective import Objective
 from genret.training._optimizer import learning_rate, make_optimizer
 from genret.training._sharding import DataParallel
 from genret.training._step import TrainState, make_step
@@ -79,6 +80,8 @@ def train(
     *,
     seed: int = 0,
     max_items: int,
+    gaps: Int[np.ndarray, "E"] | None = None,
+    users: Int[np.ndarray, "U"] | None = None,
     checkpoint_dir: Path | None = None,
     identity: Mapping[str, Any] | None = None,
     validate: Callable[[Model], Mapping[str, float]] | None = None,
@@ -98,6 +101,8 @@ def train(
       config: the optimisation.
       seed: seed of batches and dropout.
       max_items: longest history that the model sees.
+      gaps: bucket of the time before each event, for models that read it.
+      users: bucket of each user, for models that read it.
       checkpoint_dir: where checkpoints lie; None writes none.
       identity: what a checkpoint must agree on to be resumed, as JSON values.
       validate: gives metrics of a model, ``ndcg@10`` among them; called every ``eval_every`` steps.
@@ -116,7 +121,10 @@ def train(
     optimizer = make_optimizer(config)
     # The step consumes its state: start from copies, so that the caller's model stays whole.
     params = parallel.replicate(jax.tree.map(jnp.copy, params))
-    state = parallel.replicate(TrainState.init(params, optimizer))
+    # A model says how many codes its levels have; else they are those that occur.
+    sizes = getattr(model, "codes_per_level", None) or tuple((codes.max(axis=0) + 1).tolist())
+    objective = Objective.of(config, codes, sizes, items)
+    state = parallel.replicate(TrainState.init(params, optimizer, objective))
     best_params = jax.tree.map(jnp.copy, params)
     batches = iter(
         TrainingBatches(
@@ -126,6 +134,9 @@ def train(
             max_items=max_items,
             seed=seed,
             multiple_of=1 if devices is None else len(devices),
+            one_target=getattr(model, "one_target_a_row", False),
+            gaps=gaps,
+            users=users,
         )
     )
     progress = _Progress(batches.get_state())
@@ -137,7 +148,7 @@ def train(
             progress = _Progress(**summary)
             batches.set_state(progress.data)
             _log.info("resumed at step %d", int(state.step))
-    step_fn = make_step(graphdef, optimizer, parallel.replicate(jnp.asarray(codes)), seed=seed)
+    step_fn = make_step(graphdef, optimizer, parallel.replicate(objective), seed=seed)
     schedule = learning_rate(config)
     clock = _Clock()
     done = int(state.step)

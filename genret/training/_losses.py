@@ -1,41 +1,107 @@
-"""Losses over the codes of the next item."""
+"""Cross-entropies over the codes of the next item, one figure for each code of each target."""
+
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 
 from genret.typing import Array, Bool, Float, Int
 
+_MASKED = -1e30
+"""Logit of a code that does not compete: finite, so that no gradient becomes NaN."""
 
-def code_loss(
-    logits: tuple[Float[Array, "B T _"], ...],
+
+def code_nll(
+    logits: Sequence[Float[Array, "B T _"]],
     codes: Int[Array, "B T L"],
-    targets: Bool[Array, "B T"],
-) -> tuple[Float[Array, ""], Float[Array, " L"]]:
-    r"""Cross-entropy of the codes of every target item, each over its own level's codes.
+    *,
+    allowed: Sequence[Bool[Array, "B T _"]] | None = None,
+    smoothing: float = 0.0,
+) -> Float[Array, "B T L"]:
+    r"""Negative log-likelihood of every code, given those before it.
 
-    .. math:: -\frac{1}{|T|}\sum_{t \in T} \sum_{l=1}^{L} \log p(c_{t,l} \mid c_{t,<l}, h_t)
+    .. math:: (1 - \varepsilon)\,(-\log p(c_{t,l} \mid c_{t,<l}, h_t))
+        + \frac{\varepsilon}{|A|} \sum_{a \in A} -\log p(a \mid c_{t,<l}, h_t)
 
-    which is the mean negative log-likelihood of an item.
+    with :math:`A` the codes that compete, over which :math:`p` is normalised, and
+    :math:`\varepsilon` the label smoothing.
+
+    Source: Szegedy et al., Rethinking the Inception Architecture, 2016 (label smoothing).
 
     Args:
       logits: for each level, float32 [B, T, V].
-      codes: the codes of the items to predict, int32 [B, T, L].
-      targets: which positions hold an item to predict, bool [B, T].
+      codes: the codes of the items to predict, int32 [B, T, L]; the position of a code in its
+        level's logits.
+      allowed: for each level, the codes that compete, bool [B, T, V]; None: all of them.
+      smoothing: share of the target that is spread evenly over the codes that compete.
 
     Returns:
-      The loss in nats per item, float32, and its parts by level, float32 [L].
+      Nats, float32 [B, T, L]. What padding holds means nothing.
 
-    >>> uniform = (jnp.zeros((1, 2, 4)), jnp.zeros((1, 2, 8)))
-    >>> loss, _ = code_loss(uniform, jnp.zeros((1, 2, 2), int), jnp.array([[True, False]]))
-    >>> bool(jnp.allclose(jnp.exp(loss), 4 * 8))
-    True
+    >>> uniform = (jnp.zeros((1, 1, 4)), jnp.zeros((1, 1, 8)))
+    >>> jnp.exp(code_nll(uniform, jnp.zeros((1, 1, 2), int))).round(3).tolist()
+    [[[4.0, 8.0]]]
     """
-    count = jnp.maximum(targets.sum(), 1)
     parts = []
     for level, scores in enumerate(logits):
-        # Padding may hold any code: it is masked after the gather, so it must only be in range.
+        if allowed is not None:
+            scores = jnp.where(allowed[level], scores, _MASKED)
+        # Padding may hold any code: it is masked later, so it must only be in range.
         chosen = jnp.take_along_axis(scores, codes[:, :, level, None], axis=2, mode="clip")[..., 0]
-        nll = jax.nn.logsumexp(scores, axis=2) - chosen
-        parts.append(jnp.where(targets, nll, 0.0).sum() / count)
-    by_level = jnp.stack(parts)
-    return by_level.sum(), by_level
+        total = jax.nn.logsumexp(scores, axis=2)
+        nll = total - chosen
+        if smoothing > 0:
+            if allowed is None:
+                mean = scores.mean(axis=2)
+            else:
+                count = jnp.maximum(allowed[level].sum(axis=2), 1)
+                mean = jnp.where(allowed[level], scores, 0.0).sum(axis=2) / count
+            nll = (1 - smoothing) * nll + smoothing * (total - mean)
+        parts.append(nll)
+    return jnp.stack(parts, axis=2)
+
+
+def mean_by_level(nll: Float[Array, "B T L"], targets: Bool[Array, "B T"]) -> Float[Array, " L"]:
+    """Average each level's losses over the targets; 0 where there are none.
+
+    >>> mean_by_level(jnp.array([[[1.0, 2.0], [9.0, 9.0]]]), jnp.array([[True, False]])).tolist()
+    [1.0, 2.0]
+    """
+    total = jnp.where(targets[:, :, None], nll, 0.0).sum(axis=(0, 1))
+    return total / jnp.maximum(targets.sum(), 1)
+
+
+def sampled_nll(
+    own: Float[Array, "B T"],
+    others: Float[Array, "B T S"],
+    codes: Int[Array, "B T"],
+    sample: Int[Array, " S"],
+    log_expected: Float[Array, " S"],
+) -> Float[Array, "B T"]:
+    r"""Sampled softmax of one level: the code against a sample that all targets share.
+
+    .. math:: -\log \frac{e^{s_c}}{e^{s_c} + \sum_{j: a_j \ne c} e^{s_j - \log S q_j}}
+
+    In expectation over the sample the denominator is that of the whole level, without the part
+    of :math:`c` counted twice. Sources: Jean et al., On Using Very Large Target Vocabulary, 2015;
+    Yi et al., Sampling-Bias-Corrected Neural Modeling, 2019.
+
+    Args:
+      own: logits of the codes to predict, float32 [B, T].
+      others: logits of the sampled codes, float32 [B, T, S].
+      codes: the codes to predict, int32 [B, T].
+      sample: the S sampled codes a_j, with repetitions.
+      log_expected: log of how often each is expected in the sample, ``log S q_j``.
+
+    Returns:
+      Nats, float32 [B, T].
+
+    >>> one = jnp.zeros((1, 1))
+    >>> sample = jnp.array([1, 2, 3, 3])
+    >>> expected = jnp.log(jnp.full(4, 4 * 0.25))
+    >>> float(jnp.exp(sampled_nll(one, jnp.zeros((1, 1, 4)), jnp.array([[3]]), sample, expected))[0, 0])
+    3.0
+    """
+    others = others - log_expected[None, None, :]
+    others = jnp.where(sample[None, None, :] == codes[:, :, None], _MASKED, others)
+    return jax.nn.logsumexp(jnp.concatenate([own[:, :, None], others], axis=2), axis=2) - own

@@ -6,6 +6,7 @@ import jax
 import optax
 
 from genret.config import TrainConfig
+from genret.models import FROZEN
 
 _FLOOR = 0.02
 """Share of the peak learning rate at which the cosine ends."""
@@ -28,8 +29,12 @@ def learning_rate(config: TrainConfig) -> optax.Schedule:
 
 
 def decay_mask(params: Any) -> Any:
-    """Say for each parameter whether it decays: matrices do; norms, biases and vectors do not."""
-    return jax.tree.map(lambda p: p.ndim >= 2, params)
+    """Say for each parameter whether it decays: matrices do; norms, biases and what is frozen do not."""
+
+    def decays(path: Any, parameter: Any) -> bool:
+        return parameter.ndim >= 2 and FROZEN not in jax.tree_util.keystr(path)
+
+    return jax.tree_util.tree_map_with_path(decays, params)
 
 
 def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:

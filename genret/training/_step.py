@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from genret.training._losses import code_loss
-from genret.typing import Array, Float, Int
+from genret.training._objective import Objective, targets_of
+from genret.typing import Array
 
 Step = Callable[["TrainState", dict[str, Array]], "TrainState"]
 
@@ -23,6 +23,7 @@ class TrainState:
     Attributes:
       params: the model's parameters, a pytree.
       opt_state: the optimiser's state.
+      prefix_weights: APAO's weights of the prefixes, float32 [L].
       step: steps done, int32.
       loss_sum: sum of the losses since the last line of metrics, float32.
       target_count: targets (items) seen since then, int32.
@@ -31,22 +32,31 @@ class TrainState:
     # JAX rebuilds the tree with descriptions in the place of arrays: no shapes can be checked here.
     params: Any
     opt_state: Any
+    prefix_weights: Any
     step: Any
     loss_sum: Any
     target_count: Any
 
     @classmethod
-    def init(cls, params: Any, optimizer: optax.GradientTransformation) -> "TrainState":
+    def init(
+        cls, params: Any, optimizer: optax.GradientTransformation, objective: Objective
+    ) -> "TrainState":
         """Return the state before the first step."""
-        # The counters are arrays of their own: a buffer can be donated only once.
-        step, targets = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32)
-        return cls(params, optimizer.init(params), step, jnp.zeros((), jnp.float32), targets)
+        return cls(
+            params=params,
+            opt_state=optimizer.init(params),
+            prefix_weights=objective.first_weights,
+            # The counters are arrays of their own: a buffer can be donated only once.
+            step=jnp.zeros((), jnp.int32),
+            loss_sum=jnp.zeros((), jnp.float32),
+            target_count=jnp.zeros((), jnp.int32),
+        )
 
 
 def make_step(
     graphdef: Any,
     optimizer: optax.GradientTransformation,
-    codes: Int[Array, "N L"],
+    objective: Objective,
     *,
     seed: int,
 ) -> Step:
@@ -60,31 +70,33 @@ def make_step(
     Args:
       graphdef: the model's structure, from ``nnx.split``.
       optimizer: the optimiser.
-      codes: semantic ID of every item.
-      seed: seed of the dropout.
+      objective: the loss.
+      seed: seed of the dropout and of what the loss draws.
 
     Returns:
       The step.
     """
 
-    def loss_of(params: Any, batch: dict[str, Array], key: Array) -> Float[Array, ""]:
-        model = nnx.merge(graphdef, params)
-        targets = batch["segments"] > 0
-        wanted = codes.at[jnp.maximum(batch["items"], 0)].get(mode="clip")
-        logits = model.logits(wanted, batch["segments"], batch["positions"], dropout_key=key)
-        return code_loss(logits, wanted, targets)[0]
+    def loss_of(
+        params: Any, batch: dict[str, Array], weights: Array, key: Array
+    ) -> tuple[Array, Array]:
+        return objective(nnx.merge(graphdef, params), batch, weights, key)
 
     @jax.jit(donate_argnums=0)
     def step(state: TrainState, batch: dict[str, Array]) -> TrainState:
         key = jax.random.fold_in(jax.random.key(seed, impl="rbg"), state.step)
-        loss, gradients = jax.value_and_grad(loss_of)(state.params, batch, key)
+        (loss, weights), gradients = jax.value_and_grad(loss_of, has_aux=True)(
+            state.params, batch, state.prefix_weights, key
+        )
+        _, targets = targets_of(nnx.merge(graphdef, state.params), batch)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         return TrainState(
             params=optax.apply_updates(state.params, updates),
             opt_state=opt_state,
+            prefix_weights=weights,
             step=state.step + 1,
             loss_sum=state.loss_sum + loss,
-            target_count=state.target_count + (batch["segments"] > 0).sum(),
+            target_count=state.target_count + targets.sum(),
         )
 
     return step

@@ -87,3 +87,36 @@ def test_packing_wastes_least() -> None:
 def test_no_events_are_refused() -> None:
     with pytest.raises(GenretError, match="found no events"):
         dataset([0, 0], "pack", 2, 5, 0)
+
+
+@hypothesis.given(
+    lengths=st.lists(st.integers(0, 9), min_size=1, max_size=8).filter(sum),
+    packing=st.sampled_from(PACKINGS),
+    max_items=st.integers(1, 6),
+)
+def test_rows_of_one_target_hold_an_event_and_those_before_it(lengths, packing, max_items) -> None:
+    """Every event is the last of one row; gaps and users go along with the events."""
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    events, users = np.arange(offsets[-1]), np.arange(len(lengths))
+    stream = iter(
+        TrainingBatches(
+            offsets, events, TrainConfig(batch_size=3, packing=packing), max_items=max_items,
+            seed=0, one_target=True, gaps=events + 100, users=users,
+        )
+    )  # fmt: skip
+    targets = []
+    while stream.get_state()["epoch"] == 0:
+        batch = next(stream)
+        for row, present in enumerate(batch["segments"] > 0):
+            own = batch["items"][row][present]
+            if not len(own):
+                continue
+            assert present[: len(own)].all()  # from the left
+            owner = int(np.searchsorted(offsets, own[-1], side="right")) - 1
+            first = max(offsets[owner], own[-1] - max_items)
+            assert own.tolist() == list(range(first, own[-1] + 1))
+            assert batch["positions"][row][present].tolist() == list(range(len(own)))
+            assert batch["gaps"][row][present].tolist() == (own + 100).tolist()
+            assert set(batch["users"][row][present].tolist()) == {owner}
+            targets.append(int(own[-1]))
+    assert sorted(targets) == events.tolist()

@@ -70,6 +70,12 @@ def test_scores_normalised_over_the_legal_children(make_index: Callable, stored:
                 return logits
 
             assert_answers(result, b, slow_beam_search(legal, CODES, 9, allowed))
+        # With beams for all items, a search misses none: it is the exact one.
+        all_items = {"policies": [policy], "exclude": seen, "normalize": "legal"}
+        wide = beam_search(model, HISTORY, index, beams=len(CODES), **all_items)
+        exact = exact_search(model, HISTORY, index, top=len(CODES), **all_items)
+        np.testing.assert_array_equal(wide.valid, exact.valid)
+        np.testing.assert_allclose(wide.scores, exact.scores, rtol=2e-5, atol=2e-5)
 
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=("inner",), meta_fields=())

@@ -32,7 +32,9 @@ def test_from_items_equals_loops(histories, max_items, seed) -> None:
 
 def test_a_history_is_a_pytree() -> None:
     history = History.from_items([[1, 2]], [0, 1], [0], 3)
-    assert [x.shape for x in jax.tree.leaves(history)] == [(1, 3, 2), (1,)]
+    assert [x.shape for x in jax.tree.leaves(history)] == [
+        (1, 3, 2), (1,), (1, 3),
+    ]  # fmt: skip
     shapes = jax.eval_shape(lambda h: h, history)
     assert shapes.lengths.shape == (1,)
     moved = jax.tree.map(lambda x: x + 1, history)

@@ -1,4 +1,4 @@
-"""Both models: what a position may see, packing, padding, precision, and decoding with a cache."""
+"""The models: what a position may see, packing, padding, precision, and decoding with a cache."""
 
 import dataclasses
 import functools
@@ -27,7 +27,10 @@ CONFIGS = {
         BASE, kind="decoder_only", kv_heads=2, qk_norm=False, qkv_bias=True, tie_embeddings=False
     ),
 }
+TIGER = dataclasses.replace(BASE, kind="encoder_decoder", code_layers=2, relative_distance=40)
+CONFIGS["tiger"] = TIGER  # one target a row: the last item
 each_model = pytest.mark.parametrize("name", CONFIGS)
+each_of_many_targets = pytest.mark.parametrize("name", [n for n in CONFIGS if n != "tiger"])
 
 
 def random_codes(rng, *shape):
@@ -46,6 +49,8 @@ def make(name, **changes):
     def fill(path, x):
         scale = x.shape[-1] ** -0.5 if "table" in str(path) else x.shape[0] ** -0.5
         offset = 1.0 if "scale" in str(path) else 0.0
+        if "q_proj" in str(path) and config.kind == "encoder_decoder":
+            scale *= config.head_dim**-0.5  # its attention has no other scale
         return jnp.asarray(offset + scale * rng.normal(size=x.shape), jnp.float32)
 
     return jax.tree.map_with_path(fill, jax.eval_shape(lambda: build_model(config, 0)))
@@ -83,7 +88,7 @@ def rows_of(*lengths, width):
     return jnp.asarray(segments), jnp.asarray(positions)
 
 
-@each_model
+@each_of_many_targets
 def test_a_code_depends_on_the_past_of_its_segment_and_on_nothing_else(name) -> None:
     """Change one code at a time and see exactly which logits move."""
     model, rng = make(name), np.random.default_rng(0)
@@ -105,7 +110,7 @@ def test_a_code_depends_on_the_past_of_its_segment_and_on_nothing_else(name) -> 
                 assert moved == 0, (t, level, u, k)
 
 
-@each_model
+@each_of_many_targets
 def test_packed_rows_equal_separate_rows(name) -> None:
     model, rng = make(name), np.random.default_rng(1)
     codes = random_codes(rng, 3, 6)
@@ -126,7 +131,7 @@ def test_packed_rows_equal_separate_rows(name) -> None:
                 np.testing.assert_allclose(x[row, start : start + length], y[i, :length], atol=2e-5)
 
 
-@each_model
+@each_of_many_targets
 def test_only_differences_of_positions_matter(name) -> None:
     """A chunk from the middle of a history may count its positions from anywhere."""
     model, rng = make(name), np.random.default_rng(2)
@@ -159,6 +164,8 @@ def teacher_forced(model, codes, lengths, targets):
     codes[np.arange(rows), lengths] = targets
     segments, positions = rows_of(*[(n + 1,) for n in lengths], width=items + 1)
     found = logits_of(model, codes, segments, positions)
+    if model.one_target_a_row:
+        return [np.asarray(x)[:, 0] for x in found]
     return [np.asarray(x)[np.arange(rows), lengths] for x in found]
 
 
@@ -269,7 +276,7 @@ def test_every_parameter_gets_a_gradient(name) -> None:
             assert np.abs(leaf).max() > 0, path
 
 
-@pytest.mark.parametrize("name", ["items", "flat"])
+@pytest.mark.parametrize("name", ["items", "flat", "tiger"])
 def test_initial_logits_are_of_order_one(name) -> None:
     """The first loss is near that of a uniform guess; 256 is far from the width of the others."""
     config = dataclasses.replace(CONFIGS[name], width=256)
@@ -295,9 +302,32 @@ def test_misuse_is_refused(name) -> None:
         build_model(dataclasses.replace(CONFIGS[name], codes_per_level=()), 0)
 
 
-def test_an_item_decoder_needs_code_layers() -> None:
-    with pytest.raises(GenretError, match="code_layers: found 0"):
-        build_model(dataclasses.replace(BASE, code_layers=0), 0)
+def test_a_decoder_of_codes_needs_layers() -> None:
+    for config in (BASE, TIGER):
+        with pytest.raises(GenretError, match="code_layers: found 0"):
+            build_model(dataclasses.replace(config, code_layers=0), 0)
+    with pytest.raises(GenretError, match="kv_heads: found 2, expected heads, 4"):
+        build_model(dataclasses.replace(TIGER, kv_heads=2), 0)
+
+
+def test_an_encoder_decoder_reads_the_history_and_predicts_its_last_item() -> None:
+    """Every code of the history matters, of the target those before; what follows never does."""
+    model, rng = make("tiger"), np.random.default_rng(0)
+    segments, positions = rows_of((4,), (1,), (6,), width=6)
+    codes = random_codes(rng, 3, 6)
+    before = logits_of(model, codes, segments, positions)
+    assert [x.shape for x in before] == [(3, 1, v) for v in CODES]
+    for t, level in itertools.product(range(6), range(4)):
+        changed = codes.copy()
+        changed[0, t, level] = (changed[0, t, level] + 1) % CODES[level]
+        after = logits_of(model, changed, segments, positions)
+        for k in range(4):
+            moved = np.abs(after[k][0] - before[k][0]).max()
+            assert (moved > 1e-4) if t < 3 or (t == 3 and k > level) else (moved == 0), (
+                t,
+                level,
+                k,
+            )
 
 
 @each_model
@@ -308,7 +338,7 @@ def test_one_level_of_codes(name) -> None:
     history = History(codes=codes, lengths=jnp.asarray([2]))
     logits, cache = prefill(model, history)
     full = logits_of(model, codes, *rows_of((3,), width=3))
-    np.testing.assert_allclose(logits[:, 0], full[0][:, 2], atol=2e-5)
+    np.testing.assert_allclose(logits[:, 0], full[0][:, -1], atol=2e-5)
     scores = score_tail(model, jnp.asarray([[[4], [0]]]), jnp.asarray([[0, 0]]), cache)
     expected = jax.nn.log_softmax(logits[0, 0])[jnp.asarray([4, 0])]
     np.testing.assert_allclose(scores[0, :, 0], expected, atol=2e-5)

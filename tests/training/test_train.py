@@ -15,7 +15,7 @@ from flax import nnx
 
 from genret.config import TrainConfig
 from genret.errors import GenretError
-from genret.training import TrainResult, code_loss, decay_mask, make_optimizer, train
+from genret.training import TrainResult, decay_mask, make_optimizer, train
 
 CODES = np.array([[i // 4, i % 4] for i in range(12)], np.int32)
 """Twelve items of two codes: three and four of a level."""
@@ -64,28 +64,6 @@ def leaves(result: TrainResult) -> list[np.ndarray]:
 def assert_equal(a: Iterable[np.ndarray], b: Iterable[np.ndarray]) -> None:
     for x, y in zip(a, b, strict=True):
         np.testing.assert_array_equal(x, y)
-
-
-def test_loss_equals_its_numpy_twin() -> None:
-    rng = np.random.default_rng(0)
-    logits = [rng.normal(size=(2, 5, v)).astype(np.float32) * 30 for v in (3, 7)]
-    codes = np.stack([rng.integers(0, v, (2, 5)) for v in (3, 7)], axis=2).astype(np.int32)
-    mask = rng.random((2, 5)) < 0.6
-    total = 0.0
-    for b, t in zip(*np.nonzero(mask), strict=True):
-        for level, scores in enumerate(logits):
-            row = scores[b, t].astype(np.float64)
-            total += np.log(np.exp(row - row.max()).sum()) + row.max() - row[codes[b, t, level]]
-    codes[~mask] = 99  # padding may hold anything
-    loss, by_level = code_loss(
-        tuple(map(jnp.asarray, logits)), jnp.asarray(codes), jnp.asarray(mask)
-    )
-    np.testing.assert_allclose(loss, total / mask.sum(), rtol=1e-5)
-    np.testing.assert_allclose(by_level.sum(), loss, rtol=1e-6)
-    nothing, _ = code_loss(
-        tuple(map(jnp.asarray, logits)), jnp.asarray(codes), jnp.zeros((2, 5), bool)
-    )
-    assert float(nothing) == 0.0
 
 
 def test_only_matrices_decay() -> None:

@@ -1,0 +1,161 @@
+"""OnePass: all codes of the next item at once, under RecGPT's hybrid mask."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from genret.config import ModelConfig
+from genret.errors import GenretError
+from genret.models._decode import CodeModel, level_offsets
+from genret.models._features import Side
+from genret.models._history import History
+from genret.models._layers import Embedding, dropout, split_key
+from genret.models._transformer import Transformer
+from genret.typing import Array, Bool, Float, Int
+
+Levels = tuple[Float[Array, "B 1 _"], ...]
+"""Log-probabilities of the codes of the levels from the current one on."""
+
+
+def hybrid_mask(segments: Int[Array, "B T"], depth: int) -> Bool[Array, "B S S"]:
+    """Let each code see its own item's codes and those of the earlier items of its segment.
+
+    Causal between items, both ways inside one. Padding is a segment like any other (0), so no
+    position sees nothing.
+
+    >>> hybrid_mask(jnp.array([[1, 1]]), 2)[0].astype(int).tolist()
+    [[1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 1, 1], [1, 1, 1, 1]]
+    """
+    same = segments[:, :, None] == segments[:, None, :]
+    items = same & jnp.tril(jnp.ones((1, *same.shape[1:]), bool))
+    return jnp.repeat(jnp.repeat(items, depth, axis=1), depth, axis=2)
+
+
+class OnePass(CodeModel):
+    r"""Reads a history code by code and predicts all codes of the next item in one pass.
+
+    The L slots of an item see each other and all earlier items; the one of code l predicts code l
+    of the *next* item, so the codes of an item are independent of each other given the history:
+
+    .. math:: p(c_1, \dots, c_L \mid h) = \prod_l p(c_l \mid h)
+
+    A search asks the model once. L learned vectors stand before the first item.
+
+    Source: RecGPT, arXiv 2506.06270, 2025.
+
+    Args:
+      config: the architecture; ``codes_per_level`` must be filled.
+      rngs: source of the initial parameters (``params`` stream).
+
+    Raises:
+      GenretError: no ``codes_per_level``.
+
+    >>> config = ModelConfig(codes_per_level=(8, 4), width=16, heads=2, kv_heads=1, head_dim=8)
+    >>> model = OnePass(config, rngs=nnx.Rngs(0))
+    >>> history = History.from_items([[0, 1]], [0, 1, 1], [0], max_items=3)
+    >>> [logits.shape for logits in model(history)]
+    [(2, 8), (2, 4)]
+    """
+
+    def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
+        super().__init__(config, rngs=rngs)
+        rows, depth = sum(config.codes_per_level), len(config.codes_per_level)
+        self.embedding = Embedding(rows, config.width, rngs=rngs)
+        self.output = None if config.tie_embeddings else Embedding(rows, config.width, rngs=rngs)
+        start = nnx.initializers.truncated_normal(config.width**-0.5)
+        self.bos = nnx.Param(start(rngs.params(), (depth, config.width), jnp.float32))
+        self.blocks = Transformer(config, config.layers, rngs=rngs)
+
+    def states(
+        self,
+        codes: Int[Array, "B T L"],
+        segments: Int[Array, "B T"],
+        positions: Int[Array, "B T"],
+        *,
+        side: Side | None = None,
+        dropout_key: Array | None = None,
+    ) -> Float[Array, "B T L W"]:
+        """Return the state that predicts each code; see :meth:`CodeModel.states`.
+
+        No state knows the codes before its own in the same item.
+        """
+        batch, length, depth = codes.shape
+        input_key, block_key = split_key(dropout_key, 2)
+        offsets = jnp.asarray(level_offsets(self.codes_per_level), jnp.int32)
+        vectors = self.embedding(codes + offsets[None, None, :], self._dtype)
+        added = self.features.of_items(side, self._dtype)
+        if added is not None:
+            vectors = vectors + added[:, :, None]
+        before = jnp.pad(segments[:, :-1], ((0, 0), (1, 0)), constant_values=-1)
+        shifted = jnp.pad(vectors[:, :-1], ((0, 0), (1, 0), (0, 0), (0, 0)))
+        is_first = (segments != before)[:, :, None, None]
+        starts = self.bos[...].astype(self._dtype)[None, None]
+        users = self.features.of_users(side, self._dtype)
+        starts = starts if users is None else starts + users[:, :, None]
+        x = jnp.where(is_first, starts, shifted)
+        x = dropout(x.reshape(batch, length * depth, -1), self.config.dropout, input_key)
+        slots = positions[:, :, None] * depth + jnp.arange(depth)[None, None, :]
+        hidden, _, _ = self.blocks(
+            x, slots.reshape(batch, -1), hybrid_mask(segments, depth), block_key
+        )
+        return hidden.reshape(batch, length, depth, -1)
+
+    def __call__(self, history: History) -> tuple[Float[Array, "B _"], ...]:
+        """Return the float32 logits of every level's codes, [B, V] each."""
+        items = history.codes.shape[1] + 1
+        codes = jnp.pad(history.codes, ((0, 0), (0, 1), (0, 0)))
+        positions = jnp.broadcast_to(jnp.arange(items), (codes.shape[0], items))
+        side = None if history.side is None else history.side.with_room()
+        states = self.states(codes, jnp.ones_like(positions), positions, side=side)
+        last = history.lengths[:, None, None, None]
+        hidden = jnp.take_along_axis(states, last, axis=1, mode="clip")[:, 0]
+        return tuple(self.readout(hidden[:, level], level) for level in range(codes.shape[2]))
+
+    def prefill(self, history: History) -> tuple[Float[Array, "B 1 V"], Levels]:
+        """Read the histories, once per request; see :class:`genret.decoding.GenerativeModel`."""
+        levels = tuple(jax.nn.log_softmax(logits)[:, None] for logits in self(history))
+        return levels[0], levels
+
+    def step(
+        self, codes: Int[Array, "B M"], parents: Int[Array, "B M"], cache: Levels
+    ) -> tuple[Float[Array, "B 1 V"], Levels]:
+        """Return the next level's logits: they are known already, the same for all beams.
+
+        Raises:
+          GenretError: no level follows.
+        """
+        if len(cache) < 2:
+            depth = len(self.codes_per_level)
+            raise GenretError(
+                f"step: the cache is at level {depth - 1}, the last of {depth}: no level follows"
+            )
+        return cache[1], cache[1:]
+
+    def score_tail(
+        self, codes: Int[Array, "B C T"], parents: Int[Array, "B C"], cache: Levels
+    ) -> Float[Array, "B C T"]:
+        """Score the remaining codes of candidates; see :class:`genret.decoding.GenerativeModel`.
+
+        Raises:
+          GenretError: the number of codes is not the number of remaining levels.
+        """
+        if codes.shape[2] != len(cache):
+            depth = len(self.codes_per_level)
+            raise GenretError(
+                f"score_tail: found {codes.shape[2]} codes a candidate, expected {len(cache)}: "
+                f"the cache is at level {depth - len(cache)} of {depth}"
+            )
+        picked = [
+            jnp.take_along_axis(level[:, 0], codes[:, :, at], axis=1, mode="clip")
+            for at, level in enumerate(cache)
+        ]
+        return jnp.stack(picked, axis=-1)
+
+    def _output_vectors(
+        self, level: int, codes: Int[Array, "*codes"] | None = None
+    ) -> Float[Array, "*codes W"]:
+        first = level_offsets(self.codes_per_level)[level]
+        table = (self.embedding if self.output is None else self.output).table[...]
+        if codes is None:
+            return table[first : first + self.codes_per_level[level]]
+        return table.at[first + codes].get(mode="clip")

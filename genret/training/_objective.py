@@ -1,0 +1,210 @@
+"""What a step minimises: the losses of :class:`genret.config.TrainConfig`, for any model."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genret.config import TrainConfig, require
+from genret.models import Side
+from genret.training._apao import adapt_weights, draw_pairs, pairwise_losses, pointwise_losses
+from genret.training._legal import LegalCodes
+from genret.training._losses import code_nll, mean_by_level, sampled_nll
+from genret.typing import Array, Bool, Codes, Float, Int
+
+Batch = dict[str, Array]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Objective:
+    """A loss of (model, batch), and what it must know of the catalogue.
+
+    Attributes:
+      codes: semantic ID of every item, int32 [N, L], on the device.
+      config: which loss.
+      legal: the legal codes, for the loss over those.
+      proposals: for each level the share of each code in the training events, [V]: what sampled
+        codes are drawn from; None draws evenly.
+
+    >>> codes = np.array([[0, 1], [0, 2], [3, 1]])
+    >>> objective = Objective.of(TrainConfig(loss="legal"), codes, (4, 3), items=[0, 2])
+    >>> objective.first_weights.tolist()
+    [0.5, 0.5]
+    """
+
+    # JAX puts other things than arrays into a pytree's leaves now and then, hence Any.
+    codes: Any
+    config: TrainConfig = dataclasses.field(metadata={"static": True})
+    legal: Any = None
+    proposals: Any = None
+
+    @classmethod
+    def of(
+        cls,
+        config: TrainConfig,
+        codes: Codes,
+        codes_per_level: Sequence[int],
+        items: Int[np.ndarray, "E"] | Sequence[int] = (),
+    ) -> "Objective":
+        """Prepare a loss.
+
+        Args:
+          config: which loss.
+          codes: semantic ID of each item.
+          codes_per_level: codes of each level.
+          items: item rows of the training events.
+
+        Raises:
+          GenretError: the weights of the levels are not one a level.
+        """
+        levels = codes.shape[1]
+        require(
+            len(config.level_weights) in (0, levels),
+            f"level_weights: found {len(config.level_weights)}, expected one for each of the "
+            f"{levels} levels, or none",
+        )
+        legal = LegalCodes.of(codes, tuple(codes_per_level)) if config.loss == "legal" else None
+        proposals = None
+        if config.loss == "sampled" and config.sampled_from == "popularity":
+            events = codes[np.asarray(items, np.int64)]
+            # A code that never occurs is still drawn now and then, as if seen once.
+            counts = [
+                1.0 + np.bincount(events[:, level], minlength=count)
+                for level, count in enumerate(codes_per_level)
+            ]
+            proposals = tuple(jnp.asarray(c / c.sum(), jnp.float32) for c in counts)
+        return cls(
+            codes=jnp.asarray(codes, jnp.int32), config=config, legal=legal, proposals=proposals
+        )
+
+    @property
+    def first_weights(self) -> Float[Array, " L"]:
+        """Weights of the prefixes before the first step: all equal."""
+        levels = self.codes.shape[1]
+        return jnp.full((levels,), 1.0 / levels, jnp.float32)
+
+    def __call__(
+        self, model: Any, batch: Batch, weights: Float[Array, " L"], key: Array
+    ) -> tuple[Float[Array, ""], Float[Array, " L"]]:
+        """Return the loss in nats per item, and the new weights of the prefixes.
+
+        Args:
+          model: a model with ``logits``; for the losses over the vocabulary and over samples with
+            ``states`` and ``readout``, and for pairs with ``prefill`` and ``score_tail``.
+          batch: ``items``, ``segments`` and ``positions``, see :mod:`genret.data.pipeline`.
+          weights: weights of the prefixes.
+          key: a JAX key.
+        """
+        config = self.config
+        dropout_key, sample_key, pair_key = (
+            jax.random.fold_in(key, i) if i else key for i in range(3)
+        )
+        items, targets = targets_of(model, batch)
+        wanted = self.codes.at[items].get(mode="clip")
+        forward = Forward(model, batch, self.codes, dropout_key)
+        plain, smoothed = self._nll(forward, items, wanted, sample_key)
+        by_level = mean_by_level(smoothed, targets)
+        if config.level_weights:
+            by_level = by_level * jnp.asarray(config.level_weights, jnp.float32)
+        loss = by_level.sum()
+        if config.apao == "none":
+            return loss, weights
+        if config.apao == "pointwise":
+            losses = pointwise_losses(mean_by_level(plain, targets))
+        else:
+            pairs = draw_pairs(pair_key, batch, self.codes, config.apao_negatives)
+            codes, present = pairs.codes, pairs.present
+            _, cache = model.prefill(pairs.history)
+            scores = model.score_tail(codes, jnp.zeros(codes.shape[:2], jnp.int32), cache)
+            losses = pairwise_losses(scores, codes, present)
+        weights = adapt_weights(weights, losses, config.apao_rate)
+        return loss + config.apao_weight * (weights * losses).sum(), weights
+
+    def _nll(
+        self,
+        forward: "Forward",
+        items: Int[Array, "B T"],
+        wanted: Int[Array, "B T L"],
+        sample_key: Array,
+    ) -> tuple[Float[Array, "B T L"], Float[Array, "B T L"]]:
+        """Return the losses of every code, without and with label smoothing."""
+        config, model = self.config, forward.model
+        if config.loss == "sampled":
+            nll = self._sampled(model, forward("states"), wanted, sample_key)
+            return nll, nll
+        codes, allowed = wanted, None
+        if config.loss == "vocabulary":
+            states, sizes = forward("states"), model.codes_per_level
+            levels = range(len(sizes))
+            logits = tuple(
+                jnp.concatenate([model.readout(states[:, :, at], of) for of in levels], axis=2)
+                for at in levels
+            )
+            codes = wanted + jnp.asarray(np.cumsum([0, *sizes[:-1]]), jnp.int32)[None, None]
+        else:
+            logits = forward("logits")
+        if self.legal is not None:
+            allowed = self.legal.at(items)
+        plain = smoothed = code_nll(logits, codes, allowed=allowed)
+        if config.label_smoothing > 0:
+            smoothed = code_nll(logits, codes, allowed=allowed, smoothing=config.label_smoothing)
+        if self.legal is not None:
+            certain = self.legal.is_certain(items)
+            plain, smoothed = (jnp.where(certain, 0.0, x) for x in (plain, smoothed))
+        return plain, smoothed
+
+    def _sampled(
+        self, model: Any, states: Float[Array, "B T L W"], wanted: Int[Array, "B T L"], key: Array
+    ) -> Float[Array, "B T L"]:
+        size = self.config.sampled_codes
+        parts = []
+        for level, count in enumerate(model.codes_per_level):
+            level_key = jax.random.fold_in(key, level)
+            if self.proposals is None:
+                sample = jax.random.randint(level_key, (size,), 0, count)
+                expected = jnp.full((size,), np.log(size / count), jnp.float32)
+            else:
+                shares = self.proposals[level]
+                sample = jax.random.choice(level_key, count, (size,), p=shares)
+                expected = jnp.log(size * shares[sample])
+            hidden = states[:, :, level]
+            others = model.readout(hidden, level, sample)
+            own = model.score(hidden, level, wanted[:, :, level])
+            parts.append(sampled_nll(own, others, wanted[:, :, level], sample, expected))
+        return jnp.stack(parts, axis=2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Forward:
+    """The model on a batch: ``forward("logits")`` or ``forward("states")``."""
+
+    model: Any
+    batch: Batch
+    codes: Int[Array, "N L"]
+    dropout_key: Array
+
+    def __call__(self, method: str) -> Any:
+        """Call a method of the model."""
+        batch = self.batch
+        inputs = self.codes.at[jnp.maximum(batch["items"], 0)].get(mode="clip")
+        side = {}
+        if getattr(self.model, "reads_side", False):
+            parts = {name: batch.get(name) for name in ("items", "gaps", "users")}
+            side = {"side": Side(**parts)}
+        return getattr(self.model, method)(
+            inputs, batch["segments"], batch["positions"], dropout_key=self.dropout_key, **side
+        )
+
+
+def targets_of(model: Any, batch: Batch) -> tuple[Int[Array, "B T"], Bool[Array, "B T"]]:
+    """Return the items to predict, and which of them count; [B, 1] of a model of one target a row."""
+    items, present = jnp.maximum(batch["items"], 0), batch["segments"] > 0
+    if getattr(model, "one_target_a_row", False):
+        last = jnp.maximum(present.sum(axis=1, keepdims=True) - 1, 0)
+        items = jnp.take_along_axis(items, last, axis=1)
+        present = present[:, :1]
+    return items, present
