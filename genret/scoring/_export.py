@@ -18,7 +18,8 @@ from genret.data import Catalog
 from genret.decoding import GenerativeModel, beam_search
 from genret.errors import GenretError
 from genret.index import TrieIndex
-from genret.models import History, load_model
+from genret.models import load_model
+from genret.scoring._program import history_of, normalization_of
 from genret.tokenizers import load_codes
 from genret.typing import Array, Float, Int, PathLike
 
@@ -110,7 +111,9 @@ def export_decode(
     shapes = {"items": (batch, model.config.max_items), "lengths": (batch,)}
     if exclude:
         shapes["exclude"] = (batch, exclude)
-    program = functools.partial(_decode, structure, k=k, beams=beams)
+    program = functools.partial(
+        _decode, structure, k=k, beams=beams, normalize=normalization_of(model)
+    )
     arguments = [jax.ShapeDtypeStruct(shape, jnp.int32) for shape in shapes.values()]
     arrays = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in leaves]
     exported = export.export(jax.jit(program), platforms=list(platforms))(arrays, *arguments)
@@ -148,10 +151,13 @@ def _decode(
     *,
     k: int,
     beams: int,
+    normalize: str,
 ) -> tuple[Int[Array, "B k"], Float[Array, "B k"]]:
     """Decode, from plain arrays to plain arrays."""
     model: GenerativeModel
     model, index, codes = jax.tree.unflatten(structure, arrays)
-    history = History(codes=codes.at[items].get(mode="clip"), lengths=lengths)
-    found = beam_search(model, history, index, beams=beams, exclude=exclude)
+    found = beam_search(
+        model, history_of(codes, items, lengths), index,
+        beams=beams, exclude=exclude, normalize=normalize,
+    )  # fmt: skip
     return found.items[:, :k], found.scores[:, :k]

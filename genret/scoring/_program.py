@@ -11,8 +11,9 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from genret.config import ModelConfig, require
 from genret.decoding import beam_search
-from genret.models import History
+from genret.models import History, Side
 from genret.typing import Array, Float, Int
 
 DATA, MODEL = "data", "model"
@@ -62,6 +63,7 @@ def decode(
     k: int,
     beams: int,
     lockstep: int,
+    normalize: str = "level",
 ) -> tuple[Int[Array, "B k"], Float[Array, "B k"]]:
     """Answer a batch of users, group after group.
 
@@ -77,6 +79,7 @@ def decode(
       k: answers of a user.
       beams: M.
       lockstep: users of a group.
+      normalize: over which codes the scores are normalised, "level" or "legal".
 
     Returns:
       The items, int32 [B, k], padded with -1, and their scores, float32 [B, k], with -inf.
@@ -87,9 +90,10 @@ def decode(
         own = jax.tree.map(lambda x: lax.dynamic_slice_in_dim(x, begin, lockstep), users)
         found = beam_search(
             decoder.model,
-            History(codes=decoder.codes.at[own.items].get(mode="clip"), lengths=own.lengths),
+            history_of(decoder.codes, own.items, own.lengths),
             decoder.index,
             beams=beams,
+            normalize=normalize,
             policies=decoder.policies,
             policy_of=own.policy,
             exclude=own.exclude,
@@ -145,10 +149,17 @@ class Placement:
         return jax.device_put(users, NamedSharding(self.mesh, P(DATA)))
 
     def compile(
-        self, decoder: Decoder, users: Users, *, k: int, beams: int, lockstep: int
+        self,
+        decoder: Decoder,
+        users: Users,
+        *,
+        k: int,
+        beams: int,
+        lockstep: int,
+        normalize: str = "level",
     ) -> jax.stages.Compiled:
         """Compile :func:`decode` for the shapes of a batch; takes (decoder, users, groups [D])."""
-        body = functools.partial(decode, k=k, beams=beams, lockstep=lockstep)
+        body = functools.partial(decode, k=k, beams=beams, lockstep=lockstep, normalize=normalize)
         if self.copies > 1:
             # Each copy decodes its own users: nothing is asked of the others.
             body = jax.shard_map(
@@ -165,6 +176,34 @@ class Placement:
         )
         groups = jax.ShapeDtypeStruct((self.copies,), jnp.int32, sharding=rows)
         return jax.jit(body, out_shardings=(rows, rows)).lower(decoder, shapes, groups).compile()
+
+
+def history_of(
+    codes: Int[Array, "N L"], items: Int[Array, "B T"], lengths: Int[Array, "B"]
+) -> History:
+    """Look up the codes of histories on the device."""
+    present = jnp.arange(items.shape[1], dtype=jnp.int32)[None] < lengths[:, None]
+    return History(
+        codes=codes.at[items].get(mode="clip"),
+        lengths=lengths,
+        side=Side(items=jnp.where(present, items, -1)),
+    )
+
+
+def normalization_of(model: Any) -> str:
+    """Return over which codes a model's scores are normalised.
+
+    Raises:
+      GenretError: a model that reads what histories in files do not tell.
+    """
+    architecture = getattr(model, "config", ModelConfig())
+    for name in ("time_buckets", "user_buckets"):
+        count = getattr(architecture, name)
+        require(
+            count == 0,
+            f"model: found {name} {count}, expected 0: scoring gives a model the items alone",
+        )
+    return architecture.normalize
 
 
 def split_of(shape: tuple[int, ...], size: int) -> P:

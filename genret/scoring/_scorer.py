@@ -17,7 +17,7 @@ from genret.index import Policy, PolicyStack, TrieIndex
 from genret.models import load_model
 from genret.scoring._memory import free_bytes, is_out_of_memory, program_bytes
 from genret.scoring._policies import policy_of
-from genret.scoring._program import Decoder, Placement, Users
+from genret.scoring._program import Decoder, Placement, Users, normalization_of
 from genret.tokenizers import load_codes
 from genret.typing import Float, Int, PathLike
 
@@ -110,6 +110,7 @@ class Scorer:
             f"{len(devices)} devices",
         )
         self.config = config
+        self._normalize = normalization_of(model)
         self.num_items = index.num_items
         self.widths = widths_of(max_items)
         self.policy_names = tuple(policies or ())
@@ -289,6 +290,7 @@ class Scorer:
             self._compiled[program] = self._placement.compile(
                 self._decoder, users,
                 k=self.config.k, beams=self.config.beams, lockstep=self.lockstep,
+                normalize=self._normalize,
             )  # fmt: skip
             self.programs[program] = time.perf_counter() - start
         return self._compiled[program]

@@ -178,6 +178,14 @@ def test_the_probe_fits_the_batch_to_the_memory(monkeypatch: pytest.MonkeyPatch)
         np.testing.assert_array_equal(answers.items, expected.items)
 
 
+def test_models_that_read_more_than_items_are_refused() -> None:
+    shape = ModelConfig(
+        codes_per_level=SIZES, width=16, layers=1, heads=2, kv_heads=2, head_dim=8, time_buckets=4
+    )
+    with pytest.raises(GenretError, match="found time_buckets 4, expected 0"):
+        scorer(model=build_model(shape, 0))
+
+
 def test_padding_is_counted() -> None:
     one = table()
     one.score(*csr([[1, 2, 3, 4]] * 8))
