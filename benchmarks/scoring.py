@@ -34,7 +34,7 @@ ITEMS, EVENTS = 2420, 11
 SHARD = 20_000
 """Users of a shard."""
 MODELS = {
-    "0.9M": {"width": 160, "layers": 2, "heads": 5, "kv_heads": 5, "mlp_dim": 480},
+    "0.9M": {"width": 160, "layers": 2, "heads": 5, "kv_heads": 5, "mlp_dim": 384},
     "small": {"width": 32, "layers": 1, "heads": 2, "kv_heads": 2, "head_dim": 16, "mlp_dim": 64},
 }
 SIZES = (256,) * 4
