@@ -14,8 +14,9 @@ class ModelConfig(Config):
       codes_per_level: codes of each level, [L].
     """
 
-    kind: Literal["item_decoder", "decoder_only"] = "item_decoder"
-    """Items as positions and a small code decoder, or flattened codes (Llama/Qwen)."""
+    kind: Literal["item_decoder", "decoder_only", "sasrec"] = "item_decoder"
+    """Items as positions and a small code decoder, flattened codes (Llama/Qwen), or the baseline whose
+    one code is the item itself."""
     codes_per_level: tuple[int, ...] = ()
     """Codes of each level; filled from codes/."""
     width: int = 128

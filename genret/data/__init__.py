@@ -15,6 +15,7 @@ from genret.data._synthetic import synthetic, synthetic_tables
 # The catalogue and the histories of a run
 from genret.data._catalog import Catalog  # isort: skip
 from genret.data._histories import HeldOut, Histories, load_run_data  # isort: skip
+from genret.data._cold import hold_out_items, newest_items  # isort: skip
 from genret.data._splits import by_time, check_leaks, leave_one_out  # isort: skip
 from genret.data._predicate import where  # isort: skip
 
@@ -28,10 +29,12 @@ __all__ = [
     "SemanticIds",
     "by_time",
     "check_leaks",
+    "hold_out_items",
     "ingest",
     "leave_one_out",
     "load_run_data",
     "movielens",
+    "newest_items",
     "read_all_semantic_ids",
     "read_semantic_ids",
     "synthetic",

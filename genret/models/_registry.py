@@ -6,10 +6,13 @@ from flax import nnx
 from genret.config import ModelConfig
 from genret.models._decoder_only import DecoderOnly
 from genret.models._item_decoder import ItemDecoder
+from genret.models._sasrec import SASRec
 
-KINDS: dict[str, type[ItemDecoder] | type[DecoderOnly]] = {
+AnyModel = ItemDecoder | DecoderOnly | SASRec
+KINDS: dict[str, type[AnyModel]] = {
     "item_decoder": ItemDecoder,
     "decoder_only": DecoderOnly,
+    "sasrec": SASRec,
 }
 
 PRESETS = {
@@ -41,7 +44,7 @@ PRESETS = {
 31 M and 97 M parameters."""
 
 
-def build_model(config: ModelConfig, seed: int) -> ItemDecoder | DecoderOnly:
+def build_model(config: ModelConfig, seed: int) -> AnyModel:
     """Make a model with initial parameters.
 
     Args:

@@ -14,16 +14,14 @@ from flax import nnx
 from genret.artifacts import MANIFEST, read_manifest, verify_files
 from genret.config import ModelConfig
 from genret.errors import GenretError
-from genret.models._decoder_only import DecoderOnly
-from genret.models._item_decoder import ItemDecoder
-from genret.models._registry import KINDS
+from genret.models._registry import KINDS, AnyModel
 from genret.typing import PathLike
 
 PARAMETERS = "model.safetensors"
 CONFIG = "config.json"
 
 
-def save_model(folder: PathLike, model: ItemDecoder | DecoderOnly) -> None:
+def save_model(folder: PathLike, model: AnyModel) -> None:
     """Write a model into a folder: ``config.json`` and ``model.safetensors``.
 
     Args:
@@ -35,6 +33,7 @@ def save_model(folder: PathLike, model: ItemDecoder | DecoderOnly) -> None:
       GenretError: a parameter is not finite (nothing is written), or the folder cannot be written.
 
     >>> import tempfile
+    >>> from genret.models import ItemDecoder
     >>> config = ModelConfig(codes_per_level=(8, 4), width=16, heads=2, kv_heads=2, head_dim=8)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_model(folder, ItemDecoder(config, rngs=nnx.Rngs(0)))
@@ -54,7 +53,7 @@ def save_model(folder: PathLike, model: ItemDecoder | DecoderOnly) -> None:
         raise GenretError(f"{folder}: cannot be written: {e.strerror or e}") from e
 
 
-def load_model(path: PathLike) -> ItemDecoder | DecoderOnly:
+def load_model(path: PathLike) -> AnyModel:
     """Read a model.
 
     Args:
