@@ -5,6 +5,7 @@ The command line is made from these classes: a field is an option, the text unde
 
 from genret.config._autoencoder import AutoencoderConfig
 from genret.config._base import Config, require
+from genret.config._baselines import SASRecConfig
 from genret.config._data import ColumnsConfig, IngestConfig
 from genret.config._embed import EmbedConfig
 from genret.config._evaluate import EvaluateConfig
@@ -25,6 +26,7 @@ __all__ = [
     "IngestConfig",
     "ModelConfig",
     "Recipe",
+    "SASRecConfig",
     "ScoreConfig",
     "TokenizeConfig",
     "TrainConfig",

@@ -14,9 +14,12 @@ class ModelConfig(Config):
       codes_per_level: codes of each level, [L].
     """
 
-    kind: Literal["item_decoder", "decoder_only", "encoder_decoder", "one_pass"] = "item_decoder"
-    """Items as positions and a small code decoder; flattened codes (Llama/Qwen); TIGER (T5); or
-    flattened codes that give all codes of the next item in one pass (RecGPT)."""
+    kind: Literal["item_decoder", "decoder_only", "encoder_decoder", "one_pass", "sasrec"] = (
+        "item_decoder"
+    )
+    """Items as positions and a small code decoder; flattened codes (Llama/Qwen); TIGER (T5); flattened
+    codes that give all codes of the next item in one pass (RecGPT); or the baseline whose one code is
+    the item itself."""
     codes_per_level: tuple[int, ...] = ()
     """Codes of each level; filled from codes/."""
     width: int = 128

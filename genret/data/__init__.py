@@ -22,6 +22,7 @@ from genret.data._times import NO_TIME, TimeColumn  # isort: skip
 from genret.data._catalog import Catalog  # isort: skip
 from genret.data._histories import HeldOut, Histories, load_run_data  # isort: skip
 from genret.data._side import gap_buckets, user_buckets  # isort: skip
+from genret.data._cold import hold_out_items, newest_items  # isort: skip
 from genret.data._splits import by_time, check_leaks, leave_one_out  # isort: skip
 from genret.data._predicate import where  # isort: skip
 
@@ -41,11 +42,13 @@ __all__ = [
     "distinct_ids",
     "find_column",
     "gap_buckets",
+    "hold_out_items",
     "ingest",
     "leave_one_out",
     "listed",
     "load_run_data",
     "movielens",
+    "newest_items",
     "open_sources",
     "read_all_semantic_ids",
     "read_semantic_ids",

@@ -6,39 +6,61 @@ by name.
 
 # Protocol
 from genret.evaluation._bootstrap import bootstrap_interval
-from genret.evaluation._evaluate import evaluate_model, evaluate_popularity, measure
+from genret.evaluation._cold_start import evaluate_cold_start
+from genret.evaluation._evaluate import (
+    evaluate_lists,
+    evaluate_model,
+    evaluate_popularity,
+    measure,
+)
+from genret.evaluation._slices import slices
 
 # Metrics
-from genret.evaluation._metrics import (
+from genret.evaluation._metrics import (  # isort: skip
     average_popularity,
     coverage,
     duplicates_share,
+    gini,
     mrr,
     ndcg,
+    playlist_clicks,
+    popularity_complement,
+    r_precision,
     recall,
+    seen_shares,
     target_ranks,
     valid_share,
 )
 
 # Recommendations
-from genret.evaluation._popularity import item_counts, popular_items
-from genret.evaluation._recommend import RecommendResult, recommend
+from genret.evaluation._item_knn import ItemKNN  # isort: skip
+from genret.evaluation._popularity import item_counts, popular_items  # isort: skip
+from genret.evaluation._recommend import RecommendResult, recommend  # isort: skip
 
 __all__ = [
+    "ItemKNN",
     "RecommendResult",
     "average_popularity",
     "bootstrap_interval",
     "coverage",
     "duplicates_share",
+    "evaluate_cold_start",
+    "evaluate_lists",
     "evaluate_model",
     "evaluate_popularity",
+    "gini",
     "item_counts",
     "measure",
     "mrr",
     "ndcg",
+    "playlist_clicks",
     "popular_items",
+    "popularity_complement",
+    "r_precision",
     "recall",
     "recommend",
+    "seen_shares",
+    "slices",
     "target_ranks",
     "valid_share",
 ]

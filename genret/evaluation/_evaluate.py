@@ -6,7 +6,7 @@ forbidden is one setting for all methods. A target that occurs in the user's his
 recommended when they are forbidden: it counts as a miss, and ``seen_targets`` says how many.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,18 +20,26 @@ from genret.evaluation._metrics import (
     average_popularity,
     coverage,
     duplicates_share,
+    gini,
     mrr,
     ndcg,
+    playlist_clicks,
+    popularity_complement,
+    r_precision,
     recall,
     target_ranks,
     valid_share,
 )
 from genret.evaluation._popularity import popular_items
 from genret.evaluation._recommend import recommend
-from genret.index import TrieIndex
-from genret.typing import Int
+from genret.evaluation._slices import slices
+from genret.index import Policy, PolicyStack, TrieIndex
+from genret.typing import Float, Int
 
-_BY_RANK = {"ndcg": ndcg, "recall": recall, "mrr": mrr}
+_BY_RANK = {"ndcg": ndcg, "recall": recall, "mrr": mrr, "clicks": playlist_clicks}
+
+Lists = Int[np.ndarray, "U K"]
+"""Item rows of each user, best first, ``-1`` padded."""
 
 
 def evaluate_model(
@@ -43,6 +51,8 @@ def evaluate_model(
     *,
     max_items: int,
     train_counts: Int[np.ndarray, "N"] | None = None,
+    seen_share: Float[np.ndarray, "N"] | None = None,
+    policies: Sequence[Policy] | PolicyStack | None = None,
     seed: int = 0,
     progress: Callable[..., object] | None = None,
 ) -> dict[str, Any]:
@@ -55,7 +65,9 @@ def evaluate_model(
       held_out: histories and their targets.
       config: cut-offs, beams, exclusions, how many users.
       max_items: longest history that the model sees.
-      train_counts: training events of each item; without them popularity bias is not measured.
+      train_counts: see :func:`measure`.
+      seen_share: see :func:`measure`.
+      policies: one policy that all answers obey; the other items still count as the catalogue.
       seed: seed of the choice of users and of the intervals.
       progress: called with the number of users after each batch.
 
@@ -65,36 +77,44 @@ def evaluate_model(
     Raises:
       GenretError: there are no users to evaluate.
     """
-    offsets, items, targets = _chosen(held_out, config, seed)
-    found = recommend(
-        model,
-        codes,
-        index,
-        offsets,
-        items,
-        k=max(config.k),
-        beams=config.beams,
-        exact=config.exact,
-        max_items=max_items,
-        exclude_seen=config.exclude_seen,
-        batch_size=config.batch_size,
-        **_side(held_out, config, seed),
-        progress=progress,
-    )
-    return measure(
-        found.items,
-        targets,
-        offsets,
-        items,
+
+    def answer(offsets: Int[np.ndarray, "_"], items: Int[np.ndarray, "E"]) -> Lists:
+        found = recommend(
+            model,
+            codes,
+            index,
+            offsets,
+            items,
+            k=max(config.k),
+            beams=config.beams,
+            exact=config.exact,
+            max_items=max_items,
+            exclude_seen=config.exclude_seen,
+            policies=policies,
+            batch_size=config.batch_size,
+            **_side(held_out, config, seed),
+            progress=progress,
+        )
+        return found.items
+
+    return evaluate_lists(
+        answer,
+        held_out,
         config,
         num_items=index.num_items,
         train_counts=train_counts,
+        seen_share=seen_share,
         seed=seed,
     )
 
 
 def evaluate_popularity(
-    train_counts: Int[np.ndarray, "N"], held_out: HeldOut, config: EvaluateConfig, *, seed: int = 0
+    train_counts: Int[np.ndarray, "N"],
+    held_out: HeldOut,
+    config: EvaluateConfig,
+    *,
+    seen_share: Float[np.ndarray, "N"] | None = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Evaluate the popularity baseline on the users that :func:`evaluate_model` takes.
 
@@ -102,6 +122,50 @@ def evaluate_popularity(
       train_counts: training events of each item.
       held_out: histories and their targets.
       config: cut-offs, exclusions, how many users.
+      seen_share: see :func:`measure`.
+      seed: seed of the choice of users and of the intervals.
+
+    Returns:
+      See :func:`measure`.
+
+    Raises:
+      GenretError: there are no users to evaluate.
+    """
+
+    def answer(offsets: Int[np.ndarray, "_"], items: Int[np.ndarray, "E"]) -> Lists:
+        k, exclude_seen = max(config.k), config.exclude_seen
+        return popular_items(train_counts, offsets, items, k=k, exclude_seen=exclude_seen)
+
+    return evaluate_lists(
+        answer,
+        held_out,
+        config,
+        num_items=len(train_counts),
+        train_counts=train_counts,
+        seen_share=seen_share,
+        seed=seed,
+    )
+
+
+def evaluate_lists(
+    answer: Callable[[Int[np.ndarray, "_"], Int[np.ndarray, "E"]], Lists],
+    held_out: HeldOut,
+    config: EvaluateConfig,
+    *,
+    num_items: int,
+    train_counts: Int[np.ndarray, "N"] | None = None,
+    seen_share: Float[np.ndarray, "N"] | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Evaluate any method, on the users that :func:`evaluate_model` takes.
+
+    Args:
+      answer: gives ranked lists for histories, from offsets [U + 1] and items [E].
+      held_out: histories and their targets.
+      config: cut-offs, how many users; ``answer`` has to obey its exclusions.
+      num_items: items of the catalogue.
+      train_counts: see :func:`measure`.
+      seen_share: see :func:`measure`.
       seed: seed of the choice of users and of the intervals.
 
     Returns:
@@ -111,17 +175,15 @@ def evaluate_popularity(
       GenretError: there are no users to evaluate.
     """
     offsets, items, targets = _chosen(held_out, config, seed)
-    found = popular_items(
-        train_counts, offsets, items, k=max(config.k), exclude_seen=config.exclude_seen
-    )
     return measure(
-        found,
+        answer(offsets, items),
         targets,
         offsets,
         items,
         config,
-        num_items=len(train_counts),
+        num_items=num_items,
         train_counts=train_counts,
+        seen_share=seen_share,
         seed=seed,
     )
 
@@ -135,6 +197,7 @@ def measure(
     *,
     num_items: int,
     train_counts: Int[np.ndarray, "N"] | None = None,
+    seen_share: Float[np.ndarray, "N"] | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Measure ranked lists, wherever they come from.
@@ -146,28 +209,41 @@ def measure(
       items: the histories before the targets.
       config: cut-offs and whether the items of the histories were forbidden.
       num_items: items of the catalogue.
-      train_counts: training events of each item.
+      train_counts: training events of each item; without them neither popularity bias nor slices
+        by popularity are measured.
+      seen_share: share of the training users who had each item, see :func:`seen_shares`; without
+        it novelty is not measured.
       seed: seed of the intervals.
 
     Returns:
-      JSON values. For each cut-off k ``ndcg@k``, ``recall@k``, ``mrr@k`` (means over users),
-      ``coverage@k`` and, with ``train_counts``, ``popularity@k`` (ARP); ``valid``,
-      ``duplicates``, ``users``, ``seen_targets``; and ``intervals``: name of each of the means ->
-      [low, high], 95 %.
+      JSON values. For each cut-off k the means over users ``ndcg@k``, ``recall@k``, ``mrr@k``,
+      ``clicks@k`` and, with what they need, ``popularity@k`` (ARP) and ``epc@k``; then
+      ``coverage@k`` and ``gini@k``; ``r_precision``, ``valid``, ``duplicates``, ``users``,
+      ``seen_targets``; ``intervals``: name of each of the means -> [low, high], 95 %; and
+      ``slices``: parts of the users by ``popularity`` (training events of their target) and by
+      ``history`` (its length), see :func:`slices`.
     """
     ranks = target_ranks(lists[:, : max(config.k)], targets)
     result: dict[str, Any] = {}
-    intervals = {}
+    intervals: dict[str, list[float]] = {}
+
+    def mean(name: str, values: Float[np.ndarray, "U"]) -> None:
+        values = values[~np.isnan(values)]  # of empty lists there is no mean
+        result[name] = float(values.mean()) if len(values) else 0.0
+        if config.bootstrap > 0 and len(values):
+            low, high = bootstrap_interval(values, resamples=config.bootstrap, seed=seed)
+            intervals[name] = [low, high]
+
     for k in config.k:
         for name, metric in _BY_RANK.items():
-            values = metric(ranks, k)
-            result[f"{name}@{k}"] = float(values.mean())
-            if config.bootstrap > 0:
-                low, high = bootstrap_interval(values, resamples=config.bootstrap, seed=seed)
-                intervals[f"{name}@{k}"] = [low, high]
-        result[f"coverage@{k}"] = coverage(lists, k, num_items)
+            mean(f"{name}@{k}", metric(ranks, k))
         if train_counts is not None:
-            result[f"popularity@{k}"] = average_popularity(lists, k, train_counts)
+            mean(f"popularity@{k}", average_popularity(lists, k, train_counts))
+        if seen_share is not None:
+            mean(f"epc@{k}", popularity_complement(lists, k, seen_share))
+        result[f"coverage@{k}"] = coverage(lists, k, num_items)
+        result[f"gini@{k}"] = gini(lists, k, num_items)
+    mean("r_precision", r_precision(ranks))
     users = len(targets)
     seen = seen_pairs(offsets, items, num_items)
     forbidden = items if config.exclude_seen else items[:0]
@@ -180,6 +256,14 @@ def measure(
         np.isin(pair_keys(np.arange(users), targets, num_items), seen).sum()
     )
     result["intervals"] = intervals
+    by = {"history": np.diff(offsets)}
+    if train_counts is not None:
+        by["popularity"] = train_counts[targets]
+    k = 10 if 10 in config.k else max(config.k)
+    result["slices"] = {
+        name: slices(values, ranks, k, resamples=config.bootstrap, seed=seed)
+        for name, values in by.items()
+    }
     return result
 
 

@@ -17,7 +17,15 @@ from matplotlib.ticker import MaxNLocator
 from genret.typing import Int
 
 _BLUE, _ORANGE, _GREY, _GREEN = "#0072B2", "#E69F00", "#8A8A8A", "#009E73"
-_METHOD_COLOURS = (_BLUE, _ORANGE, _GREY, _GREEN)
+_SKY, _VERMILLION, _PURPLE = "#56B4E9", "#D55E00", "#CC79A7"
+_METHOD_COLOURS = {
+    "model": _BLUE,
+    "exact": _SKY,
+    "sasrec": _VERMILLION,
+    "item_knn": _GREEN,
+    "popularity": _ORANGE,
+    "random": _GREY,
+}
 _INK = "#333333"
 
 
@@ -101,13 +109,14 @@ def plot_metrics(results: Mapping[str, Mapping[str, Any]], path: Path, *, k: int
       k: cut-off.
     """
     names = [f"{name}@{k}" for name in ("ndcg", "recall", "mrr")]
-    figure = _figure(7.6, 3.2)
+    crowded = len(results) > 4
+    figure = _figure(10.4 if crowded else 7.6, 3.2)
     for axis, name in zip(figure.subplots(1, len(names)), names, strict=True):
         top = 0.0
-        for i, result in enumerate(results.values()):
+        for i, (method, result) in enumerate(results.items()):
             value = result[name]
             low, high = result["intervals"].get(name, (value, value))
-            axis.bar(i, value, width=0.7, color=_METHOD_COLOURS[i % len(_METHOD_COLOURS)])
+            axis.bar(i, value, width=0.7, color=_METHOD_COLOURS.get(method, _PURPLE))
             # An interval of percentiles may, in tiny samples, leave out the mean itself.
             error = [[max(value - low, 0)], [max(high - value, 0)]]
             axis.errorbar(i, value, yerr=error, color=_INK, capsize=4, linewidth=1.2)
@@ -116,13 +125,49 @@ def plot_metrics(results: Mapping[str, Mapping[str, Any]], path: Path, *, k: int
                 ha="center", va="bottom", fontsize=8, color=_INK,
             )  # fmt: skip
             top = max(top, high, value)
-        axis.set_xticks(range(len(results)), list(results), fontsize=9)
+        axis.set_xticks(range(len(results)), map(_label, results), fontsize=9,
+                        rotation=25 if crowded else 0)  # fmt: skip
         axis.set_ylim(0, top * 1.18 or 1)
         axis.set_title(_label(name))
         _clean(axis)
     figure.suptitle(
         "Held-out items, all items ranked (whiskers: 95 % intervals over users)", fontsize=10
     )
+    _save(figure, path)
+
+
+def plot_slices(results: Mapping[str, Mapping[str, Any]], path: Path, *, k: int) -> None:
+    """Draw Recall at k of several methods in parts of the users.
+
+    Args:
+      results: name of the method -> its ``slices``: the parts by "popularity" and by "history".
+      path: the PNG to write.
+      k: cut-off.
+    """
+    panels = {"popularity": "training events of the wanted item", "history": "items of the history"}
+    name = f"recall@{k}"
+    figure = _figure(9.6, 3.6)
+    for axis, (by, what) in zip(figure.subplots(1, 2, sharey=True), panels.items(), strict=True):
+        for i, (method, slices) in enumerate(results.items()):
+            parts = slices.get(by, [])
+            shift = 0.08 * (i - (len(results) - 1) / 2)
+            values = np.array([part[name] for part in parts])
+            bounds = np.array([part["intervals"].get(name, (part[name],) * 2) for part in parts])
+            bounds = bounds.reshape(-1, 2)
+            error = np.maximum(np.abs(bounds.T - values[None, :]), 0)
+            axis.errorbar(
+                np.arange(len(parts)) + shift, values, yerr=error, marker="o", markersize=4,
+                capsize=2, linewidth=1.5, elinewidth=0.9, label=_label(method),
+                color=_METHOD_COLOURS.get(method, _PURPLE),
+            )  # fmt: skip
+            names = [_span(part) for part in parts]
+            axis.set_xticks(range(len(parts)), names, fontsize=9)
+        axis.set_xlabel(what)
+        axis.set_ylim(bottom=0)
+        _clean(axis)
+    figure.axes[0].set_ylabel(_label(name))
+    figure.axes[1].legend(frameon=False, fontsize=9)
+    figure.suptitle("Parts of the users (whiskers: 95 % intervals)", fontsize=10)
     _save(figure, path)
 
 
@@ -178,6 +223,12 @@ def _clean(axis: Axes) -> None:
 
 
 def _label(name: str) -> str:
-    """Return the printed form of a metric's name: ``ndcg@10`` -> ``NDCG@10``."""
+    """Return the printed form of a name: ``ndcg@10`` -> ``NDCG@10``, ``sasrec`` -> ``SASRec``."""
     family, at, k = name.partition("@")
-    return {"ndcg": "NDCG", "mrr": "MRR", "recall": "Recall"}.get(family, family) + at + k
+    known = {"ndcg": "NDCG", "mrr": "MRR", "recall": "Recall", "sasrec": "SASRec"}
+    return known.get(family, family.replace("item_knn", "item-kNN")) + at + k
+
+
+def _span(part: Mapping[str, Any]) -> str:
+    same = part["from"] == part["to"]
+    return f"{part['from']:,}" if same else f"{part['from']:,}-{part['to']:,}"

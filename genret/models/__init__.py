@@ -18,6 +18,7 @@ from genret.models._pytree import register_pytree, static_field
 
 # Making, saving and loading them
 from genret.models._registry import PRESETS, Model, build_model, num_parameters
+from genret.models._sasrec import SASRec
 from genret.models._store import load_model, save_model
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Prompted",
     "PromptedDecoder",
     "Prompts",
+    "SASRec",
     "Side",
     "build_model",
     "load_model",

@@ -8,8 +8,9 @@ from genret.models._decoder_only import DecoderOnly
 from genret.models._encoder_decoder import EncoderDecoder
 from genret.models._item_decoder import ItemDecoder
 from genret.models._one_pass import OnePass
+from genret.models._sasrec import SASRec
 
-Model = ItemDecoder | DecoderOnly | EncoderDecoder | OnePass
+Model = ItemDecoder | DecoderOnly | EncoderDecoder | OnePass | SASRec
 """Any of the models."""
 
 KINDS: dict[str, type[Model]] = {
@@ -17,6 +18,7 @@ KINDS: dict[str, type[Model]] = {
     "decoder_only": DecoderOnly,
     "encoder_decoder": EncoderDecoder,
     "one_pass": OnePass,
+    "sasrec": SASRec,
 }
 
 PRESETS = {

@@ -46,3 +46,16 @@ def test_ten_million_users_cost_no_more_than_their_distinct_values() -> None:
     low, high = bootstrap_interval(values, resamples=1000, seed=0)
     assert low < values.mean() < high
     assert high - low < 1e-3
+
+
+def test_many_distinct_values_are_grouped_without_moving_the_interval(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values = np.random.default_rng(0).gamma(0.3, size=5000)
+    grouped = bootstrap_interval(values, resamples=3000, seed=0)
+    monkeypatch.setattr(_bootstrap, "_MOST_VALUES", 10_000)
+    exact = bootstrap_interval(values, resamples=3000, seed=1)
+    np.testing.assert_allclose(grouped, exact, atol=0.05 * (exact[1] - exact[0]))
+    monkeypatch.setattr(_bootstrap, "_MOST_VALUES", 1)
+    mean = pytest.approx(values.mean())
+    assert bootstrap_interval(values, resamples=5, seed=0) == (mean, mean)

@@ -42,17 +42,19 @@ def test_figures_follow_from_the_lists() -> None:
     found = recommend(
         MODEL, CODES, INDEX, questions.offsets, questions.items, k=5, beams=8, max_items=4
     )
-    result = evaluate(train_counts=np.arange(30))
+    result = evaluate(train_counts=np.arange(30), seen_share=np.arange(30) / 30)
     hits = [t in row for t, row in zip(questions.targets, found.items.tolist(), strict=True)]
     assert result["recall@5"] == np.mean(hits) > 0
     assert result["coverage@5"] == len(np.unique(found.items[found.items >= 0])) / 30
     assert result["popularity@5"] == pytest.approx(found.items.mean())
+    assert result["epc@5"] == pytest.approx(1 - found.items.mean() / 30)
+    assert 0 < result["gini@5"] < 1
+    assert result["r_precision"] == np.mean(found.items[:, 0] == questions.targets)
     assert result["valid"] == 1.0
     assert result["duplicates"] == 0.0
     assert result["users"] == 40
-    assert set(result["intervals"]) == {
-        f"{m}@{k}" for m in ("ndcg", "recall", "mrr") for k in (2, 5)
-    }
+    means = ("ndcg", "recall", "mrr", "clicks", "popularity", "epc")
+    assert set(result["intervals"]) == {f"{m}@{k}" for m in means for k in (2, 5)} | {"r_precision"}
     for name, (low, high) in result["intervals"].items():
         assert low <= result[name] <= high
 
@@ -75,6 +77,23 @@ def test_users_are_chosen_by_seed_and_alike_for_every_method() -> None:
     assert len(many) > 1
     more_than_all = EvaluateConfig(k=(5,), beams=8, users=99, bootstrap=50)
     assert evaluate(more_than_all)["users"] == 40
+
+
+def test_slices_are_parts_of_the_users() -> None:
+    result = evaluate(train_counts=np.arange(30) // 4)
+    questions = held_out()
+    for name, values in (
+        ("history", np.diff(questions.offsets)),
+        ("popularity", questions.targets // 4),
+    ):
+        parts = result["slices"][name]
+        assert len(parts) > 1
+        for part in parts:
+            inside = (values >= part["from"]) & (values <= part["to"])
+            assert part["users"] == inside.sum()
+        assert sum(part["users"] for part in parts) == 40
+        hits = sum(part["recall@5"] * part["users"] for part in parts)
+        assert hits == pytest.approx(result["recall@5"] * 40)
 
 
 def test_a_target_in_the_history_is_a_miss_where_seen_items_are_excluded() -> None:

@@ -6,14 +6,24 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import (
+    label_ranking_average_precision_score,
+    ndcg_score,
+    top_k_accuracy_score,
+)
 
 from genret.evaluation import (
     average_popularity,
     coverage,
     duplicates_share,
+    gini,
     mrr,
     ndcg,
+    playlist_clicks,
+    popularity_complement,
+    r_precision,
     recall,
+    seen_shares,
     target_ranks,
     valid_share,
 )
@@ -51,6 +61,10 @@ def test_metrics_of_rank_equal_their_slow_twins(case) -> None:
         assert recall(ranks, k)[u] == (1 if hit else 0)
         assert ndcg(ranks, k)[u] == pytest.approx(1 / math.log2(place + 1) if hit else 0)
         assert mrr(ranks, k)[u] == pytest.approx(1 / place if hit else 0)
+        assert r_precision(ranks)[u] == (1 if row[:1] == [target] else 0)
+        pages = [row[first : min(first + 10, k)] for first in range(0, k, 10)]
+        turned = next((n for n, page in enumerate(pages) if target in page), k // 10 + 1)
+        assert playlist_clicks(ranks, k)[u] == turned
 
 
 @given(cases())
@@ -60,9 +74,24 @@ def test_metrics_of_lists_equal_their_slow_twins(case) -> None:
     counts = np.arange(NUM_ITEMS) ** 2
     shown = [[i for i in row[:k] if i >= 0] for row in lists]
     assert coverage(items, k, NUM_ITEMS) == len({i for row in shown for i in row}) / NUM_ITEMS
-    means = [sum(int(counts[i]) for i in row) / len(row) for row in shown if row]
-    expected = sum(means) / len(means) if means else 0.0
-    assert average_popularity(items, k, counts) == pytest.approx(expected)
+    share = counts / 36
+    popularity = average_popularity(items, k, counts)
+    complement = popularity_complement(items, k, share)
+    for u, row in enumerate(shown):
+        if row:
+            mean = sum(int(counts[i]) for i in row) / len(row)
+            assert popularity[u] == pytest.approx(mean)
+            assert complement[u] == pytest.approx(1 - mean / 36)
+        else:
+            assert np.isnan(popularity[u])
+            assert np.isnan(complement[u])
+
+    # The Gini coefficient as half of the relative mean absolute difference of all pairs.
+    times = [sum(row.count(i) for row in shown) for i in range(NUM_ITEMS)]
+    total = sum(times)
+    differences = sum(abs(a - b) for a in times for b in times)
+    expected = differences / (2 * NUM_ITEMS * total) if total else 0.0
+    assert gini(items, k, NUM_ITEMS) == pytest.approx(expected)
 
     returned = [i for row in lists for i in row if i >= 0]
     extra = len(returned) - sum(len({i for i in row if i >= 0}) for row in lists)
@@ -72,6 +101,31 @@ def test_metrics_of_lists_equal_their_slow_twins(case) -> None:
         legal += len({i for i in row if i >= 0} - set(own))
         attainable += min(len(row), NUM_ITEMS - len(set(own)))
     assert valid_share(items, NUM_ITEMS, offsets, flat) == (legal / attainable if attainable else 1)
+
+
+@given(cases())
+def test_shares_of_users_equal_their_slow_twin(case) -> None:
+    _, _, histories, _ = case
+    offsets = np.cumsum([0, *map(len, histories)])
+    flat = np.array([i for own in histories for i in own], np.int32)
+    active = [set(own) for own in histories if own]
+    expected = [sum(i in own for own in active) / max(1, len(active)) for i in range(NUM_ITEMS)]
+    np.testing.assert_allclose(seen_shares(offsets, flat, NUM_ITEMS), expected)
+
+
+@pytest.mark.parametrize("k", [1, 5, 20])
+def test_agrees_with_scikit_learn(k: int) -> None:
+    """A program that others wrote, which ranks by scores and knows several relevant items."""
+    rng = np.random.default_rng(k)
+    scores = rng.permuted(np.tile(np.arange(30.0), (200, 1)), axis=1)
+    targets = rng.integers(0, 30, 200)
+    relevant = np.eye(30)[targets]
+    ranks = target_ranks(np.argsort(-scores, axis=1), targets)
+    assert ndcg(ranks, k).mean() == pytest.approx(ndcg_score(relevant, scores, k=k))
+    accuracy = top_k_accuracy_score(targets, scores, k=k, labels=np.arange(30))
+    assert recall(ranks, k).mean() == pytest.approx(accuracy)
+    precision = label_ranking_average_precision_score(relevant, scores)
+    assert mrr(ranks, 30).mean() == pytest.approx(precision)
 
 
 def test_by_hand() -> None:

@@ -21,11 +21,22 @@ RESULT = {
     "intervals": {"ndcg@10": [0.05, 0.2], "recall@10": [0.11, 0.12]},
 }
 ZERO = {"ndcg@10": 0.0, "recall@10": 0.0, "mrr@10": 0.0, "intervals": {}}
+PARTS = [
+    {"from": 0, "to": 3, "users": 9, "recall@10": 0.1, "intervals": {"recall@10": [0.05, 0.2]}},
+    {"from": 4, "to": 4, "users": 8, "recall@10": 0.3, "intervals": {}},
+]
+SLICES = {
+    "model": {"popularity": PARTS, "history": PARTS},
+    "another": {"popularity": PARTS, "history": PARTS[:1]},
+}
+SIX = dict.fromkeys(("model", "exact", "sasrec", "item_knn", "popularity", "random"), RESULT)
 DRAW = {
     "training": lambda f: plots.plot_training(TRAINING, f, metric="ndcg@10"),
     "loss only": lambda f: plots.plot_training(TRAINING[:1], f, metric="ndcg@10"),
     "codes": lambda f: plots.plot_code_usage(CODES, SIZES, f),
     "metrics": lambda f: plots.plot_metrics({"model": RESULT, "random": ZERO}, f, k=10),
+    "six methods": lambda f: plots.plot_metrics(SIX, f, k=10),
+    "slices": lambda f: plots.plot_slices(SLICES, f, k=10),
     "all zero": lambda f: plots.plot_metrics({"random": ZERO}, f, k=10),
     "trie": lambda f: plots.plot_trie_width((1, 8, 30, 45), (8, 8, 8), f),
     "one item": lambda f: plots.plot_trie_width((1, 1), (1,), f),

@@ -1,0 +1,86 @@
+"""Configuration of the baselines."""
+
+import dataclasses
+
+from genret.config._base import Config, require
+from genret.config._model import ModelConfig
+from genret.config._train import TrainConfig
+
+_VALIDATIONS = 16
+"""Validations of a training run: rare enough to cost little, often enough to find the best."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SASRecConfig(Config):
+    """SASRec, trained with the cross-entropy over all items.
+
+    The defaults were chosen on the validation split of Amazon Office; docs/evaluation.md lists what
+    was tried.
+    """
+
+    width: int = 128
+    """Width of the item embeddings and of the blocks."""
+    layers: int = 2
+    """Blocks."""
+    heads: int = 2
+    """Attention heads."""
+    mlp_dim: int = 128
+    """Width of the MLP."""
+    dropout: float = 0.5
+    """Dropout of embeddings, residual branches and the MLP, in training."""
+    max_items: int = 50
+    """Longest history, in items."""
+    epochs: int = 80
+    """Passes over the training events."""
+    batch_size: int = 32
+    """Rows of max_items + 1 positions in a batch, each filled with several histories."""
+    learning_rate: float = 3e-3
+    """Peak of the learning rate."""
+    weight_decay: float = 0.01
+    """AdamW's decoupled decay of the matrices."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            require(
+                getattr(self, name) >= 1,
+                f"{name}: found {getattr(self, name)}, expected at least 1",
+            )
+
+    def model(self, num_items: int) -> ModelConfig:
+        """Return the architecture for a catalogue.
+
+        >>> SASRecConfig().model(12).codes_per_level
+        (12,)
+        """
+        return ModelConfig(
+            kind="sasrec",
+            codes_per_level=(num_items,),
+            width=self.width,
+            layers=self.layers,
+            heads=self.heads,
+            kv_heads=self.heads,
+            mlp_dim=self.mlp_dim,
+            max_items=self.max_items,
+            dropout=self.dropout,
+        )
+
+    def training(self, events: int) -> TrainConfig:
+        """Return the optimisation for a number of training events.
+
+        >>> SASRecConfig(epochs=10, batch_size=2, max_items=9).training(200).steps
+        100
+        """
+        rows = self.batch_size * (self.max_items + 1)
+        steps = max(1, round(self.epochs * events / rows))
+        every = max(1, steps // _VALIDATIONS)
+        return TrainConfig(
+            steps=steps,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            eval_every=every,
+            eval_users=5000,
+            patience=5,
+            checkpoint_every=every,
+            log_every=every,
+        )
