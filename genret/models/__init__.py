@@ -5,9 +5,11 @@ from genret.models._cache import Cache
 
 # Models
 from genret.models._decoder_only import DecoderOnly, LanguageModel
+from genret.models._encoder_decoder import T5
 from genret.models._history import History
 from genret.models._item_decoder import ItemDecoder
 from genret.models._prompted import Prompted, PromptedDecoder
+from genret.models._prompted_t5 import PromptedEncoderDecoder
 from genret.models._prompts import Prompts
 
 # What goes through JAX's transformations
@@ -19,6 +21,7 @@ from genret.models._store import load_model, save_model
 
 __all__ = [
     "PRESETS",
+    "T5",
     "Cache",
     "DecoderOnly",
     "History",
@@ -26,6 +29,7 @@ __all__ = [
     "LanguageModel",
     "Prompted",
     "PromptedDecoder",
+    "PromptedEncoderDecoder",
     "Prompts",
     "build_model",
     "load_model",
