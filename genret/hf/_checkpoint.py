@@ -1,4 +1,4 @@
-"""Causal language models from and to Hugging Face folders: ``config.json`` and safetensors."""
+"""Language models from and to Hugging Face folders: ``config.json`` and safetensors."""
 
 import dataclasses
 import json
@@ -18,8 +18,9 @@ from genret.config import ModelConfig
 from genret.errors import GenretError
 from genret.hf._config import CONFIG, fields_of, model_config, read_object
 from genret.hf._names import hf_name
+from genret.hf._t5 import t5_config, t5_fields
 from genret.hf._tensors import TensorFolder, write_tensors
-from genret.models import LanguageModel, PromptedDecoder
+from genret.models import T5, LanguageModel, PromptedDecoder, PromptedEncoderDecoder
 from genret.typing import Array, PathLike
 
 TOKENIZER_FILES = (
@@ -35,16 +36,16 @@ name and shape."""
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A causal language model of the Llama/Qwen family, and what its folder says of it.
+    """A language model of the Llama/Qwen family or a T5, and what its folder says of it.
 
     Attributes:
-      language_model: token embedding, blocks, output embedding.
+      language_model: token embedding, blocks (or encoder and decoder), output embedding.
       config: the architecture, without codes.
       fields: the fields of ``config.json``.
       files: name -> contents of the tokenizer's files.
     """
 
-    language_model: LanguageModel
+    language_model: LanguageModel | T5
     config: ModelConfig
     fields: Mapping[str, Any]
     files: Mapping[str, bytes] = dataclasses.field(default_factory=dict, repr=False)
@@ -56,14 +57,20 @@ class Checkpoint:
 
     def retriever(
         self, code_tokens: Sequence[Any], *, normalize: str = "vocabulary"
-    ) -> PromptedDecoder:
+    ) -> PromptedDecoder | PromptedEncoderDecoder:
         """Return the model that a beam search asks: it reads prompts and spells codes.
 
         Args:
           code_tokens: for each level, the token of each code; see :class:`SemanticTokens`.
           normalize: as in :class:`~genret.models.PromptedDecoder`.
         """
-        return PromptedDecoder(self.language_model, self.config, code_tokens, normalize=normalize)
+        model = self.language_model
+        if isinstance(model, LanguageModel):
+            return PromptedDecoder(model, self.config, code_tokens, normalize=normalize)
+        start = self.fields.get("decoder_start_token_id", self.fields.get("pad_token_id", 0))
+        return PromptedEncoderDecoder(
+            model, self.config, code_tokens, normalize=normalize, start_token=int(start or 0)
+        )
 
 
 def load_checkpoint(
@@ -73,7 +80,7 @@ def load_checkpoint(
     parameters: str = "float32",
     placement: Placement | None = None,
 ) -> Checkpoint:
-    """Read a Llama, Qwen2 or Qwen3 checkpoint; neither torch nor transformers is needed.
+    """Read a Llama, Qwen2, Qwen3 or T5 checkpoint; neither torch nor transformers is needed.
 
     Args:
       path: a folder with ``config.json`` and ``*.safetensors``, in shards or not.
@@ -95,12 +102,15 @@ def load_checkpoint(
     if not (folder / CONFIG).is_file():
         raise GenretError(f"{folder}: has no {CONFIG}, expected a checkpoint")
     fields = read_object(folder / CONFIG)
-    config, vocabulary = model_config(fields, str(folder / CONFIG))
+    is_t5 = fields.get("model_type") == "t5"
+    translate = t5_config if is_t5 else model_config
+    config, vocabulary = translate(fields, str(folder / CONFIG))
     for name, value in (("dtype", dtype), ("parameters", parameters)):
         if value not in ("float32", "bfloat16"):
             raise GenretError(f"{name}: found {value!r}, expected 'float32' or 'bfloat16'")
     config = dataclasses.replace(config, dtype=dtype)  # type: ignore[arg-type]
-    model = nnx.eval_shape(lambda: LanguageModel(config, vocabulary, rngs=nnx.Rngs(0)))
+    build = T5 if is_t5 else LanguageModel
+    model = nnx.eval_shape(lambda: build(config, vocabulary, rngs=nnx.Rngs(0)))
     graphdef, state = nnx.split(model)
     expected = {_path(path): leaf for path, leaf in jax.tree.leaves_with_path(state)}
     with TensorFolder(folder) as tensors:
@@ -137,13 +147,17 @@ def save_checkpoint(
     config, model = checkpoint.config, checkpoint.language_model
     if positions is None:
         positions = int(checkpoint.fields.get("max_position_embeddings", 2048))
-    fields = fields_of(
-        config, checkpoint.vocabulary, positions, checkpoint.fields.get("model_type")
-    )
+    if config.kind == "encoder_decoder":
+        fields = t5_fields(config, checkpoint.vocabulary)
+    else:
+        kind = checkpoint.fields.get("model_type")
+        fields = fields_of(config, checkpoint.vocabulary, positions, kind)
     kept = {
         name: value
         for name, value in checkpoint.fields.items()
-        if name not in fields and not name.startswith("rope") and name != "dtype"
+        if name not in fields
+        and not name.startswith("rope")
+        and name not in ("dtype", "scale_decoder_outputs", "dense_act_fn", "is_gated_act")
     }
     fields = {**kept, **fields, "torch_dtype": parameters}
     state = nnx.state(model, nnx.Param)
@@ -165,8 +179,8 @@ def save_checkpoint(
             (folder / name).write_bytes(contents)
 
 
-_IGNORED = re.compile(r".*\.rotary_emb\.inv_freq")
-"""Buffers of older releases: they follow from the configuration."""
+_IGNORED = re.compile(r".*\.rotary_emb\.inv_freq|(en|de)coder\.embed_tokens\.weight")
+"""What follows from the configuration, or is there twice."""
 
 
 def _check_names(
@@ -178,8 +192,14 @@ def _check_names(
         theirs, transposed = hf_name(ours, config)
         known[theirs] = leaf.shape[::-1] if transposed else leaf.shape
     unknown = {n for n in tensors.names - known.keys() if not _IGNORED.fullmatch(n)}
-    if config.tie_embeddings:
+    if config.tie_embeddings and "lm_head.weight" in unknown:
         unknown.discard("lm_head.weight")
+        if config.kind == "encoder_decoder" and not np.array_equal(
+            tensors.read("lm_head.weight"), tensors.read("shared.weight")
+        ):
+            raise GenretError(
+                f"{tensors.where('lm_head.weight')} is not shared.weight, but the scores are scaled"
+            )
     for name in sorted(n for n in unknown if config.qkv_bias and n.endswith(".o_proj.bias")):
         if np.any(tensors.read(name)):
             raise GenretError(f"{tensors.where(name)}: expected zeros: we have no such bias")

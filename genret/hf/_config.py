@@ -108,7 +108,7 @@ def model_config(fields: Mapping[str, Any], where: str) -> tuple[ModelConfig, in
     if family is None:
         raise GenretError(
             f"{where}: model_type: found {kind!r}, expected one of "
-            f"{', '.join(map(repr, sorted(FAMILIES)))}"
+            f"{', '.join(map(repr, sorted([*FAMILIES, 't5'])))}"
         )
     _refuse_unsupported(fields, where)
     heads = count(fields, "num_attention_heads", where)

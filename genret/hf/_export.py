@@ -13,7 +13,7 @@ from genret.errors import GenretError
 from genret.hf._checkpoint import Checkpoint
 from genret.hf._config import fields_of
 from genret.hf._tokens import TOKENIZER, SemanticTokens, added_tokens
-from genret.models import DecoderOnly
+from genret.models import DecoderOnly, LanguageModel
 
 START = "<s>"
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -70,6 +70,8 @@ def decoder_of(
     Raises:
       GenretError: a code without a token, or a start token outside of the vocabulary.
     """
+    if not isinstance(checkpoint.language_model, LanguageModel):
+        raise GenretError("checkpoint: is a T5, expected a Llama, Qwen2 or Qwen3")
     rows = np.concatenate([[start_token], *tokens.tokens])
     if rows.min() < 0 or rows.max() >= checkpoint.vocabulary:
         raise GenretError(

@@ -14,7 +14,6 @@ from flax import nnx
 
 from genret.errors import GenretError
 from genret.hf._checkpoint import Checkpoint
-from genret.models import LanguageModel
 from genret.typing import Array, Float, Int
 
 TOKENIZER = "tokenizer.json"
@@ -143,7 +142,7 @@ def add_semantic_tokens(
         tables += 1
         return _extended(leaf, first, int(starts[-1]), rows, jax.random.fold_in(key, tables), noise)
 
-    model: LanguageModel = nnx.merge(graphdef, jax.tree.map_with_path(extend, state))
+    model = nnx.merge(graphdef, jax.tree.map_with_path(extend, state))
     return (
         dataclasses.replace(
             checkpoint,

@@ -5,12 +5,13 @@ from genret.models._cache import Cache
 
 # Models
 from genret.models._decoder_only import DecoderOnly, LanguageModel
-from genret.models._encoder_decoder import EncoderDecoder
+from genret.models._encoder_decoder import T5, EncoderDecoder
 from genret.models._features import FROZEN, Side
 from genret.models._history import History
 from genret.models._item_decoder import ItemDecoder
 from genret.models._one_pass import OnePass
 from genret.models._prompted import Prompted, PromptedDecoder
+from genret.models._prompted_t5 import PromptedEncoderDecoder
 from genret.models._prompts import Prompts
 
 # What goes through JAX's transformations
@@ -24,6 +25,7 @@ from genret.models._store import load_model, save_model
 __all__ = [
     "FROZEN",
     "PRESETS",
+    "T5",
     "Cache",
     "DecoderOnly",
     "EncoderDecoder",
@@ -34,6 +36,7 @@ __all__ = [
     "OnePass",
     "Prompted",
     "PromptedDecoder",
+    "PromptedEncoderDecoder",
     "Prompts",
     "SASRec",
     "Side",

@@ -63,6 +63,34 @@ FIELDS = {
         "use_sliding_window": False,
     },
 }
+T5_COMMON = {
+    "architectures": ["T5ForConditionalGeneration"],
+    "classifier_dropout": 0.0,
+    "d_ff": 32,
+    "d_kv": 8,
+    "d_model": 24,
+    "dropout_rate": 0.1,
+    "dtype": "float32",
+    "eos_token_id": 1,
+    "initializer_factor": 1.0,
+    "is_decoder": False,
+    "is_encoder_decoder": True,
+    "layer_norm_epsilon": 1e-6,
+    "model_type": "t5",
+    "num_heads": 4,
+    "num_layers": 2,
+    "pad_token_id": 0,
+    "relative_attention_max_distance": 40,
+    "relative_attention_num_buckets": 12,
+    "transformers_version": "5.24.0",
+    "vocab_size": 40,
+}
+T5_FIELDS = {
+    "t5": {**T5_COMMON, "feed_forward_proj": "relu", "num_decoder_layers": 1,
+           "tie_word_embeddings": True, "scale_decoder_outputs": True},
+    "t5-gated": {**T5_COMMON, "feed_forward_proj": "gated-gelu", "dense_act_fn": "gelu_new",
+                 "is_gated_act": True, "num_decoder_layers": 2, "tie_word_embeddings": False},
+}  # fmt: skip
 WORDS = [
     "<unk>",
     "<s>",
@@ -95,9 +123,13 @@ def write(folder: Path, family: str, shards: int = 1, **changes: object) -> Path
     """Write a golden model as a checkpoint folder."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {
-        k: v.astype(np.float32) for k, v in golden(family).items() if k not in ("tokens", "logits")
+        k: v.astype(np.float32)
+        for k, v in golden(family).items()
+        if k not in ("tokens", "logits", "lengths", "spelled")
     }
-    fields = {k: v for k, v in {**FIELDS[family], **changes}.items() if v != "left out"}
+    fields = {
+        k: v for k, v in {**(FIELDS | T5_FIELDS)[family], **changes}.items() if v != "left out"
+    }
     (folder / "config.json").write_text(json.dumps(fields))
     names = sorted(weights)
     if shards == 1:

@@ -13,7 +13,7 @@ from genret.errors import GenretError
 from genret.hf import checkpoint_of, decoder_of, load_checkpoint, save_checkpoint
 from genret.models import History, build_model
 from genret.models._attention import causal_mask
-from tests.hf.conftest import FIELDS, golden, write
+from tests.hf.conftest import FIELDS, T5_FIELDS, golden, write
 
 
 @jax.jit
@@ -47,6 +47,41 @@ def test_logits_are_those_of_transformers_before_and_after_writing(family, tmp_p
     fields = json.loads((tmp_path / "out" / "config.json").read_text())
     assert fields["architectures"] == FIELDS[family]["architectures"]
     assert fields["rope_parameters"] == FIELDS[family]["rope_parameters"]
+
+
+@pytest.mark.parametrize("family", T5_FIELDS)
+def test_a_t5_goes_in_and_out(family, tmp_path) -> None:
+    theirs = golden(family)
+    tokens, lengths, spelled = (jnp.asarray(theirs[n]) for n in ("tokens", "lengths", "spelled"))
+    loaded = load_checkpoint(write(tmp_path / "in", family, shards=2))
+    save_checkpoint(tmp_path / "out", loaded)
+    again = load_checkpoint(tmp_path / "out")
+    assert again.config == loaded.config
+
+    @jax.jit
+    def logits_of(model):
+        cache = model.encode(model.embed(tokens), lengths)
+        states, _ = model.decode(model.embed(spelled)[:, None], cache)
+        return states[:, 0] @ model.output_table.T
+
+    for checkpoint in (loaded, again):
+        np.testing.assert_allclose(
+            logits_of(checkpoint.language_model), theirs["logits"], atol=2e-4, rtol=1e-4
+        )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"feed_forward_proj": "gated-silu"}, "feed_forward_proj: found 'gated-silu'"),
+        ({"mystery": 3}, "mystery: an unsupported field"),
+        ({"d_kv": "left out"}, "d_kv: found None, expected a positive integer"),
+        ({"tie_word_embeddings": False, "scale_decoder_outputs": False}, "'lm_head.weight' is mis"),
+    ],
+)
+def test_a_t5_that_we_do_not_follow_is_refused(changes, message, tmp_path) -> None:
+    with pytest.raises(GenretError, match=message):
+        load_checkpoint(write(tmp_path, "t5", **changes))
 
 
 def test_parameters_are_split_over_devices_while_they_are_read(tmp_path) -> None:

@@ -30,6 +30,16 @@ COMMON = {
     "eos_token_id": None,
     "pad_token_id": 0,
 }
+T5 = {
+    "vocab_size": 90,
+    "d_model": 32,
+    "d_ff": 48,
+    "d_kv": 8,
+    "num_layers": 2,
+    "num_heads": 4,
+    "decoder_start_token_id": 0,
+    "eos_token_id": None,
+}
 REQUESTS = 25
 END = 1
 CASES = [  # family, codes of the levels, items, beams, whether the end is said as well
@@ -37,6 +47,7 @@ CASES = [  # family, codes of the levels, items, beams, whether the end is said 
     ("Qwen2", (12, 10), 100, 10, False),  # items share semantic IDs
     ("Qwen3", (6, 6, 6, 6), 300, 4, True),
     ("Qwen3", (20, 20), 15, 8, False),  # hardly more items than beams
+    ("T5", (8, 8, 8), 80, 7, False),
 ]
 
 
@@ -44,12 +55,16 @@ def setup(case, tmp_path):
     family, sizes, count, beams, end = case
     rng = np.random.default_rng(CASES.index(case))
     changes = {"head_dim": 16, "tie_word_embeddings": True} if family == "Qwen3" else {}
-    config = getattr(transformers, f"{family}Config")(**COMMON, **changes)
     torch.manual_seed(1)
-    model = getattr(transformers, f"{family}ForCausalLM")(config).eval()
+    if family == "T5":
+        config = transformers.T5Config(**T5)
+        model = transformers.T5ForConditionalGeneration(config).eval()
+    else:
+        config = getattr(transformers, f"{family}Config")(**COMMON, **changes)
+        model = getattr(transformers, f"{family}ForCausalLM")(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.mul_(5) if parameter.ndim > 1 else parameter.add_(
+            parameter.mul_(1.2 if family == "T5" else 5) if parameter.ndim > 1 else parameter.add_(
                 0.2 * torch.randn_like(parameter)
             )
     model.save_pretrained(tmp_path)
@@ -65,22 +80,25 @@ def setup(case, tmp_path):
     return model, tokens, codes, index, prompts, beams
 
 
-def padded(prompts):
+def padded(prompts, right=False):
     length = max(map(len, prompts))
+    if right:  # an encoder's
+        ids = torch.tensor([p + [0] * (length - len(p)) for p in prompts])
+        return ids, torch.tensor([[1] * len(p) + [0] * (length - len(p)) for p in prompts])
     ids = torch.tensor([[0] * (length - len(p)) + p for p in prompts])
     mask = torch.tensor([[0] * (length - len(p)) + [1] * len(p) for p in prompts])
     return ids, mask
 
 
 def generate(model, prompts, depth, beams, **constraint):
-    ids, mask = padded(prompts)
+    ids, mask = padded(prompts, right=model.config.is_encoder_decoder)
     with torch.no_grad():
         found = model.generate(
             ids, attention_mask=mask, num_beams=beams, num_return_sequences=beams,
             max_new_tokens=depth, do_sample=False, return_dict_in_generate=True,
             output_scores=True, **constraint,
         )  # fmt: skip
-    sequences = found.sequences[:, ids.shape[1] :].reshape(len(prompts), beams, depth)
+    sequences = found.sequences[:, -depth:].reshape(len(prompts), beams, depth)
     # The length penalty is 1 by default: the sum of log-probabilities over the tokens generated.
     return sequences.numpy(), depth * found.sequences_scores.reshape(len(prompts), beams).numpy()
 
@@ -100,6 +118,8 @@ def test_items_order_and_scores_are_those_of_generate(case, tmp_path) -> None:
 
     model, tokens, codes, index, prompts, beams = setup(case, tmp_path)
     length, depth = max(map(len, prompts)), codes.shape[1]
+    if model.config.is_encoder_decoder:
+        length = 1  # the start token
     function = trie_function(tokens, codes, length)
     sequences, scores = generate(model, prompts, depth, beams, prefix_allowed_tokens_fn=function)
 

@@ -47,28 +47,53 @@ CASES = {
     "llama-bias": ("Llama", {"attention_bias": True}),
     "qwen2": ("Qwen2", {}),
     "qwen2-tied": ("Qwen2", {"tie_word_embeddings": True}),
+    "t5": ("T5", {}),
+    "t5-1.1": (
+        "T5",
+        {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False, "num_decoder_layers": 3},
+    ),
     "qwen3": ("Qwen3", {"head_dim": 16}),
     "qwen3-tied": ("Qwen3", {"head_dim": 16, "tie_word_embeddings": True}),
 }
 
 
+T5 = {
+    "vocab_size": 60,
+    "d_model": 32,
+    "d_ff": 48,
+    "d_kv": 8,
+    "num_layers": 2,
+    "num_heads": 4,
+    "relative_attention_num_buckets": 8,
+    "relative_attention_max_distance": 20,
+    "decoder_start_token_id": 0,
+}
+
+
 def make(family, seed=0, **changes):
     """Return a random model of transformers whose norms and biases are not at 1 and 0."""
-    config = getattr(transformers, f"{family}Config")(**{**COMMON, **changes})
+    common = T5 if family == "T5" else COMMON
+    config = getattr(transformers, f"{family}Config")(**{**common, **changes})
     torch.manual_seed(seed)
-    model = getattr(transformers, f"{family}ForCausalLM")(config).eval()
+    kind = "ConditionalGeneration" if family == "T5" else "CausalLM"
+    model = getattr(transformers, f"{family}For{kind}")(config).eval()
+    if changes.get("tie_word_embeddings") is False and family == "T5":
+        model.lm_head.weight = torch.nn.Parameter(torch.randn(60, 32))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "norm" in name or ("bias" in name and "o_proj" not in name):
                 parameter.add_(0.3 * torch.randn_like(parameter))
             else:
-                parameter.mul_(6)
+                parameter.mul_(1.2 if family == "T5" else 6)
     return model
 
 
 def their_logits(model, tokens):
+    more = {}
+    if model.config.is_encoder_decoder:
+        more = {"decoder_input_ids": torch.tensor(tokens[:, ::-1].copy())}
     with torch.no_grad():
-        return model(torch.tensor(tokens)).logits.float().numpy()
+        return model(torch.tensor(tokens), **more).logits.float().numpy()
 
 
 def our_logits(checkpoint, tokens):
@@ -76,6 +101,10 @@ def our_logits(checkpoint, tokens):
 
     model = checkpoint.language_model
     tokens = jnp.asarray(tokens)
+    if checkpoint.config.kind == "encoder_decoder":
+        cache = model.encode(model.embed(tokens), jnp.full(len(tokens), tokens.shape[1]))
+        states, _ = model.decode(model.embed(tokens[:, None, ::-1]), cache)
+        return np.asarray(states[:, 0] @ model.output_table.T)
     positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
     hidden, _, _ = model(model.embed(tokens), positions, causal_mask(jnp.ones_like(tokens)))
     return np.asarray(hidden @ model.output_table.T)
@@ -95,10 +124,7 @@ def test_logits_are_equal_in_and_out(case, tmp_path) -> None:
     assert np.abs(our_logits(loaded, TOKENS) - expected).max() < 1e-4
 
     save_checkpoint(tmp_path / "ours", loaded, max_shard_bytes=20_000)
-    back, report = transformers.AutoModelForCausalLM.from_pretrained(
-        tmp_path / "ours", output_loading_info=True
-    )
-    assert type(back) is type(model)
+    back, report = type(model).from_pretrained(tmp_path / "ours", output_loading_info=True)
     assert not any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     assert np.abs(their_logits(back.eval(), TOKENS) - expected).max() < 1e-5
     again = load_checkpoint(tmp_path / "ours")
