@@ -186,7 +186,7 @@ def main(options: Options) -> int:
     }
     if options.resume and options.out is not None and options.out.is_file():
         earlier = json.loads(options.out.read_text(encoding="utf-8"))
-        document |= {"environment": earlier["environment"], "results": earlier["results"]}
+        document |= {name: earlier[name] for name in ("environment", "data", "results")}
     for catalogue in ("office", "beauty"):
         data = Data.read(options.data / catalogue, options.seed)
         if options.smoke:

@@ -49,7 +49,7 @@ class PQ(VectorTokenizer):
     def __init__(
         self,
         books: Float[np.ndarray, "L V K"],
-        rotation: Float[np.ndarray, "D D"] | None,
+        rotation: Float[np.ndarray, "W W"] | None,
         offset: Float[np.ndarray, "D"],
         scale: float,
     ) -> None:
@@ -92,7 +92,7 @@ class PQ(VectorTokenizer):
     @classmethod
     def _rotation(
         cls, points: Vectors, config: TokenizeConfig, size: int, seed: int
-    ) -> Float[np.ndarray, "D D"] | None:
+    ) -> Float[np.ndarray, "W W"] | None:
         return None
 
     def _encode(self, points: Vectors) -> Codes:
@@ -155,7 +155,7 @@ class OPQ(PQ):
     @classmethod
     def _rotation(
         cls, points: Vectors, config: TokenizeConfig, size: int, seed: int
-    ) -> Float[np.ndarray, "D D"]:
+    ) -> Float[np.ndarray, "W W"]:
         if len(points) > config.batch_size:
             rows = np.random.default_rng(seed).choice(len(points), config.batch_size, replace=False)
             points = points[np.sort(rows)]
