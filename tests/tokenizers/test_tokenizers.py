@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -181,7 +182,7 @@ def test_a_deep_tree_names_every_distinct_vector() -> None:
 
 def test_scalars_are_rounded_as_said(fitted: dict[str, Any]) -> None:
     tokenizer = fitted[FSQ.kind]
-    z = np.asarray(tokenizer.network.encode(standard(tokenizer, NEW).astype(np.float32)))
+    z = np.asarray(tokenizer.network.encode(jnp.asarray(standard(tokenizer, NEW), jnp.float32)))
     u = 1 / (1 + np.exp(-1.702 * (z - tokenizer.mean) / (tokenizer.deviation + 1e-6)))
     counts = np.array([3, 2] * 3)
     digits = np.minimum(np.floor(u * counts), counts - 1).reshape(30, 3, 2).astype(int)
