@@ -1,4 +1,4 @@
-"""``genret evaluate``: metrics of the model beside popularity and a random model."""
+"""``genret evaluate``: metrics of the model beside baselines and a random model."""
 
 import dataclasses
 import json
@@ -11,70 +11,99 @@ from typing import Any
 
 from genret.artifacts import Run, write_folder
 from genret.cli.base import Reporter, RunFolder, Verb
-from genret.config import EvaluateConfig
+from genret.config import EvaluateConfig, SASRecConfig, require
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Evaluate(Verb):
     """Measure the model of a run on held-out items, ranking the whole catalogue.
 
-    A popularity baseline and a model that was never trained stand beside it: same users, same
-    index, same exclusions. Writes reports/: metrics.json, pictures, report.html and report.md.
+    A popularity baseline and a model that was never trained stand beside it, and with --baselines
+    also item-kNN and SASRec: same users, same exclusions, all items. Writes reports/: metrics.json,
+    pictures, report.html and report.md.
 
-    Example: genret evaluate runs/shop --split test --k 10 20 --beams 50
+    Example: genret evaluate runs/shop --split test --k 10 20 --beams 50 --baselines
     """
 
     run_folder: RunFolder
     """Folder of the run, with its model."""
     evaluate: EvaluateConfig = EvaluateConfig()
     """What is measured."""
+    baselines: bool = False
+    """Also item-kNN and SASRec, which is trained once and kept in RUN/baselines."""
+    sasrec_epochs: int = SASRecConfig.epochs
+    """With --baselines: passes of SASRec over the training events, at most."""
+    check_beams: bool = False
+    """Also score every item, and say what the beams miss."""
 
     def run(self, reporter: Reporter) -> dict[str, Any]:
         """Evaluate; return the contents of metrics.json."""
-        from genret.cli.report import metrics_table, write_report
+        from genret.cli.baselines import BASELINES, evaluate_baseline, training_use
+        from genret.cli.report import METHODS, headline_table, metrics_table, write_report
         from genret.data import load_run_data
-        from genret.evaluation import evaluate_model, evaluate_popularity, item_counts
+        from genret.evaluation import evaluate_model
         from genret.index import TrieIndex
         from genret.models import build_model, load_model
         from genret.tokenizers import load_codes
 
+        config = self.evaluate
+        require(
+            not (self.check_beams and config.exact),
+            "--check-beams: compares beams with --exact scoring; leave --exact out",
+        )
+        sasrec = SASRecConfig(epochs=self.sasrec_epochs)
         run = Run.open(self.run_folder)
         manifests = {kind: run.require(kind) for kind in ("catalog", "codes", "index", "model")}
         catalog, histories = load_run_data(run.folder("catalog"))
         codes, codes_per_level = load_codes(run.folder("codes"))
         index = TrieIndex.load(run.folder("index"))
         trained = load_model(run.folder("model"))
-        held_out = histories.held_out(self.evaluate.split)
-        counts = item_counts(histories.training()[1], catalog.num_items)
+        held_out = histories.held_out(config.split)
         models = {"model": trained, "random": build_model(trained.config, self.seed)}
         users = len(held_out.users)
+        train = training_use(histories, catalog.num_items)
         results = {}
         with reporter.stage("evaluate"):
-            for name, model in models.items():
-                with reporter.progress(name, min(self.evaluate.users or users, users)) as advance:
+            plan = {name: (model, config) for name, model in models.items()}
+            if self.check_beams:
+                plan["exact"] = (trained, dataclasses.replace(config, exact=True))
+            for name, (model, how) in plan.items():
+                with reporter.progress(name, min(config.users or users, users)) as advance:
                     results[name] = evaluate_model(
                         model,
                         codes,
                         index,
                         held_out,
-                        self.evaluate,
+                        how,
                         max_items=trained.config.max_items,
-                        train_counts=counts,
                         seed=self.seed,
                         progress=advance,
+                        **train,
                     )
-            results["popularity"] = evaluate_popularity(
-                counts, held_out, self.evaluate, seed=self.seed
-            )
-        metrics = {name: results[name] for name in ("model", "popularity", "random")}
-        protocol = _protocol(self.evaluate, histories.split, trained.config.max_items, self.seed)
-        document = metrics | {"protocol": protocol}
+            for name in BASELINES if self.baselines else BASELINES[:1]:
+                results[name] = evaluate_baseline(
+                    name,
+                    run,
+                    histories,
+                    catalog.num_items,
+                    config,
+                    sasrec,
+                    seed=self.seed,
+                    reporter=reporter,
+                )
+        metrics = {name: results[name] for name in METHODS if name in results}
+        protocol = dict(_protocol(config, histories.split, trained.config.max_items, self.seed))
+        if self.baselines:
+            protocol["sasrec"] = sasrec.to_dict()
+        document: dict[str, Any] = metrics | {"protocol": protocol}
+        if self.check_beams:
+            document["beams"] = missed_by_beams(metrics["model"], metrics["exact"])
         summary = {f"{method}/{name}": value for method, values in metrics.items()
                    for name, value in values.items() if name.startswith(("ndcg", "recall"))}  # fmt: skip
         with write_folder(
             run.folder("reports"),
             "reports",
-            config=self.evaluate.to_dict(),
+            config=config.to_dict(),
             seed=self.seed,
             inputs={kind: manifest.fingerprint for kind, manifest in manifests.items()},
             summary=summary,
@@ -98,9 +127,34 @@ class Evaluate(Verb):
                 codes_per_level=codes_per_level,
                 num_nodes=index.num_nodes,
             )
-        reporter.table(f"{self.evaluate.split} split, {users:,} users", *metrics_table(document))
+        title = f"{config.split} split, {users:,} users"
+        if self.baselines or self.check_beams:
+            reporter.table(f"{title} (all metrics: report.md)", *headline_table(document))
+        else:
+            reporter.table(title, *metrics_table(document))
+        for name, found in document.get("beams", {}).items():
+            reporter.say(
+                f"{name}: {config.beams} beams {found['beams']:.4f}, all items scored "
+                f"{found['exact']:.4f}: {found['relative_difference']:+.2%}"
+            )
         reporter.say(f"report: {run.folder('reports') / 'report.html'}")
         return document
+
+
+def missed_by_beams(beams: Mapping[str, Any], exact: Mapping[str, Any]) -> dict[str, Any]:
+    """Compare a search with beams and the exact ranking of the same model.
+
+    Returns:
+      For NDCG and Recall at each cut-off, the values ``beams`` and ``exact`` and the
+      ``relative_difference`` beams / exact - 1 (0 where both are 0).
+    """
+    found = {}
+    for name, value in beams.items():
+        if name.startswith(("ndcg@", "recall@")):
+            best = exact[name]
+            difference = value / best - 1 if best else 0.0
+            found[name] = {"beams": value, "exact": best, "relative_difference": difference}
+    return found
 
 
 def read_training_log(folder: Path) -> list[dict[str, Any]]:
@@ -139,7 +193,8 @@ def _protocol(
         "history_items": max_items,
         "users": config.users or "all",
         "intervals": f"95 % percentile bootstrap over users, {config.bootstrap} resamples",
-        "popularity_bias": "ARP: training events of a recommended item, on average",
+        "popularity": "ARP: training events of a recommended item, on average",
+        "slices": "users cut at quartiles; popularity: training events of the wanted item",
         "seed": seed,
         "device": jax.devices()[0].device_kind,
         "versions": versions,

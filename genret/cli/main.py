@@ -18,6 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       what), 3 where a job is whole but for rows that it rejected, 130 when interrupted.
     """
     from genret.cli.base import Reporter, parse
+    from genret.cli.coldstart import Coldstart
     from genret.cli.embed import Embed
     from genret.cli.evaluate import Evaluate
     from genret.cli.export import Export
@@ -38,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "index": Index,
         "train": Train,
         "evaluate": Evaluate,
+        "coldstart": Coldstart,
         "recommend": Recommend,
         "score": Score,
         "export": Export,

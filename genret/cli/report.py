@@ -13,9 +13,14 @@ from genret.typing import Int
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 """Names of the columns, and rows of text."""
 
-METHODS = ("model", "popularity", "random")
+METHODS = ("model", "exact", "sasrec", "item_knn", "popularity", "random")
+"""Methods that a document may hold, in the order of the report; "exact" is the model without beams."""
+_RIVALS = ("popularity", "sasrec")
+SLICES = {"popularity": "training events of the wanted item", "history": "items of the history"}
+"""By what the users are cut into parts -> what it says."""
 _PICTURES = {
-    "metrics.png": "NDCG, Recall and MRR of the three methods with 95 % intervals",
+    "metrics.png": "NDCG, Recall and MRR of the methods with 95 % intervals",
+    "slices.png": "Recall by popularity of the wanted item and by length of the history",
     "training.png": "Training loss and validation NDCG by optimiser step",
     "code_usage.png": "Number of items of each code, level by level",
     "trie_width.png": "Nodes of the trie by depth",
@@ -61,8 +66,11 @@ def write_report(
     from genret.evaluation import plots
 
     k = headline_k(document["model"])
-    results = {name: document[name] for name in METHODS}
+    results = {name: document[name] for name in _methods(document)}
     plots.plot_metrics(results, folder / "metrics.png", k=k)
+    plots.plot_slices(
+        {name: result["slices"] for name, result in results.items()}, folder / "slices.png", k=k
+    )
     plots.plot_code_usage(codes, codes_per_level, folder / "code_usage.png")
     plots.plot_trie_width(num_nodes, codes_per_level, folder / "trie_width.png")
     if training:
@@ -70,6 +78,7 @@ def write_report(
     pictures = {name: text for name, text in _PICTURES.items() if (folder / name).is_file()}
     sections: dict[str, Table] = {
         "Metrics": metrics_table(document),
+        "Parts of the users": slices_table(document),
         "Run": (("what", "value"), [(name, _shown(value)) for name, value in facts.items()]),
         "Protocol": (("what", "value"), [(n, _shown(v)) for n, v in document["protocol"].items()]),
     }
@@ -82,19 +91,51 @@ def write_report(
 def metrics_table(document: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Return the metrics of all methods as a table: column names, and rows of text.
 
-    Means have their 95 % interval behind them; the last column says how many times the value of
-    popularity the model's is.
+    Means have their 95 % interval behind them; the last columns say how many times the value of a
+    baseline the model's is.
     """
-    model = document["model"]
+    model, methods = document["model"], _methods(document)
+    rivals = [name for name in _RIVALS if name in methods]
     rows = []
     for name in model:
-        if name == "intervals":
+        if name in ("intervals", "slices"):
             continue
-        row = [name, *(_cell(document[method], name) for method in METHODS)]
-        baseline = document["popularity"][name]
-        comparable = name.startswith(("ndcg@", "recall@", "mrr@")) and baseline > 0
-        rows.append([*row, f"{model[name] / baseline:.2f}" if comparable else ""])
-    return ["metric", *METHODS, "model / popularity"], rows
+        row = [name, *(_cell(document[method], name) for method in methods)]
+        for rival in rivals:
+            baseline = document[rival][name]
+            comparable = name.startswith(("ndcg@", "recall@", "mrr@")) and baseline > 0
+            row.append(f"{model[name] / baseline:.2f}" if comparable else "")
+        rows.append(row)
+    return ["metric", *methods, *(f"model / {rival}" for rival in rivals)], rows
+
+
+def headline_table(document: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Return the first metrics as a table with a row a method: many methods fit a terminal so."""
+    k = headline_k(document["model"])
+    names = [f"ndcg@{k}", f"recall@{k}", f"coverage@{k}"]
+    rows = [[m, *(_cell(document[m], name) for name in names)] for m in _methods(document)]
+    return ["method", *names], rows
+
+
+def slices_table(document: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Return Recall of each part of the users as a table: column names, and rows of text."""
+    methods = _methods(document)
+    name = f"recall@{headline_k(document['model'])}"
+    rows = []
+    for by, what in SLICES.items():
+        for i, part in enumerate(document["model"]["slices"][by]):
+            parts = [document[method]["slices"][by][i] for method in methods]
+            span = f"{part['from']:,}" + (
+                f" to {part['to']:,}" if part["to"] > part["from"] else ""
+            )
+            rows.append(
+                [f"{what}: {span}", f"{part['users']:,}", *(_cell(own, name) for own in parts)]
+            )
+    return ["part", "users", *(f"{method} {name}" for method in methods)], rows
+
+
+def _methods(document: Mapping[str, Any]) -> list[str]:
+    return [name for name in METHODS if name in document]
 
 
 def headline_k(result: Mapping[str, Any]) -> int:
@@ -107,10 +148,11 @@ def _cell(result: Mapping[str, Any], name: str) -> str:
     value = result[name]
     if isinstance(value, int):
         return f"{value:,}"
-    text = f"{value:.1f}" if name.startswith("popularity@") else f"{value:.4f}"
+    digits = 1 if name.startswith("popularity@") else 4
+    text = f"{value:.{digits}f}"
     if name in result["intervals"]:
         low, high = result["intervals"][name]
-        text += f" [{low:.4f}, {high:.4f}]"
+        text += f" [{low:.{digits}f}, {high:.{digits}f}]"
     return text
 
 

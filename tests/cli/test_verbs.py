@@ -10,8 +10,8 @@ from genret.cli.main import main
 from tests.cli.conftest import TINY_MODEL, TINY_TRAIN, Command
 
 VERBS = (
-    "quickstart", "ingest", "embed", "tokenize", "index", "train", "evaluate", "recommend", "inspect",
-    "export",
+    "quickstart", "ingest", "embed", "tokenize", "index", "train", "evaluate", "coldstart", "recommend",
+    "inspect", "export",
 )  # fmt: skip
 
 
@@ -57,9 +57,9 @@ def test_the_report_is_whole(trained_once: Path) -> None:
         assert {"ndcg@10", "recall@10", "mrr@10", "coverage@10", "valid"} <= set(metrics[method])
         assert metrics[method]["valid"] == 1.0
     page = (reports / "report.html").read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") == 4
+    assert page.count("data:image/png;base64,") == 5
     assert "http" not in page
-    pictures = {"metrics.png", "training.png", "code_usage.png", "trie_width.png"}
+    pictures = {"metrics.png", "slices.png", "training.png", "code_usage.png", "trie_width.png"}
     assert pictures <= {file.name for file in reports.iterdir()}
 
 

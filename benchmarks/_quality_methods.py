@@ -1,0 +1,114 @@
+"""What `benchmarks.quality` compares: the data, and each method as the options of its verbs."""
+
+import dataclasses
+from pathlib import Path
+
+from genret.errors import GenretError
+
+BEAMS = 20
+"""Beams of the peers whose figures stand beside ours."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """A data set: options of ``genret ingest``, and of ``genret tokenize`` for its ready codes."""
+
+    files: tuple[str, ...]
+    has_text: bool
+    peers: dict[str, float]
+    """Recall@10 that others publish for it, seen items kept."""
+
+    def ingest(self, folder: Path) -> list[str]:
+        """Return the options that read it from the folder of real data."""
+        if not self.files:
+            return ["--synthetic", "--synthetic-users", "300", "--synthetic-items", "120"]
+        missing = [name for name in self.files if not (folder / name).is_file()]
+        if missing:
+            raise GenretError(f"{folder / missing[0]}: no such file; name the folder by --folder")
+        options = ["--interactions", str(folder / "inter.json")]
+        return options + (["--items", str(folder / "item.json")] if self.has_text else [])
+
+
+DATA = {
+    "office": Data(
+        ("inter.json", "item.json", "index.json"),
+        has_text=True,
+        peers={"TIGER, cross-entropy": 0.0608, "TIGER, APAO pointwise": 0.0667,
+               "Llama, cross-entropy": 0.0469, "Llama, APAO pointwise": 0.0559},
+    ),
+    "beauty": Data(
+        ("inter.json", "index.json"),
+        has_text=False,
+        peers={"TIGER, cross-entropy": 0.0611, "TIGER, APAO pointwise": 0.0637,
+               "SASRec, tuned (cornac)": 0.0740},
+    ),
+    "synthetic": Data((), has_text=True, peers={}),
+}  # fmt: skip
+"""Peers: APAO (arXiv:2603.02730) and PreferredAI/cornac."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A generative model: ready codes or our tokenizer, and the options of ``genret train``.
+
+    Attributes:
+      tokenize: options of ``genret tokenize``; None takes the data's ready codes.
+      embed: options of ``genret embed``, before our tokenizer.
+      train: options of ``genret train``.
+      data: where it is run.
+      coldstart: also ask for the newest items.
+    """
+
+    train: tuple[str, ...]
+    tokenize: tuple[str, ...] | None = None
+    embed: tuple[str, ...] = ()
+    data: tuple[str, ...] = ("office", "beauty", "synthetic")
+    coldstart: bool = False
+
+
+_ITEMS = (
+    "--kind", "item_decoder", "--width", "128", "--heads", "4", "--kv-heads", "4",
+    "--mlp-dim", "256", "--max-items", "20", "--dropout", "0.3", "--steps", "6000",
+    "--batch-size", "64", "--eval-every", "400", "--checkpoint-every", "400", "--patience", "4",
+)  # fmt: skip
+_FLAT = ("--kind", "decoder_only", *_ITEMS[2:])
+MAIN = "shipped"
+METHODS = {
+    MAIN: Method(_ITEMS),
+    "decoder_only": Method(_FLAT, data=("office", "synthetic")),
+    "own_codes": Method(
+        _ITEMS,
+        tokenize=("--levels", "4"),
+        embed=("--cooccurrence-dim", "0"),
+        data=("office", "synthetic"),
+        coldstart=True,
+    ),
+}
+"""Generative methods by name; the first is the one whose figures a result file holds as "test"."""
+
+SMOKE_TRAIN = (
+    "--width", "16", "--layers", "1", "--heads", "2", "--kv-heads", "2", "--head-dim", "8",
+    "--mlp-dim", "32", "--max-items", "8", "--steps", "6", "--batch-size", "8",
+    "--eval-every", "3", "--eval-users", "20", "--checkpoint-every", "3",
+)  # fmt: skip
+
+
+def bars(data: str) -> dict[str, tuple[str, str, float | tuple[str, float]]]:
+    """Return what a data set's figures must reach.
+
+    Returns:
+      Name of the bar -> method, metric, and the least value: a number, or a method and the share of
+      its value.
+    """
+    return {
+        "office": {
+            "shipped codes against SASRec": (MAIN, "recall@10", ("sasrec", 0.9)),
+            "decoder-only, cross-entropy": ("decoder_only", "recall@10", 0.0608),
+            "our codes against the shipped": ("own_codes", "recall@10", (MAIN, 0.95)),
+            "SASRec": ("sasrec", "recall@10", 0.084),
+        },
+        "beauty": {
+            "shipped codes": (MAIN, "recall@10", 0.0611),
+            "SASRec": ("sasrec", "recall@10", 0.070),
+        },
+    }.get(data, {})  # type: ignore[return-value]

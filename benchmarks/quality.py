@@ -1,0 +1,335 @@
+"""Quality: recall of generative models beside baselines, over seeds, by the product's own verbs.
+
+Each (data, method, seed) is a record of its own, written when it is measured: a run that was killed
+goes on where it was, also in the middle of a training. Every method sees the same histories and
+ranks all items; items of the history are kept in the ranking, as the peers do ("test"), and, beside
+it, forbidden ("test_unseen"). Whatever was chosen was chosen on the validation split.
+"""
+
+import contextlib
+import dataclasses
+import io
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks._common import ROOT, environment, judge, sentence, write_json
+from benchmarks._quality_methods import (
+    BEAMS,
+    DATA,
+    MAIN,
+    METHODS,
+    SMOKE_TRAIN,
+    bars,
+)
+from benchmarks._quality_records import Record, Records, over_seeds
+from genret.cli.baselines import BASELINES
+from genret.config import EvaluateConfig, SASRecConfig
+from genret.errors import GenretError
+
+SHOWN = ("recall@5", "ndcg@5", "recall@10", "ndcg@10")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """Measure quality; see the module's docstring."""
+
+    data: tuple[str, ...] = ("office", "beauty")
+    """Data sets, in this order."""
+    methods: tuple[str, ...] = ()
+    """Methods and baselines; empty takes all that a data set has."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds of tokenizer, parameters, batches and dropout."""
+    folder: Path = ROOT.parent / "shared" / "data"
+    """Folder of the real data: office/inter.json and so on."""
+    work: Path = Path("runs/quality")
+    """Folder of the run folders and records."""
+    out: Path = ROOT / "benchmarks" / "results"
+    """Folder of quality-DATA.json and quality-coldstart.json."""
+    smoke: bool = False
+    """Invented data and token trainings: shows that it works."""
+
+
+class Program:
+    """Makes the records that are missing, and the results of all.
+
+    Args:
+      options: what was asked for.
+      console: where to print.
+    """
+
+    def __init__(self, options: Options, console: Console) -> None:
+        self.options = options
+        self.console = console
+        self.records = Records(options.work / "records")
+        # Seen items are kept or forbidden; 1,000 resamples.
+        k = (1, 5, 10, 20)
+        self.rules = {
+            "test": EvaluateConfig(k=k, beams=BEAMS, exclude_seen=False),
+            "test_unseen": EvaluateConfig(k=k, beams=BEAMS, exclude_seen=True),
+        }
+        self.sasrec = SASRecConfig(epochs=2, max_items=8) if options.smoke else SASRecConfig()
+
+    def run(self) -> None:
+        """Measure everything that was asked for, a seed of all methods after the other."""
+        for data in self.options.data:
+            if data not in DATA:
+                raise GenretError(f"--data: found {data!r}, expected {', '.join(DATA)}")
+            known = [*BASELINES, *(n for n, m in METHODS.items() if data in m.data)]
+            for name in self.options.methods:
+                if name not in known:
+                    raise GenretError(
+                        f"--methods: {data} has no {name!r}; it has {', '.join(known)}"
+                    )
+            for seed in self.options.seeds:
+                for name in self.options.methods or known:
+                    self._record(data, name, seed)
+                self.write(data)
+
+    def write(self, data: str) -> None:
+        """Write and print the results of a data set, from all records that are there."""
+        found = {name: self.records.all(data, name) for name in (*METHODS, *BASELINES)}
+        found = {name: records for name, records in found.items() if records}
+        if not found:
+            return
+        summary = {name: _summary(records) for name, records in found.items()}
+        judged = {}
+        for bar, (method, metric, least) in bars(data).items():
+            rival, share = least if isinstance(least, tuple) else (None, least)
+            if method in summary and (rival is None or rival in summary):
+                floor = share if rival is None else share * summary[rival]["test"][metric]["mean"]
+                judged[bar] = judge(summary[method]["test"][metric]["mean"], floor)
+        document = {
+            "program": "benchmarks.quality",
+            "data": data,
+            "seeds": sorted({record["seed"] for records in found.values() for record in records}),
+            "rule": "leave-one-out; all items ranked, items counted and not semantic IDs; \"test\": "
+            "items of the history are kept, as the peers do; \"test_unseen\": they are forbidden",
+            "test": summary.get(MAIN, {}).get("test", {}),
+            "baselines": {n: summary[n] for n in BASELINES if n in summary},
+            "methods": {n: summary[n] for n in METHODS if n in summary},
+            "peers": {"recall@10": DATA[data].peers},
+            "bars": judged,
+            "environment": environment(),
+        }  # fmt: skip
+        write_json(self.options.out / f"quality-{data}.json", document)
+        self._show(data, summary, judged)
+        cold = [record["coldstart"] for records in found.values() for record in records
+                if record.get("coldstart")]  # fmt: skip
+        if cold:
+            self._write_cold(data, cold)
+
+    def _record(self, data: str, name: str, seed: int) -> None:
+        settings = self._settings(data, name)
+        if self.records.get(data, name, seed, settings) is not None:
+            self.console.print(f"{data}, {name}, seed {seed}: there")
+            return
+        start = time.perf_counter()
+        measure = self._baseline if name in BASELINES else self._method
+        figures = measure(data, name, seed)
+        figures["seconds"] = time.perf_counter() - start
+        self.records.put(data, name, seed, settings, figures)
+        shown = ", ".join(f"{m} {figures['test'][m]:.4f}" for m in SHOWN)
+        self.console.print(f"{data}, {name}, seed {seed}: {shown}; {figures['seconds']:.0f} s")
+
+    def _settings(self, data: str, name: str) -> Any:
+        """Return what a record depends on, beside data and seed."""
+        if name == "sasrec":
+            return self.sasrec.to_dict()
+        if name in BASELINES:
+            return {}
+        return {**dataclasses.asdict(METHODS[name]), "train": self._train_options(name)}
+
+    def _train_options(self, name: str) -> list[str]:
+        options = METHODS[name].train
+        return [*options[:2], *SMOKE_TRAIN] if self.options.smoke else list(options)
+
+    def _run_folder(self, data: str, name: str, seed: int) -> Path:
+        """Return a run folder that holds the data."""
+        folder = self.options.work / f"{data}-{name}-{seed}"
+        if not (folder / "catalog" / "manifest.json").is_file():
+            ingest = DATA[data].ingest(self.options.folder / data)
+            _genret("ingest", folder, 0 if name in BASELINES else seed, ingest)
+        return folder
+
+    def _baseline(self, data: str, name: str, seed: int) -> Record:
+        """Evaluate a baseline."""
+        from genret.artifacts import Run
+        from genret.cli.base import Reporter
+        from genret.cli.baselines import evaluate_baseline
+        from genret.data import load_run_data
+
+        run = Run.open(self._run_folder(data, name, seed))
+        catalog, histories = load_run_data(run.folder("catalog"))
+        quiet = Reporter(as_json=True)
+        return {
+            rule: evaluate_baseline(
+                name,
+                run,
+                histories,
+                catalog.num_items,
+                config,
+                self.sasrec,
+                seed=seed,
+                reporter=quiet,
+            )
+            for rule, config in self.rules.items()
+        }
+
+    def _method(self, data: str, name: str, seed: int) -> Record:
+        """Make the run of a generative method by its verbs, as far as it is not made; measure it."""
+        from genret.artifacts import read_manifest
+
+        method = METHODS[name]
+        folder = self._run_folder(data, name, seed)
+        ready = method.tokenize is None and bool(DATA[data].files)
+        if ready:
+            codes = ["--codes", str(self.options.folder / data / "index.json")]
+            codes += ["--collisions", "keep"]
+        else:
+            _genret("embed", folder, seed, list(method.embed))
+            codes = list(method.tokenize or ("--levels", "2"))
+        _genret("tokenize", folder, seed, codes)
+        _genret("index", folder, seed, [])
+        trained = _genret("train", folder, seed, self._train_options(name))
+        figures: Record = {"train": trained}
+        figures["valid_ndcg@10"] = read_manifest(folder / "model").summary["valid_ndcg@10"]
+        figures |= self._evaluate(folder, seed)
+        if method.coldstart:
+            figures["coldstart"] = _genret("coldstart", folder, seed, [])["shares"]
+        return figures
+
+    def _evaluate(self, folder: Path, seed: int) -> Record:
+        """Evaluate a run by both rules, and the search with 50 beams against exact scores."""
+        from genret.cli.baselines import training_use
+        from genret.cli.evaluate import missed_by_beams
+        from genret.data import load_run_data
+        from genret.evaluation import evaluate_model
+        from genret.index import TrieIndex
+        from genret.models import load_model
+        from genret.tokenizers import load_codes
+
+        catalog, histories = load_run_data(folder)
+        codes, _ = load_codes(folder / "codes")
+        index = TrieIndex.load(folder / "index")
+        model = load_model(folder / "model")
+        train = training_use(histories, catalog.num_items)
+
+        def evaluate(config: EvaluateConfig) -> Record:
+            return evaluate_model(
+                model,
+                codes,
+                index,
+                histories.held_out("test"),
+                config,
+                max_items=model.config.max_items,
+                seed=seed,
+                **train,
+            )
+
+        figures = {rule: evaluate(config) for rule, config in self.rules.items()}
+        wide = dataclasses.replace(self.rules["test"], beams=50)
+        exact = dataclasses.replace(wide, exact=True)
+        figures["beams_50_against_exact"] = missed_by_beams(evaluate(wide), evaluate(exact))
+        return figures
+
+    def _write_cold(self, data: str, cold: Sequence[Any]) -> None:
+        file = self.options.out / "quality-coldstart.json"
+        document: Record = json.loads(file.read_text()) if file.is_file() else {}
+        document = {"program": "benchmarks.quality", **document, "environment": environment()}
+        document[data] = _cold_summary(cold)
+        write_json(file, document)
+        for share in document[data]["shares"]:
+            ratio = share["ratio"]["recall@1"]
+            said = judge(ratio["mean"], 3.0)
+            self.console.print(
+                sentence(f"{data}, newest {share['fraction']:.0%}: Recall@1 over chance", said)
+            )
+
+    def _show(self, data: str, summary: Record, judged: Record) -> None:
+        table = Table(title=f"{data}, test, seen items kept", title_justify="left")
+        for column in ("method", "seeds", *SHOWN, "recall@10, seen forbidden"):
+            table.add_column(column, justify="left" if column == "method" else "right")
+        for name, figures in summary.items():
+            cells = [_cell(figures["test"][metric]) for metric in SHOWN]
+            cells.append(_cell(figures["test_unseen"]["recall@10"]))
+            table.add_row(name, str(len(figures["seeds"])), *cells)
+        self.console.print(table)
+        for name, value in judged.items():
+            said = f"{value['value']:.4f}, bar at least {value['bar']:.4f}"
+            self.console.print(f"{name}: {said}: {'met' if value['met'] else 'MISSED'}")
+
+
+def _summary(records: Sequence[Record]) -> Record:
+    """Return the figures of a method over its seeds."""
+    summary: Record = {
+        "seeds": [record["seed"] for record in records],
+        "settings": records[0]["settings"],
+        "seconds": [record["seconds"] for record in records],
+    }
+    for rule in ("test", "test_unseen"):
+        summary[rule] = over_seeds([record[rule] for record in records])
+    for name in ("train", "valid_ndcg@10", "beams_50_against_exact"):
+        if name in records[0]:
+            summary[name] = [record[name] for record in records]
+    return summary
+
+
+def _cold_summary(cold: Sequence[Any]) -> Record:
+    """Return the figures of each share over the seeds: means, and the widest interval."""
+    shares = []
+    for of_seeds in zip(*cold, strict=True):
+        share = {name: of_seeds[0][name] for name in ("fraction", "rule", "items", "users")}
+        for search in ("unconstrained", "random", "constrained", "ratio"):
+            share[search] = {
+                metric: over_seeds(
+                    [{metric: seed[search][metric]["mean"],
+                      "intervals": {metric: [seed[search][metric]["low"], seed[search][metric]["high"]]}}
+                     for seed in of_seeds]
+                )[metric]
+                for metric in of_seeds[0][search]
+            }  # fmt: skip
+        shares.append(share)
+    return {"seeds": len(cold), "shares": shares}
+
+
+def _cell(found: Record) -> str:
+    return f"{found['mean']:.4f} [{found['low']:.4f}, {found['high']:.4f}]"
+
+
+def _genret(verb: str, folder: Path, seed: int, options: Sequence[str]) -> Record:
+    """Run a verb in this process and return the JSON that it prints."""
+    from genret.cli.main import main as genret
+
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        status = genret([verb, str(folder), "--seed", str(seed), "--json", *options])
+    if status:
+        raise GenretError(f"genret {verb} {folder}: ended with status {status}")
+    found: Record = json.loads(printed.getvalue())
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program."""
+    options = tyro.cli(Options, args=argv, prog="python -m benchmarks.quality")
+    if options.smoke:
+        options = dataclasses.replace(options, data=("synthetic",))
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    try:
+        Program(options, console).run()
+    except GenretError as e:
+        print(f"benchmarks.quality: error: {e}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
