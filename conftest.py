@@ -3,4 +3,5 @@
 import importlib.util
 
 # The examples of a module run where it can be imported; its tests say why they are skipped.
-collect_ignore = [] if importlib.util.find_spec("torch") else ["genret/hf/logits_processor.py"]
+OPTIONAL = {"torch": "genret/hf/logits_processor.py", "ray": "genret/scoring/_ray.py"}
+collect_ignore = [file for name, file in OPTIONAL.items() if not importlib.util.find_spec(name)]

@@ -18,7 +18,7 @@ from genret.index import PolicyStack, TrieIndex
 from genret.index.segment import Segment
 from genret.typing import Array, Float, Int
 
-Edges = tuple[Int[Array, " E"], Int[Array, " E"], Int[Array, " E1"]]
+Edges = tuple[Array, Array, Array]
 """Code, node and first row of each edge of a level; the rows have the end of the last one behind."""
 
 

@@ -32,6 +32,7 @@ class PromptedEncoderDecoder(Prompted):
     Raises:
       GenretError: code tokens that are none of the vocabulary's, or that occur twice in a level.
 
+    >>> from flax import nnx
     >>> config = ModelConfig(width=16, heads=2, kv_heads=2, head_dim=8, mlp_dim=16)
     >>> model = PromptedEncoderDecoder(T5(config, 20, rngs=nnx.Rngs(0)), config, [[12, 13], [19]])
     >>> model.prefill(Prompts.from_lists([[3, 5, 12, 1], [4, 1]]))[0].shape

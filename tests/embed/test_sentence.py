@@ -48,5 +48,5 @@ def test_bad_models_are_one_line() -> None:
 
 def test_the_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
-    with pytest.raises(GenretError, match=r"pip install 'genret\[hf\]'"):
+    with pytest.raises(GenretError, match=r"pip install 'genret\[sentence\]'"):
         sentence_vectors(["a"], "model")
