@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -119,7 +120,7 @@ def write_folder(
     except OSError as e:
         raise GenretError(f"{path}: cannot be written: {e.strerror or e}") from e
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        _remove(scratch)
 
 
 def read_manifest(path: PathLike, kind: str | None = None) -> Manifest:
@@ -311,6 +312,15 @@ def fingerprint_of(kind: str, files: Mapping[str, Mapping[str, Any]]) -> str:
     for name, entry in files.items():
         digest.update(f"\n{name} {entry['sha256']}".encode())
     return digest.hexdigest()
+
+
+def _remove(scratch: Path) -> None:
+    """Delete a folder into which threads of a library that failed may still be writing."""
+    for _ in range(20):
+        shutil.rmtree(scratch, ignore_errors=True)
+        if not scratch.exists():
+            return
+        time.sleep(0.05)
 
 
 def _check_replaceable(path: Path, kind: str) -> None:

@@ -15,11 +15,9 @@ class Config:
     """Base of the frozen configuration dataclasses: strict conversion from and to JSON values."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values (tuples become lists)."""
-        return {
-            k: list(v) if isinstance(v, tuple) else v
-            for k, v in dataclasses.asdict(self).items()  # type: ignore[call-overload]
-        }
+        """Return the fields as JSON values (tuples become lists, at every depth)."""
+        found: dict[str, Any] = _listed(dataclasses.asdict(self))  # type: ignore[call-overload]
+        return found
 
     @classmethod
     def from_dict(cls: type[C], values: Mapping[str, Any], *, where: str = "config") -> C:
@@ -56,6 +54,12 @@ class Config:
             return cls(**checked)
         except TypeError as e:
             raise GenretError(f"{where}: {cls.__name__}: {e}") from e
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _listed(v) for name, v in value.items()}
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _checked(value: Any, hint: Any, where: str) -> Any:

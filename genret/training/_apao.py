@@ -68,7 +68,8 @@ def adapt_weights(
 ) -> Float[Array, " L"]:
     """Move weight to the worst prefix; the result sums to 1 and has no gradient.
 
-    >>> adapt_weights(jnp.array([0.5, 0.5]), jnp.array([jnp.log(3.0), 0.0]), 1.0).round(3).tolist()
+    >>> weights = adapt_weights(jnp.array([0.5, 0.5]), jnp.array([jnp.log(3.0), 0.0]), 1.0)
+    >>> [round(x, 3) for x in weights.tolist()]
     [0.75, 0.25]
     """
     return jax.nn.softmax(jnp.log(weights) + rate * jax.lax.stop_gradient(losses))

@@ -53,7 +53,7 @@ def test_a_model_goes_out(trained: Path, tmp_path: Path, genret: Command) -> Non
 def test_nothing_to_write_is_refused(trained_once: Path, tmp_path: Path, genret: Command) -> None:
     done = genret("export", trained_once)
     assert done.status == 2
-    assert "give --ids FILE or --model FOLDER" in done.err
+    assert "give --ids FILE, --model FOLDER or --decode FOLDER" in done.err
     done = genret("inspect", tmp_path / "x.json")
     assert done.status == 2
     (tmp_path / "x.json").write_text('{"1": [0.5]}')
