@@ -1,0 +1,116 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # What constrained decoding costs on this accelerator
+# Ten ways to keep a beam search inside a catalogue, on the same logits, each held against brute force
+# before it is timed; then the tables of the STATIC paper (arXiv 2602.22647) beside what this machine
+# needs. It takes about four minutes on two CPU cores and less on a GPU or a TPU. The
+# first cell installs genret where it is missing, from the clone this notebook lies in.
+
+# %%
+import glob, importlib.util, os, shutil, subprocess, sys  # noqa: E401
+from pathlib import Path
+
+if importlib.util.find_spec("genret") is None:
+    tpu = glob.glob("/dev/accel[0-9]*") + glob.glob("/dev/vfio/[0-9]*")
+    clone = "..[tpu]" if tpu else "..[cuda]" if shutil.which("nvidia-smi") else ".."
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", clone], check=True)
+
+import genret
+
+for root in (Path(genret.__file__).parents[1], Path.cwd().parent):
+    if (root / "benchmarks" / "suite.py").is_file():
+        sys.path.insert(0, str(root))  # the programs that measure are not installed
+        break
+
+# %% tags=["device"]
+import jax
+
+SMOKE = os.environ.get("GENRET_SMOKE") == "1"  # small sizes, to see that everything runs
+print(f"JAX sees {len(jax.devices())} x {jax.devices()[0].device_kind}")
+
+# %% [markdown]
+# ## One size, every method
+# `measure` builds each index from the same codes, checks the answers and times whole searches in turn.
+# Change the numbers to yours: items, codes of a level, levels, requests, beams.
+
+# %% tags=["point"]
+import io
+
+from benchmarks import paper, plots
+from benchmarks.show import cells
+from benchmarks.suite import Point, measure
+from IPython.display import Image, Markdown, display
+
+
+def table(columns, rows):
+    width = len(columns)
+    lines = [columns, ["---"] * width, *(row + [""] * (width - len(row)) for row in rows)]
+    return Markdown("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))
+
+
+def picture(figure):
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=110)
+    return Image(file.getvalue(), width=640)
+
+
+def point(**sizes):
+    chosen = Point(**{"depth": 4, "batch": 2, "beams": 70, "seconds": 6} | sizes)
+    return {"key": chosen.key, **measure(chosen)}
+
+
+small = {"items": 2000, "codes": 64, "beams": 8, "repeats": 3} if SMOKE else {}
+one = point(**{"items": 100_000, "codes": 2048, "by_level": True} | small)
+table(*cells(one))
+
+# %% [markdown]
+# Where the time goes: each step alone, from the first code to the last.
+
+# %%
+picture(plots.by_level([one]))
+
+# %% [markdown]
+# Which method wins, and by how much.
+
+# %%
+picture(plots.slower_than([one]))
+
+# %% [markdown]
+# ## Skew, rules, new items
+# Real codes are skewed; requests have rules; catalogues change. What a method cannot do, its row says.
+
+# %% tags=["axes"]
+some = ("unconstrained", "genret", "static-style", "ppv-incremental")
+for more in ({"kind": "zipf"}, {"policies": 2}, {"inserted": 0.01}):
+    line = point(**{"items": 100_000, "codes": 2048, "methods": some} | small | more)
+    display(Markdown(f"**{line['key']}**"), table(*cells(line)))
+
+# %% [markdown]
+# ## Inside a transformer
+# A decoder-only model in bfloat16 with random weights. Grey is what the search takes without a constraint.
+
+# %%
+inside = point(**{"items": 100_000, "codes": 2048, "methods": some, "model": "0.3M"} | small)
+picture(plots.with_models([inside]))
+
+# %% [markdown]
+# ## The paper's tables beside this machine
+# Theirs are milliseconds of a TPU v6e. What travels between machines is the order of the methods and
+# how each grows with the catalogue. Add 10,000,000 items, and the sizes of V, where memory and patience
+# allow.
+
+# %% tags=["paper"]
+names = ("unconstrained", "genret", "static-style") if SMOKE else (
+    "unconstrained", "genret", "static-style", "hash-bitmap", "ppv-top50", "ppv-exact", "cpu-trie",
+)  # fmt: skip
+sizes = (100_000,) if SMOKE else (100_000, 1_000_000)
+lines = [point(items=n, codes=2048, depth=8, methods=names, repeats=3, seconds=10) for n in sizes]
+for title, columns, rows in paper.tables(lines):
+    display(Markdown(f"**{title}**"), table(columns, rows))
