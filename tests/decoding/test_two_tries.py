@@ -1,6 +1,8 @@
 """Inserted items: every way to search answers as if one trie held them all."""
 
+import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genret.decoding import beam_search, exact_search, rank_all_items, slow_beam_search
+from genret.decoding import (
+    BeamResult,
+    RankedItem,
+    beam_search,
+    exact_search,
+    rank_all_items,
+    slow_beam_search,
+)
 from genret.index import DictTrie, Policy, TrieIndex
 from genret.testing import TableModel, random_codes
 
@@ -59,30 +68,44 @@ def test_legal_and_exact_scores(make_index: Callable, stored: str, kind: str) ->
     start = make_index(FIRST[kind], stored, codes_per_level=COUNTS, insert_capacity=MORE)
 
     @settings(max_examples=12)
-    @given(st.integers(0, 10**6), st.sampled_from(["none", "some"]))
-    def check(seed: int, restricted: str) -> None:
-        rng = np.random.default_rng(seed)
-        index, codes, there = changed(start, rng)
-        mask = rng.random(len(codes)) < (0.5 if restricted == "some" else 2)
-        seen = rng.integers(0, len(codes), (2, 5))
-        options = {"policies": [Policy.from_mask(index, mask)], "exclude": seen}
+    @given(st.integers(0, 10**6), st.booleans())
+    def legal_scores(seed: int, restricted: bool) -> None:
+        index, codes, options, keep = drawn_case(start, seed, restricted)
         found = beam_search(MODEL, HISTORY, index, beams=9, normalize="legal", **options)
+        for b in range(2):
+            legal = legal_logits(b, DictTrie(codes, keep[b]))
+            ranked = slow_beam_search(legal, codes, 9, keep[b]) if keep[b] else []
+            assert_answers(found, b, ranked)
+
+    legal_scores()
+    for seed in range(2):  # its programs are of one trie alone
+        index, codes, options, keep = drawn_case(start, seed, True)
         every = exact_search(MODEL, HISTORY, index, top=60, **options)
         for b in range(2):
-            keep = [i for i in np.flatnonzero(mask & there).tolist() if i not in seen[b]]
-            legal = legal_logits(b, DictTrie(codes, keep))
-            ranked = slow_beam_search(legal, codes, 9, keep) if keep else []
-            of_all = rank_all_items(lambda p, b=b: MODEL.logits_after(HISTORY, b, p), codes, keep)
-            for result, expected in ((found, ranked), (every, of_all)):
-                n = len(expected)
-                assert np.asarray(result.valid[b]).sum() == n
-                assert np.asarray(result.items[b, :n]).tolist() == [e.item for e in expected]
-                np.testing.assert_allclose(
-                    np.asarray(result.scores[b, :n]), [e.score for e in expected], atol=3e-5
-                )
-                assert result.codes[b, :n].tolist() == [list(e.codes) for e in expected]
+            logits_of = functools.partial(MODEL.logits_after, HISTORY, b)
+            assert_answers(every, b, rank_all_items(logits_of, codes, keep[b]))
 
-    check()
+
+def drawn_case(
+    start: TrieIndex, seed: int, restricted: bool
+) -> tuple[TrieIndex, np.ndarray, dict[str, Any], list[list[int]]]:
+    """Return a changed index, its codes, what requests may not be answered, and what they may."""
+    rng = np.random.default_rng(seed)
+    index, codes, there = changed(start, rng)
+    mask = rng.random(len(codes)) < (0.5 if restricted else 2)
+    seen = rng.integers(0, len(codes), (2, 5))
+    keep = [[i for i in np.flatnonzero(mask & there).tolist() if i not in own] for own in seen]
+    return index, codes, {"policies": [Policy.from_mask(index, mask)], "exclude": seen}, keep
+
+
+def assert_answers(result: BeamResult, request: int, expected: list[RankedItem]) -> None:
+    n = len(expected)
+    assert np.asarray(result.valid[request]).sum() == n
+    assert np.asarray(result.items[request, :n]).tolist() == [e.item for e in expected]
+    np.testing.assert_allclose(
+        np.asarray(result.scores[request, :n]), [e.score for e in expected], atol=3e-5
+    )
+    assert result.codes[request, :n].tolist() == [list(e.codes) for e in expected]
 
 
 @pytest.mark.parametrize("stored", ["auto", pytest.param("ragged", marks=pytest.mark.slow)])

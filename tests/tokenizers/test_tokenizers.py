@@ -24,6 +24,8 @@ CONFIG = TokenizeConfig(
 )
 KINDS = tuple(TOKENIZERS)
 
+KMEANS_AND_VAE = ["rq_kmeans", pytest.param("rq_vae", marks=pytest.mark.slow)]
+
 
 @pytest.fixture(scope="module")
 def fitted() -> dict[str, Any]:
@@ -207,7 +209,7 @@ def test_balanced_residual_k_means() -> None:
     assert perplexity[False][0] < 8
 
 
-@pytest.mark.parametrize("kind", ["rq_kmeans", "rq_vae"])
+@pytest.mark.parametrize("kind", KMEANS_AND_VAE)
 def test_normalised_residuals_tell_near_items_apart(kind: str, tmp_path: Path) -> None:
     """Dense clusters among wide ones: divided by their spread, they are cut as finely."""
     rng = np.random.default_rng(0)
@@ -232,7 +234,7 @@ def test_normalised_residuals_tell_near_items_apart(kind: str, tmp_path: Path) -
     assert distinct[True] > 1.5 * distinct[False]
 
 
-@pytest.mark.parametrize("kind", ["rq_kmeans", "rq_vae"])
+@pytest.mark.parametrize("kind", KMEANS_AND_VAE)
 def test_a_local_last_level_tells_pairs_apart(kind: str, tmp_path: Path) -> None:
     """Every vector has a twin a thousandth away: no shared codebook is that fine."""
     rng = np.random.default_rng(0)
@@ -264,6 +266,7 @@ def test_presets_are_configurations() -> None:
         assert TokenizeConfig.from_dict(config.to_dict()) == config
 
 
+@pytest.mark.slow
 def test_contrast_pulls_items_together_that_occur_together() -> None:
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(64, 8)).astype(np.float32)

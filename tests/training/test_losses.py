@@ -37,7 +37,7 @@ def log_softmax(x: np.ndarray) -> np.ndarray:
 
 
 @settings(max_examples=20, deadline=None)
-@given(items=st.integers(1, 30), seed=st.integers(0, 99))
+@given(items=st.sampled_from([1, 7, 30]), seed=st.integers(0, 99))  # few shapes to compile
 def test_legal_codes_are_those_of_a_dictionary(items: int, seed: int) -> None:
     codes = catalogue(items, seed)
     legal = LegalCodes.of(codes, SIZES)
@@ -206,11 +206,18 @@ def loss_of(name: str, packing: Any = "pack", **changes: Any) -> tuple[float, li
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
-        *(("item_decoder", name) for name in LOSSES),
-        *(("decoder_only", name) for name in ("vocabulary", "sampled", "pairwise")),
-        ("encoder_decoder", "legal"),
-        ("encoder_decoder", "pairwise"),
-        ("one_pass", "legal"),
+        ("item_decoder", "legal"),
+        ("decoder_only", "vocabulary"),
+        *(
+            pytest.param(kind, name, marks=pytest.mark.slow)
+            for kind, names in (
+                ("item_decoder", ("level", "vocabulary", "sampled", "popular", "pairwise")),
+                ("decoder_only", ("sampled", "pairwise")),
+                ("encoder_decoder", ("legal", "pairwise")),
+                ("one_pass", ("legal",)),
+            )
+            for name in names
+        ),
     ],
 )
 def test_models_learn_with_every_loss(kind: Any, name: str) -> None:
@@ -222,6 +229,7 @@ def test_models_learn_with_every_loss(kind: Any, name: str) -> None:
     assert result.losses[-1] < result.losses[0]
 
 
+@pytest.mark.slow
 def test_losses_of_one_batch_agree_where_they_must() -> None:
     level, same = loss_of("level")
     assert same == pytest.approx([1 / 3] * 3)
