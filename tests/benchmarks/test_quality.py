@@ -14,10 +14,10 @@ def test_the_program_goes_on_where_it_was(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     argv = ["--smoke", "--work", str(tmp_path / "work"), "--out", str(tmp_path), "--seeds"]
-    few = ["--methods", "popularity", "item_knn", "sasrec", "own_codes"]
+    few = ["--methods", "popularity", "item_knn", "own_codes"]
     assert quality.main([*argv, "0", *few]) == 0
     document = json.loads((tmp_path / "quality-synthetic.json").read_text())
-    assert set(document["baselines"]) == {"popularity", "item_knn", "sasrec"}
+    assert set(document["baselines"]) == {"popularity", "item_knn"}
     found = document["methods"]["own_codes"]
     for rule in ("test", "test_unseen"):
         value = found[rule]["recall@10"]

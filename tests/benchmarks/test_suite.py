@@ -182,6 +182,8 @@ def test_the_smoke_preset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         for name, own in line["methods"].items():
             if name == "marisa" and "error" in own:
                 assert "pip install" in own["error"]
+            elif name == "static-style" and line["sizes"]["policies"]:
+                assert "needs an index for each set" in own["error"]
             else:
                 assert own["ms"] > 0
     assert page.exists()
