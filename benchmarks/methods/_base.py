@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Protocol, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
+from genret_kernels.top_m import top_m
 
 from genret.errors import GenretError
 from genret.typing import Array, Codes, Float, Int
@@ -120,6 +121,9 @@ def best_of(
 ) -> tuple[Beams, Int[Array, "B M"]]:
     """Choose the best candidates of all beams of each request.
 
+    By the same top-M as ours, which sorts few of the candidates: with ``jax.lax.top_k`` over all of
+    them a search without a constraint would cost more than one with it, and every rival too much.
+
     Args:
       scores: of the candidates; -inf: none.
       codes: their codes, ascending in a beam, so that ties fall as everywhere.
@@ -134,8 +138,8 @@ def best_of(
     missing = width - flat.shape[1]
     if missing > 0:
         flat = jnp.pad(flat, ((0, 0), (0, missing)), constant_values=-jnp.inf)
-    best, number = jax.lax.top_k(flat, width)
-    number = jnp.minimum(number, parents * slots - 1).astype(jnp.int32)
+    best, number = top_m(flat, width)
+    number = jnp.minimum(number, parents * slots - 1)
     parent = number // slots
     code = jnp.take_along_axis(codes.reshape(batch, -1), number, axis=1, mode="clip")
     so_far = jnp.take_along_axis(beams.codes, parent[..., None], axis=1, mode="clip")
