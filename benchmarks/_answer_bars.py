@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks._draws import GivenLogits, draw_codes, exact_logits, given_logits
 from benchmarks._oracle import Catalogue, check_answer, given
 from benchmarks._record import Figures, Record, count_compilations, good
 from benchmarks._static import Static
-from benchmarks._workloads import GivenLogits, draw_codes, exact_logits, given_logits
 from genret import Policy, TrieIndex, beam_search
 from genret.errors import GenretError
 from genret.index import PolicyStack

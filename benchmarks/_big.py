@@ -9,9 +9,9 @@ import jax
 import numpy as np
 
 from benchmarks._common import peak_gib
+from benchmarks._draws import GivenLogits, draw_codes, given_logits
 from benchmarks._oracle import Catalogue, check_answer, given
 from benchmarks._record import interleave
-from benchmarks._workloads import GivenLogits, draw_codes, given_logits
 from genret import TrieIndex, beam_search
 from genret.typing import Codes
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._draws import GivenLogits, Kind, draw_codes, floor, given_logits
 from benchmarks._oracle import Beams, Catalogue, check_answer, check_near, given
 from benchmarks._record import Figures, Record, good, interleave
 from benchmarks._static import Index, Static
-from benchmarks._workloads import GivenLogits, Kind, draw_codes, floor, given_logits
 from genret import Policy, TrieIndex, beam_search
 from genret.index import PolicyStack
 

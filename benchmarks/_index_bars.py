@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks._common import ROOT, available_gib
+from benchmarks._draws import draw_codes, real_codes, tokenized_codes
 from benchmarks._oracle import Catalogue
 from benchmarks._record import Figures, Record, good, interleave
 from benchmarks._static import Static
-from benchmarks._workloads import draw_codes, real_codes, tokenized_codes
 from genret import TrieIndex
 from genret.errors import GenretError
 from genret.typing import Codes

@@ -5,9 +5,9 @@ import functools
 
 import numpy as np
 
+from benchmarks._draws import GivenLogits, draw_codes, given_logits
 from benchmarks._oracle import Catalogue, check_answer, given
 from benchmarks._record import Compilations, Figures, Record, count_compilations, interleave
-from benchmarks._workloads import GivenLogits, draw_codes, given_logits
 from genret import Policy, TrieIndex, beam_search
 from genret.index import PolicyStack
 from genret.typing import Bool, Codes

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from benchmarks._draws import draw_codes, hashed_logits, real_codes
 from benchmarks._oracle import Catalogue, check_answer, stepped
 from benchmarks._record import Figures, Record, interleave
-from benchmarks._workloads import draw_codes, hashed_logits, real_codes
 from genret import BeamResult, TrieIndex, beam_search
 from genret.config import ModelConfig
 from genret.errors import GenretError

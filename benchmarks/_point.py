@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from benchmarks._workloads import Kind
+from benchmarks._draws import Kind
 from benchmarks.methods import METHODS
 from benchmarks.models import Size
 

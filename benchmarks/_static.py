@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks._workloads import GivenLogits
+from benchmarks._draws import GivenLogits
 from genret.errors import GenretError
 from genret.typing import Codes, Int
 

@@ -8,11 +8,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from benchmarks._draws import draw_codes, given_logits
 from benchmarks._oracle import Beams as Exact
 from benchmarks._oracle import Catalogue, given
 from benchmarks._point import Point
 from benchmarks._static import Static
-from benchmarks._workloads import draw_codes, given_logits
 from benchmarks.decode import decode
 from benchmarks.methods import METHODS, HashBitmap, Method, Unsupported
 from benchmarks.models import build_sized

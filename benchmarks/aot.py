@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from rich.console import Console
 from rich.table import Column, Table
 
+from benchmarks._draws import draw_codes, given_logits
 from benchmarks._lines import Line, Lines
 from benchmarks._oracle import Catalogue
-from benchmarks._workloads import draw_codes, given_logits
 from benchmarks.decode import decode
 from benchmarks.methods import METHODS
 from benchmarks.show import size

@@ -184,8 +184,8 @@ def job(run: Path, scratch: Path, users: int, beams: int, k: int = 10) -> dict[s
 
 def against_generate(options: Options, console: Console) -> list[dict[str, Any]]:
     """Time ``generate`` and the scorer in turns, after comparing what they answer."""
+    from benchmarks._draws import real_codes
     from benchmarks._record import interleave
-    from benchmarks._workloads import real_codes
     from genret.config import EngineConfig, ModelConfig, ScoreConfig
     from genret.index import TrieIndex
     from genret.models import build_model

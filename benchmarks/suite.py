@@ -10,12 +10,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from benchmarks._draws import floor
 from benchmarks._lines import Line, Lines
 from benchmarks._point import Point
 from benchmarks._record import interleave
 from benchmarks._static import Static
 from benchmarks._workload import Figures, Workload, prepare, prepare_static
-from benchmarks._workloads import floor
 from benchmarks.decode import step
 from benchmarks.methods import Method
 from genret.errors import GenretError

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks import _decoding_bars, constraint
+from benchmarks._draws import draw_codes, given_logits
 from benchmarks._oracle import Catalogue, check_answer, given
-from benchmarks._workloads import draw_codes, given_logits
 from genret import TrieIndex, beam_search
 from genret.errors import GenretError
 

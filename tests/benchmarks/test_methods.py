@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
+from benchmarks._draws import draw_codes, given_logits
 from benchmarks._oracle import Catalogue, given
-from benchmarks._workloads import draw_codes, given_logits
 from benchmarks.methods import METHODS, Unsupported
 
 SHAPES = {

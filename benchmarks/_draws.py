@@ -1,4 +1,4 @@
-"""What the constraint benchmark searches: code sets, and models whose scores are exact."""
+"""What the benchmarks search: drawn or shipped code sets, and drawn logits whose scores are exact."""
 
 import dataclasses
 import json
