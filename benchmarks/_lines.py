@@ -1,6 +1,7 @@
 """A run as JSON lines: the environment, then a line for each point as soon as it is measured."""
 
 import json
+import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,23 @@ from typing import Any
 from genret.errors import GenretError
 
 Line = dict[str, Any]
+
+
+def pairs(own: Mapping[str, Any], base: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """Return the times of two methods in each round that both have, in milliseconds.
+
+    Both times of a pair are of one round: whatever else the machine did then slowed both.
+    """
+    return list(zip(own["rounds_ms"], base["rounds_ms"], strict=False))
+
+
+def times_of(own: Mapping[str, Any], base: Mapping[str, Any]) -> float:
+    """Return how many times another method's time a method takes: the median over the rounds.
+
+    >>> times_of({"rounds_ms": [2.0, 9.0, 4.0]}, {"rounds_ms": [1.0, 3.0, 2.0, 2.0]})
+    2.0
+    """
+    return statistics.median(mine / other for mine, other in pairs(own, base))
 
 
 class Lines:

@@ -24,7 +24,7 @@ class Point:
       model: None: logits are given and cost nothing.
       by_level: whether each step is also timed alone.
       repeats: rounds at most.
-      seconds: no more rounds are begun after so long, once there are three.
+      seconds: of all methods together; one that used its share has no more rounds, once it has three.
     """
 
     items: int
@@ -38,8 +38,8 @@ class Point:
     methods: tuple[str, ...] = tuple(METHODS)
     model: Size | None = None
     by_level: bool = False
-    repeats: int = 60
-    seconds: float = 25.0
+    repeats: int = 150
+    seconds: float = 40.0
 
     @property
     def key(self) -> str:

@@ -31,6 +31,8 @@ def interleave(
     *,
     warm: int = 2,
     seconds: float = float("inf"),
+    seconds_each: float = float("inf"),
+    before: Callable[[], Any] | None = None,
 ) -> dict[str, Figures]:
     """Time functions in turn: each once, then each again, so that all meet the same moods.
 
@@ -38,10 +40,15 @@ def interleave(
       functions: what to time; what each returns is waited for.
       repeats: rounds.
       seconds: no more rounds are begun after so long, once there are three.
+      seconds_each: a function that took so long in all has no more rounds, once it has three: what
+        lasts long is less noisy and need not hold up the others.
       warm: runs of each before that are not counted; the first one's time is kept, ``first_s``.
+      before: run before each, untimed: every function then finds the caches and the cores in one
+        state, whichever ran last.
 
     Returns:
-      For each function the median and the quartiles in milliseconds, and each round's.
+      For each function the median and the quartiles in milliseconds, and each round's, the first
+      round first.
     """
     first: dict[str, Figures] = {}
     for number in range(warm):
@@ -56,6 +63,10 @@ def interleave(
         if number >= 3 and time.perf_counter() - begun > seconds:
             break
         for name, function in functions.items():
+            if number >= 3 and sum(rounds[name]) > 1e3 * seconds_each:
+                continue  # for good: its sum does not change
+            if before is not None:
+                jax.block_until_ready(before())
             start = time.perf_counter()
             jax.block_until_ready(function())
             rounds[name].append(1e3 * (time.perf_counter() - start))

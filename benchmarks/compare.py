@@ -9,7 +9,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks._lines import read
+from benchmarks._lines import pairs, read
 from genret.errors import GenretError
 
 RESAMPLES = 2000
@@ -89,11 +89,8 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any
 def _ratios(
     methods: dict[str, Any], base: str, name: str, rng: np.random.Generator
 ) -> tuple[float, np.ndarray]:
-    """Return the median ratio of a round's two times, and that of resampled rounds.
-
-    Both are of one round: whatever else the machine did then slowed both.
-    """
-    own, first = (np.array(methods[x]["rounds_ms"]) for x in (name, base))
+    """Return the median ratio of a round's two times, and that of resampled rounds."""
+    own, first = np.array(pairs(methods[name], methods[base])).T
     ratios = own / first
     resampled = np.median(rng.choice(ratios, (RESAMPLES, len(ratios))), axis=1)
     return float(np.median(ratios)), resampled

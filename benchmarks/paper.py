@@ -1,6 +1,7 @@
 """A run of the preset "paper" beside the tables of the STATIC paper (arXiv 2602.22647).
 
     python -m benchmarks paper FILE
+    python -m benchmarks paper FILE --markdown
 
 Theirs are milliseconds of a TPU v6e, ours of whatever machine the run is of; what can be compared is
 the order of the methods and how each grows: the slope of log(time) against log(size).
@@ -59,20 +60,35 @@ class Paper:
 
     file: tyro.conf.Positional[Path]
     """JSON lines of the run."""
+    markdown: bool = False
+    """Print Markdown."""
 
     def main(self, console: Console) -> int:
         """Print the tables."""
         environment, points = read(self.file)
-        for title, titles, rows in tables(list(points.values())):
+        lines = list(points.values())
+        if self.markdown:
+            print(markdown(environment, lines))
+            return 0
+        for title, titles, rows in tables(lines):
             table = Table(*titles, title=title)
             for row in rows:
                 table.add_row(*row)
             console.print(table)
-        console.print(
-            f"theirs: TPU v6e, B = 2, M = 70, L = 8; measured: {environment.get('processor')}, "
-            f"the same B, M and L"
-        )
+        for text in (*orders(lines), _machines(environment)):
+            console.print(text)
         return 0
+
+
+def markdown(environment: Line, points: Sequence[Line]) -> str:
+    """Return the tables and the orders of a run as Markdown."""
+    parts = []
+    for title, titles, rows in tables(points):
+        cells = [titles, ["---"] * len(titles), *rows]
+        parts.append(f"{title}:")
+        parts.append("\n".join("| " + " | ".join(row) + " |" for row in cells))
+    parts.append("\n".join(f"- {text}" for text in orders(points)))
+    return "\n\n".join([_machines(environment), *parts])
 
 
 def tables(points: Sequence[Line]) -> list[tuple[str, list[str], list[list[str]]]]:
@@ -121,6 +137,40 @@ def tables(points: Sequence[Line]) -> list[tuple[str, list[str], list[list[str]]
         )
         found.append((title, titles, rows))
     return found
+
+
+def orders(points: Sequence[Line]) -> list[str]:
+    """Say the order of the methods at the most items of Table 4a that were measured, cheapest first.
+
+    After each method stand the milliseconds of a step over an unconstrained one.
+    """
+    measured = {
+        line["sizes"]["items"]: line
+        for line in points
+        if line["sizes"]["model"] is None and line["sizes"]["codes"] == 2048
+    }
+    most = max(size for size in measured if size in OVER_ITEMS)
+    line = measured[most]
+    own = {name: _time(line, method) for name, method in COLUMNS.items()}
+    absent = [f"{name} ({_reason(line, COLUMNS[name])})" for name, ms in own.items() if ms is None]
+    said = []
+    for whose, costs in (
+        ("paper", dict(zip(COLUMNS, OVER_ITEMS[most], strict=True))),
+        ("measured", own | {"genret": _time(line, "genret")}),
+    ):
+        known = sorted((ms, name) for name, ms in costs.items() if ms is not None)
+        order = [f"{name} {ms:.3f}" for ms, name in known]
+        said.append(f"order at |C| = {most:,}, V = 2,048, {whose}: {', '.join(order)}")
+    if absent:
+        said[-1] += f"; without a figure: {', '.join(absent)}"
+    return said
+
+
+def _machines(environment: Mapping[str, Any]) -> str:
+    return (
+        f"theirs: TPU v6e, B = 2, M = 70, L = 8; measured: {environment.get('processor')}, "
+        f"{environment.get('cores')} cores, the same B, M and L"
+    )
 
 
 def _inside(line: Line) -> tuple[str, list[str], list[list[str]]]:

@@ -1,8 +1,8 @@
-"""README's table and picture of constrained decoding, made from the committed results.
+"""What README and docs/benchmarks.md say of constrained decoding, made from the committed results.
 
     python -m benchmarks readme
 
-A test compares README with what this makes; the picture carries the checksum of its results.
+Tests compare both files with what this makes; the picture carries the checksum of its results.
 """
 
 import hashlib
@@ -13,11 +13,14 @@ from typing import Any
 
 from benchmarks._common import ROOT
 from benchmarks._lines import read
-from benchmarks.plots import slower_than
+from benchmarks.paper import markdown
+from benchmarks.plots import who_wins
 from genret.errors import GenretError
 
 BARS = Path("benchmarks/results/constraint.json")
 SUITE = Path("benchmarks/results/suite.jsonl")
+PAPER = Path("benchmarks/results/paper.jsonl")
+PAGE = Path("docs/benchmarks.md")
 PICTURE = Path("docs/constrained_decoding.png")
 BEGIN, END = "<!-- made by `python -m benchmarks readme` -->", "<!-- end -->"
 CHECKSUM = "Checksum of results"
@@ -81,7 +84,7 @@ def block(root: Path = ROOT) -> str:
     rows = "\n".join(f"| {what} | {say(bars)} |" for what, say in ROWS)
     return (
         f"{BEGIN}\n\n"
-        f"![Time of a whole search of nine other methods over that of genret]({PICTURE.as_posix()})\n\n"
+        f"![Time of a search with each other method over that of genret, at each point]({PICTURE.as_posix()})\n\n"
         f"| constrained decoding | measured |\n|---|---|\n{rows}\n\n"
         f"Table: [{BARS.name}]({BARS.as_posix()}), commit {environment['commit']}; picture: "
         f"[{SUITE.name}]({SUITE.as_posix()}), commit {drawn['commit']}. {environment['processor']}, "
@@ -90,15 +93,25 @@ def block(root: Path = ROOT) -> str:
     )
 
 
-def with_block(readme: str, new: str) -> str:
-    """Return README with the part between the marks replaced.
+def paper_block(root: Path = ROOT) -> str:
+    """Return the part of docs/benchmarks.md between the two marks; nothing before it is measured."""
+    if not (root / PAPER).exists():
+        return f"{BEGIN}\n{END}"
+    environment, points = read(root / PAPER)
+    tables = markdown(environment, list(points.values()))
+    link = f"[{PAPER.name}](../{PAPER.as_posix()})"
+    return f"{BEGIN}\n\n{tables}\n\nFrom {link}, commit {environment['commit']}.\n\n{END}"
+
+
+def with_block(text: str, new: str) -> str:
+    """Return a page with the part between the marks replaced.
 
     Raises:
       GenretError: the marks are not there.
     """
-    if readme.count(BEGIN) != 1 or readme.count(END) != 1:
-        raise GenretError(f"README.md: expected {BEGIN} and {END} once each")
-    before, rest = readme.split(BEGIN)
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise GenretError(f"README.md, {PAGE}: expected {BEGIN} and {END} once each")
+    before, rest = text.split(BEGIN)
     return before + new + rest.split(END)[1]
 
 
@@ -108,11 +121,11 @@ def checksum(root: Path = ROOT) -> str:
 
 
 def write(root: Path = ROOT) -> None:
-    """Rewrite README's table, and draw the picture."""
-    readme = root / "README.md"
-    readme.write_text(with_block(readme.read_text(encoding="utf-8"), block(root)), encoding="utf-8")
+    """Rewrite README's table and the page's, and draw the picture."""
+    for page, new in ((root / "README.md", block(root)), (root / PAGE, paper_block(root))):
+        page.write_text(with_block(page.read_text(encoding="utf-8"), new), encoding="utf-8")
     _, points = read(root / SUITE)
-    figure = slower_than(list(points.values()))
+    figure = who_wins(list(points.values()))
     if figure is None:
-        raise GenretError(f"{root / SUITE}: found no point with given logits and genret's time")
+        raise GenretError(f"{root / SUITE}: found no point with genret's time")
     figure.savefig(root / PICTURE, dpi=144, metadata={CHECKSUM: checksum(root)})

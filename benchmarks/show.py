@@ -17,6 +17,7 @@ Figures = Mapping[str, Any]
 COLUMNS: list[tuple[str, str, Callable[[Any], str]]] = [
     ("ms a step", "step_ms", "{:.3f}".format),
     ("over {first}", "over_first_ms", "{:+.3f}".format),
+    ("x {first}", "times_first", "{:.2f}".format),
     ("queued", "queued_step_ms", "{:.3f}".format),
     ("bytes", "bytes", lambda count: size(count)),
     ("build s", "build_s", "{:.2f}".format),
@@ -39,10 +40,11 @@ def cells(line: Line) -> tuple[list[str], list[list[str]]]:
     }
     shown = [c for c in COLUMNS if any(c[1] in own for own in methods.values())]
     titles = ["method", *(title.format(first=first) for title, _, _ in shown)]
+    missing = errors(line)
     rows = []
     for name, own in methods.items():
-        if "error" in own:
-            rows.append([name, own["error"].split(": ", 1)[-1]])
+        if name in missing:
+            rows.append([name, missing[name]])
         else:
             rows.append([name, *(form(own[key]) if key in own else "" for _, key, form in shown)])
     return titles, rows
@@ -52,17 +54,31 @@ def show(line: Line, console: Console) -> None:
     """Print a point: a row for each method."""
     titles, rows = cells(line)
     table = Table(Column(titles[0], no_wrap=True), *titles[1:], title=line["key"])
+    missing = errors(line)
+    said = [f"{name}: {error}" for name, error in missing.items()]
     for row in rows:
-        table.add_row(*row)
+        if row[0] not in missing:
+            table.add_row(*row)
     if "floors" in line:
         depth = line["sizes"]["depth"]
         least = line["floors"]["logsumexp_ms"] / depth
         once = line["floors"]["read_once_ms"] / depth
-        table.caption = (
+        said.append(
             f"floors: {least:.3f} ms a step for the logsumexps alone, "
             f"{once:.3f} ms to read the logits once"
         )
     console.print(table)
+    for text in said:
+        console.print(f"  {text}")
+
+
+def errors(line: Line) -> dict[str, str]:
+    """Return why there are no figures, of each method that has none."""
+    return {
+        name: own["error"].split(": ", 1)[-1].removeprefix(f"{name}: ")
+        for name, own in line["methods"].items()
+        if "error" in own
+    }
 
 
 def size(count: Any) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks._draws import floor
-from benchmarks._lines import Line, Lines
+from benchmarks._lines import Line, Lines, pairs, times_of
 from benchmarks._point import Point
 from benchmarks._record import interleave
 from benchmarks._static import Static
@@ -22,6 +23,9 @@ from genret.errors import GenretError
 
 QUEUE = 6
 """Searches that are asked for before any is waited for."""
+
+QUEUED_MS = 1000.0
+"""A search that takes longer is not queued: the host's part of it is nothing."""
 
 
 def run(
@@ -74,11 +78,17 @@ def measure(
         figures[name], function = prepare_static(static, work)
         if function is not None:
             ready[name] = function
-    queued = {name: partial(_queue, function) for name, function in ready.items()}
+    each = point.seconds / max(1, len(ready))
+    before = None
     if point.model is None:
-        ready["logsumexp"] = lambda: floor(work.model, work.history)
-    times = interleave(ready, point.repeats, warm=1, seconds=point.seconds)
-    in_queue = interleave(queued, min(7, point.repeats), warm=1, seconds=point.seconds / 2)
+        before = ready["logsumexp"] = partial(floor, work.model, work.history)
+    times = interleave(ready, point.repeats, warm=1, seconds_each=each, before=before)
+    queued = {
+        name: partial(_queue, function)
+        for name, function in ready.items()
+        if name in figures and times[name]["ms"] <= QUEUED_MS
+    }
+    in_queue = interleave(queued, min(7, point.repeats), warm=1, seconds_each=each)
     if profile is not None:
         _trace(ready, profile)
     found: Figures = {"sizes": _sizes(point)}
@@ -87,20 +97,21 @@ def measure(
             "logsumexp_ms": times["logsumexp"]["ms"],
             "read_once_ms": _read_once_ms(work.model),
         }
-    base = times.get(point.methods[0], {}).get("ms")
+    base = times.get(point.methods[0])
     for name, own in figures.items():
         if name not in times:
             continue
-        own |= {k: v for k, v in times[name].items() if k != "first_s"} | {
-            "step_ms": times[name]["ms"] / point.depth,
-            "queued_ms": in_queue[name]["ms"] / QUEUE,
-        }
+        own |= {k: v for k, v in times[name].items() if k != "first_s"}
+        own["step_ms"] = own["ms"] / point.depth
+        if name in in_queue:
+            own["queued_ms"] = in_queue[name]["ms"] / QUEUE
         if base is not None:
-            own["over_first_ms"] = (own["ms"] - base) / point.depth
+            more = statistics.median(mine - first for mine, first in pairs(own, base))
+            own |= {"over_first_ms": more / point.depth, "times_first": times_of(own, base)}
     if point.by_level and built:
-        for name, levels in _by_level(built, work).items():
+        for name, levels in _by_level(built, work, before).items():
             figures[name]["level_ms"] = levels
-    del built, ready, queued, work
+    del built, ready, queued, before, work
     gc.collect()  # the next point's indices may be large
     return found | {"methods": figures}
 
@@ -121,7 +132,9 @@ def _trace(functions: Mapping[str, Callable[[], Any]], folder: Path) -> None:
                     jax.block_until_ready(function())
 
 
-def _by_level(methods: Mapping[str, Method], work: Workload) -> dict[str, list[float]]:
+def _by_level(
+    methods: Mapping[str, Method], work: Workload, before: Callable[[], Any] | None
+) -> dict[str, list[float]]:
     """Time each step alone, where its search stands then; return milliseconds by level."""
     point, model = work.point, work.model
     found: dict[str, list[float]] = {name: [] for name in methods}
@@ -132,7 +145,8 @@ def _by_level(methods: Mapping[str, Method], work: Workload) -> dict[str, list[f
             name: partial(step, method, logits, states[name], beams=point.beams)
             for name, method in methods.items()
         }
-        times = interleave(steps, point.repeats, warm=1, seconds=point.seconds / point.depth)
+        each = point.seconds / point.depth / len(steps)
+        times = interleave(steps, point.repeats, warm=1, seconds_each=each, before=before)
         for name, run_step in steps.items():
             found[name].append(times[name]["ms"])
             states[name] = run_step()

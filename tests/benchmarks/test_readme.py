@@ -16,6 +16,13 @@ def test_the_table_is_that_of_the_results() -> None:
     assert readme.with_block(text, readme.block()) == text, "run `python -m benchmarks readme`"
 
 
+def test_the_page_is_that_of_the_results() -> None:
+    text = (ROOT / readme.PAGE).read_text(encoding="utf-8")
+    assert readme.with_block(text, readme.paper_block()) == text, (
+        "run `python -m benchmarks readme`"
+    )
+
+
 def test_the_picture_is_that_of_the_results() -> None:
     with Image.open(ROOT / readme.PICTURE) as picture:
         assert picture.info[readme.CHECKSUM] == readme.checksum(), (

@@ -3,6 +3,8 @@
 import gzip
 import importlib.util
 import json
+import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,13 +12,15 @@ from rich.console import Console
 
 from benchmarks import __main__ as program
 from benchmarks import paper, suite
-from benchmarks._lines import Lines, read
+from benchmarks._lines import Lines, pairs, read, times_of
 from benchmarks._point import Point
+from benchmarks._record import interleave
 from benchmarks._workload import Workload
 from benchmarks.aot import compile_all
 from benchmarks.compare import changes
 from benchmarks.methods import METHODS, Ours, StaticStyle, Unsupported
 from benchmarks.page import write_page
+from benchmarks.plots import who_wins
 from benchmarks.presets import OF_PAPER, WITH_MODEL, points_of
 from benchmarks.suite import measure
 from genret.errors import GenretError
@@ -48,7 +52,8 @@ def test_a_point_has_all_figures(run_folder: Path) -> None:
             if name != "unconstrained":
                 assert (own["valid"], own["of_exact"]) == (1.0, 1.0)
                 assert own["bytes"] > 0
-        assert line["methods"]["unconstrained"]["over_first_ms"] == 0
+        first = line["methods"]["unconstrained"]
+        assert (first["over_first_ms"], first["times_first"]) == (0, 1)
         assert line["floors"]["logsumexp_ms"] > 0
     levels = [own["level_ms"] for own in line["methods"].values()]  # of the last point only
     assert all(len(each) == 2 and min(each) > 0 for each in levels)
@@ -100,7 +105,8 @@ def test_the_page_needs_no_network(run_folder: Path, tmp_path: Path) -> None:
     environment, points = read(run_folder / "a.jsonl")
     write_page(tmp_path / "run.html", environment, list(points.values()))
     page = (tmp_path / "run.html").read_text()
-    assert page.count("<svg") == 4  # who wins, latency and bytes over |C|, each level
+    # Who wins where, who wins in all, latency and bytes over |C|, each level.
+    assert page.count("<svg") == 5
     assert "src=" not in page
     assert "static-style" in page
     names = {file.name for file in tmp_path.iterdir()}
@@ -124,6 +130,48 @@ def test_compare_says_what_moved(
     line = next(iter(points.values()))
     (row,) = [row for row in changes(line, line) if row["method"] == "genret"]
     assert row["change"] == 1.0
+
+
+def test_rounds_are_shared_out() -> None:
+    ran = []
+
+    def takes(name: str, seconds: float) -> None:
+        ran.append(name)
+        time.sleep(seconds)
+
+    functions = {"long": partial(takes, "long", 0.02), "short": partial(takes, "short", 0.0)}
+    found = interleave(
+        functions, 5, warm=0, seconds_each=0.03, before=partial(takes, "between", 0.0)
+    )
+    assert ran == 3 * ["between", "long", "between", "short"] + 2 * ["between", "short"]
+    assert [len(own["rounds_ms"]) for own in found.values()] == [3, 5]
+    assert len(pairs(found["short"], found["long"])) == 3
+    assert times_of(found["long"], found["short"]) > 1
+
+
+def test_the_map_says_who_wins_where() -> None:
+    def line(items: int, model: str | None = None) -> dict:
+        sizes = {"items": items, "codes": 256, "depth": 4, "batch": 2, "beams": 7, "model": model}
+        times = {"unconstrained": 0.5, "genret": 1.0, "static-style": 3.0, "ppv-top50": 0.25}
+        methods: dict = {
+            name: {"ms": ms, "rounds_ms": [ms], "valid": 1.0, "of_exact": 1.0}
+            for name, ms in times.items()
+        }
+        methods["unconstrained"]["valid"] = methods["ppv-top50"]["of_exact"] = 0.5
+        methods["marisa"] = {"error": "Unsupported: marisa: no"}
+        return {"sizes": sizes | {"kind": "uniform"}, "methods": methods}
+
+    points = [line(10**n) for n in range(2, 16)]
+    figure = who_wins(points)
+    assert figure is not None
+    upper, lower = figure.axes
+    methods = [label.get_text() for label in upper.get_yticklabels()]
+    assert methods == ["unconstrained", "genret", "ppv-top50", "static-style"]
+    assert [len(axes.get_xticks()) for axes in figure.axes] == [12, 2]
+    assert [text.get_text() for text in lower.texts] == 2 * ["0.50", "1 ms", "0.25", "3.0"]
+    framed = [patch for patch in lower.patches if patch.get_facecolor()[3] == 0]
+    assert [patch.get_y() // 1 for patch in framed] == [1, 1]  # ours: the others are wrong or slow
+    assert who_wins([{"sizes": {}, "methods": {"genret": {"error": "no"}}}]) is None
 
 
 def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -232,5 +280,16 @@ def test_a_run_beside_the_paper() -> None:
     ]  # fmt: skip
     assert over_codes[2][0][1] == "0.040, 3162.278"
     assert over_codes[2][-1][1] == "none, none"
+    theirs, ours = paper.orders(points)
+    assert theirs == (
+        "order at |C| = 1,000,000, V = 2,048, paper: STATIC 0.030, PPV approximate 0.846, "
+        "hash bitmap 12.339, PPV exact 15.368, CPU trie 27.579"
+    )
+    assert "genret 1000.000" in ours
+    assert ours.endswith("without a figure: CPU trie (too large)")
+    text = paper.markdown({"processor": "a chip", "cores": 2}, points)
+    assert text.startswith("theirs: TPU v6e")
+    assert "| slope in V | none, none |" in text
+    assert f"- {theirs}\n- {ours}" in text
     with pytest.raises(GenretError, match="no points of the preset"):
         paper.tables([])
