@@ -39,7 +39,7 @@ class Run:
     """
 
     preset: Preset = "smoke"
-    """"smoke" takes half a minute, "bars" a few, "paper" and "full" longer."""
+    """"smoke" takes less than a minute, "bars" ten, "paper" twenty, "full" hours."""
     json: Path | None = None
     """File to write: JSON lines, a point as soon as it is measured."""
     page: Path | None = None

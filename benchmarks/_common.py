@@ -33,6 +33,8 @@ def environment() -> dict[str, Any]:
     return {
         "commit": described.stdout.strip() or None,
         "device": jax.devices()[0].device_kind,
+        "devices": jax.device_count(),
+        "flags": os.environ.get("XLA_FLAGS", ""),
         "processor": _processor(),
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 2),

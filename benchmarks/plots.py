@@ -2,6 +2,7 @@
 
 import math
 import statistics
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,10 +67,11 @@ def who_wins(points: Sequence[Line], name: str = "genret") -> Figure | None:
         for letter, size in (("L", "depth"), ("B", "batch"), ("M", "beams"))
         if len({line["sizes"][size] for line in points}) == 1
     ]
-    figure.suptitle(
+    title = (
         f"Time of a search over that of {name} ({', '.join(same)}); framed: the fastest whose "
-        f"answers are all right", fontsize=10,
-    )  # fmt: skip
+        f"answers are all right, within {NEAR - 1:.0%}"
+    )
+    figure.suptitle(textwrap.fill(title, round(13 * figure.get_figwidth())), fontsize=10)
     return figure
 
 

@@ -16,8 +16,8 @@ Figures = Mapping[str, Any]
 
 COLUMNS: list[tuple[str, str, Callable[[Any], str]]] = [
     ("ms a step", "step_ms", "{:.3f}".format),
-    ("over {first}", "over_first_ms", "{:+.3f}".format),
-    ("x {first}", "times_first", "{:.2f}".format),
+    ("over first", "over_first_ms", "{:+.3f}".format),
+    ("x first", "times_first", "{:.2f}".format),
     ("queued", "queued_step_ms", "{:.3f}".format),
     ("bytes", "bytes", lambda count: size(count)),
     ("build s", "build_s", "{:.2f}".format),
@@ -28,18 +28,18 @@ COLUMNS: list[tuple[str, str, Callable[[Any], str]]] = [
     ("exact", "of_exact", "{:.0%}".format),
     ("valid", "valid", "{:.0%}".format),
 ]
-"""Title, figure and form of each column; one without figures is left out."""
+"""Title, figure and form of each column; one without figures is left out. First: the first method."""
 
 
 def cells(line: Line) -> tuple[list[str], list[list[str]]]:
     """Return the table of a point: titles, and a row for each method; an error is its only cell."""
-    first, depth = next(iter(line["methods"])), line["sizes"]["depth"]
+    depth = line["sizes"]["depth"]
     methods: dict[str, Figures] = {
         name: own | ({"queued_step_ms": own["queued_ms"] / depth} if "queued_ms" in own else {})
         for name, own in line["methods"].items()
     }
     shown = [c for c in COLUMNS if any(c[1] in own for own in methods.values())]
-    titles = ["method", *(title.format(first=first) for title, _, _ in shown)]
+    titles = ["method", *(title for title, _, _ in shown)]
     missing = errors(line)
     rows = []
     for name, own in methods.items():
