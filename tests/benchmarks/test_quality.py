@@ -28,12 +28,13 @@ def test_the_program_goes_on_where_it_was(
 
     record = tmp_path / "work" / "records" / "synthetic-own_codes-0.json"
     before = record.read_bytes()
-    assert quality.main([*argv, "0", "1", "--methods", "popularity", "own_codes"]) == 0
+    assert quality.main([*argv, "0", *few]) == 0
     assert "own_codes, seed 0: there" in capsys.readouterr().out
     assert record.read_bytes() == before
+    assert quality.main([*argv, "0", "1", "--methods", "item_knn"]) == 0
     document = json.loads((tmp_path / "quality-synthetic.json").read_text())
     assert document["seeds"] == [0, 1]
-    assert len(document["methods"]["own_codes"]["test"]["recall@10"]["by_seed"]) == 2
+    assert len(document["baselines"]["item_knn"]["test"]["recall@10"]["by_seed"]) == 2
 
 
 def test_seeds_widen_the_interval_of_the_users() -> None:

@@ -57,14 +57,14 @@ def test_sources_exclude_each_other(tmp_path: Path, genret: Command) -> None:
 def test_office_with_its_own_codes(shared_data: Path, tmp_path: Path, genret: Command) -> None:
     office = shared_data / "office"
     done = genret(
-        "quickstart", tmp_path / "run", "--steps", "300", "--json",
+        "quickstart", tmp_path / "run", "--steps", "150", "--json",
         "--interactions", office / "inter.json", "--items", office / "item.json",
         "--codes", office / "index.json",
     )  # fmt: skip
     assert done.status == 0, done.err
     metrics = json.loads(done.out)["metrics"]
     assert metrics["model"]["valid"] == 1.0
-    assert metrics["model"]["recall@10"] > 0.03  # chance: 0.004
+    assert metrics["model"]["recall@10"] > 0.02  # chance: 0.004
 
 
 @pytest.mark.slow

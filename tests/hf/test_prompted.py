@@ -235,7 +235,8 @@ def batches(checkpoint, tokens, steps):
     return [(prompts, CODES[[3, 4]])] * steps
 
 
-@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 2])
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 2])
 def test_fine_tuning_learns_and_leaves_the_rest(added, index, rank) -> None:
     checkpoint, tokens = added
     model = checkpoint.retriever(tokens.tokens)
