@@ -238,6 +238,7 @@ def test_the_smoke_preset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "genret" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_policies_and_updates_are_points(tmp_path: Path) -> None:
     methods = (*METHODS_OF_TEST, "ppv-incremental")
     found = measure(Point(items=200, policies=2, methods=methods, **SMALL))["methods"]

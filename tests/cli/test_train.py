@@ -36,6 +36,7 @@ def test_a_recipe_is_all_that_is_needed(
     assert "--recipe: found with --preset" in " ".join(both.err.split())
 
 
+@pytest.mark.slow
 def test_what_is_read_beside_codes_goes_through_all_verbs(trained: Path, genret: Command) -> None:
     beside = ("--item-ids", "--item-vectors", "--user-buckets", "8", "--time-buckets", "12")
     done = genret("train", trained, *TINY_MODEL, *TINY_TRAIN, *beside)

@@ -263,6 +263,7 @@ def test_fine_tuning_learns_and_leaves_the_rest(added, index, rank) -> None:
         assert not any(v.any() for k, v in moved.items() if "mlp" in k or "norm" in k)
 
 
+@pytest.mark.slow
 def test_adapters_change_nothing_at_first(added) -> None:
     checkpoint, tokens = added
     model = checkpoint.retriever(tokens.tokens)
