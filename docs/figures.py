@@ -4,8 +4,9 @@ A node is drawn as wide as the rows below it, so a level is a strip and the trie
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -80,12 +81,12 @@ def arrays(index: TrieIndex) -> Figure:
         colours = dict.fromkeys(range(first, end), BLUE) | {chosen: ORANGE}
         rows = dict.fromkeys(range(lo, hi), BLUE)
         _label(axis, place - 0.07, f"level {number}")
-        _cells(axis, place, codes, "codes", lambda i, c=colours: c.get(i, WHITE))
-        _cells(axis, place - 1, starts.astype(int), "starts", lambda i, c=rows: c.get(i, WHITE))
+        _cells(axis, place, codes, "codes", colours)
+        _cells(axis, place - 1, starts.astype(int), "starts", rows)
         lo, hi = _range(index, number + 1, chosen)
         place -= 2.4
     positions = np.asarray(index.segments[0].positions[:num_rows])
-    _cells(axis, place, positions, "positions", lambda i: ORANGE if lo <= i < hi else WHITE)
+    _cells(axis, place, positions, "positions", dict.fromkeys(range(lo, hi), ORANGE))
     axis.set_ylim(place - 0.1, 1)
     return figure
 
@@ -106,9 +107,8 @@ def policy(index: TrieIndex) -> Figure:
         lambda level, node, _: BLUE if count(level, node) else PALE,
     )  # fmt: skip
     bottom = -(index.depth + 1)
-    _cells(
-        axis, bottom - 0.15, by_row.astype(int), "allowed", lambda i: BLUE if by_row[i] else PALE
-    )
+    colours = {row: BLUE if by_row[row] else PALE for row in range(index.num_items)}
+    _cells(axis, bottom - 0.15, by_row.astype(int), "allowed", colours)
     _rows(axis, index, bottom - 0.3, lambda row: INK if by_row[row] else GREY)
     axis.set_ylim(bottom - 1.1, 1)
     return figure
@@ -153,7 +153,8 @@ def levels() -> Figure:
     """Draw how the levels of two larger catalogues are stored, and what an item costs."""
     figure = Figure(figsize=(7.2, 2.9), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
-    for axis, kind in zip(axes, ("uniform", "zipf"), strict=True):
+    kinds: tuple[Literal["uniform", "zipf"], ...] = ("uniform", "zipf")
+    for axis, kind in zip(axes, kinds, strict=True):
         codes = random_codes(200_000, (256,) * 4, kind, seed=0)
         index = TrieIndex.from_codes(codes, codes_per_level=(256,) * 4)
         for number, level in enumerate(index.segments[0].levels):
@@ -238,12 +239,14 @@ def _rows(
 
 
 def _cells(
-    axis: Axes, bottom: float, values: np.ndarray, name: str, colour: Callable[[int], str]
+    axis: Axes, bottom: float, values: np.ndarray, name: str, colours: Mapping[int, str]
 ) -> None:
     """Draw an array."""
     axis.text(-0.15, bottom + 0.43, name, ha="right", va="center", fontsize=9, color=INK)
     for i, value in enumerate(values.tolist()):
-        axis.add_patch(Rectangle((i, bottom), 1, 0.85, facecolor=colour(i), edgecolor=INK, lw=0.8))
+        axis.add_patch(
+            Rectangle((i, bottom), 1, 0.85, facecolor=colours.get(i, WHITE), edgecolor=INK, lw=0.8)
+        )
         axis.text(i + 0.5, bottom + 0.43, f"{value}", ha="center", va="center", color=INK)
 
 

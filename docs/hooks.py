@@ -15,6 +15,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 _OUTSIDE = re.compile(r"(\]\()\.\./([^)#\s]+)")
+_KIND = re.compile(r"^```python \w+$", re.MULTILINE)
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">(.*?)</\1>', re.DOTALL)
 
 
@@ -39,7 +40,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
-    """Let the links of a page to such files point to their copies."""
+    """Let links to such files point to their copies; drop what only the tests read of a block."""
+    markdown = _KIND.sub("```python", markdown)
     return _OUTSIDE.sub(r"\1\2", markdown) if "/" not in page.file.src_uri else markdown
 
 

@@ -33,9 +33,18 @@ def blocks(page: str) -> Iterator[Block]:
         yield Block(found["kind"].strip(), found["code"], line, found["printed"])
 
 
-def run(page: str, kinds: tuple[str, ...] = ("",)) -> dict[str, Any]:
-    """Run the blocks of a page in its order, as one program; hold what they print against the page."""
-    names: dict[str, Any] = {"__name__": "page"}
+def run(page: str, kinds: tuple[str, ...] = ("",), **given: Any) -> dict[str, Any]:
+    """Run the blocks of a page in its order, as one program; hold what they print against the page.
+
+    Args:
+      page: the page's name in docs/.
+      kinds: the kinds of blocks to run.
+      given: what the reader of the page has at hand, by name.
+
+    Returns:
+      The names that the program leaves.
+    """
+    names = {"__name__": "page", **given}
     for block in blocks(page):
         if block.kind not in kinds:
             continue
