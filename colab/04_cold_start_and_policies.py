@@ -9,11 +9,11 @@
 # %% [markdown]
 # # New items, and rules
 # A model that spells semantic IDs can answer an item that it was never trained on, if its tokenizer gives
-# the item an ID. How well does that work? Shown here: the newest tenth of the films of MovieLens-100K is
-# kept from everything that is trained, and asked for, freely and under a rule that allows new films only;
-# then rules as conditions on columns, one for each request, with what each person has seen left out; then
-# the day on which the films arrive, in an index that is in use. On two CPU cores it takes about three
-# minutes. The first cell installs genret where it is missing, from the clone this notebook lies in.
+# the item an ID. Shown here: the newest tenth of a shop's items is kept from everything that is trained, and
+# asked for, freely and under a rule that allows new items only; then rules as conditions on columns, one for
+# each request, with what each person has seen left out; then the day on which the items arrive, in an index
+# that is in use. The shop is invented; on two CPU cores the notebook takes about two minutes. The first cell
+# installs genret where it is missing, from the clone this notebook lies in.
 
 # %%
 import glob, importlib.util, os, shutil, subprocess, sys  # noqa: E401
@@ -27,13 +27,12 @@ if importlib.util.find_spec("genret") is None:
 import jax
 
 SMOKE = os.environ.get("GENRET_SMOKE") == "1"  # a few steps, to see that everything runs
-SYNTHETIC = os.environ.get("GENRET_SYNTHETIC") == "1"  # invented items, where there is no network
 print(f"JAX sees {len(jax.devices())} x {jax.devices()[0].device_kind}")
 
 # %% [markdown]
-# ## Hold the newest films out
-# The newest are those whose first rating is the latest. Each history is cut before its first new film, and
-# that film is the question. So no event of a new film, and nothing that a person did after one, is
+# ## Hold the newest items out
+# The newest are those whose first event is the latest. Each history is cut before its first new item, and
+# that item is the question. So no event of a new item, and nothing that a person did after one, is
 # trained on.
 
 # %% tags=["held-out"]
@@ -41,7 +40,7 @@ import io
 
 import numpy as np
 from IPython.display import Image, Markdown, display
-from genret.data import hold_out_items, ingest, movielens, newest_items, synthetic_tables
+from genret.data import hold_out_items, ingest, newest_items, synthetic_tables
 from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#8A8A8A"
@@ -66,18 +65,13 @@ def picture(figure):
     return Image(file.getvalue())
 
 
-if SYNTHETIC:
-    interactions, films = synthetic_tables(300, 200, 12.0, seed=0)
-    films = films.append_column("year", [[1950 + row % 50 for row in range(len(films))]])
-else:
-    source = movielens()
-    interactions, films = source.interactions, source.items
-    print(source.terms)
-catalog, histories, _ = ingest(interactions, films)
+PEOPLE, ITEMS = (300, 200) if SMOKE else (3000, 1000)
+catalog, histories, _ = ingest(*synthetic_tables(PEOPLE, ITEMS, 12.0, seed=0))
+display(table(catalog.table.column_names, [r.values() for r in catalog.table[:3].to_pylist()]))
 new, rule = newest_items(histories, 0.1)
 without = hold_out_items(histories, new)
 asked = without.held_out("test")
-print(f"{len(new)} of {catalog.num_items:,} films are new, {rule}")
+print(f"{len(new)} of {catalog.num_items:,} items are new, {rule}")
 print(f"{len(asked.users)} people ask for one")
 
 first = np.full(catalog.num_items, np.iinfo(np.int64).max)
@@ -85,16 +79,16 @@ np.minimum.at(first, histories.items, histories.times)
 days = (first - first.min()) / 86_400e6
 is_new = np.zeros(catalog.num_items, bool)
 is_new[new] = True
-figure, axis = canvas("When films were rated first")
+figure, axis = canvas("When items were bought first")
 axis.hist([days[~is_new], days[is_new]], bins=40, stacked=True, color=[BLUE, ORANGE])
-axis.set(xlabel="days since the first rating of all", ylabel="films", yscale="log")
+axis.set(xlabel="days since the first event of all", ylabel="items", yscale="log")
 axis.legend(["trained on", "new"], frameon=False)
 picture(figure)
 
 # %% [markdown]
 # ## Give all of them a semantic ID
-# New films have no ratings, so vectors come from text alone. The tokenizer is fitted to the other films and
-# gives the new ones codes with its frozen codebooks. Some share an ID with another film; an index is fine
+# New items have no events, so vectors come from text alone. The tokenizer is fitted to the other items and
+# gives the new ones codes with its frozen codebooks. Some share an ID with another item; an index is fine
 # with that, and no code appears that was never trained.
 
 # %% tags=["codes"]
@@ -103,16 +97,16 @@ from genret.embed import text_vectors
 from genret.index import TrieIndex
 from genret.tokenizers import RQKMeans
 
-vectors, _ = text_vectors(catalog.text(), dim=64, pieces=1000 if SYNTHETIC else 4000, seed=0)
+vectors, _ = text_vectors(catalog.text(), dim=64, pieces=500, seed=0)
 tokenizer = RQKMeans.fit(
-    vectors[~is_new], TokenizeConfig(levels=2, codebook_size=16 if SYNTHETIC else 64), seed=0
+    vectors[~is_new], TokenizeConfig(levels=2, codebook_size=16 if SMOKE else 64), seed=0
 )
 codes, sizes = tokenizer.encode(vectors), tokenizer.codes_per_level
 index = TrieIndex.from_codes(codes, catalog.item_ids, codes_per_level=sizes)
 known = {tuple(row[:depth]) for row in codes[~is_new].tolist() for depth in (1, 2)}
 for depth in (1, 2):
     share = np.mean([tuple(row[:depth]) in known for row in codes[new].tolist()])
-    print(f"{share:4.0%} of the new films share their first {depth} codes with a film trained on")
+    print(f"{share:4.0%} of the new items share their first {depth} codes with an item trained on")
 
 # %% [markdown]
 # ## Train on what is left
@@ -125,9 +119,9 @@ from genret.evaluation import evaluate_cold_start, evaluate_model
 from genret.models import PRESETS, build_model
 from genret.training import train
 
-LONGEST = 20  # films of a history that the model sees
+LONGEST = 20  # items of a history that the model sees
 config = dataclasses.replace(PRESETS["tiny"], codes_per_level=sizes, max_items=LONGEST, dropout=0.2)
-steps = TrainConfig(steps=10 if SMOKE else 400, eval_every=10 if SMOKE else 200, patience=0)
+steps = TrainConfig(steps=10 if SMOKE else 300, eval_every=10 if SMOKE else 150, patience=0)
 offsets, items = without.training()
 
 
@@ -136,7 +130,7 @@ def ndcg(model):
     found = evaluate_model(
         model, codes, index, without.held_out("valid"), chosen, max_items=LONGEST
     )
-    print(f"validation NDCG@10, among all films: {found['ndcg@10']:.4f}")
+    print(f"validation NDCG@10, among all items: {found['ndcg@10']:.4f}")
     return found
 
 
@@ -145,9 +139,9 @@ trained = train(
 )
 
 # %% [markdown]
-# ## Ask for the new films
-# *Unconstrained*: among all films. *Constrained*: the same search under a policy that allows the new films
-# only. *Random*: a draw among the new films, which is exactly min(k, C)/C.
+# ## Ask for the new items
+# *Unconstrained*: among all items. *Constrained*: the same search under a policy that allows the new items
+# only. *Random*: a draw among the new items, which is exactly min(k, C)/C.
 
 # %% tags=["cold"]
 found = evaluate_cold_start(
@@ -165,7 +159,7 @@ def shown(interval):
 
 rows = [[way, *(shown(found[way][f"recall@{k}"]) for k in (1, 10))] for way in (*ways, "ratio")]
 display(table(["search", "Recall@1", "Recall@10"], rows))
-figure, axis = canvas("Recall@10 of films that were never trained on", 5.2)
+figure, axis = canvas("Recall@10 of items that were never trained on", 5.2)
 for place, (way, colour) in enumerate(zip(ways, (GREY, ORANGE, BLUE), strict=True)):
     one = found[way]["recall@10"]
     axis.bar(place, one["mean"], color=colour, width=0.65)
@@ -176,12 +170,14 @@ axis.set_ylabel("Recall@10, 95 % over people")
 picture(figure)
 
 # %% [markdown]
-# A model that was trained on ratings of the other films knows which of these are popular; left alone, it
-# answers those. Under the policy no old film takes a beam, and what the model has learnt about codes, which
-# new films share, decides among the new ones.
+# The model has learnt which of the other items are asked for; left alone, it mostly answers those. Under the
+# policy no old item takes a beam, and what it knows of codes, which new items share, decides among the new
+# ones. How much that is depends on what the text says. Here a title names the category, and people stay in a
+# category. On MovieLens-100K, where the text is a title and some genres, the same program (newest tenth,
+# 400 steps) found 0.065 [0.035, 0.100] where a draw finds 0.060. On your data: `genret coldstart RUN`.
 
 # %% [markdown]
-# ## Rules as conditions, seen films left out
+# ## Rules as conditions, seen items left out
 # A condition on the columns of the catalogue becomes a policy; it is parsed, never run as Python. Each
 # request of a batch obeys its own, and nobody is answered what they have seen. All of it acts inside the
 # search.
@@ -192,20 +188,17 @@ from genret.decoding import beam_search, distinct_items, exclusions
 from genret.index import Policy
 from genret.models import History
 
-if SYNTHETIC:
-    conditions = ["price < 15", "year >= 1990 and category == 'Lamp'", "not contains(title, 'Rug')"]
-else:
-    conditions = [
-        "year < 1970",
-        "year >= 1990 and contains(genres, 'Comedy')",
-        "not contains(genres, 'Drama') and not contains(genres, 'Horror')",
-    ]
+conditions = [
+    "price < 15",
+    "price < 40 and category in ['Lamp', 'Tent', 'Clock']",
+    "not contains(title, 'Rug') and not startswith(title, 'Dusty')",
+]
 masks = [where(catalog, condition) for condition in conditions]
 rules = [Policy.from_mask(index, mask) for mask in masks]
 for condition, rule in zip(conditions, rules, strict=True):
-    print(f"{rule.num_allowed:5,} films: {condition}")
+    print(f"{rule.num_allowed:5,} items: {condition}")
 only_new = Policy.from_mask(index, is_new)
-print(f"{(only_new & rules[1]).num_allowed:5,} films: new, and the second")
+print(f"{(only_new & rules[1]).num_allowed:5,} items: new, and the second")
 
 people = np.arange(3)
 held = without.held_out("valid")
@@ -222,7 +215,7 @@ for person, (mask, own) in enumerate(zip(masks, answers, strict=True)):
     assert not set(own.tolist()) & set(events[bounds[person] : bounds[person + 1]].tolist())
     print(f"person {person}: {len(own)} answers, all allowed, none seen")
 
-# %% tags=["shows-data"]
+# %% tags=["lists"]
 columns = [[catalog.titles[item] for item in own[:5] if item >= 0] for own in answers]
 length = max(map(len, columns))
 display(table(conditions, zip(*[own + [""] * (length - len(own)) for own in columns], strict=True)))
@@ -230,7 +223,7 @@ display(table(conditions, zip(*[own + [""] * (length - len(own)) for own in colu
 # %% [markdown]
 # ## Inside the search, not behind it
 # Searching freely and dropping what is not allowed afterwards starves the list, and the more so the
-# stricter the rule. The rules here allow films from before some year.
+# stricter the rule. The rules here allow what costs less than some price.
 
 # %% tags=["inside"]
 crowd = min(64, len(held.users))
@@ -238,10 +231,10 @@ bounds, events = held.offsets[: crowd + 1], held.items[: held.offsets[crowd]]
 history = History.from_items(codes, bounds, events, LONGEST)
 freely = beam_search(trained.model, history, index, beams=50)
 free = np.asarray(freely.items)
-years = np.array(catalog.table["year"].fill_null(9999))
+prices = np.array(catalog.table["price"])
 shares, behind, inside = [], [], []
 for share in (0.5, 0.2, 0.1, 0.05, 0.02):
-    allowed = years < np.quantile(years, share)
+    allowed = prices < np.quantile(prices, share)
     policy = [Policy.from_mask(index, allowed)]  # another policy compiles nothing
     ruled = beam_search(trained.model, history, index, beams=50, policies=policy)
     shares.append(f"{allowed.mean():.1%}")
@@ -250,13 +243,13 @@ for share in (0.5, 0.2, 0.1, 0.05, 0.02):
 figure, axis = canvas("Places of a list of ten that are filled")
 axis.plot(shares, inside, color=BLUE, marker="o", label="policy inside the search")
 axis.plot(shares, behind, color=ORANGE, marker="s", label="filter behind it, of 50 answers")
-axis.set(xlabel="share of the films that are allowed", ylabel="places filled", ylim=(0, 10.5))
+axis.set(xlabel="share of the items that are allowed", ylabel="places filled", ylim=(0, 10.5))
 axis.legend(frameon=False, loc="lower left")
 picture(figure)
 
 # %% [markdown]
 # ## The day they arrive
-# An index in use: yesterday the new films were not there, today they are inserted, one is taken back. The
+# An index in use: yesterday the new items were not there, today they are inserted, one is taken back. The
 # trie is not built again, and nothing is compiled again.
 
 # %% tags=["live"]
@@ -280,7 +273,7 @@ print("yesterday, compiling:", end=" ")
 yesterday = ask(live)
 start = time.perf_counter()
 today = live.insert(codes[new], catalog.item_ids[new])
-print(f"{len(new)} films inserted in {1e3 * (time.perf_counter() - start):,.0f} ms")
+print(f"{len(new)} items inserted in {1e3 * (time.perf_counter() - start):,.0f} ms")
 print("today:", end=" ")
 ids = ask(today)
 # It answers as an index that was built with them does (items with one ID may change places).

@@ -38,6 +38,7 @@ print(subprocess.run([sys.executable, "-c", look], capture_output=True, text=Tru
 import json, time  # noqa: E401
 from pathlib import Path
 
+os.environ.pop("FORCE_COLOR", None)  # notebooks set it; progress bars are for terminals
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path("compiled").resolve())
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
@@ -119,7 +120,7 @@ print("the job is finished:", (out / "_SUCCESS").exists())
 # and the exit status is 2, so that whoever started the job looks.
 
 # %% tags=["again"]
-print(genret(*job, "--out", out, status=2).strip().replace(str(Path.cwd()), "."))
+print(genret(*job, "--out", out, status=2).splitlines()[-1])
 print("finished shards:", *(file.stem for file in sorted(out.glob("_shards/*.json"))))
 
 # %% [markdown]
@@ -219,7 +220,7 @@ left.set(xlabel="items of a history that the model sees", ylabel="users")
 left.legend(frameon=False)
 right.barh(list(waste), list(waste.values()), color=["#8A8A8A", "#E69F00", "#0072B2"])
 right.invert_yaxis()
-right.set(xlabel="share of the positions that is padding", xlim=(0, 1))
+right.set(xlabel="share that is padding", xlim=(0, 1))
 for axis in (left, right):
     axis.spines[["top", "right"]].set_visible(False)
 file = io.BytesIO()

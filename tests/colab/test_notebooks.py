@@ -86,20 +86,16 @@ def test_the_committed_results_are_of_real_data_and_beat_popularity() -> None:
     assert model > 1.6 * popularity > random
 
 
-def test_the_committed_cold_start_is_of_real_data_and_the_policy_beats_chance() -> None:
+def test_the_committed_cold_start_beats_chance_under_the_policy() -> None:
     found = cells(COLAB / "04_cold_start_and_policies.ipynb")
-    assert "MovieLens-100K, GroupLens" in printed(outputs(found))
     unconstrained, random, constrained = cold_recalls(found)
     assert constrained > random > unconstrained
 
 
-@pytest.mark.parametrize(
-    ("name", "count"), [("01_quickstart", 3), ("04_cold_start_and_policies", 1)]
-)
-def test_no_data_that_may_not_be_passed_on_are_committed(name: str, count: int) -> None:
-    found = [c for c in cells(COLAB / f"{name}.ipynb") if c["cell_type"] == "code"]
+def test_no_data_that_may_not_be_passed_on_are_committed() -> None:
+    found = [c for c in cells(COLAB / "01_quickstart.ipynb") if c["cell_type"] == "code"]
     tagged = [c for c in found if "shows-data" in c["metadata"].get("tags", [])]
-    assert len(tagged) == count
+    assert len(tagged) == 3
     for cell in tagged:
         (output,) = cell["outputs"]
         assert "forbid passing the data on" in text(output["text"])
@@ -176,7 +172,7 @@ def shows_batch_scoring(found: list[dict[str, Any]]) -> None:
     assert "the job is finished: True" in printed(outputs(found, "repaired"))
     answers = printed(outputs(found, "answers"))
     assert "users are answered once" in answers
-    assert answers.count("| days/2.parquet |") == 4
+    assert answers.count("| 2.parquet |") == 4
     assert "7 of 7 files are equal" in printed(outputs(found, "bytes"))
 
 
