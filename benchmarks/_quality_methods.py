@@ -49,38 +49,31 @@ DATA = {
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """A generative model: ready codes or our tokenizer, and the options of ``genret train``.
+    """A generative model: ready codes or our tokenizer, and a recipe of ``genret train``.
 
     Attributes:
+      recipes: the recipe of each data set where it is run; invented data take its architecture only.
       tokenize: options of ``genret tokenize``; None takes the data's ready codes.
       embed: options of ``genret embed``, before our tokenizer.
-      train: options of ``genret train``.
-      data: where it is run.
       coldstart: also ask for the newest items.
     """
 
-    train: tuple[str, ...]
+    recipes: dict[str, str]
     tokenize: tuple[str, ...] | None = None
     embed: tuple[str, ...] = ()
-    data: tuple[str, ...] = ("office", "beauty", "synthetic")
     coldstart: bool = False
 
 
-_ITEMS = (
-    "--kind", "item_decoder", "--width", "128", "--heads", "4", "--kv-heads", "4",
-    "--mlp-dim", "256", "--max-items", "20", "--dropout", "0.3", "--steps", "6000",
-    "--batch-size", "64", "--eval-every", "400", "--checkpoint-every", "400", "--patience", "4",
-)  # fmt: skip
-_FLAT = ("--kind", "decoder_only", *_ITEMS[2:])
 MAIN = "shipped"
 METHODS = {
-    MAIN: Method(_ITEMS),
-    "decoder_only": Method(_FLAT, data=("office", "synthetic")),
+    MAIN: Method({"office": "office", "beauty": "beauty", "synthetic": "office"}),
+    "shipped_apao": Method({"office": "office-apao"}),
+    "decoder_only": Method({"office": "office-decoder-only", "synthetic": "office-decoder-only"}),
+    "decoder_only_apao": Method({"office": "office-decoder-only-apao"}),
     "own_codes": Method(
-        _ITEMS,
+        {"office": "office", "synthetic": "office"},
         tokenize=("--levels", "4"),
         embed=("--cooccurrence-dim", "0"),
-        data=("office", "synthetic"),
         coldstart=True,
     ),
 }

@@ -31,7 +31,7 @@ from benchmarks._quality_methods import (
 )
 from benchmarks._quality_records import Record, Records, over_seeds
 from genret.cli.baselines import BASELINES
-from genret.config import EvaluateConfig, SASRecConfig
+from genret.config import EvaluateConfig, SASRecConfig, recipe
 from genret.errors import GenretError
 
 SHOWN = ("recall@5", "ndcg@5", "recall@10", "ndcg@10")
@@ -82,7 +82,7 @@ class Program:
         for data in self.options.data:
             if data not in DATA:
                 raise GenretError(f"--data: found {data!r}, expected {', '.join(DATA)}")
-            known = [*BASELINES, *(n for n, m in METHODS.items() if data in m.data)]
+            known = [*BASELINES, *(n for n, m in METHODS.items() if data in m.recipes)]
             for name in self.options.methods:
                 if name not in known:
                     raise GenretError(
@@ -145,11 +145,19 @@ class Program:
             return self.sasrec.to_dict()
         if name in BASELINES:
             return {}
-        return {**dataclasses.asdict(METHODS[name]), "train": self._train_options(name)}
+        method, chosen = METHODS[name], recipe(METHODS[name].recipes[data])
+        settings = {
+            "tokenize": method.tokenize,
+            "embed": method.embed,
+            "coldstart": method.coldstart,
+        }
+        return {**settings, "model": chosen.model.to_dict(), "train": chosen.train.to_dict()}
 
-    def _train_options(self, name: str) -> list[str]:
-        options = METHODS[name].train
-        return [*options[:2], *SMOKE_TRAIN] if self.options.smoke else list(options)
+    def _train_options(self, data: str, name: str) -> list[str]:
+        chosen = METHODS[name].recipes[data]
+        if self.options.smoke:
+            return ["--kind", recipe(chosen).model.kind, *SMOKE_TRAIN]
+        return ["--recipe", chosen]
 
     def _run_folder(self, data: str, name: str, seed: int) -> Path:
         """Return a run folder that holds the data."""
@@ -198,7 +206,7 @@ class Program:
             codes = list(method.tokenize or ("--levels", "2"))
         _genret("tokenize", folder, seed, codes)
         _genret("index", folder, seed, [])
-        trained = _genret("train", folder, seed, self._train_options(name))
+        trained = _genret("train", folder, seed, self._train_options(data, name))
         figures: Record = {"train": trained}
         figures["valid_ndcg@10"] = read_manifest(folder / "model").summary["valid_ndcg@10"]
         figures |= self._evaluate(folder, seed)

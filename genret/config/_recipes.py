@@ -57,7 +57,27 @@ OFFICE_APAO = Recipe(
 Not measured yet.
 """
 
-RECIPES = {"office": OFFICE, "office-apao": OFFICE_APAO}
+_OFFICE_FLAT = dataclasses.replace(_OFFICE_ITEMS, kind="decoder_only", layers=3)
+
+OFFICE_DECODER_ONLY = Recipe(model=_OFFICE_FLAT, train=_OFFICE_TRAIN)
+"""The flattened codes of the same histories through one Llama-shaped transformer, trained alike."""
+
+OFFICE_DECODER_ONLY_APAO = Recipe(model=_OFFICE_FLAT, train=OFFICE_APAO.train)
+"""The same with APAO's pointwise prefix loss."""
+
+BEAUTY = Recipe(
+    model=_OFFICE_ITEMS,
+    train=dataclasses.replace(_OFFICE_TRAIN, steps=4800, eval_every=600, checkpoint_every=600),
+)
+"""Amazon Beauty with its shipped semantic IDs: the settings of Office, 40 epochs."""
+
+RECIPES = {
+    "office": OFFICE,
+    "office-apao": OFFICE_APAO,
+    "office-decoder-only": OFFICE_DECODER_ONLY,
+    "office-decoder-only-apao": OFFICE_DECODER_ONLY_APAO,
+    "beauty": BEAUTY,
+}
 """Recipes by the name that ``genret train --recipe`` takes."""
 
 

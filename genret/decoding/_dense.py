@@ -10,10 +10,13 @@ from genret.decoding._state import Chosen, Place, of_beams
 from genret.decoding._topk import top_candidates, top_k
 from genret.index.bits import low_bits
 from genret.index.segment import Segment
-from genret.typing import Array, Bool, Float, UInt
+from genret.typing import Array, Bool, Float, Int, UInt
 
 GROUP = 32
 """Codes of a group: those of one word of the mask."""
+
+BLOCK = 4 * GROUP
+"""Codes of a block: wide enough that most of the search for its best code fills vectors."""
 
 
 def dense_children(
@@ -67,8 +70,7 @@ def dense_step(
     own = stored.masks.at[place.nodes].get(mode="clip")
     if draw is None and scored.normaliser is not None:
         words = _legal(segment, level, place, restriction)
-        logits = _fitted(scored.logits, words.shape[-1] * GROUP)
-        scores, parents, codes = _best_of_groups(words, logits, scored, beams)
+        scores, parents, codes = _best_of_groups(words, scored, beams)
         keys = None
     else:
         logits = dense_children(segment, level, place, scored, restriction)
@@ -90,40 +92,63 @@ def dense_step(
 
 
 def _best_of_groups(
-    words: UInt[Array, "B M W"], logits: Float[Array, "B P V"], scored: Scored, beams: int
+    words: UInt[Array, "B M W"], scored: Scored, beams: int
 ) -> tuple[Array, Array, Array]:
     """Return scores, parents and codes of the best children, without a sort over all of them.
 
-    The M best candidates lie in the M groups whose own best candidates are best: each of these
-    groups has one that is no worse than any candidate of another group. With equal scores the
-    candidate that comes first wins, and so does the group that comes first; so the groups are
-    searched in their order.
+    The M best candidates lie in the M blocks whose own best candidates are best: each of these
+    blocks has one that is no worse than any candidate of another block. With equal scores the
+    candidate that comes first wins, and so does the block that comes first; so the blocks are
+    searched in their order. The same holds for the groups of these blocks.
     """
-    batch, num_beams, num_words = words.shape
-    grouped = logits.reshape(*logits.shape[:2], num_words, GROUP)
-    shift = scored.per_beam(scored.base), scored.per_beam(scored.normaliser)
-    masked = jnp.where(_bits(words), grouped, -jnp.inf)
-    # Halves, and not a reduction: XLA then fuses the mask and never stores it.
-    while masked.shape[-1] > 1:
-        half = masked.shape[-1] // 2
-        masked = jnp.maximum(masked[..., :half], masked[..., half:])
-    largest = _score(masked[..., 0], *(x[..., None] for x in shift))
-    groups = jnp.arange(num_beams * num_words, dtype=jnp.int32)
-    groups = jnp.broadcast_to(groups, (batch, groups.size))
-    if groups.shape[1] > beams:
-        _, groups = top_k(largest.reshape(batch, -1), beams)
-        groups = jnp.sort(groups, axis=1)
+    batch, num_beams = words.shape[:2]
+    num_blocks = -(-words.shape[2] * GROUP // BLOCK)
+    words = jnp.pad(words, ((0, 0), (0, 0), (0, num_blocks * BLOCK // GROUP - words.shape[2])))
+    logits = _fitted(scored.logits, num_blocks * BLOCK)
+    base, normaliser = scored.per_beam(scored.base), scored.per_beam(scored.normaliser)
 
-    beam, word = groups // num_words, groups % num_words
-    own = of_beams(words.reshape(batch, -1), groups)
+    in_blocks = logits.reshape(*logits.shape[:2], num_blocks, BLOCK)
+    legal = _bits(words).reshape(batch, num_beams, num_blocks, BLOCK)
+    largest = _largest(jnp.where(legal, in_blocks, -jnp.inf))
+    largest = _score(largest, base[..., None], normaliser[..., None])
+    blocks = _places_of_best(largest.reshape(batch, -1), beams)
+
+    beam, block = blocks // num_blocks, blocks % num_blocks
+    base, normaliser = of_beams(base, beam)[..., None], of_beams(normaliser, beam)[..., None]
+    words = of_beams(words.reshape(batch, num_beams * num_blocks, -1), blocks)
     if logits.shape[1] == 1:  # one readout for all beams
-        found = of_beams(grouped[:, 0], word)
+        found = of_beams(in_blocks[:, 0], block)
     else:
-        found = of_beams(grouped.reshape(batch, -1, GROUP), groups)
-    found = jnp.where(_bits(own), found, -jnp.inf)
-    scores = _score(found, *(of_beams(x, beam)[..., None] for x in shift))
-    best, group, code = top_candidates(scores, beams)
-    return best, of_beams(beam, group), of_beams(word, group) * GROUP + code
+        found = of_beams(in_blocks.reshape(batch, -1, BLOCK), blocks)
+    found = jnp.where(_bits(words).reshape(found.shape), found, -jnp.inf)
+    scores = _score(found, base, normaliser).reshape(batch, -1, GROUP)
+
+    groups = _places_of_best(_largest(scores), beams)
+    best, group, code = top_candidates(of_beams(scores, groups), beams)
+    group = of_beams(groups, group)  # of those in the chosen blocks
+    within = group % words.shape[2] * GROUP + code
+    of_block = group // words.shape[2]
+    return best, of_beams(beam, of_block), of_beams(block, of_block) * BLOCK + within
+
+
+def _largest(values: Float[Array, "*shape K"]) -> Float[Array, "*shape"]:
+    """Return the largest values over the last axis, a power of two."""
+    # Halves, and not a reduction: XLA then fuses what makes the values and never stores them. From
+    # vectors of 16 on a fusion would make them anew for each half.
+    while values.shape[-1] > 1:
+        half = values.shape[-1] // 2
+        values = jnp.maximum(values[..., :half], values[..., half:])
+        if half == 16:
+            values = jax.lax.optimization_barrier(values)
+    return values[..., 0]
+
+
+def _places_of_best(values: Float[Array, "B K"], most: int) -> Int[Array, "B K2"]:
+    """Return the places of the largest values, in ascending order."""
+    batch, size = values.shape
+    if size <= most:
+        return jnp.broadcast_to(jnp.arange(size, dtype=jnp.int32), (batch, size))
+    return jnp.sort(top_k(values, most)[1], axis=1)
 
 
 def _score(logits: Array, base: Array, normaliser: Array) -> Array:

@@ -76,7 +76,7 @@ class SemanticTokens:
         """Codes of each level."""
         return tuple(map(len, self.tokens))
 
-    def text(self, codes: Sequence[int]) -> str:
+    def text(self, codes: Sequence[int] | Int[np.ndarray, "L"]) -> str:
         """Return the text of a semantic ID.
 
         >>> SemanticTokens(names=("a", "b"), tokens=(np.arange(3), np.arange(3, 6))).text([2, 0])

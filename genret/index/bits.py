@@ -19,6 +19,8 @@ from genret.typing import Array, Bool, Int, UInt
 WORD_BITS = 32
 BLOCK_WORDS = 8
 BLOCK_ROWS = (BLOCK_WORDS - 1) * WORD_BITS
+WAYS = 4
+"""Parts into which a step of a search cuts what is left: a read of three words for two bits."""
 
 
 def pack_bits(bits: Bool[np.ndarray, "N"], capacity: int) -> np.ndarray:
@@ -80,7 +82,7 @@ def select(
 ) -> Int[Array, "*shape"]:
     """Return the row of a bit that is set, given how many are set before it: undo :func:`rank`.
 
-    The counts of the blocks are bisected, one word a step; then one block is read.
+    The counts of the blocks are searched, a few words a step; then one block is read.
 
     Args:
       blocks: uint32 [8 n], from :func:`pack_bits`.
@@ -97,11 +99,16 @@ def select(
     [0, 2, 3]
     """
     # The last block with at most `nth` bits before it: its bit is in there, or nowhere before `hi`.
-    first, last = lo // BLOCK_ROWS, hi // BLOCK_ROWS
-    for _ in range((most_rows // BLOCK_ROWS + 1).bit_length()):
-        middle = (first + last + 1) // 2
-        reached = blocks.at[middle * BLOCK_WORDS].get(mode="clip").astype(jnp.int32) <= nth
-        first, last = jnp.where(reached, middle, first), jnp.where(reached, last, middle - 1)
+    first, last = lo // BLOCK_ROWS, (hi // BLOCK_ROWS)[..., None]
+    ahead = jnp.arange(1, WAYS, dtype=jnp.int32).reshape(*[1] * nth.ndim, -1)
+    span = most_rows // BLOCK_ROWS + 1
+    while span > 0:  # the block is one of `span` that follow the first, or the first
+        stride = -(-(span + 1) // WAYS)
+        pivots = first[..., None] + stride * ahead
+        before = blocks.at[pivots * BLOCK_WORDS].get(mode="clip").astype(jnp.int32)
+        reached = (pivots <= last) & (before <= nth[..., None])
+        first = first + stride * reached.sum(axis=-1, dtype=jnp.int32)
+        span = stride - 1
     block = _read(blocks, first)
     wanted = nth - block[..., 0].astype(jnp.int32)
     counts = jax.lax.population_count(block[..., 1:]).astype(jnp.int32)

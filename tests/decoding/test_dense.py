@@ -1,0 +1,50 @@
+"""The best children of a dense level, found by blocks and groups, against a sort of all of them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genret.decoding._dense import BLOCK, GROUP, _best_of_groups
+from genret.decoding._readout import Scored
+
+SEEDS = range(6)
+
+
+@pytest.mark.parametrize("readouts", ["one", "all"])
+@pytest.mark.parametrize(
+    ("num_beams", "num_codes", "beams"),
+    [(1, 5, 3), (3, 33, 40), (2, BLOCK, 1), (5, BLOCK + 2, 7), (4, 3 * BLOCK, 200), (9, 300, 6)],
+)
+def test_blocks_and_groups_equal_a_stable_sort(
+    num_beams: int, num_codes: int, beams: int, readouts: str
+) -> None:
+    search = jax.jit(_best_of_groups, static_argnames="beams")
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        rows = num_beams if readouts == "all" else 1
+        # Few values: the answer is mostly a matter of ties; some logits are huge, some impossible.
+        values = np.array([-np.inf, -1e30, -1.0, 0.0, 0.5, 0.5, 1e4], np.float32)
+        logits = rng.choice(values, (2, rows, num_codes)).astype(np.float32)
+        legal = rng.random((2, num_beams, num_codes)) < rng.choice([0.0, 0.02, 0.5, 1.0])
+        base = rng.choice(np.array([-np.inf, -2.0, -1.0], np.float32), (2, num_beams))
+        normaliser = np.ones((2, rows), np.float32)
+
+        padded = np.zeros((2, num_beams, -(-num_codes // GROUP) * GROUP), bool)
+        padded[..., :num_codes] = legal
+        words = np.packbits(padded, axis=-1, bitorder="little").view(np.uint32)
+        scored = Scored(
+            readout=jnp.asarray(logits), normaliser=jnp.asarray(normaliser), base=jnp.asarray(base)
+        )
+        scores, parents, codes = search(jnp.asarray(words), scored, beams=beams)
+
+        every = base[..., None] + (logits - normaliser[..., None])
+        every = np.where(legal, every, -np.inf).astype(np.float32).reshape(2, -1)
+        order = np.argsort(-every, axis=1, kind="stable")[:, :beams]
+        best = np.take_along_axis(every, order, axis=1)
+        found = best > -np.inf
+        number = order.shape[1]  # what is asked for beyond all candidates is none
+        np.testing.assert_array_equal(scores[:, :number], best)
+        assert (np.asarray(scores[:, number:]) == -np.inf).all()
+        np.testing.assert_array_equal(parents[:, :number][found], (order // num_codes)[found])
+        np.testing.assert_array_equal(codes[:, :number][found], (order % num_codes)[found])
