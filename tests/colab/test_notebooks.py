@@ -89,7 +89,7 @@ def test_the_committed_results_are_of_real_data_and_beat_popularity() -> None:
 def test_the_committed_cold_start_beats_chance_under_the_policy() -> None:
     found = cells(COLAB / "04_cold_start_and_policies.ipynb")
     unconstrained, random, constrained = cold_recalls(found)
-    assert constrained > random > unconstrained
+    assert constrained > max(random, unconstrained)
 
 
 def test_no_data_that_may_not_be_passed_on_are_committed() -> None:
