@@ -86,6 +86,12 @@ def test_the_committed_results_are_of_real_data_and_beat_popularity() -> None:
     assert model > 1.6 * popularity > random
 
 
+def test_the_committed_cold_start_beats_chance_under_the_policy() -> None:
+    found = cells(COLAB / "04_cold_start_and_policies.ipynb")
+    unconstrained, random, constrained = cold_recalls(found)
+    assert constrained > max(random, unconstrained)
+
+
 def test_no_data_that_may_not_be_passed_on_are_committed() -> None:
     found = [c for c in cells(COLAB / "01_quickstart.ipynb") if c["cell_type"] == "code"]
     tagged = [c for c in found if "shows-data" in c["metadata"].get("tags", [])]
@@ -149,13 +155,51 @@ def shows_benchmarks(found: list[dict[str, Any]]) -> None:
     assert "paper, measured" in printed(outputs(found, "paper"))
 
 
-PICTURES = {"01_quickstart": 4, "02_your_own_ids": 0, "03_microbenchmarks": 3}
+def shows_cold_start(found: list[dict[str, Any]]) -> None:
+    assert cold_recalls(found)[1] > 0  # of a random draw: exact
+    rules = printed(outputs(found, "rules"))
+    assert rules.count("answers, all allowed, none seen") == 3
+    assert printed(outputs(found, "live")).count("are new; asked in") == 3
+
+
+def shows_batch_scoring(found: list[dict[str, Any]]) -> None:
+    killed = printed(outputs(found, "kill"))
+    assert "exit status: -9" in killed
+    assert "the job is finished: False" in killed
+    again = printed(outputs(found, "again"))
+    assert "days/4.parquet" in again
+    assert "finished shards: 00000 00001 00002 00003 00005" in again
+    assert "the job is finished: True" in printed(outputs(found, "repaired"))
+    answers = printed(outputs(found, "answers"))
+    assert "users are answered once" in answers
+    assert answers.count("| 2.parquet |") == 4
+    assert "7 of 7 files are equal" in printed(outputs(found, "bytes"))
+
+
+def cold_recalls(found: list[dict[str, Any]]) -> list[float]:
+    """Return the table's Recall@10: unconstrained, random, constrained."""
+    table = printed(outputs(found, "cold"))
+    rows = (re.findall(rf"^\| {way} \| .* \| ([\d.]+).* \|$", table, re.M) for way in WAYS)
+    return [float(mean) for (mean,) in rows]
+
+
+WAYS = ("unconstrained", "random", "constrained")
+
+PICTURES = {
+    "01_quickstart": 4,
+    "02_your_own_ids": 0,
+    "03_microbenchmarks": 3,
+    "04_cold_start_and_policies": 3,
+    "05_batch_scoring": 1,
+}
 """Pictures of each notebook."""
 
 SHOWN: dict[str, Callable[[list[dict[str, Any]]], None]] = {
     "01_quickstart": shows_quickstart,
     "02_your_own_ids": shows_own_ids,
     "03_microbenchmarks": shows_benchmarks,
+    "04_cold_start_and_policies": shows_cold_start,
+    "05_batch_scoring": shows_batch_scoring,
 }
 """What a small run of each notebook has to show."""
 

@@ -1,35 +1,24 @@
 """docs/hugging_face.md: its blocks run as printed, in its order."""
 
-import re
 import shutil
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests import pages
 from tests.hf.conftest import write, write_tokenizer
 
-PAGE = Path(__file__).parents[2] / "docs" / "hugging_face.md"
-BLOCKS = re.findall(
-    r"^```python( torch)?\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S
-)
 
-
-def run(folder, with_torch, monkeypatch):
+def run(folder, kinds, monkeypatch):
     write(folder / "checkpoint", "qwen3")
     write_tokenizer(folder / "checkpoint")
     monkeypatch.chdir(folder)
-    names = {}
-    for torch, block in BLOCKS:
-        if with_torch or not torch:
-            exec(compile(block, str(PAGE), "exec"), names)
-    return names
+    return pages.run("hugging_face.md", kinds)
 
 
 def test_the_page_runs(tmp_path, monkeypatch) -> None:
-    assert len(BLOCKS) >= 6
-    names = run(tmp_path, False, monkeypatch)
+    names = run(tmp_path, ("",), monkeypatch)
     assert np.asarray(names["result"].valid).all()
     assert names["tuned"].losses[-1] < names["tuned"].losses[0]
     a, b, c = (int(own[0]) for own in names["tokens"].tokens)
@@ -46,7 +35,7 @@ def test_the_page_runs_with_torch(tmp_path, monkeypatch) -> None:
         warnings.simplefilter("ignore")
         pytest.importorskip("transformers")
         pytest.importorskip("torch")
-    names = run(tmp_path, True, monkeypatch)
+    names = run(tmp_path, ("", "torch"), monkeypatch)
     length = names["inputs"].input_ids.shape[1]
     assert length == 6  # each code is one token
     first = np.array([int(own[0]) for own in names["tokens"].tokens])
