@@ -36,7 +36,7 @@ from benchmarks.methods._base import (
 from genret.typing import Array, Codes, Float
 
 DENSE_BYTES = 1 << 32
-"""Most bytes of the table of the second level's states; less where memory does not hold it twice."""
+"""Most bytes of the table of the second level's states; less where memory is scarce."""
 
 
 @partial(
@@ -74,7 +74,7 @@ class StaticStyle:
         if len(codes_per_level) < 2:
             raise Unsupported(f"static-style: found {len(codes_per_level)} levels, expected 2")
         num_first, num_second = codes_per_level[:2]
-        most = min(DENSE_BYTES, available_gib() * 2**30 / 2.5)  # on the host, then on the device
+        most = min(DENSE_BYTES, available_gib() * 2**30 / 5)  # on the host, on the device, and room
         if 4 * num_first * num_second > most:
             raise Unsupported(
                 f"static-style: its table of pairs takes {4 * num_first * num_second} bytes, "
