@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Command
 
 OPTIONS = ("--beams", "20", "--bootstrap", "20", "--baselines", "--sasrec-epochs", "1")
 
 
+@pytest.mark.slow
 def test_baselines_stand_beside_the_model(trained: Path, genret: Command) -> None:
     done = genret("evaluate", trained, *OPTIONS, "--check-beams")
     assert done.status == 0, done.err

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from genret.data import load_run_data
 from genret.tokenizers import load_codes, load_tokenizer
@@ -13,6 +14,7 @@ from tests.cli.conftest import Command
 OPTIONS = ("--fractions", "0.2", "--steps", "2", "--beams", "10")
 
 
+@pytest.mark.slow
 def test_the_newest_items_are_asked_for(trained: Path, genret: Command) -> None:
     done = genret("coldstart", trained, *OPTIONS, "--json")
     assert done.status == 0, done.err

@@ -33,6 +33,7 @@ def test_ids_go_out_and_are_inspected(
     assert "collisions" in shown
 
 
+@pytest.mark.slow
 def test_a_model_goes_out(trained: Path, tmp_path: Path, genret: Command) -> None:
     refused = genret("export", trained, "--model", tmp_path / "hf")
     assert refused.status == 2

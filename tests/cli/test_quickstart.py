@@ -12,6 +12,7 @@ from tests.cli.conftest import Command
 KINDS = ("catalog", "vectors", "codes", "index", "model", "reports")
 
 
+@pytest.mark.slow
 def test_the_whole_job(tmp_path: Path, genret: Command) -> None:
     done = genret("quickstart", tmp_path / "run", "--smoke", "--synthetic")
     assert done.status == 0, done.err
@@ -27,6 +28,7 @@ def test_the_whole_job(tmp_path: Path, genret: Command) -> None:
     assert metrics["model"]["ndcg@10"] > 2 * metrics["popularity"]["ndcg@10"]
 
 
+@pytest.mark.slow
 def test_ones_own_data_and_codes(tmp_path: Path, genret: Command) -> None:
     rng = np.random.default_rng(0)
     lines = ["user_id,item_id,timestamp"]

@@ -16,6 +16,7 @@ TINY = Recipe(
 )
 
 
+@pytest.mark.slow
 def test_a_recipe_is_all_that_is_needed(
     trained: Path, genret: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,6 +69,7 @@ def test_two_evaluations_of_one_seed_are_identical(trained: Path, genret: Comman
     assert (trained / "reports" / "metrics.json").read_bytes() == first
 
 
+@pytest.mark.slow
 def test_training_again_gives_the_same_model(trained: Path, genret: Command) -> None:
     first = (trained / "model" / "model.safetensors").read_bytes()
     assert genret("train", trained, *TINY_MODEL, *TINY_TRAIN).status == 0

@@ -17,6 +17,7 @@ def run(folder, kinds, monkeypatch):
     return pages.run("hugging_face.md", kinds)
 
 
+@pytest.mark.slow
 def test_the_page_runs(tmp_path, monkeypatch) -> None:
     names = run(tmp_path, ("",), monkeypatch)
     assert np.asarray(names["result"].valid).all()
