@@ -45,8 +45,8 @@ OFFICE = Recipe(model=_OFFICE_ITEMS, train=_OFFICE_TRAIN)
 """Amazon Office with its shipped semantic IDs, 50 epochs; chosen on validation.
 
 Expected, seen items not removed, 20 beams: Recall@10 .117 and NDCG@10 .066 on validation (one seed,
-all 4,905 users, a trial of the same settings); some 5 minutes on two CPU cores. Not measured on the
-test split yet.
+all 4,905 users, a trial of the same settings); some 5 minutes on two CPU cores. On the test split,
+one seed: Recall@10 .0895 and NDCG@10 .0512, where SASRec has .0960 and .0498.
 """
 
 OFFICE_APAO = Recipe(
