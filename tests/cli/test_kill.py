@@ -1,6 +1,5 @@
 """``genret train`` killed with SIGKILL and started again ends with the parameters of a whole run."""
 
-import os
 import shutil
 import signal
 import subprocess
@@ -18,7 +17,7 @@ OPTIONS = (
     *TINY_MODEL, "--steps", "120", "--batch-size", "8", "--eval-every", "40", "--eval-users", "20",
     "--checkpoint-every", "10", "--log-every", "10", "--json",
 )  # fmt: skip
-KILLS = int(os.environ.get("GENRET_TEST_KILLS", "2"))
+KILLS = 5
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -43,7 +42,7 @@ def copy(trained: Path, to: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_random_kills(trained_once: Path, tmp_path: Path) -> None:
+def test_five_random_kills(trained_once: Path, tmp_path: Path) -> None:
     whole = copy(trained_once, tmp_path / "whole")
     assert start(copy(trained_once, tmp_path / "compiles")).wait() == 0
     begun = time.monotonic()

@@ -1,7 +1,6 @@
 """``genret quickstart``: the whole job at smoke size, with invented data and with one's own."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -60,18 +59,17 @@ def test_sources_exclude_each_other(tmp_path: Path, genret: Command) -> None:
 def test_office_with_its_own_codes(shared_data: Path, tmp_path: Path, genret: Command) -> None:
     office = shared_data / "office"
     done = genret(
-        "quickstart", tmp_path / "run", "--steps", "150", "--json",
+        "quickstart", tmp_path / "run", "--steps", "300", "--json",
         "--interactions", office / "inter.json", "--items", office / "item.json",
         "--codes", office / "index.json",
     )  # fmt: skip
     assert done.status == 0, done.err
     metrics = json.loads(done.out)["metrics"]
     assert metrics["model"]["valid"] == 1.0
-    assert metrics["model"]["recall@10"] > 0.012  # after few steps; chance: 0.004
+    assert metrics["model"]["recall@10"] > 0.03  # chance: 0.004
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("GENRET_TEST_LONG" not in os.environ, reason="minutes: set GENRET_TEST_LONG")
 def test_films_are_recommended_better_than_by_popularity(tmp_path: Path, genret: Command) -> None:
     done = genret("quickstart", tmp_path / "run", "--json")
     if done.status == 2 and "--synthetic" in done.err:
