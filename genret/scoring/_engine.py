@@ -64,11 +64,12 @@ def score_shards(
     parts = _ahead(_parts(scorer, config, item_ids, shards))
     background = _Background()
     writer: ShardWriter | None = None
-    finished: collections.deque[Future[Done]] = collections.deque()
+    finished: collections.deque[tuple[ShardWriter, Future[Done]]] = collections.deque()
     try:
         for part in parts:
-            while finished and finished[0].done():
-                yield finished.popleft().result()
+            while finished and finished[0][1].done():
+                yield finished[0][1].result()
+                finished.popleft()
             if writer is None:
                 writer = ShardWriter(job, part.shard, item_ids)
                 started, padding, positions = time.perf_counter(), scorer.padding, scorer.positions
@@ -79,7 +80,7 @@ def score_shards(
                 continue
             if part.error is not None:
                 background.do(writer.abort)
-                finished.append(background.do(Done, part.shard, None, part.error))
+                finished.append((writer, background.do(Done, part.shard, None, part.error)))
             else:
                 facts = {
                     "shard": part.shard.name,
@@ -89,15 +90,16 @@ def score_shards(
                     "positions": scorer.positions - positions,
                     "padding": scorer.padding - padding,
                 }
-                finished.append(background.do(_finish, writer, part.shard, facts))
+                finished.append((writer, background.do(_finish, writer, part.shard, facts)))
             writer = None
-        for future in finished:
-            yield future.result()
+        while finished:
+            yield finished[0][1].result()
+            finished.popleft()
     finally:
         parts.close()
         background.close()
-        if writer is not None:
-            writer.abort()
+        for unfinished in [w for w, _ in finished] + ([writer] if writer is not None else []):
+            unfinished.abort()
 
 
 def _finish(writer: ShardWriter, shard: Shard, facts: dict[str, Any]) -> Done:
@@ -141,19 +143,32 @@ def _ahead(items: Iterator[T]) -> Generator[T, None, None]:
 
 
 class _Background:
-    """Does things in order in one thread; only so many wait."""
+    """Does things in order in one thread; only so many wait, and nothing is done after a failure.
+
+    A shard whose chunk could not be written must not be finished by what already waits.
+    """
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1)
         self._waiting: collections.deque[Future[Any]] = collections.deque()
+        self._failure: BaseException | None = None
 
     def do(self, function: Callable[..., T], *args: Any) -> Future[T]:
         """Do something later; raise what went wrong with something before."""
         while len(self._waiting) > _AHEAD or (self._waiting and self._waiting[0].done()):
             self._waiting.popleft().result()
-        future = self._pool.submit(function, *args)
+        future = self._pool.submit(self._unless_failed, function, *args)
         self._waiting.append(future)
         return future
+
+    def _unless_failed(self, function: Callable[..., T], *args: Any) -> T:
+        if self._failure is not None:
+            raise self._failure
+        try:
+            return function(*args)
+        except BaseException as e:
+            self._failure = e
+            raise
 
     def close(self) -> None:
         """Wait for what is being done, and drop the rest."""

@@ -4,7 +4,9 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +17,8 @@ from genret.artifacts import read_manifest, verify_files
 from genret.cli.main import main
 from genret.errors import GenretError
 from genret.scoring import ScoreResult
+from genret.scoring._engine import _Background, _finish
+from genret.scoring._output import ShardWriter
 from genret.scoring._places import Place
 from tests.scoring.conftest import Job, answers, histories, rejected
 
@@ -121,6 +125,39 @@ def test_a_restart_scores_what_is_left(
     again = job(shards)
     assert again.users_scored_now == 0
     assert again.manifest == result.manifest
+
+
+@pytest.mark.parametrize("broken", [0, 1, 2])
+def test_a_shard_that_could_not_be_written_is_not_finished(
+    job: Job, shards: Path, tmp_path: Path, whole: ScoreResult,
+    monkeypatch: pytest.MonkeyPatch, broken: int,
+) -> None:  # fmt: skip
+    """What already waits in the background must not call a shard done that lacks a chunk."""
+    add, queued = ShardWriter.add, threading.Event()
+    background_do = _Background.do
+
+    def fails(self: ShardWriter, users: Any, answers: Any) -> None:
+        if self._shard.number == broken:
+            queued.wait(60)  # until the end of the shard waits behind this
+            raise GenretError("scores: no space left")
+        add(self, users, answers)
+
+    def do(self: _Background, function: Any, *args: Any) -> Any:
+        future = background_do(self, function, *args)
+        if function is _finish and args[1].number == broken:
+            queued.set()
+        return future
+
+    monkeypatch.setattr(ShardWriter, "add", fails)
+    monkeypatch.setattr(_Background, "do", do)
+    with pytest.raises(GenretError, match="no space left"):
+        job(shards)
+    monkeypatch.undo()
+    out = tmp_path / "out"
+    done = sorted(p.name for p in out.glob("_shards/*"))
+    assert done == [f"{n:05d}.json" for n in range(broken)]
+    assert len(list(out.glob("scores/*"))) == broken
+    assert job(shards).manifest["fingerprint"] == whole.manifest["fingerprint"]
 
 
 def test_a_second_job_is_refused(job: Job, shards: Path, tmp_path: Path) -> None:
