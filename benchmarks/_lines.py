@@ -11,21 +11,28 @@ from genret.errors import GenretError
 Line = dict[str, Any]
 
 
-def pairs(own: Mapping[str, Any], base: Mapping[str, Any]) -> list[tuple[float, float]]:
-    """Return the times of two methods in each round that both have, in milliseconds.
+def pairs(own: Mapping[str, Any], base: Mapping[str, Any]) -> list[list[tuple[float, float]]]:
+    """Return, by process, the times of two methods in each round that both have, in milliseconds.
 
     Both times of a pair are of one round: whatever else the machine did then slowed both.
     """
-    return list(zip(own["rounds_ms"], base["rounds_ms"], strict=False))
+    return [
+        list(zip(mine, other, strict=False))
+        for mine, other in zip(own["rounds_ms"], base["rounds_ms"], strict=True)
+    ]
 
 
 def times_of(own: Mapping[str, Any], base: Mapping[str, Any]) -> float:
-    """Return how many times another method's time a method takes: the median over the rounds.
+    """Return how many times another method's time a method takes.
 
-    >>> times_of({"rounds_ms": [2.0, 9.0, 4.0]}, {"rounds_ms": [1.0, 3.0, 2.0, 2.0]})
+    The median over the rounds of a process, and of these the median over the processes.
+
+    >>> times_of({"rounds_ms": [[2.0, 9.0, 4.0]]}, {"rounds_ms": [[1.0, 3.0, 2.0, 2.0]]})
     2.0
     """
-    return statistics.median(mine / other for mine, other in pairs(own, base))
+    return statistics.median(
+        statistics.median(mine / other for mine, other in rounds) for rounds in pairs(own, base)
+    )
 
 
 class Lines:

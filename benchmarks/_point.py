@@ -24,6 +24,7 @@ class Point:
       model: None: logits are given and cost nothing.
       by_level: whether each step is also timed alone.
       repeats: rounds at most.
+      processes: fresh processes that share the rounds; 0: the calling process measures.
       seconds: of all methods together; one that used its share has no more rounds, once it has three.
     """
 
@@ -39,6 +40,7 @@ class Point:
     model: Size | None = None
     by_level: bool = False
     repeats: int = 150
+    processes: int = 0
     seconds: float = 40.0
 
     @property

@@ -9,7 +9,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks._lines import pairs, read
+from benchmarks._lines import pairs, read, times_of
 from genret.errors import GenretError
 
 RESAMPLES = 2000
@@ -61,7 +61,8 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any
     """Return, for each method of a point but the first, how its ratio to the first one changed.
 
     Ratios, since two runs meet different machines, or one machine in different moods. The interval
-    is of 95 %, by resampling the rounds of both runs.
+    is of 95 %, by resampling the processes and
+    rounds of both runs.
     """
     methods = [
         name
@@ -89,8 +90,13 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any
 def _ratios(
     methods: dict[str, Any], base: str, name: str, rng: np.random.Generator
 ) -> tuple[float, np.ndarray]:
-    """Return the median ratio of a round's two times, and that of resampled rounds."""
-    own, first = np.array(pairs(methods[name], methods[base])).T
-    ratios = own / first
-    resampled = np.median(rng.choice(ratios, (RESAMPLES, len(ratios))), axis=1)
-    return float(np.median(ratios)), resampled
+    """Return the median ratio of a round's two times, and that of resampled processes and rounds."""
+    by_process = [
+        np.array([x / y for x, y in rounds]) for rounds in pairs(methods[name], methods[base])
+    ]
+    medians = np.stack(
+        [np.median(rng.choice(own, (RESAMPLES, len(own))), axis=1) for own in by_process]
+    )
+    drawn = rng.integers(len(medians), size=medians.shape)
+    resampled = np.median(medians[drawn, np.arange(RESAMPLES)], axis=0)
+    return times_of(methods[name], methods[base]), resampled

@@ -1,5 +1,6 @@
 """What is measured: named lists of points."""
 
+from dataclasses import replace
 from typing import Literal
 
 from benchmarks._point import Point
@@ -19,9 +20,14 @@ LIVE = ("unconstrained", "genret", "static-style", "ppv-incremental", "dense-bit
 """Methods that are timed while the catalogue changes, or under policies."""
 
 
+PROCESSES: dict[Preset, int] = {"smoke": 0, "bars": 3, "paper": 1, "full": 1}
+"""Fresh processes for each point: bars are for comparing runs, the largest points build for minutes."""
+
+
 def points_of(preset: Preset) -> list[Point]:
     """Return the points of a preset."""
-    return {"smoke": _smoke, "bars": _bars, "paper": _paper, "full": _full}[preset]()
+    points = {"smoke": _smoke, "bars": _bars, "paper": _paper, "full": _full}[preset]()
+    return [replace(point, processes=PROCESSES[preset]) for point in points]
 
 
 def _smoke() -> list[Point]:

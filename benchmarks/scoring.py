@@ -4,6 +4,8 @@
 
 ``job``     ``genret score`` over Office-like synthetic histories, in a process of its own
 ``memory``  the same with a small model, from 1e4 users on: what the process held at most
+``ray``     the same job on this machine by one process, and by three scorers of a Ray cluster;
+            their content must be the same. Needs ``genret[ray]``; without it the part is left out.
 ``hf``      ``transformers.generate`` with ``prefix_allowed_tokens_fn`` against the scorer, on the
             same Qwen3-shaped weights and Office's semantic IDs; the answers are compared first. Needs
             torch and transformers, which genret does not: without them the part is left out.
@@ -55,7 +57,7 @@ sys.exit(status)
 class Options:
     """Measure a scoring job; see the module's docstring."""
 
-    parts: tuple[str, ...] = ("job", "memory", "hf")
+    parts: tuple[str, ...] = ("job", "memory", "ray", "hf")
     """What to measure."""
     users: int = 100_000
     """Users of the job."""
@@ -63,6 +65,8 @@ class Options:
     """Beams of the comparison; the job has the first."""
     memory_users: tuple[int, ...] = (10_000, 100_000, 1_000_000)
     """Users of the jobs whose memory is measured."""
+    ray_users: int = 50_000
+    """Users of the jobs on one process and on Ray."""
     hf_users: int = 200
     """Users of the comparison."""
     data: Path = ROOT.parent / "shared" / "data"
@@ -100,6 +104,13 @@ def main(options: Options) -> dict[str, Any]:
                     f"{users:,} users: {figures['peak_gib']:.2f} GiB, "
                     f"{figures['users_per_second']:,.0f} users/s"
                 )
+        if "ray" in options.parts:
+            if importlib.util.find_spec("ray"):
+                run = make_run(scratch / "run-ray", MODELS["0.9M"])
+                document["ray"] = on_ray(run, scratch, options)
+                console.print(sentence("time on Ray over time here", document["ray"]["bar"]))
+            else:
+                console.print("ray: left out, it is not installed")
         if "hf" in options.parts:
             if all(importlib.util.find_spec(name) for name in ("torch", "transformers")):
                 document["hf"] = against_generate(options, console)
@@ -136,31 +147,80 @@ def make_run(folder: Path, architecture: dict[str, Any]) -> Path:
     return folder
 
 
-def job(run: Path, scratch: Path, users: int, beams: int, k: int = 10) -> dict[str, Any]:
-    """Score in a process of its own; return the figures of its manifest and its memory."""
-    from genret.artifacts import read_manifest
+def make_histories(folder: Path, users: int, shard: int = SHARD) -> Path:
+    """Draw Office-like histories, in shards."""
     from genret.data import synthetic_tables
 
-    data, out = scratch / f"in-{users}", scratch / f"out-{run.name}-{users}"
-    data.mkdir(exist_ok=True)
-    for number in range(-(-users // SHARD)):
-        count = min(SHARD, users - number * SHARD)
+    folder.mkdir(exist_ok=True)
+    for number in range(-(-users // shard)):
+        count = min(shard, users - number * shard)
         events, _ = synthetic_tables(count, ITEMS, EVENTS, seed=number)
         ids = events["user_id"].to_numpy()
         offsets = np.searchsorted(ids, np.arange(1, count + 2))
         table = pa.table(
             {
-                "user_id": np.arange(count) + number * SHARD,
+                "user_id": np.arange(count) + number * shard,
                 "items": pa.ListArray.from_arrays(
                     pa.array(offsets, pa.int32()), events["item_id"].combine_chunks()
                 ),
             }
         )
-        pq.write_table(table, data / f"{number:04d}.parquet")
+        pq.write_table(table, folder / f"{number:04d}.parquet")
+    return folder
+
+
+def job(run: Path, scratch: Path, users: int, beams: int, k: int = 10) -> dict[str, Any]:
+    """Score in a process of its own; return the figures of its manifest and its memory."""
+    from genret.artifacts import read_manifest
+
+    data = make_histories(scratch / f"in-{users}", users)
+    out = scratch / f"out-{run.name}-{users}"
+    summary, peak, seconds = score_in_process(run, data, out, users, k, beams)
+    kept = ("users", "seconds", "users_per_second", "padding_waste", "users_per_batch", "programs")
+    parameters = read_manifest(run / "model").summary["parameters"]
+    return {
+        **{name: summary[name] for name in kept},
+        "wall_seconds": seconds,
+        "peak_gib": peak,
+        "beams": beams,
+        "model": f"ItemDecoder of {parameters:,} parameters",
+    }
+
+
+def on_ray(run: Path, scratch: Path, options: Options) -> dict[str, Any]:
+    """Score on one process and on three scorers of Ray; compare content and times.
+
+    Times are from the start of the process to its end: loading, compiling and Ray itself are in.
+    """
+    from genret.artifacts import read_manifest
+
+    users = options.ray_users
+    data = make_histories(scratch / "in-ray", users, shard=max(1, users // 24))
+    engines = {
+        "local": (),
+        # Three scorers, whatever the machine has.
+        "ray": ("--engine", "ray", "--workers", "3", "--cpus-per-worker",
+                str(min(1.0, (os.cpu_count() or 1) / 4))),
+    }  # fmt: skip
+    seconds, content = {}, set()
+    for name, engine in engines.items():
+        out = scratch / f"out-{name}"
+        _, _, seconds[name] = score_in_process(run, data, out, users, 10, options.beams[0], *engine)
+        content.add(read_manifest(out).fingerprint)
+    if len(content) > 1:
+        raise GenretError("ray: found another content than that of one process, expected the same")
+    bar = judge(seconds["ray"] / seconds["local"], 1.25, at_most=True)
+    return {"users": users, "seconds": seconds, "bar": bar}
+
+
+def score_in_process(
+    run: Path, data: Path, out: Path, users: int, k: int, beams: int, *engine: str
+) -> tuple[dict[str, Any], float, float]:
+    """Run ``genret score``; return the summary of its manifest, its memory in GiB, and seconds."""
     start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", CHILD, "score", str(run), "--histories", str(data), "--out",
-         str(out), "--k", str(k), "--beams", str(beams), "--exclude-seen", "--json"],
+         str(out), "--k", str(k), "--beams", str(beams), "--exclude-seen", "--json", *engine],
         cwd=ROOT, capture_output=True, text=True, check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
@@ -171,15 +231,7 @@ def job(run: Path, scratch: Path, users: int, beams: int, k: int = 10) -> dict[s
     if summary["users"] != users:
         raise GenretError(f"job: found {summary['users']} users, expected {users}")
     peak = next(x for x in done.stderr.splitlines() if x.startswith("PEAK"))
-    kept = ("users", "seconds", "users_per_second", "padding_waste", "users_per_batch", "programs")
-    parameters = read_manifest(run / "model").summary["parameters"]
-    return {
-        **{name: summary[name] for name in kept},
-        "wall_seconds": seconds,
-        "peak_gib": float(peak.split()[1]),
-        "beams": beams,
-        "model": f"ItemDecoder of {parameters:,} parameters",
-    }
+    return summary, float(peak.split()[1]), seconds
 
 
 def against_generate(options: Options, console: Console) -> list[dict[str, Any]]:
@@ -221,7 +273,7 @@ def against_generate(options: Options, console: Console) -> list[dict[str, Any]]
             3,
             warm=1,
         )
-        speed = {name: options.hf_users / t["median"] for name, t in times.items()}
+        speed = {name: 1e3 * options.hf_users / t["ms"] for name, t in times.items()}
         bar = judge(speed["DecoderOnly"] / speed["generate"], 10.0 if beams <= 20 else 20.0)
         found.append({"beams": beams, "users_per_second": speed, **agreement, "bar": bar})
         console.print(", ".join(f"{name} {value:,.1f} users/s" for name, value in speed.items()))

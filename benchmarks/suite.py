@@ -2,8 +2,10 @@
 
 import dataclasses
 import gc
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,9 @@ import jax.numpy as jnp
 from benchmarks._draws import floor
 from benchmarks._lines import Line, Lines, pairs, times_of
 from benchmarks._point import Point
+from benchmarks._processes import in_own_process, merge
 from benchmarks._record import interleave
-from benchmarks._static import Static
+from benchmarks._static import load
 from benchmarks._workload import Figures, Workload, prepare, prepare_static
 from benchmarks.decode import step
 from benchmarks.methods import Method
@@ -32,7 +35,7 @@ def run(
     points: Sequence[Point],
     lines: Lines,
     say: Callable[[Line], object],
-    static: Static | None = None,
+    static: Path | None = None,
     data: Path | None = None,
     profile: Path | None = None,
 ) -> None:
@@ -40,12 +43,44 @@ def run(
     for number, point in enumerate(points):
         if point.key not in lines.points:
             folder = None if profile is None else profile / f"point_{number:02d}"
-            say(lines.add(point.key, measure(point, static, data, folder)))
+            how = measure_in_processes if point.processes else measure
+            say(lines.add(point.key, how(point, static, data, folder)))
+
+
+def measure_in_processes(
+    point: Point, static: Path | None = None, data: Path | None = None, profile: Path | None = None
+) -> Figures:
+    """Measure a point in ``point.processes`` fresh processes, one after another, that share its rounds.
+
+    Args:
+      point: what to measure.
+      static: checkout of the rival's own code.
+      data: folder of the shipped code sets.
+      profile: folder for a trace, by the first process.
+
+    Returns:
+      As :func:`measure`: medians over the processes. When one is killed, as for memory, every
+      method has an error.
+    """
+    share = dataclasses.replace(
+        point,
+        seconds=point.seconds / point.processes,
+        repeats=math.ceil(point.repeats / point.processes),
+    )
+    found: list[Figures] = []
+    try:
+        for number in range(point.processes):
+            folder = profile if number == 0 else None
+            found.append(in_own_process(measure, share, static, data, folder))
+    except BrokenProcessPool:
+        error = "MemoryError: the process of this point was killed"
+        found = [{"methods": {name: {"error": error} for name in point.methods}}]
+    return {**merge(found), "sizes": _sizes(point)}
 
 
 def measure(
     point: Point,
-    static: Static | None = None,
+    static: Path | None = None,
     data: Path | None = None,
     profile: Path | None = None,
 ) -> Figures:
@@ -53,7 +88,7 @@ def measure(
 
     Args:
       point: what to measure.
-      static: the rival's own code, timed where logits are given.
+      static: checkout of the rival's own code, timed where logits are given.
       data: folder of the shipped code sets.
       profile: folder for a trace of a few searches of each method, after the timing; None: none.
 
@@ -75,7 +110,7 @@ def measure(
             built[name], ready[name] = method, function
     if static is not None and work.exact is not None:
         name = "static (its code)"
-        figures[name], function = prepare_static(static, work)
+        figures[name], function = prepare_static(load(static), work)
         if function is not None:
             ready[name] = function
     each = point.seconds / max(1, len(ready))
@@ -97,17 +132,19 @@ def measure(
             "logsumexp_ms": times["logsumexp"]["ms"],
             "read_once_ms": _read_once_ms(work.model),
         }
-    base = times.get(point.methods[0])
+    first = figures.get(point.methods[0], {})
     for name, own in figures.items():
         if name not in times:
             continue
         own |= {k: v for k, v in times[name].items() if k != "first_s"}
+        own["rounds_ms"] = [own["rounds_ms"]]  # of this process
         own["step_ms"] = own["ms"] / point.depth
         if name in in_queue:
             own["queued_ms"] = in_queue[name]["ms"] / QUEUE
-        if base is not None:
-            more = statistics.median(mine - first for mine, first in pairs(own, base))
-            own |= {"over_first_ms": more / point.depth, "times_first": times_of(own, base)}
+        if "rounds_ms" in first:
+            (rounds,) = pairs(own, first)
+            more = statistics.median(mine - other for mine, other in rounds)
+            own |= {"over_first_ms": more / point.depth, "times_first": times_of(own, first)}
     if point.by_level and built:
         for name, levels in _by_level(built, work, before).items():
             figures[name]["level_ms"] = levels

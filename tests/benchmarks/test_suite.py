@@ -3,6 +3,8 @@
 import gzip
 import importlib.util
 import json
+import os
+import statistics
 import time
 from functools import partial
 from pathlib import Path
@@ -14,6 +16,7 @@ from benchmarks import __main__ as program
 from benchmarks import paper, suite
 from benchmarks._lines import Lines, pairs, read, times_of
 from benchmarks._point import Point
+from benchmarks._processes import in_own_process, merge
 from benchmarks._record import interleave
 from benchmarks._workload import Workload
 from benchmarks.aot import compile_all
@@ -47,7 +50,7 @@ def test_a_point_has_all_figures(run_folder: Path) -> None:
         assert list(line["methods"]) == [*METHODS_OF_TEST]
         for name, own in line["methods"].items():
             assert own["ms"] > 0
-            assert len(own["rounds_ms"]) == 3
+            assert [len(rounds) for rounds in own["rounds_ms"]] == [3]
             assert own["step_ms"] == pytest.approx(own["ms"] / 2)
             if name != "unconstrained":
                 assert (own["valid"], own["of_exact"]) == (1.0, 1.0)
@@ -73,6 +76,40 @@ def test_a_run_goes_on_where_it_was_killed(run_folder: Path, tmp_path: Path) -> 
     assert environment["resumed"] == 1
     assert found[points[0].key] == json.loads(second)
     assert len(found) == 2
+
+
+@pytest.mark.slow
+def test_processes_share_the_rounds(run_folder: Path, tmp_path: Path) -> None:
+    point = Point(items=50, methods=METHODS_OF_TEST, processes=2, **SMALL)
+    lines = Lines(tmp_path / "a", {"preset": "bars"}, resume=False)
+    suite.run([point], lines, lambda line: None)
+    (line,) = lines.points.values()
+    assert line["sizes"]["repeats"] == 3
+    assert line["floors"]["read_once_ms"] > 0
+    for own in line["methods"].values():
+        assert [len(rounds) for rounds in own["rounds_ms"]] == [2, 2]
+        medians = [statistics.median(rounds) for rounds in own["rounds_ms"]]
+        assert own["ms"] == pytest.approx(statistics.mean(medians), abs=1e-4)
+        assert len(own["quartiles_ms"]) == 2
+    row = changes(line, line)[0]
+    assert row["change"] == 1.0
+    assert row["interval"][0] <= 1.0 <= row["interval"][1]
+
+
+def test_a_killed_process_is_a_point_of_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        in_own_process(os._exit, 9)
+
+    monkeypatch.setattr(suite, "in_own_process", killed)
+    found = suite.measure_in_processes(Point(items=60, methods=("genret",), processes=3, **SMALL))
+    assert "was killed" in found["methods"]["genret"]["error"]
+    assert found["sizes"]["items"] == 60
+
+
+def test_errors_of_one_process_are_the_methods() -> None:
+    good = {"methods": {"a": {"rounds_ms": [[1.0]], "ms": 1.0}, "b": {"ms": 2.0}}}
+    bad = {"methods": {"a": {"error": "no"}, "b": {"ms": 3.0}}}
+    assert merge([good, bad]) == {"methods": {"a": {"error": "no"}, "b": {"ms": 2.5}}}
 
 
 def test_a_wrong_answer_is_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +160,7 @@ def test_compare_says_what_moved(
     for key, line in points.items():
         slow = json.loads(json.dumps(line))
         own = slow["methods"]["genret"]
-        own["rounds_ms"] = [100 * x for x in own["rounds_ms"]]
+        own["rounds_ms"] = [[100 * x for x in rounds] for rounds in own["rounds_ms"]]
         lines.add(key, slow)
     assert program.main(["compare", same[0], str(tmp_path / "slow.jsonl")]) == 1
     assert "SLOWER" in capsys.readouterr().out
@@ -145,8 +182,10 @@ def test_rounds_are_shared_out() -> None:
     )
     assert ran == 3 * ["between", "long", "between", "short"] + 2 * ["between", "short"]
     assert [len(own["rounds_ms"]) for own in found.values()] == [3, 5]
-    assert len(pairs(found["short"], found["long"])) == 3
-    assert times_of(found["long"], found["short"]) > 1
+    one_process = {name: {"rounds_ms": [own["rounds_ms"]]} for name, own in found.items()}
+    (rounds,) = pairs(one_process["short"], one_process["long"])
+    assert len(rounds) == 3
+    assert times_of(one_process["long"], one_process["short"]) > 1
 
 
 def test_the_map_says_who_wins_where() -> None:
@@ -154,7 +193,7 @@ def test_the_map_says_who_wins_where() -> None:
         sizes = {"items": items, "codes": 256, "depth": 4, "batch": 2, "beams": 7, "model": model}
         times = {"unconstrained": 0.5, "genret": 1.0, "static-style": 3.0, "ppv-top50": 0.25}
         methods: dict = {
-            name: {"ms": ms, "rounds_ms": [ms], "valid": 1.0, "of_exact": 1.0}
+            name: {"ms": ms, "rounds_ms": [[ms]], "valid": 1.0, "of_exact": 1.0}
             for name, ms in times.items()
         }
         methods["unconstrained"]["valid"] = methods["ppv-top50"]["of_exact"] = 0.5

@@ -53,11 +53,13 @@ def test_random_kills(run: Path, tmp_path: Path) -> None:
     expected = content(tmp_path / "whole")
     assert len(expected) == SHARDS + 2
     resumed = 0
-    for number, target in enumerate(np.random.default_rng().integers(0, SHARDS, KILLS).tolist()):
+    rng = np.random.default_rng()
+    for number, target in enumerate(rng.integers(0, SHARDS, KILLS).tolist()):
         out = tmp_path / f"killed-{number}"
         process = start(run, data, out)
         while process.poll() is None and len(list(out.glob("_shards/*.json"))) < target:
             time.sleep(0.002)
+        time.sleep(rng.uniform(0, 0.2))  # anywhere in the next shard, not only at its start
         process.send_signal(signal.SIGKILL)
         process.wait()
         resumed += bool(list(out.glob("_shards/*.json"))) and not (out / "_SUCCESS").exists()
