@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from genret.decoding._restriction import Restriction
+from genret.decoding._sorted import count_before
 from genret.decoding._state import BeamResult, BeamState, of_beams
 from genret.index import TrieIndex
 from genret.typing import Array, Int
@@ -62,8 +63,7 @@ def rows_below(
     count = jnp.stack(counts, axis=-1).reshape(counts[0].shape[0], -1)
     until = jnp.cumsum(count, axis=1)
     slot = jnp.arange(slots, dtype=jnp.int32)
-    find = jax.vmap(lambda sums: jnp.searchsorted(sums, slot, side="right", method="scan_unrolled"))
-    which = jnp.minimum(find(until), count.shape[1] - 1).astype(jnp.int32)
+    which = jnp.minimum(count_before(until, slot[None], equal=True), count.shape[1] - 1)
     nth = slot[None] - of_beams(until - count, which)
     beam, segment = which // num_segments, which % num_segments
     row = jnp.zeros_like(beam)

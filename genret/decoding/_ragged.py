@@ -12,6 +12,7 @@ from genret.decoding._per_device import per_device
 from genret.decoding._ranking import Draw
 from genret.decoding._readout import Projection, Scored
 from genret.decoding._restriction import NO_ROW, Restriction
+from genret.decoding._sorted import count_before
 from genret.decoding._state import Chosen, Place, of_beams
 from genret.index.segment import Level, Segment
 from genret.typing import Array, Float, Int
@@ -264,10 +265,7 @@ def _children(
 ) -> tuple[Array, Array, Array]:
     """Return beam, edge and logit of the children ``start`` to ``start + width``; -inf: forbidden."""
     slot = jnp.broadcast_to(start + jnp.arange(width, dtype=jnp.int32), (until.shape[0], width))
-    find = jax.vmap(
-        lambda sums, slots: jnp.searchsorted(sums, slots, side="right", method="scan_unrolled")
-    )
-    beam = jnp.minimum(find(until, slot), until.shape[1] - 1).astype(jnp.int32)
+    beam = jnp.minimum(count_before(until, slot, equal=True), until.shape[1] - 1)
     within = slot - of_beams(until - requests.count, beam)
     edge = of_beams(requests.begin, beam) + within
     legal = slot < until[:, -1:]
@@ -277,8 +275,8 @@ def _children(
         words = shared.mask.at[requests.policy_of[:, None], edge // 32].get(mode="clip")
         legal &= words >> (edge % 32).astype(jnp.uint32) & 1 == 1
     if requests.dead is not None:
-        near = jax.vmap(lambda own, asked: jnp.searchsorted(own, asked, method="scan_unrolled"))
-        found = jnp.take_along_axis(requests.dead, near(requests.dead, edge), axis=1, mode="clip")
+        near = count_before(requests.dead, edge)
+        found = jnp.take_along_axis(requests.dead, near, axis=1, mode="clip")
         legal &= found != edge
     codes = level.codes.at[edge].get(mode="clip").astype(jnp.int32)
     if requests.beside is not None:

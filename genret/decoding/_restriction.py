@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from genret.decoding._sorted import count_before
 from genret.decoding._state import Place
 from genret.index.allowed import AllowedRows
 from genret.index.bits import low_bits, rank, window
@@ -79,8 +80,7 @@ class Restriction:
 
     def excluded_before(self, rows: Int[Array, "B K"]) -> Int[Array, "B K"]:
         """Return the number of excluded rows before each row."""
-        count = jax.vmap(lambda own, asked: jnp.searchsorted(own, asked, method="scan_unrolled"))
-        return count(self.excluded, rows).astype(jnp.int32)
+        return count_before(self.excluded, rows)
 
     def allowed_before(self, rows: Int[Array, "B *shape"]) -> Int[Array, "B *shape"]:
         """Return the number of allowed rows before each row, int32; rows are in [0, N]."""

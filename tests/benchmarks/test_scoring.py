@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import scoring
+from benchmarks._against_generate import compare
 from genret.scoring._scorer import Answers
 
 
@@ -32,8 +33,8 @@ def test_answers_are_compared_rank_by_rank() -> None:
     codes = np.array([[1, 2], [1, 2], [3, 4]])  # items 0 and 1 share a semantic ID
     ours = Answers(np.array([[0, 1, 2, -1]]), np.array([[-1.0, -1.0, -2.0, -np.inf]]))
     theirs = [[((1, 2), -1.0), ((3, 4), -2.5)]]
-    assert scoring.compare(codes, theirs, ours) == {
+    assert compare(codes, theirs, ours) == {
         "ranks": 2, "equal_ranks": 1.0, "largest_difference": 0.5,
     }  # fmt: skip
     other = [[((3, 4), -1.0), ((1, 2), -2.0)]]
-    assert scoring.compare(codes, other, ours)["equal_ranks"] == 0.0
+    assert compare(codes, other, ours)["equal_ranks"] == 0.0

@@ -1,0 +1,35 @@
+"""Counting in rows that are in order, as NumPy does it; and nothing else does it in a program."""
+
+from pathlib import Path
+
+import hypothesis.extra.numpy as hnp
+import jax
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+import genret
+from genret.decoding._sorted import count_before
+
+INT32 = np.iinfo(np.int32)
+VALUES = st.one_of(st.integers(-3, 6), st.sampled_from([INT32.min, INT32.max]))
+
+
+@given(
+    ascending=hnp.arrays(np.int32, st.tuples(st.just(3), st.sampled_from([0, 1, 2, 7, 64])), elements=VALUES),
+    asked=hnp.arrays(np.int32, st.sampled_from([(1, 5), (3, 5)]), elements=VALUES),
+    equal=st.booleans(),
+)  # fmt: skip
+def test_counts_are_those_of_numpy(ascending: np.ndarray, asked: np.ndarray, equal: bool) -> None:
+    ascending = np.sort(ascending, axis=1)
+    found = jax.jit(count_before, static_argnames="equal")(ascending, asked, equal=equal)
+    side = "right" if equal else "left"
+    rows = zip(ascending, np.broadcast_to(asked, (3, 5)), strict=True)
+    np.testing.assert_array_equal(found, [np.searchsorted(own, x, side) for own, x in rows])
+
+
+def test_no_program_unrolls_a_search_with_two_bounds() -> None:
+    """Such a search does not compile in reasonable time (see ``_sorted.py``)."""
+    package = Path(genret.__file__).parent
+    for file in [*package.rglob("*.py"), *(package.parent / "kernels").rglob("*.py")]:
+        assert "scan_unrolled" not in file.read_text(encoding="utf-8"), file
