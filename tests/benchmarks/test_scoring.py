@@ -13,7 +13,8 @@ from genret.scoring._scorer import Answers
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", ["job", "ray"])
-def test_the_program(part: str, tmp_path: Path) -> None:
+def test_the_program(part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(scoring.MODELS, "0.9M", scoring.MODELS["small"])  # compiles sooner
     if part == "ray":
         pytest.importorskip("ray", reason="ray is not installed: pip install genret[ray]")
     out = tmp_path / "scoring.json"
