@@ -27,7 +27,9 @@ PROCESSES: dict[Preset, int] = {"smoke": 0, "bars": 3, "paper": 1, "full": 1}
 def points_of(preset: Preset) -> list[Point]:
     """Return the points of a preset."""
     points = {"smoke": _smoke, "bars": _bars, "paper": _paper, "full": _full}[preset]()
-    return [replace(point, processes=PROCESSES[preset]) for point in points]
+    most = PROCESSES[preset]
+    # Beside a model's time what differs by process is nothing.
+    return [replace(point, processes=min(most, 1) if point.model else most) for point in points]
 
 
 def _smoke() -> list[Point]:

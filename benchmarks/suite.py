@@ -56,7 +56,7 @@ def measure_in_processes(
       point: what to measure.
       static: checkout of the rival's own code.
       data: folder of the shipped code sets.
-      profile: folder for a trace, by the first process.
+      profile: folder for a trace, by the first process; it alone times the steps by level.
 
     Returns:
       As :func:`measure`: medians over the processes. When one is killed, as for memory, every
@@ -70,8 +70,10 @@ def measure_in_processes(
     found: list[Figures] = []
     try:
         for number in range(point.processes):
-            folder = profile if number == 0 else None
-            found.append(in_own_process(measure, share, static, data, folder))
+            first = number == 0
+            own = dataclasses.replace(share, by_level=share.by_level and first)
+            folder = profile if first else None
+            found.append(in_own_process(measure, own, static, data, folder))
     except BrokenProcessPool:
         error = "MemoryError: the process of this point was killed"
         found = [{"methods": {name: {"error": error} for name in point.methods}}]
@@ -123,7 +125,8 @@ def measure(
         for name, function in ready.items()
         if name in figures and times[name]["ms"] <= QUEUED_MS
     }
-    in_queue = interleave(queued, min(7, point.repeats), warm=1, seconds_each=each)
+    rounds = 3 if point.processes > 1 else min(7, point.repeats)
+    in_queue = interleave(queued, rounds, warm=1, seconds_each=each)
     if profile is not None:
         _trace(ready, profile)
     found: Figures = {"sizes": _sizes(point)}
@@ -142,8 +145,8 @@ def measure(
         if name in in_queue:
             own["queued_ms"] = in_queue[name]["ms"] / QUEUE
         if "rounds_ms" in first:
-            (rounds,) = pairs(own, first)
-            more = statistics.median(mine - other for mine, other in rounds)
+            (both,) = pairs(own, first)
+            more = statistics.median(mine - other for mine, other in both)
             own |= {"over_first_ms": more / point.depth, "times_first": times_of(own, first)}
     if point.by_level and built:
         for name, levels in _by_level(built, work, before).items():
