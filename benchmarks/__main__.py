@@ -40,7 +40,7 @@ class Run:
     """
 
     preset: Preset = "smoke"
-    """"smoke" takes less than a minute, "bars" ten, "paper" twenty, "full" hours."""
+    """"smoke" takes less than a minute, "bars" thirteen, "paper" twenty, "full" hours."""
     json: Path | None = None
     """File to write: JSON lines, a point as soon as it is measured."""
     page: Path | None = None

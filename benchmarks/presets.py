@@ -46,7 +46,7 @@ def _smoke() -> list[Point]:
 
 
 def _bars() -> list[Point]:
-    """The axes in a few minutes: |C|, V, skew, policies, updates, and two models."""
+    """The axes in a quarter of an hour: |C|, V, skew, policies, updates, and two models."""
     base = {"depth": 4, "batch": 2, "beams": 70}
     grid = [
         Point(items=items, codes=codes, by_level=(items, codes) == (10**6, 2048), **base)

@@ -89,7 +89,7 @@ def block(root: Path = ROOT) -> str:
         f"Table: [{BARS.name}]({BARS.as_posix()}), commit {environment['commit']}; picture: "
         f"[{SUITE.name}]({SUITE.as_posix()}), commit {drawn['commit']}. {environment['processor']}, "
         f"{environment['cores']} cores, jax {environment['versions']['jax']}; medians of "
-        f"interleaved rounds in one process, answers checked.\n\n{END}"
+        f"interleaved rounds (picture: of three processes), answers checked.\n\n{END}"
     )
 
 
