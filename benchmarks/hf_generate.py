@@ -327,7 +327,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = dataclasses.replace(
             options, beams=(5,), items=(1_000,), models=("1M",), rounds=2, prompt=20
         )
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 130)
     try:
         document = measure(options, console.print)
     except GenretError as e:
