@@ -97,4 +97,10 @@ def read(path: Path) -> tuple[Line, dict[str, Line]]:
     for number, line in enumerate(lines[1:], 2):
         if not isinstance(line, dict) or not isinstance(line.get("key"), str):
             raise GenretError(f"{path}: line {number} is no point: it has no key")
+        for name, own in line.get("methods", {}).items():
+            if not all(isinstance(rounds, list) for rounds in own.get("rounds_ms", [])):
+                raise GenretError(
+                    f"{path}: line {number}: rounds_ms of {name!r} is of an older version, "
+                    "expected a list for each process: measure again"
+                )
     return lines[0], {line["key"]: line for line in lines[1:]}

@@ -61,8 +61,7 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any
     """Return, for each method of a point but the first, how its ratio to the first one changed.
 
     Ratios, since two runs meet different machines, or one machine in different moods. The interval
-    is of 95 %, by resampling the processes and
-    rounds of both runs.
+    is of 95 %, by resampling the processes and the rounds of both runs.
     """
     methods = [
         name

@@ -218,9 +218,12 @@ def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     (tmp_path / "empty").write_text("")
     head = '{"kind": "environment"}\n'
     (tmp_path / "keyless").write_text(head + "[1]\n")
+    older = {"key": "a", "methods": {"genret": {"rounds_ms": [1.0]}}}
+    (tmp_path / "older").write_text(head + json.dumps(older) + "\n")
     (tmp_path / "aot").write_text(head + '{"key": "aot v5e", "chip": "v5e"}\n')
     for arguments, message in (
         (["compare", str(tmp_path / "keyless"), str(tmp_path / "keyless")], "line 2 is no point"),
+        (["compare", str(tmp_path / "older"), str(tmp_path / "older")], "of an older version"),
         (["compare", str(tmp_path / "aot"), str(tmp_path / "aot")], "is no run of timings"),
         (["compare", str(tmp_path / "text"), str(tmp_path / "text")], "line 1 is no JSON"),
         (["compare", str(tmp_path / "empty"), str(tmp_path / "empty")], "does not begin"),
