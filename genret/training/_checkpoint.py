@@ -1,7 +1,10 @@
 """Checkpoints through Orbax: whole or absent, of this run or refused."""
 
+import contextlib
 import shutil
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,7 +38,8 @@ def save_checkpoint(
     path = folder / f"step-{step:08d}"
     with write_folder(path, "checkpoint", config=identity, summary=dict(progress)) as scratch:
         try:
-            ocp.save(scratch.resolve() / "state", leaves)
+            with _until_threads_end():
+                ocp.save(scratch.resolve() / "state", leaves)
         except (ValueError, OSError) as e:  # tensorstore reports a full disk as a ValueError
             raise GenretError(f"{path}: cannot be written: {str(e).splitlines()[0]}") from e
     for old in _checkpoints(folder)[:-_KEEP]:
@@ -80,6 +84,28 @@ def restore_checkpoint(
         ) from e
     tree = jax.tree_util.tree_unflatten(structure, [leaves[name] for name in expected])
     return tree, manifest.summary
+
+
+@contextlib.contextmanager
+def _until_threads_end(seconds: float = 60) -> Iterator[None]:
+    """Leave the block only when the threads that it started have ended.
+
+    Where one of Orbax's writers fails, ``save`` raises while the others still write: they would
+    make the folder anew behind the back of whoever deletes it. Idle workers of asyncio are not
+    waited for: a writer's thread outlives what it asks of them.
+    """
+    before = set(threading.enumerate())
+    try:
+        yield
+    finally:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            started = set(threading.enumerate()) - before
+            writers = [t for t in started if not t.name.startswith("asyncio_")]
+            if not writers:
+                break
+            # Orbax's own join raises what the thread raised, which the caller has already.
+            threading.Thread.join(writers[0], timeout=0.1)
 
 
 def _checkpoints(folder: Path) -> list[Path]:
