@@ -33,6 +33,7 @@ def interleave(
     seconds: float = float("inf"),
     seconds_each: float = float("inf"),
     before: Callable[[], Any] | None = None,
+    rehearse: bool = False,
 ) -> dict[str, Figures]:
     """Time functions in turn: each once, then each again, so that all meet the same moods.
 
@@ -45,6 +46,9 @@ def interleave(
       warm: runs of each before that are not counted; the first one's time is kept, ``first_s``.
       before: run before each, untimed: every function then finds the caches and the cores in one
         state, whichever ran last.
+      rehearse: run each function once untimed right before it is timed: what is timed is the
+        function in use, its data in the caches and its threads awake. Else the shorter of two pays
+        for what the longer left behind, in threads of another library that still spin, say.
 
     Returns:
       For each function the median and the quartiles in milliseconds, and each round's, the first
@@ -67,6 +71,8 @@ def interleave(
                 continue  # for good: its sum does not change
             if before is not None:
                 jax.block_until_ready(before())
+            if rehearse:
+                jax.block_until_ready(function())
             start = time.perf_counter()
             jax.block_until_ready(function())
             rounds[name].append(1e3 * (time.perf_counter() - start))

@@ -1,7 +1,7 @@
 """Beam search against ``transformers.generate`` on the same weights, with the same answers.
 
 A random Qwen3 is made by transformers, written, and loaded here: what is compared is one checkpoint,
-one prompt and one set of items. Four ways to the M best items:
+one batch of prompts and one set of items. Four ways to the M best items:
 
 ``generate + trie``       ``num_beams=M`` with ``prefix_allowed_tokens_fn``, the incumbent: a
                           dictionary of prefixes, asked once a beam and step
@@ -9,8 +9,9 @@ one prompt and one set of items. Four ways to the M best items:
 ``genret``                our model and our search, scores over the whole vocabulary as theirs
 ``genret, tail``          the same, but all items that are left below the beams are scored at once
 
-Each point is timed in turns in one process, after all have answered the same items with scores
-within 1e-3; those of the tail may only be better, since it prunes less. Needs the extra ``hf-test``.
+Each point is timed in turns in one process, each way right after an untimed run of its own, after
+all have answered the same items with scores within 1e-3; those of the tail may only be better,
+since it prunes less. Needs the extra ``hf-test``.
 
     python -m benchmarks.hf_generate --out benchmarks/results/hf_generate.json --plot docs/hf_generate.png
 """
@@ -56,7 +57,7 @@ MODELS = {
             "num_key_value_heads": 4, "intermediate_size": 1536},
 }  # fmt: skip
 BAR = ("1M", 100_000, 50)
-"""Model, items and beams of the bar."""
+"""Model, items and beams of the bar, which is asked of every number of prompts."""
 FACTOR = 20.0
 
 
@@ -71,7 +72,9 @@ class Options:
     models: tuple[str, ...] = ("1M", "6M", "30M")
     """Models of that many parameters."""
     prompt: int = 80
-    """Tokens of the prompt: a history of 20 items."""
+    """Tokens of a prompt: a history of 20 items."""
+    prompts: tuple[int, ...] = (1, 16)
+    """Prompts of a batch; all but the first number with the smallest model, over the beams."""
     rounds: int = 5
     """Rounds of each way."""
     seconds: float = 40.0
@@ -135,13 +138,13 @@ class Items:
 
 
 def ways(
-    model: Model, items: Items, beams: int, prompt: np.ndarray
+    model: Model, items: Items, beams: int, tokens: np.ndarray
 ) -> dict[str, Callable[[], Any]]:
-    """Return the searches; each returns codes [M, L] and scores [M], best first."""
+    """Return the searches of prompts [B, T]: each to codes [B, M, L], scores [B, M], best first."""
     from genret.hf.logits_processor import TrieLogitsProcessor
 
-    torch, length = model.torch, len(prompt)
-    input_ids = torch.from_numpy(prompt[None])
+    torch, (batch, length) = model.torch, tokens.shape
+    input_ids = torch.from_numpy(tokens)
     allowed, nothing = items.allowed, [0]
     offsets = TEXT + WIDTH * np.arange(LEVELS)
 
@@ -155,14 +158,16 @@ def ways(
                 num_return_sequences=beams, max_new_tokens=LEVELS, do_sample=False,
                 length_penalty=0.0, return_dict_in_generate=True, output_scores=True, **constraint,
             )  # fmt: skip
-        return found.sequences[:, length:].numpy() - offsets, found.sequences_scores.numpy()
+        codes = found.sequences[:, length:].numpy() - offsets
+        scores = found.sequences_scores.numpy()
+        return codes.reshape(batch, beams, LEVELS), scores.reshape(batch, beams)
 
     processor = TrieLogitsProcessor(items.index, model.tokens, prompt_length=length)
-    prompts = Prompts.from_lists([prompt], length=length)
+    prompts = Prompts.from_lists(list(tokens), length=length)
 
     def ours(tail: str | None) -> tuple[Any, Any]:
         found = beam_search(model.ours, prompts, items.index, beams=beams, tail=tail)
-        return found.codes[0], found.scores[0]
+        return found.codes, found.scores
 
     return {
         "generate + trie": lambda: generate(prefix_allowed_tokens_fn=next_tokens),
@@ -189,37 +194,45 @@ def check(functions: dict[str, Callable[[], Any]]) -> float:
             continue
         apart = float(np.abs(own_scores - scores).max())
         # Where two scores are equal to 1e-4, either order will do.
-        theirs = {tuple(row): score for row, score in zip(codes.tolist(), scores, strict=True)}
-        of_item = [theirs.get(tuple(row), np.inf) for row in own.tolist()]
+        of_item = np.array(
+            [
+                scores_of(mine, dict(zip(map(tuple, known.tolist()), values, strict=True)))
+                for mine, known, values in zip(own, codes, scores, strict=True)
+            ]
+        )
         if apart > 1e-3 or not np.allclose(of_item, scores, rtol=0, atol=1e-4):
             raise GenretError(f"{name}: answers differ from those of generate (scores by {apart})")
         worst = max(worst, apart)
     return worst
 
 
+def scores_of(codes: np.ndarray, known: dict[tuple[int, ...], float]) -> list[float]:
+    """Return the scores that another search gave the items of one prompt; inf where it has none."""
+    return [known.get(tuple(row), np.inf) for row in codes.tolist()]
+
+
 def measure(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
     """Time all points; return the figures as JSON values."""
     machine = environment()
     where = {"num_threads": None}
-    most = min(100_000, max(options.items))
-    grid = [(name, most, beams) for name in options.models for beams in options.beams]
-    middle = 50 if 50 in options.beams else options.beams[-1]
-    grid += [(options.models[0], items, middle) for items in options.items if items != most]
     models: dict[str, Model] = {}
     catalogues: dict[int, Items] = {}
     points = []
-    prompt = np.random.default_rng(0).integers(1, TEXT, options.prompt)
-    for name, count, beams in grid:
+    tokens = np.random.default_rng(0).integers(1, TEXT, (max(options.prompts), options.prompt))
+    for name, count, beams, prompts in grid(options):
         if name not in models:
             models = {name: Model(name)}
         model = models[name]
         where["num_threads"] = model.torch.get_num_threads()
         if count not in catalogues:
-            catalogues = {k: v for k, v in catalogues.items() if k == most} | {count: Items(count)}
+            kept = {k: v for k, v in catalogues.items() if k == usual_items(options)}
+            catalogues = kept | {count: Items(count)}
         items = catalogues[count]
-        functions = ways(model, items, beams, prompt)
+        functions = ways(model, items, beams, tokens[:prompts])
         apart = check(functions)
-        figures = interleave(functions, options.rounds, warm=1, seconds=options.seconds)
+        figures = interleave(
+            functions, options.rounds, warm=1, seconds=options.seconds, rehearse=True
+        )
         pairs = zip(
             figures["generate + trie"]["rounds_ms"], figures["genret"]["rounds_ms"], strict=True
         )
@@ -227,21 +240,22 @@ def measure(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
         points.append(
             {
                 "model": name, "parameters": model.parameters, "items": count,
-                "beams": beams, "scores_apart": apart, "ways": figures,
+                "beams": beams, "prompts": prompts, "scores_apart": apart, "ways": figures,
                 "ratio": figures["generate + trie"]["ms"] / figures["genret"]["ms"],
                 "ratio_range": [of_rounds[0], of_rounds[-1]],
                 "index_s": items.index_seconds, "trie_s": items.trie_seconds,
             }
         )  # fmt: skip
         times = ", ".join(f"{way} {figures[way]['ms']:.1f} ms" for way in WAYS)
-        say(f"{name}, {count:,} items, {beams} beams: {times}: {points[-1]['ratio']:.1f} times")
+        say(
+            f"{name}, {count:,} items, {beams} beams, {prompts} prompts: {times}: {points[-1]['ratio']:.1f} times"
+        )
         jax.clear_caches()
     bars = {}
     for p in points:
         if (p["model"], p["items"], p["beams"]) == BAR:
-            bars["generate / genret at 1M parameters, 100,000 items, 50 beams"] = judge(
-                p["ratio"], FACTOR
-            )
+            where_asked = f"1M parameters, 100,000 items, 50 beams, batches of {p['prompts']}"
+            bars[f"generate / genret at {where_asked}"] = judge(p["ratio"], FACTOR)
     return {
         "program": "benchmarks.hf_generate",
         "options": {
@@ -253,6 +267,22 @@ def measure(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
     }
 
 
+def usual_items(options: Options) -> int:
+    """Return the size of the catalogue where beams vary."""
+    return min(100_000, max(options.items))
+
+
+def grid(options: Options) -> list[tuple[str, int, int, int]]:
+    """Return the points: model, items, beams and prompts of a batch."""
+    most, (first, *others) = usual_items(options), options.prompts
+    smallest = options.models[0]
+    points = [(name, most, beams, first) for name in options.models for beams in options.beams]
+    middle = 50 if 50 in options.beams else options.beams[-1]
+    points += [(smallest, items, middle, first) for items in options.items if items != most]
+    points += [(smallest, most, beams, batch) for batch in others for beams in options.beams]
+    return sorted(points, key=lambda p: options.models.index(p[0]))
+
+
 def _versions() -> dict[str, str]:
     from importlib import metadata
 
@@ -261,13 +291,13 @@ def _versions() -> dict[str, str]:
 
 def show(document: dict[str, Any], console: Console) -> None:
     """Print the figures."""
-    table = Table(title="One prompt, medians of rounds that alternate (ms)", title_justify="left")
-    for column in ("model", "items", "beams", *WAYS, "trie / genret", "rounds"):
+    table = Table(title="Medians of rounds that alternate (ms a batch)", title_justify="left")
+    for column in ("model", "items", "beams", "prompts", *WAYS, "trie / genret", "rounds"):
         table.add_column(column, justify="left" if column == "model" else "right")
     for p in document["points"]:
         low, high = p["ratio_range"]
         table.add_row(
-            p["model"], f"{p['items']:,}", str(p["beams"]),
+            p["model"], f"{p['items']:,}", str(p["beams"]), str(p["prompts"]),
             *(f"{p['ways'][way]['ms']:.1f}" for way in WAYS),
             f"{p['ratio']:.1f}", f"{low:.1f} to {high:.1f}",
         )  # fmt: skip
@@ -279,19 +309,24 @@ def show(document: dict[str, Any], console: Console) -> None:
 def draw(document: dict[str, Any]) -> Figure:
     """Draw time against beams for each model, and against items."""
     points = document["points"]
-    models = list(dict.fromkeys(p["model"] for p in points))
-    most = max({p["items"] for p in points}, key=lambda n: sum(q["items"] == n for q in points))
-    panels = [
-        (f"{m} parameters, {most:,} items", "beams",
-         [p for p in points if p["model"] == m and p["items"] == most])
-        for m in models
-    ]  # fmt: skip
+    options = Options(**{k: tuple(document["options"][k]) for k in ("models", "items", "prompts")})
+    most, (first, *others) = usual_items(options), options.prompts
+
+    def along_beams(model: str, batch: int) -> list[Any]:
+        return [p for p in points if (p["model"], p["items"], p["prompts"]) == (model, most, batch)]
+
+    panels = [(f"{model}, {most:,} items", "beams", along_beams(model, first))
+              for model in options.models]  # fmt: skip
+    smallest = options.models[0]
+    panels += [(f"{smallest}, {most:,} items, {batch} prompts", "beams", along_beams(smallest, batch))
+               for batch in others]  # fmt: skip
     beams = max(
         {p["beams"] for p in points},
         key=lambda b: len({p["items"] for p in points if p["beams"] == b}),
     )
-    rows = [p for p in points if p["model"] == models[0] and p["beams"] == beams]
-    panels.append((f"{models[0]} parameters, {beams} beams", "items", rows))
+    rows = [p for p in points
+            if (p["model"], p["beams"], p["prompts"]) == (smallest, beams, first)]  # fmt: skip
+    panels.append((f"{smallest}, {beams} beams", "items", rows))
     figure = Figure(figsize=(3.6 * len(panels), 3.6), layout="constrained")
     every = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (title, axis, chosen) in zip(every, panels, strict=True):
@@ -299,10 +334,12 @@ def draw(document: dict[str, Any]) -> Figure:
         for way in WAYS:
             times = [p["ways"][way] for p in chosen]
             axes.plot(
-                [p[axis] for p in chosen], [t["ms"] for t in times], "o-", ms=4,
+                [p[axis] for p in chosen],
+                [t["ms"] / p["prompts"] for t, p in zip(times, chosen, strict=True)], "o-", ms=4,
                 color=COLOURS[way], label=way,
             )  # fmt: skip
             quartiles = np.array([t["quartiles_ms"] for t in times]).T
+            quartiles = quartiles / [p["prompts"] for p in chosen]
             axes.fill_between([p[axis] for p in chosen], *quartiles, color=COLOURS[way], alpha=0.2)
         axes.set_xscale("log")
         axes.set_yscale("log")
@@ -315,7 +352,7 @@ def draw(document: dict[str, Any]) -> Figure:
             ticks = [p[axis] for p in chosen]
             axes.set_xticks(ticks, [str(t) for t in ticks])
             axes.minorticks_off()
-    every[0].set_ylabel("ms a search (one prompt)")
+    every[0].set_ylabel("ms a prompt")
     every[0].legend(fontsize=8, frameon=False)
     return figure
 
@@ -325,7 +362,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = tyro.cli(Options, args=argv, prog="python -m benchmarks.hf_generate")
     if options.smoke:
         options = dataclasses.replace(
-            options, beams=(5,), items=(1_000,), models=("1M",), rounds=2, prompt=20
+            options, beams=(5,), items=(1_000,), models=("1M",), rounds=2, prompt=20, prompts=(1, 2)
         )
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 130)
     try:

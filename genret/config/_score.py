@@ -40,7 +40,7 @@ class ScoreConfig(Config):
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the model's activations; bfloat16 is faster on accelerators, and rounds."""
     lockstep: int = 0
-    """Users that are decoded together; 0: 64 on a CPU, 512 elsewhere. Part of the configuration
+    """Users that are decoded together; 0: 32 on a CPU, 512 elsewhere. Part of the configuration
     because the last bits of a score depend on it."""
     model_parallel: int = 1
     """Devices that share one copy of the model, for models too large for one."""

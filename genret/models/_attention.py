@@ -111,17 +111,20 @@ class Attention(nnx.Module):
         self.k_norm = RMSNorm(config.head_dim, config.norm_eps) if config.qk_norm else None
         self.head_dim = config.head_dim
 
-    def project(
+    def queries(
         self, x: Float[Array, "N W"], shape: tuple[int, int], rotary: Rotary
-    ) -> tuple[Float[Array, "B T H D"], Float[Array, "B T K D"], Float[Array, "B T K D"]]:
-        """Return queries, keys and values of ``shape`` [B, T] positions, normalised and rotated."""
-        heads = (*shape, -1, self.head_dim)
-        queries = self.q_proj(x).reshape(heads)
-        keys = self.k_proj(x).reshape(heads)
-        values = self.v_proj(x).reshape(heads)
-        if self.q_norm is not None and self.k_norm is not None:
-            queries, keys = self.q_norm(queries), self.k_norm(keys)
-        return rotate(queries, rotary), rotate(keys, rotary), values
+    ) -> Float[Array, "B T H D"]:
+        """Return the queries of ``shape`` [B, T] positions, normalised and rotated."""
+        queries = self.q_proj(x).reshape(*shape, -1, self.head_dim)
+        return rotate(queries if self.q_norm is None else self.q_norm(queries), rotary)
+
+    def keys_values(
+        self, x: Float[Array, "N W"], shape: tuple[int, int], rotary: Rotary
+    ) -> tuple[Float[Array, "B T K D"], Float[Array, "B T K D"]]:
+        """Return the keys of ``shape`` [B, T] positions, normalised and rotated, and the values."""
+        keys = self.k_proj(x).reshape(*shape, -1, self.head_dim)
+        values = self.v_proj(x).reshape(*shape, -1, self.head_dim)
+        return rotate(keys if self.k_norm is None else self.k_norm(keys), rotary), values
 
     def merge(self, mixed: Float[Array, "*batch H D"]) -> Float[Array, "N W"]:
         """Project the heads back to the flat residual stream."""

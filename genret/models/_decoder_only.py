@@ -1,6 +1,7 @@
 """DecoderOnly: a Llama/Qwen transformer over the flattened codes of the items."""
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from genret.config import ModelConfig
@@ -9,7 +10,7 @@ from genret.models._cache import Cache
 from genret.models._decode import CachedDecoder, level_offsets, shift_right
 from genret.models._features import Side
 from genret.models._history import History
-from genret.models._layers import Embedding, dropout, split_key
+from genret.models._layers import Embedding, Positions, dropout, split_key
 from genret.models._transformer import KeysValues, Transformer
 from genret.typing import Array, Bool, Float, Int
 
@@ -40,13 +41,15 @@ class LanguageModel(nnx.Module):
     def __call__(
         self,
         x: Float[Array, "B T W"],
-        positions: Int[Array, "B T"],
-        mask: Bool[Array, "B T T"],
+        positions: Positions,
+        mask: Bool[Array, "#B T T"],
         dropout_key: Array | None = None,
-    ) -> tuple[Float[Array, "B T W"], KeysValues, KeysValues]:
-        """Return normalised hidden states, and keys and values of each block."""
+        wanted: Int[Array, "B Q"] | None = None,
+    ) -> tuple[Float[Array, "B Q W"], KeysValues, KeysValues]:
+        """Return normalised hidden states (all, or those ``wanted``), and K and V of each block."""
         input_key, block_key = split_key(dropout_key, 2)
-        return self.blocks(dropout(x, self.dropout, input_key), positions, mask, block_key)
+        x = dropout(x, self.dropout, input_key)
+        return self.blocks(x, positions, mask, block_key, wanted)
 
     @property
     def output_table(self) -> Float[Array, "V W"]:
@@ -120,11 +123,10 @@ class DecoderOnly(CachedDecoder):
         starts = self._starts(model.embed(jnp.asarray(BOS)), history.side)
         starts = jnp.broadcast_to(starts[:, :1], (len(x), 1, x.shape[2]))
         x = jnp.concatenate([starts, x], axis=1)
-        positions = jnp.broadcast_to(jnp.arange(x.shape[1]), x.shape[:2])
-        mask = causal_mask(jnp.ones_like(positions))
-        hidden, keys, values = model(x, positions, mask)
+        positions = np.arange(x.shape[1])[None]
+        mask = causal_mask(jnp.ones((1, x.shape[1]), jnp.int32))
         last = history.lengths * len(self.codes_per_level)
-        hidden = jnp.take_along_axis(hidden, last[:, None, None], axis=1, mode="clip")
+        hidden, keys, values = model(x, positions, mask, wanted=last[:, None])
         cache = Cache.of_history(keys, values, last + 1, hidden[:, 0])
         return self.readout(hidden, 0), cache
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from genret.config import ModelConfig
@@ -16,6 +17,7 @@ from genret.models._layers import (
     Embedding,
     GatedMLP,
     Linear,
+    Positions,
     RMSNorm,
     dropout,
     split_key,
@@ -95,8 +97,8 @@ class ItemDecoder(CachedDecoder):
         inputs = inputs + self.context_proj(states)[:, :, None] + self._levels(0, depth)[None]
         # Every position of every row is a sequence of its own.
         inputs = inputs.reshape(batch * length, depth, -1)
-        levels = jnp.broadcast_to(jnp.arange(depth), (1, depth))
-        mask = causal_mask(jnp.zeros_like(levels))
+        levels = np.arange(depth)[None]
+        mask = causal_mask(jnp.zeros((1, depth), jnp.int32))
         hidden, _, _ = self.code_blocks(inputs, levels, mask, code_key)
         return hidden.reshape(batch, length, depth, -1)
 
@@ -112,15 +114,13 @@ class ItemDecoder(CachedDecoder):
         batch, items = history.codes.shape[:2]
         # Position T predicts the item after a full history; its own codes are never read.
         codes = jnp.pad(history.codes, ((0, 0), (0, 1), (0, 0)))
-        positions = jnp.broadcast_to(jnp.arange(items + 1), (batch, items + 1))
+        positions = np.arange(items + 1)[None]
         side = None if history.side is None else history.side.with_room()
-        states = self._item_states(codes, jnp.ones_like(positions), positions, side, None)
-        last = jnp.take_along_axis(states, history.lengths[:, None, None], axis=1, mode="clip")
-        context = self.context_proj(last[:, 0])
-        level = jnp.zeros((1, 1), jnp.int32)
-        hidden, keys, values = self.code_blocks(
-            context[:, None] + self._levels(0, 1), level, causal_mask(level)
-        )
+        segments, last = jnp.ones((batch, items + 1), jnp.int32), history.lengths[:, None]
+        newest = self._item_states(codes, segments, positions, side, None, wanted=last)
+        context = self.context_proj(newest[:, 0])
+        first, seen = np.zeros((1, 1), np.int32), jnp.ones((1, 1, 1), bool)
+        hidden, keys, values = self.code_blocks(context[:, None] + self._levels(0, 1), first, seen)
         ones = jnp.ones((batch,), jnp.int32)
         cache = Cache.of_history(keys, values, ones, hidden[:, 0], context)
         return self.readout(hidden, 0), cache
@@ -129,11 +129,12 @@ class ItemDecoder(CachedDecoder):
         self,
         codes: Int[Array, "B T L"],
         segments: Int[Array, "B T"],
-        positions: Int[Array, "B T"],
+        positions: Positions,
         side: Side | None,
         dropout_key: Array | None,
-    ) -> Float[Array, "B T W"]:
-        """Return the state of each position, which knows the items before it."""
+        wanted: Int[Array, "B Q"] | None = None,
+    ) -> Float[Array, "B Q W"]:
+        """Return the state of each position (or those ``wanted``), which knows the items before it."""
         input_key, block_key = split_key(dropout_key, 2)
         offsets = jnp.asarray(level_offsets(self.codes_per_level))
         vectors = self.embedding(codes + offsets[None, None, :], self._dtype)
@@ -143,7 +144,7 @@ class ItemDecoder(CachedDecoder):
         items = pooled + self.item_mlp(pooled)
         x = shift_right(items, self._starts(self.bos[...], side), segments)
         x = dropout(x, self.config.dropout, input_key)
-        states, _, _ = self.item_blocks(x, positions, causal_mask(segments), block_key)
+        states, _, _ = self.item_blocks(x, positions, causal_mask(segments), block_key, wanted)
         return states
 
     def _extend(
@@ -152,7 +153,7 @@ class ItemDecoder(CachedDecoder):
         first, count = cache.level + 1, codes.shape[2]
         inputs = self._code_inputs(codes, cache.level) + self._levels(first, count)[None]
         assert cache.context is not None
-        positions = jnp.broadcast_to(jnp.arange(first, first + count), (codes.shape[0], count))
+        positions = np.arange(first, first + count)[None]
         return self.code_blocks.extend(inputs + cache.context[:, None, None], positions, cache)
 
     def _code_inputs(self, codes: Int[Array, "B M T"], first: int) -> Float[Array, "B M T W"]:

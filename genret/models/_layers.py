@@ -6,6 +6,7 @@ Parameters are float32; a layer computes in the type of its input. Kernels are s
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from genret.typing import Array, Float, Int
@@ -98,17 +99,24 @@ def readout(
     return scores.astype(jnp.float32)
 
 
+Positions = Int[Array, "#B T"] | Int[np.ndarray, "#B T"]
+"""Positions of the slots of a row; NumPy's where they are known when a program is traced."""
+
+_MOST_CONSTANT = 1 << 13
+"""Positions whose angles may be constants of a program."""
+
 Rotary = tuple[Float[Array, "#B T R"], Float[Array, "#B T R"]]
 """Cosines and sines of the rotation angles of each position, R = head width / 2."""
 
 
 def rotary_angles(
-    positions: Int[Array, "B T"], head_dim: int, theta: float, scaling: tuple[float, ...] = ()
+    positions: Positions, head_dim: int, theta: float, scaling: tuple[float, ...] = ()
 ) -> Rotary:
     r"""Return cosines and sines of the angles ``p · f_i``, ``f_i = theta^(-2i / head_dim)``.
 
     Args:
-      positions: int [B, T].
+      positions: int [B, T]. Those that are known to NumPy become constants of the program: XLA
+        computes sines anew in each of the fusions that rotate something.
       head_dim: width of a head, even.
       theta: base.
       scaling: (): none. (factor,): every frequency is divided by it. (factor, low, high, length):
@@ -121,16 +129,19 @@ def rotary_angles(
     Sources: Chen et al., Positional Interpolation, 2023 (one number); Grattafiori et al., The Llama 3
     Herd of Models, 2024, as in its 3.1 release (four numbers).
     """
-    frequencies = theta ** (-jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim)
+    frequencies = theta ** (-np.arange(0, head_dim, 2, dtype=np.float32) / head_dim)
     if len(scaling) == 1:
         frequencies = frequencies / scaling[0]
     elif scaling:
         factor, low, high, length = scaling
-        turns = length * frequencies / (2 * jnp.pi)
-        kept = jnp.clip((turns - low) / (high - low), 0, 1)
+        turns = length * frequencies / (2 * np.pi)
+        kept = np.clip((turns - low) / (high - low), 0, 1)
         frequencies = frequencies * (kept + (1 - kept) / factor)
-    angles = positions.astype(jnp.float32)[:, :, None] * frequencies[None, None, :]
-    return jnp.cos(angles), jnp.sin(angles)
+    frequencies = frequencies.astype(np.float32)
+    known = isinstance(positions, np.ndarray) and positions.size <= _MOST_CONSTANT
+    xp = np if known else jnp
+    angles = xp.asarray(positions, np.float32)[:, :, None] * frequencies[None, None, :]
+    return jnp.asarray(xp.cos(angles)), jnp.asarray(xp.sin(angles))
 
 
 def rotate(x: Float[Array, "B T H D"], rotary: Rotary) -> Float[Array, "B T H D"]:
@@ -139,9 +150,11 @@ def rotate(x: Float[Array, "B T H D"], rotary: Rotary) -> Float[Array, "B T H D"
     This is the half layout of Hugging Face's Llama and Qwen, not the interleaved one.
     Source: Su et al., RoFormer, 2021.
     """
-    cos, sin = (part[:, :, None, :].astype(x.dtype) for part in rotary)
-    low, high = jnp.split(x, 2, axis=-1)
-    return jnp.concatenate([low * cos - high * sin, high * cos + low * sin], axis=-1)
+    cos, sin = (part[:, :, None, None, :].astype(x.dtype) for part in rotary)
+    # Read backwards rather than concatenated: XLA's loop over the halves then has no branch.
+    halves = x.reshape(*x.shape[:-1], 2, x.shape[-1] // 2)
+    signs = jnp.array([-1, 1], x.dtype).reshape(1, 1, 1, 2, 1)
+    return (halves * cos + halves[..., ::-1, :] * (sin * signs)).reshape(x.shape)
 
 
 def dropout(x: Float[Array, "*shape"], rate: float, key: Array | None) -> Float[Array, "*shape"]:

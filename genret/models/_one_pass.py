@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from genret.config import ModelConfig
@@ -9,7 +10,7 @@ from genret.errors import GenretError
 from genret.models._decode import CodeModel, level_offsets
 from genret.models._features import Side
 from genret.models._history import History
-from genret.models._layers import Embedding, dropout, split_key
+from genret.models._layers import Embedding, Positions, dropout, split_key
 from genret.models._transformer import Transformer
 from genret.typing import Array, Bool, Float, Int
 
@@ -79,6 +80,19 @@ class OnePass(CodeModel):
 
         No state knows the codes before its own in the same item.
         """
+        hidden = self._hidden(codes, segments, positions, side, dropout_key)
+        return hidden.reshape(*codes.shape, -1)
+
+    def _hidden(
+        self,
+        codes: Int[Array, "B T L"],
+        segments: Int[Array, "B T"],
+        positions: Positions,
+        side: Side | None,
+        dropout_key: Array | None = None,
+        wanted: Int[Array, "B Q"] | None = None,
+    ) -> Float[Array, "B Q W"]:
+        """Return the states of all T L slots, or of those ``wanted``."""
         batch, length, depth = codes.shape
         input_key, block_key = split_key(dropout_key, 2)
         offsets = jnp.asarray(level_offsets(self.codes_per_level), jnp.int32)
@@ -94,22 +108,22 @@ class OnePass(CodeModel):
         starts = starts if users is None else starts + users[:, :, None]
         x = jnp.where(is_first, starts, shifted)
         x = dropout(x.reshape(batch, length * depth, -1), self.config.dropout, input_key)
-        slots = positions[:, :, None] * depth + jnp.arange(depth)[None, None, :]
+        slots = positions[:, :, None] * depth + np.arange(depth)[None, None, :]
         hidden, _, _ = self.blocks(
-            x, slots.reshape(batch, -1), hybrid_mask(segments, depth), block_key
+            x, slots.reshape(len(slots), -1), hybrid_mask(segments, depth), block_key, wanted
         )
-        return hidden.reshape(batch, length, depth, -1)
+        return hidden
 
     def __call__(self, history: History) -> tuple[Float[Array, "B _"], ...]:
         """Return the float32 logits of every level's codes, [B, V] each."""
         items = history.codes.shape[1] + 1
         codes = jnp.pad(history.codes, ((0, 0), (0, 1), (0, 0)))
-        positions = jnp.broadcast_to(jnp.arange(items), (codes.shape[0], items))
+        positions = np.arange(items)[None]
         side = None if history.side is None else history.side.with_room()
-        states = self.states(codes, jnp.ones_like(positions), positions, side=side)
-        last = history.lengths[:, None, None, None]
-        hidden = jnp.take_along_axis(states, last, axis=1, mode="clip")[:, 0]
-        return tuple(self.readout(hidden[:, level], level) for level in range(codes.shape[2]))
+        depth, segments = codes.shape[2], jnp.ones(codes.shape[:2], jnp.int32)
+        newest = history.lengths[:, None] * depth + jnp.arange(depth)[None, :]
+        hidden = self._hidden(codes, segments, positions, side, wanted=newest)
+        return tuple(self.readout(hidden[:, level], level) for level in range(depth))
 
     def prefill(self, history: History) -> tuple[Float[Array, "B 1 V"], Levels]:
         """Read the histories, once per request; see :class:`genret.decoding.GenerativeModel`."""

@@ -17,7 +17,7 @@ from genret.models._cache import Cache, take_beams
 from genret.models._decoder_only import LanguageModel
 from genret.models._layers import readout
 from genret.models._prompts import Prompts
-from genret.typing import Array, Float, Int
+from genret.typing import Array, Bool, Float, Int
 
 
 class CodeTokens(nnx.Module):
@@ -69,14 +69,19 @@ class CodeTokens(nnx.Module):
         """
         if self.normalize == "level":
             return self._codes(hidden, table, level)
-        own = self.tokens[level][...]
         logits = readout(hidden, table)
-        codes = self._of_level(logits, level)
-        if not self.complete[level]:
-            own = jnp.where(own < 0, table.shape[0], own)  # dropped
-        rest = logits.at[..., own].set(-jnp.inf, mode="drop")
+        rest = jnp.where(self._is_code(level, table.shape[0]), -jnp.inf, logits)
         others = jax.nn.logsumexp(rest, axis=-1, keepdims=True)
-        return jnp.concatenate([codes, others], axis=-1)
+        return jnp.concatenate([self._of_level(logits, level), others], axis=-1)
+
+    def _is_code(self, level: int, vocabulary: int) -> Bool[Array, " T"]:
+        """Say which tokens stand for a code of a level."""
+        first, tokens = self.firsts[level], jnp.arange(vocabulary)
+        if first is not None:
+            return (tokens >= first) & (tokens < first + self.codes_per_level[level])
+        own = self.tokens[level][...]
+        own = jnp.where(own < 0, vocabulary, own)  # dropped
+        return jnp.zeros(vocabulary, bool).at[own].set(True, mode="drop")
 
     def _codes(
         self, hidden: Float[Array, "*batch W"], table: Float[Array, "T W"], level: int
@@ -255,11 +260,10 @@ class PromptedDecoder(Prompted):
     def prefill(self, history: Prompts) -> tuple[Float[Array, "B 1 V"], Cache]:
         """Read the prompts, once per request; see :meth:`Prompted.prefill`."""
         tokens, model = history.tokens, self.language_model
-        positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
+        positions = np.arange(tokens.shape[1])[None]
         mask = causal_mask(jnp.ones_like(tokens))
-        hidden, keys, values = model(model.embed(tokens), positions, mask)
-        last = (history.lengths - 1)[:, None, None]
-        hidden = jnp.take_along_axis(hidden, last, axis=1, mode="clip")
+        last = (history.lengths - 1)[:, None]
+        hidden, keys, values = model(model.embed(tokens), positions, mask, wanted=last)
         cache = Cache.of_history(keys, values, history.lengths, hidden[:, 0])
         return self._readout(hidden, 0), cache
 

@@ -1,6 +1,7 @@
 """The stack of pre-norm blocks that every model here is made of."""
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from genret.config import ModelConfig
@@ -8,6 +9,7 @@ from genret.models._attention import Attention, attend, attend_shared
 from genret.models._cache import Cache
 from genret.models._layers import (
     GatedMLP,
+    Positions,
     RMSNorm,
     Rotary,
     dropout,
@@ -37,10 +39,23 @@ class Block(nnx.Module):
         rotary: Rotary,
         mask: Bool[Array, "#B T T"],
         dropout_key: Array | None = None,
-    ) -> tuple[Float[Array, "N W"], Float[Array, "B T K D"], Float[Array, "B T K D"]]:
-        """Return the new residual stream of ``shape`` [B, T] positions, N = B T, and their K, V."""
+        wanted: Int[Array, "B Q"] | None = None,
+    ) -> tuple[Float[Array, "_ W"], Float[Array, "B T K D"], Float[Array, "B T K D"]]:
+        """Return the new residual stream of ``shape`` [B, T] positions, N = B T, and their K, V.
+
+        With ``wanted`` the stream goes on at those positions alone, N = B Q.
+        """
         attention_key, mlp_key = split_key(dropout_key, 2)
-        queries, keys, values = self.attention.project(self.attention_norm(x), shape, rotary)
+        normed = self.attention_norm(x)
+        keys, values = self.attention.keys_values(normed, shape, rotary)
+        if wanted is not None:
+            at_positions = [part.reshape(*shape, -1) for part in (x, normed)]
+            x, normed, *angles, mask = (
+                _take(part, wanted) for part in (*at_positions, *rotary, mask)
+            )
+            x, normed = (part.reshape(-1, part.shape[-1]) for part in (x, normed))
+            rotary, shape = tuple(angles), wanted.shape  # type: ignore[assignment]
+        queries = self.attention.queries(normed, shape, rotary)
         mixed = self.attention.merge(attend(queries, keys, values, mask))
         x = x + dropout(mixed, self.dropout, attention_key)
         x = x + dropout(self.mlp(self.mlp_norm(x)), self.dropout, mlp_key)
@@ -53,7 +68,11 @@ class Block(nnx.Module):
         batch = len(cache.shared_lengths)
         # Rotary angles are those of the request's positions, equal for all of its beams.
         rotary = tuple(jnp.tile(part, (1, beams, 1)) for part in rotary)  # type: ignore[assignment]
-        new = self.attention.project(self.attention_norm(x), (batch, rotary[0].shape[1]), rotary)
+        normed, shape = self.attention_norm(x), (batch, rotary[0].shape[1])
+        new = (
+            self.attention.queries(normed, shape, rotary),
+            *self.attention.keys_values(normed, shape, rotary),
+        )
         queries, keys, values = (part.reshape(batch, beams, -1, *part.shape[2:]) for part in new)
         keys = jnp.concatenate([cache.keys[block], keys], axis=2)
         values = jnp.concatenate([cache.values[block], values], axis=2)
@@ -92,10 +111,11 @@ class Transformer(nnx.Module):
     def __call__(
         self,
         x: Float[Array, "B T W"],
-        positions: Int[Array, "#B T"],
+        positions: Positions,
         mask: Bool[Array, "#B T T"],
         dropout_key: Array | None = None,
-    ) -> tuple[Float[Array, "B T W"], KeysValues, KeysValues]:
+        wanted: Int[Array, "B Q"] | None = None,
+    ) -> tuple[Float[Array, "B Q W"], KeysValues, KeysValues]:
         """Return normalised hidden states, and keys and values of each block.
 
         Args:
@@ -103,32 +123,39 @@ class Transformer(nnx.Module):
           positions: positions for the rotary embedding.
           mask: which position (axis 1) sees which (axis 2).
           dropout_key: a JAX key; None drops nothing.
+          wanted: slots of axis 1 whose states are asked for; the last block computes keys and
+            values alone for the others. None: all, Q = T.
         """
-        rotary = rotary_angles(positions, self.head_dim, self.rope_theta, self.rope_scaling)
+        rotary = self._rotary(positions)
         # The stream is flat: XLA's loops over [B T, W] were four times faster on a CPU than those
         # over [B, T, W] with a small T.
         flat = x.reshape(-1, x.shape[-1])
         all_keys, all_values = [], []
-        for block, key in zip(self.blocks, split_key(dropout_key, len(self.blocks)), strict=True):
-            flat, keys, values = block(flat, x.shape[:2], rotary, mask, key)
+        block_keys = split_key(dropout_key, len(self.blocks))
+        for number, (block, key) in enumerate(zip(self.blocks, block_keys, strict=True), 1):
+            asked = wanted if number == len(self.blocks) else None
+            flat, keys, values = block(flat, x.shape[:2], rotary, mask, key, asked)
             all_keys.append(keys)
             all_values.append(values)
-        return self.norm(flat).reshape(x.shape), tuple(all_keys), tuple(all_values)
+        hidden = self.norm(flat).reshape(len(x), -1, x.shape[-1])
+        return hidden, tuple(all_keys), tuple(all_values)
 
     def extend(
-        self, x: Float[Array, "B M T W"], positions: Int[Array, "B T"], cache: Cache
+        self, x: Float[Array, "B M T W"], positions: Positions, cache: Cache
     ) -> tuple[Float[Array, "B M T W"], Cache]:
         """Process T new positions of each beam after those in the cache.
 
         Args:
           x: input vectors of the new positions.
-          positions: their positions, [B, T], equal for the beams of a request.
+          positions: their positions, [B, T] (or [1, T], of all), equal for the beams of a request.
           cache: what came before, with one suffix for each beam of ``x``.
 
         Returns:
           Normalised hidden states, and the cache with the new positions.
         """
-        rotary = rotary_angles(positions, self.head_dim, self.rope_theta, self.rope_scaling)
+        rotary = self._rotary_below(
+            cache.shared_keys[0].shape[1] + cache.level + x.shape[2], positions
+        )
         all_keys, all_values = [], []
         flat = x.reshape(-1, x.shape[-1])
         for number, block in enumerate(self.blocks):
@@ -137,3 +164,19 @@ class Transformer(nnx.Module):
             all_values.append(values)
         hidden = self.norm(flat).reshape(x.shape)
         return hidden, cache.extended(tuple(all_keys), tuple(all_values), hidden[:, :, -1])
+
+    def _rotary_below(self, limit: int, positions: Positions) -> Rotary:
+        """Return the angles of positions below a limit: rows of a table that is a constant."""
+        if isinstance(positions, np.ndarray):
+            return self._rotary(positions)
+        cos, sin = (part[0] for part in self._rotary(np.arange(limit)[None]))
+        return cos.at[positions].get(mode="clip"), sin.at[positions].get(mode="clip")
+
+    def _rotary(self, positions: Positions) -> Rotary:
+        return rotary_angles(positions, self.head_dim, self.rope_theta, self.rope_scaling)
+
+
+def _take(x: Array, positions: Int[Array, "B Q"]) -> Array:
+    """Return ``x[b, positions[b, q]]`` of an array [B or 1, T, D]."""
+    x = jnp.broadcast_to(x, (len(positions), *x.shape[1:]))
+    return jnp.take_along_axis(x, positions[:, :, None], axis=1, mode="clip")

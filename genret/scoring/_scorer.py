@@ -128,7 +128,7 @@ class Scorer:
             Decoder(model=model, index=index, codes=jnp.asarray(codes), policies=stack)
         )
         self._compiled: dict[tuple[int, int], jax.stages.Compiled] = {}
-        self.lockstep = config.lockstep or (64 if devices[0].platform == "cpu" else 512)
+        self.lockstep = config.lockstep or (32 if devices[0].platform == "cpu" else 512)
         self._per_copy = 0
         least = max(1, engine.users_per_batch // self._placement.copies)
         if engine.users_per_batch:

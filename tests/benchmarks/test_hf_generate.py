@@ -19,31 +19,44 @@ def test_the_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         pytest.importorskip("transformers")
     out, plot = tmp_path / "hf.json", tmp_path / "hf.png"
     assert hf_generate.main(["--smoke", "--out", str(out), "--plot", str(plot)]) == 0
-    (point,) = json.loads(out.read_text())["points"]
-    assert set(point["ways"]) == set(hf_generate.WAYS)
-    assert point["scores_apart"] < 1e-3
-    low, high = point["ratio_range"]
-    assert 0 < low <= high
+    points = json.loads(out.read_text())["points"]
+    assert [point["prompts"] for point in points] == [1, 2]
+    for point in points:
+        assert set(point["ways"]) == set(hf_generate.WAYS)
+        assert point["scores_apart"] < 1e-3
+        low, high = point["ratio_range"]
+        assert 0 < low <= high
     assert plot.read_bytes().startswith(b"\x89PNG")
     assert "generate + trie" in capsys.readouterr().out
 
 
 def test_other_answers_are_refused() -> None:
-    codes = np.array([[0, 1], [2, 3], [4, 5]])
-    scores = np.array([-1.0, -2.0, -2.00001])
+    codes = np.array([[[0, 1], [2, 3], [4, 5]], [[6, 7], [8, 9], [0, 1]]])  # of two prompts
+    scores = np.array([[-1.0, -2.0, -2.00001], [-1.0, -2.0, -3.0]])
     answers = dict.fromkeys(hf_generate.WAYS, lambda: (codes, scores))
     assert hf_generate.check(answers) == 0
-    swapped = lambda: (codes[[0, 2, 1]], scores)  # noqa: E731
-    assert hf_generate.check(answers | {"genret": swapped}) == 0  # equal scores have no order
+    tied = codes.copy()
+    tied[0] = codes[0, [0, 2, 1]]
+    assert hf_generate.check(answers | {"genret": lambda: (tied, scores)}) == 0  # no order
     better = lambda: (codes + 1, scores + 0.5)  # noqa: E731
     assert hf_generate.check(answers | {"genret, tail": better}) == 0
     with pytest.raises(GenretError, match="tail: answers have lower scores"):
         hf_generate.check(answers | {"genret, tail": lambda: (codes, scores - 0.5)})
     for codes_of, scores_of in (
-        (codes[[1, 0, 2]], scores),
+        (codes[:, [1, 0, 2]], scores),
+        (codes[::-1], scores),
         (codes + 1, scores),
         (codes, scores - 1),
     ):
         wrong = lambda c=codes_of, s=scores_of: (c, s)  # noqa: E731
         with pytest.raises(GenretError, match="genret: answers differ"):
             hf_generate.check(answers | {"genret": wrong})
+
+
+def test_the_points() -> None:
+    options = hf_generate.Options(beams=(5, 50), items=(1_000, 10**6), models=("1M", "6M"))
+    most = 100_000
+    assert hf_generate.grid(options) == [
+        ("1M", most, 5, 1), ("1M", most, 50, 1), ("1M", 1_000, 50, 1), ("1M", 10**6, 50, 1),
+        ("1M", most, 5, 16), ("1M", most, 50, 16), ("6M", most, 5, 1), ("6M", most, 50, 1),
+    ]  # fmt: skip
