@@ -37,7 +37,7 @@ def test_other_answers_are_refused() -> None:
     assert hf_generate.check(answers) == 0
     tied = codes.copy()
     tied[0] = codes[0, [0, 2, 1]]
-    assert hf_generate.check(answers | {"genret": lambda: (tied, scores)}) == 0  # no order
+    assert hf_generate.check(answers | {"genret": lambda: (tied, scores)}) < 1e-4  # no order
     better = lambda: (codes + 1, scores + 0.5)  # noqa: E731
     assert hf_generate.check(answers | {"genret, tail": better}) == 0
     with pytest.raises(GenretError, match="tail: answers have lower scores"):
