@@ -59,17 +59,24 @@ def on_ray(run: Path, data: Path, out: Path, **options: Any) -> ScoreResult:
     return score(run, data, out, ScoreConfig(**CONFIG | options), engine)
 
 
-def test_the_same_content_and_a_killed_node_loses_and_doubles_nobody(
+def test_the_same_content(
     cluster: Any, run: Path, data: Path, local: ScoreResult, tmp_path: Path
 ) -> None:
     whole = on_ray(run, data, tmp_path / "whole")
     assert whole.manifest["fingerprint"] == local.manifest["fingerprint"]
     assert whole.users_scored_now == SHARDS * USERS
+
+
+@pytest.mark.parametrize("shards", [0, 1, 3, 5, 7])
+def test_a_killed_node_loses_and_doubles_nobody(
+    cluster: Any, run: Path, data: Path, local: ScoreResult, tmp_path: Path, shards: int
+) -> None:
+    """A node is killed as soon as so many shards are finished, and another one joins."""
     out = tmp_path / "killed"
     killed = threading.Event()
 
     def kill_one() -> None:
-        while not list(out.glob("_shards/*.json")):
+        while not out.exists() or len(list(out.glob("_shards/*.json"))) < shards:
             time.sleep(0.02)
         cluster.remove_node(cluster.nodes.pop(), allow_graceful=False)
         killed.set()
