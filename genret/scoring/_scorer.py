@@ -177,6 +177,15 @@ class Scorer:
         return self._per_copy * self._placement.copies
 
     @property
+    def _slots_per_copy(self) -> int:
+        """Rows of a batch on one copy of the model: room for two groups at least.
+
+        With one group its rows are the whole batch: XLA drops the slice of the loop, fuses what is
+        left in another way, and the last bits are no longer those of larger batches.
+        """
+        return max(self._per_copy, 2 * self.lockstep)
+
+    @property
     def most_seen(self) -> int | None:
         """Most distinct items that a history may have; None: any number."""
         return MOST_SEEN if self.config.exclude_seen else None
@@ -268,14 +277,14 @@ class Scorer:
         width = batch.program[0]
         total = -(-len(batch.rows) // step)
         groups = np.array([total // copies + (c < total % copies) for c in range(copies)], np.int32)
-        begins = np.arange(copies) * self._per_copy
+        begins = np.arange(copies) * self._slots_per_copy
         slots = np.concatenate(
             [begin + np.arange(n * step) for begin, n in zip(begins, groups, strict=True)]
         )[: len(batch.rows)]
         if self.config.model_parallel > 1:
             # Devices that share a model wait for each other: all copies run as many groups.
             groups[:] = groups.max()
-        users = chunk.lay_out(batch, slots, self.users_per_batch)
+        users = chunk.lay_out(batch, slots, self._slots_per_copy * copies)
         compiled = self._program(batch.program, users)
         placed = self._placement.split(users)
         answers = compiled(self._decoder, placed, self._placement.split(groups))
@@ -301,10 +310,10 @@ class Scorer:
         while True:
             self._per_copy = self.lockstep * _GROUPS
             compiled = self._program(program, self._example(program))
-            fixed, each = program_bytes(compiled, self._per_copy)
-            while self._per_copy > self.lockstep and fixed + each * self._per_copy > free:
+            fixed, each = program_bytes(compiled, self._slots_per_copy)
+            while self._per_copy > self.lockstep and fixed + each * self._slots_per_copy > free:
                 self._per_copy //= 2
-            fits = fixed + each * self._per_copy <= free or self.lockstep == 1
+            fits = fixed + each * self._slots_per_copy <= free or self.lockstep == 1
             if self._per_copy < self.lockstep * _GROUPS or not fits:
                 self._forget()
             if fits:
@@ -313,7 +322,7 @@ class Scorer:
 
     def _example(self, program: tuple[int, int]) -> Users:
         width, seen = program
-        batch = self.users_per_batch
+        batch = self._slots_per_copy * self._placement.copies
         return Users(
             items=np.zeros((batch, width), np.int32),
             lengths=np.zeros(batch, np.int32),
