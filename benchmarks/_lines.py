@@ -1,6 +1,5 @@
 """A run as JSON lines: the environment, then a line for each point as soon as it is measured."""
 
-import itertools
 import json
 import statistics
 from collections.abc import Mapping
@@ -12,21 +11,28 @@ from genret.errors import GenretError
 Line = dict[str, Any]
 
 
+def pairs(own: Mapping[str, Any], base: Mapping[str, Any]) -> list[list[tuple[float, float]]]:
+    """Return, by process, the times of two methods in each round that both have, in milliseconds.
+
+    Both times of a pair are of one round: whatever else the machine did then slowed both.
+    """
+    return [
+        list(zip(mine, other, strict=False))
+        for mine, other in zip(own["rounds_ms"], base["rounds_ms"], strict=True)
+    ]
+
+
 def times_of(own: Mapping[str, Any], base: Mapping[str, Any]) -> float:
-    """Return how many times another method's time a method takes: the ratio of their medians.
+    """Return how many times another method's time a method takes.
 
-    Each median is over all rounds of all processes. Rounds are not paired: a method that takes long
-    has fewer of them, and a pair would leave out the others of the faster one.
+    The median over the rounds of a process, and of these the median over the processes.
 
-    >>> times_of({"rounds_ms": [[2.0, 9.0], [4.0]]}, {"rounds_ms": [[1.0, 3.0], [2.0, 2.0]]})
+    >>> times_of({"rounds_ms": [[2.0, 9.0, 4.0]]}, {"rounds_ms": [[1.0, 3.0, 2.0, 2.0]]})
     2.0
     """
-    return median_of(own) / median_of(base)
-
-
-def median_of(own: Mapping[str, Any]) -> float:
-    """Return the median over all rounds of all processes, in milliseconds."""
-    return statistics.median(itertools.chain.from_iterable(own["rounds_ms"]))
+    return statistics.median(
+        statistics.median(mine / other for mine, other in rounds) for rounds in pairs(own, base)
+    )
 
 
 class Lines:

@@ -9,7 +9,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks._lines import read, times_of
+from benchmarks._lines import pairs, read, times_of
 from genret.errors import GenretError
 
 RESAMPLES = 2000
@@ -89,18 +89,13 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any
 def _ratios(
     methods: dict[str, Any], base: str, name: str, rng: np.random.Generator
 ) -> tuple[float, np.ndarray]:
-    """Return the ratio of the medians, and those of resampled processes and rounds.
-
-    A draw takes processes with replacement, then as many rounds of each method in each of them as
-    there were, and the medians of what it took.
-    """
-    drawn = rng.integers(
-        len(methods[base]["rounds_ms"]), size=(RESAMPLES, len(methods[base]["rounds_ms"]))
+    """Return the median ratio of a round's two times, and that of resampled processes and rounds."""
+    by_process = [
+        np.array([x / y for x, y in rounds]) for rounds in pairs(methods[name], methods[base])
+    ]
+    medians = np.stack(
+        [np.median(rng.choice(own, (RESAMPLES, len(own))), axis=1) for own in by_process]
     )
-
-    def medians(of: str) -> np.ndarray:
-        by_process = [np.array(own) for own in methods[of]["rounds_ms"]]
-        taken = [[rng.choice(by_process[p], len(by_process[p])) for p in draw] for draw in drawn]
-        return np.array([np.median(np.concatenate(draw)) for draw in taken])
-
-    return times_of(methods[name], methods[base]), medians(name) / medians(base)
+    drawn = rng.integers(len(medians), size=medians.shape)
+    resampled = np.median(medians[drawn, np.arange(RESAMPLES)], axis=0)
+    return times_of(methods[name], methods[base]), resampled

@@ -3,6 +3,7 @@
 import dataclasses
 import gc
 import math
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -11,10 +12,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from benchmarks._draws import floor
-from benchmarks._lines import Line, Lines, median_of, times_of
+from benchmarks._lines import Line, Lines, pairs, times_of
 from benchmarks._point import Point
 from benchmarks._processes import in_own_process, merge
 from benchmarks._record import interleave
@@ -77,9 +77,7 @@ def measure_in_processes(
     except BrokenProcessPool:
         error = "MemoryError: the process of this point was killed"
         found = [{"methods": {name: {"error": error} for name in point.methods}}]
-    merged = {**merge(found), "sizes": _sizes(point)}
-    _over_all_rounds(merged["methods"], point)
-    return merged
+    return {**merge(found), "sizes": _sizes(point)}
 
 
 def measure(
@@ -137,33 +135,25 @@ def measure(
             "logsumexp_ms": times["logsumexp"]["ms"],
             "read_once_ms": _read_once_ms(work.model),
         }
+    first = figures.get(point.methods[0], {})
     for name, own in figures.items():
         if name not in times:
             continue
-        own["rounds_ms"] = [times[name]["rounds_ms"]]  # of this process
+        own |= {k: v for k, v in times[name].items() if k != "first_s"}
+        own["rounds_ms"] = [own["rounds_ms"]]  # of this process
+        own["step_ms"] = own["ms"] / point.depth
         if name in in_queue:
             own["queued_ms"] = in_queue[name]["ms"] / QUEUE
-    _over_all_rounds(figures, point)
+        if "rounds_ms" in first:
+            (both,) = pairs(own, first)
+            more = statistics.median(mine - other for mine, other in both)
+            own |= {"over_first_ms": more / point.depth, "times_first": times_of(own, first)}
     if point.by_level and built:
         for name, levels in _by_level(built, work, before).items():
             figures[name]["level_ms"] = levels
     del built, ready, queued, before, work
     gc.collect()  # the next point's indices may be large
     return found | {"methods": figures}
-
-
-def _over_all_rounds(methods: dict[str, Figures], point: Point) -> None:
-    """Fill in the times of each method over the rounds of all processes, beside the first's."""
-    first = methods.get(point.methods[0], {})
-    for own in methods.values():
-        if "rounds_ms" not in own:
-            continue
-        own["ms"] = median_of(own)
-        own["quartiles_ms"] = np.percentile(np.concatenate(own["rounds_ms"]), [25, 75]).tolist()
-        own["step_ms"] = own["ms"] / point.depth
-        if "rounds_ms" in first:
-            more = own["ms"] - median_of(first)
-            own |= {"over_first_ms": more / point.depth, "times_first": times_of(own, first)}
 
 
 def _queue(function: Callable[[], Any]) -> list[Any]:

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from benchmarks import __main__ as program
 from benchmarks import paper, suite
-from benchmarks._lines import Lines, read, times_of
+from benchmarks._lines import Lines, pairs, read, times_of
 from benchmarks._point import Point
 from benchmarks._processes import in_own_process, merge
 from benchmarks._record import interleave
@@ -183,6 +183,8 @@ def test_rounds_are_shared_out() -> None:
     assert ran == 3 * ["between", "long", "between", "short"] + 2 * ["between", "short"]
     assert [len(own["rounds_ms"]) for own in found.values()] == [3, 5]
     one_process = {name: {"rounds_ms": [own["rounds_ms"]]} for name, own in found.items()}
+    (rounds,) = pairs(one_process["short"], one_process["long"])
+    assert len(rounds) == 3
     assert times_of(one_process["long"], one_process["short"]) > 1
 
 
