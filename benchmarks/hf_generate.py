@@ -257,8 +257,9 @@ def measure(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
             bars[f"generate / genret at {where_asked}"] = judge(p["ratio"], FACTOR)
     return {
         "program": "benchmarks.hf_generate",
+        # Not where the files went: that says nothing of the measurement.
         "options": {
-            k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(options).items()
+            k: v for k, v in dataclasses.asdict(options).items() if k not in ("out", "plot")
         },
         "environment": {**machine, "torch_threads": where["num_threads"], **_versions()},
         "points": points,

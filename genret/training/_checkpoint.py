@@ -88,7 +88,7 @@ def restore_checkpoint(
 
 @contextlib.contextmanager
 def _until_threads_end(seconds: float = 60) -> Iterator[None]:
-    """Leave the block only when the threads that it started have ended.
+    """Let an exception out of the block only when the threads that the block started have ended.
 
     Where one of Orbax's writers fails, ``save`` raises while the others still write: they would
     make the folder anew behind the back of whoever deletes it. Idle workers of asyncio are not
@@ -97,7 +97,7 @@ def _until_threads_end(seconds: float = 60) -> Iterator[None]:
     before = set(threading.enumerate())
     try:
         yield
-    finally:
+    except BaseException:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             started = set(threading.enumerate()) - before
@@ -106,6 +106,7 @@ def _until_threads_end(seconds: float = 60) -> Iterator[None]:
                 break
             # Orbax's own join raises what the thread raised, which the caller has already.
             threading.Thread.join(writers[0], timeout=0.1)
+        raise
 
 
 def _checkpoints(folder: Path) -> list[Path]:
