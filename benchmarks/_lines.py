@@ -1,4 +1,7 @@
-"""A run as JSON lines: the environment, then a line for each point as soon as it is measured."""
+"""A run as JSON lines: the environment, then a line for each point as soon as it is measured.
+
+A point that several processes measure has a line for each of them, a part, until it is whole.
+"""
 
 import json
 import statistics
@@ -41,47 +44,83 @@ class Lines:
     Attributes:
       environment: the first line.
       points: the others, by key.
+      parts: figures of the processes that measured a point so far, by its key.
     """
 
     def __init__(self, path: Path | None, environment: Mapping[str, Any], *, resume: bool) -> None:
         self.path = path
         self.environment: Line = {"kind": "environment", **environment}
         self.points: dict[str, Line] = {}
+        self.parts: dict[str, list[Line]] = {}
         if resume:
             if path is None:
                 raise GenretError("resume: found no file to go on with, expected --json FILE")
             if path.is_file():
-                before, self.points = read(path)
+                before, *rest = _read(path)
+                for line in rest:
+                    self._hold(line)
                 if before.get("preset") != environment["preset"]:
                     raise GenretError(
                         f"{path}: is of preset {before.get('preset')!r}, "
                         f"expected {environment['preset']!r}"
                     )
                 self.environment["resumed"] = before.get("resumed", 0) + 1
-        if path is not None:
-            # Whole lines only: the last one of a run that was killed may be half a line.
-            path.parent.mkdir(parents=True, exist_ok=True)
-            scratch = path.with_name(f".{path.name}.partial")
-            lines = [self.environment, *self.points.values()]
-            scratch.write_text("".join(json.dumps(x) + "\n" for x in lines), encoding="utf-8")
-            scratch.replace(path)
+        # Whole lines only: the last one of a run that was killed may be half a line.
+        self._write()
 
     def add(self, key: str, figures: Mapping[str, Any]) -> Line:
-        """Append a point."""
-        line: Line = {"kind": "point", "key": key, **figures}
-        self.points[key] = line
+        """Append a point; its parts go."""
+        own = {name: value for name, value in figures.items() if name != "kind"}
+        line: Line = {"kind": "point", "key": key, **own}
+        had_parts = bool(self.parts.get(key))
+        self._hold(line)
+        if had_parts:
+            self._write()
+        else:
+            self._append(line)
+        return line
+
+    def add_part(self, key: str, figures: Mapping[str, Any]) -> list[Line]:
+        """Append what one more process measured of a point; return all that is known of it."""
+        line: Line = {"kind": "part", "key": key, **figures}
+        self._hold(line)
+        self._append(line)
+        return self.parts[key]
+
+    def _hold(self, line: Line) -> None:
+        if line.get("kind") == "part":
+            self.parts.setdefault(line["key"], []).append(line)
+        else:
+            self.points[line["key"]] = line
+            self.parts.pop(line["key"], None)
+
+    def _append(self, line: Line) -> None:
         if self.path is not None:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
-        return line
+
+    def _write(self) -> None:
+        if self.path is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = self.path.with_name(f".{self.path.name}.partial")
+        parts = [line for lines in self.parts.values() for line in lines]
+        lines = [self.environment, *self.points.values(), *parts]
+        scratch.write_text("".join(json.dumps(x) + "\n" for x in lines), encoding="utf-8")
+        scratch.replace(self.path)
 
 
 def read(path: Path) -> tuple[Line, dict[str, Line]]:
-    """Read a run: its environment and its points by key.
+    """Read a run: its environment and its whole points by key.
 
     Raises:
       GenretError: no such file, or something else in it.
     """
+    environment, *rest = _read(path)
+    return environment, {line["key"]: line for line in rest if line.get("kind") != "part"}
+
+
+def _read(path: Path) -> list[Line]:
     try:
         rows = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as e:
@@ -103,4 +142,4 @@ def read(path: Path) -> tuple[Line, dict[str, Line]]:
                     f"{path}: line {number}: rounds_ms of {name!r} is of an older version, "
                     "expected a list for each process: measure again"
                 )
-    return lines[0], {line["key"]: line for line in lines[1:]}
+    return lines

@@ -64,8 +64,8 @@ class Options:
     """Beams of the comparison; the job has the first."""
     memory_users: tuple[int, ...] = (10_000, 100_000, 1_000_000)
     """Users of the jobs whose memory is measured."""
-    ray_users: int = 50_000
-    """Users of the jobs on one process and on Ray."""
+    ray_users: int = 180_000
+    """Users of the jobs on one process and on Ray: two minutes on two cores."""
     hf_users: int = 200
     """Users of the comparison."""
     data: Path = ROOT.parent / "shared" / "data"
@@ -223,7 +223,8 @@ def score_in_process(
         [sys.executable, "-c", CHILD, "score", str(run), "--histories", str(data), "--out",
          str(out), "--k", str(k), "--beams", str(beams), "--exclude-seen", "--json", *engine],
         cwd=ROOT, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        # Nothing that an earlier job compiled is there.
+        env={**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(out) + "-cache"},
     )  # fmt: skip
     seconds = time.perf_counter() - start
     if done.returncode:

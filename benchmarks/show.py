@@ -51,7 +51,10 @@ def cells(line: Line) -> tuple[list[str], list[list[str]]]:
 
 
 def show(line: Line, console: Console) -> None:
-    """Print a point: a row for each method."""
+    """Print a point: a row for each method; of one that is not whole, how far it is."""
+    if line.get("kind") == "part":
+        console.print(f"{line['key']}: process {line['done']} of {line['of']}")
+        return
     titles, rows = cells(line)
     table = Table(Column(titles[0], no_wrap=True), *titles[1:], title=line["key"])
     missing = errors(line)

@@ -39,45 +39,76 @@ def run(
     data: Path | None = None,
     profile: Path | None = None,
 ) -> None:
-    """Measure the points that a run does not have yet; with a folder, trace some searches of each."""
-    for number, point in enumerate(points):
-        if point.key not in lines.points:
-            folder = None if profile is None else profile / f"point_{number:02d}"
-            how = measure_in_processes if point.processes else measure
-            say(lines.add(point.key, how(point, static, data, folder)))
+    """Measure the points that a run does not have yet; with a folder, trace some searches of each.
 
-
-def measure_in_processes(
-    point: Point, static: Path | None = None, data: Path | None = None, profile: Path | None = None
-) -> Figures:
-    """Measure a point in ``point.processes`` fresh processes, one after another, that share its rounds.
+    A machine has moods that last for minutes. So the processes of a point are spread over the run:
+    every point is measured by its first process, then every point by its second.
 
     Args:
-      point: what to measure.
+      points: what to measure.
+      lines: the run; holds what was measured before, and takes what is measured now.
+      say: called with each point when it is whole, and with how many processes measured it so far.
       static: checkout of the rival's own code.
       data: folder of the shipped code sets.
-      profile: folder for a trace, by the first process; it alone times the steps by level.
+      profile: folder for the traces.
+    """
+    turns = max([1, *(point.processes for point in points)])
+    for turn in range(turns):
+        for number, point in enumerate(points):
+            part = (
+                turn - turns + max(1, point.processes)
+            )  # all are whole in the last turn, in order
+            if point.key in lines.points or part < len(lines.parts.get(point.key, ())):
+                continue
+            folder = None if profile is None else profile / f"point_{number:02d}"
+            if not point.processes:
+                say(lines.add(point.key, measure(point, static, data, folder)))
+                continue
+            try:
+                found = measure_part(point, part, static, data, folder)
+            except BrokenProcessPool:
+                say(lines.add(point.key, _killed(point)))
+                continue
+            parts = lines.add_part(point.key, found)
+            say({"kind": "part", "key": point.key, "done": len(parts), "of": point.processes})
+            if len(parts) == point.processes:
+                say(lines.add(point.key, merge(parts) | {"sizes": _sizes(point)}))
+
+
+def measure_part(
+    point: Point,
+    number: int,
+    static: Path | None = None,
+    data: Path | None = None,
+    profile: Path | None = None,
+) -> Figures:
+    """Measure a point's share of rounds in a fresh process.
+
+    Args:
+      point: what to measure, by ``point.processes`` processes in all.
+      number: which of them this is. The first alone times the steps by level, and is traced.
+      static: checkout of the rival's own code.
+      data: folder of the shipped code sets.
+      profile: folder for a trace.
 
     Returns:
-      As :func:`measure`: medians over the processes. When one is killed, as for memory, every
-      method has an error.
+      As :func:`measure`.
+
+    Raises:
+      BrokenProcessPool: the process was killed, as for memory.
     """
     share = dataclasses.replace(
         point,
         seconds=point.seconds / point.processes,
         repeats=math.ceil(point.repeats / point.processes),
+        by_level=point.by_level and number == 0,
     )
-    found: list[Figures] = []
-    try:
-        for number in range(point.processes):
-            first = number == 0
-            own = dataclasses.replace(share, by_level=share.by_level and first)
-            folder = profile if first else None
-            found.append(in_own_process(measure, own, static, data, folder))
-    except BrokenProcessPool:
-        error = "MemoryError: the process of this point was killed"
-        found = [{"methods": {name: {"error": error} for name in point.methods}}]
-    return {**merge(found), "sizes": _sizes(point)}
+    return in_own_process(measure, share, static, data, profile if number == 0 else None)
+
+
+def _killed(point: Point) -> Figures:
+    error = "MemoryError: the process of this point was killed"
+    return {"methods": {name: {"error": error} for name in point.methods}, "sizes": _sizes(point)}
 
 
 def measure(

@@ -22,6 +22,8 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 try:
     import ray
     import ray.data
+
+    from genret.scoring._shared_programs import shared_programs
 except ImportError as e:
     raise GenretError("engine: found 'ray', expected it installed: pip install genret[ray]") from e
 
@@ -32,7 +34,9 @@ class _ShardScorer:
     def __init__(self, run: str, job: Job, engine: EngineConfig) -> None:
         self._job = job
         config = ScoreConfig.from_dict(job.document["config"])
-        self._scorer = Scorer.load(run, config, engine)
+        programs = shared_programs()
+        compiling = None if programs is None else programs.compiling
+        self._scorer = Scorer.load(run, config, engine, compiling)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Score shards by number; return what became of them as JSON."""

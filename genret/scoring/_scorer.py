@@ -1,5 +1,6 @@
 """Scorer: a run folder becomes a compiled decode for histories of any length, loaded once."""
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +30,9 @@ MOST_SEEN = 1 << 14
 """Distinct items of a history that can be excluded."""
 _GROUPS = 16
 """Groups of a batch, where the memory allows."""
+
+Compiling = Callable[[tuple[int, int]], contextlib.AbstractContextManager[Any]]
+"""Gives what is held while a program of these widths is compiled."""
 
 
 class Answers(NamedTuple):
@@ -69,6 +73,7 @@ class Scorer:
       engine: the devices and the size of a batch.
       max_items: longest history that the model sees.
       policies: allowed items by the policy's name, in order.
+      compiling: gives what is held while a program is compiled; None: nothing.
 
     Raises:
       GenretError: codes of another number of items than the index has, or devices that
@@ -95,6 +100,7 @@ class Scorer:
         *,
         max_items: int,
         policies: Mapping[str, Policy] | None = None,
+        compiling: Compiling | None = None,
     ) -> None:
         codes = np.asarray(codes, np.int32)
         require(
@@ -128,6 +134,7 @@ class Scorer:
             Decoder(model=model, index=index, codes=jnp.asarray(codes), policies=stack)
         )
         self._compiled: dict[tuple[int, int], jax.stages.Compiled] = {}
+        self._compiling = compiling or (lambda _: contextlib.nullcontext())
         self.lockstep = config.lockstep or (32 if devices[0].platform == "cpu" else 512)
         self._per_copy = 0
         least = max(1, engine.users_per_batch // self._placement.copies)
@@ -135,13 +142,20 @@ class Scorer:
             self._per_copy = -(-least // self.lockstep) * self.lockstep
 
     @classmethod
-    def load(cls, run: PathLike, config: ScoreConfig, engine: EngineConfig) -> "Scorer":
+    def load(
+        cls,
+        run: PathLike,
+        config: ScoreConfig,
+        engine: EngineConfig,
+        compiling: Compiling | None = None,
+    ) -> "Scorer":
         """Load a run.
 
         Args:
           run: the run folder, with ``catalog/``, ``codes/``, ``index/`` and ``model/``.
           config: what is computed.
           engine: the devices and the size of a batch.
+          compiling: gives what is held while a program is compiled; None: nothing.
 
         Returns:
           The scorer; its ``catalog`` holds the items.
@@ -164,7 +178,7 @@ class Scorer:
         }
         scorer = cls(
             model, codes, index, config, engine,
-            max_items=model.config.max_items, policies=policies,
+            max_items=model.config.max_items, policies=policies, compiling=compiling,
         )  # fmt: skip
         scorer.catalog = catalog
         return scorer
@@ -296,11 +310,12 @@ class Scorer:
     def _program(self, program: tuple[int, int], users: Users) -> jax.stages.Compiled:
         if program not in self._compiled:
             start = time.perf_counter()
-            self._compiled[program] = self._placement.compile(
-                self._decoder, users,
-                k=self.config.k, beams=self.config.beams, lockstep=self.lockstep,
-                normalize=self._normalize,
-            )  # fmt: skip
+            with self._compiling(program):
+                self._compiled[program] = self._placement.compile(
+                    self._decoder, users,
+                    k=self.config.k, beams=self.config.beams, lockstep=self.lockstep,
+                    normalize=self._normalize,
+                )  # fmt: skip
             self.programs[program] = time.perf_counter() - start
         return self._compiled[program]
 

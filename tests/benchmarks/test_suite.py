@@ -101,9 +101,46 @@ def test_a_killed_process_is_a_point_of_errors(monkeypatch: pytest.MonkeyPatch) 
         in_own_process(os._exit, 9)
 
     monkeypatch.setattr(suite, "in_own_process", killed)
-    found = suite.measure_in_processes(Point(items=60, methods=("genret",), processes=3, **SMALL))
+    lines = Lines(None, {"preset": "bars"}, resume=False)
+    point = Point(items=60, methods=("genret",), processes=3, **SMALL)
+    suite.run([point], lines, lambda line: None)
+    (found,) = lines.points.values()
     assert "was killed" in found["methods"]["genret"]["error"]
     assert found["sizes"]["items"] == 60
+    assert not lines.parts
+
+
+def test_processes_of_a_point_are_spread_over_the_run_which_goes_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    points = [
+        Point(items=items, methods=("genret",), processes=processes, **SMALL)
+        for items, processes in ((50, 2), (60, 1), (70, 2))
+    ]
+    measured: list[int] = []
+
+    def time(_: object, share: Point, *__: object) -> dict[str, object]:
+        if len(measured) == killed_after:
+            raise KeyboardInterrupt
+        measured.append(share.items)
+        own = {"ms": float(len(measured)), "rounds_ms": [[float(len(measured))]]}
+        return {"methods": {"genret": own}}
+
+    monkeypatch.setattr(suite, "in_own_process", time)
+    file = tmp_path / "run.jsonl"
+    killed_after = 3
+    with pytest.raises(KeyboardInterrupt):
+        suite.run(points, Lines(file, {"preset": "bars"}, resume=False), lambda line: None)
+    assert measured == [50, 70, 50]
+    assert list(read(file)[1]) == [points[0].key]  # the other one is not whole
+    killed_after = 99
+    suite.run(points, Lines(file, {"preset": "bars"}, resume=True), lambda line: None)
+    assert measured == [50, 70, 50, 60, 70]
+    _, whole = read(file)
+    assert list(whole) == [point.key for point in points]
+    assert {line["kind"] for line in whole.values()} == {"point"}
+    assert whole[points[2].key]["methods"]["genret"]["rounds_ms"] == [[2.0], [5.0]]
+    assert len(file.read_text().splitlines()) == 1 + len(points)
 
 
 def test_errors_of_one_process_are_the_methods() -> None:

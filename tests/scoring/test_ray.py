@@ -1,8 +1,8 @@
 """On a Ray cluster of three nodes: the content of one machine, also when a node is killed."""
 
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ SHARDS, USERS = 9, 60
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Start a head without CPUs and three nodes with one each."""
     ray = pytest.importorskip("ray", reason="ray is not installed: pip install genret[ray]")
     utils = pytest.importorskip("ray.cluster_utils")
@@ -31,6 +31,7 @@ def cluster() -> Iterator[Any]:
         patch.setenv("RAY_health_check_initial_delay_ms", "0")
         patch.setenv("RAY_health_check_period_ms", "500")
         patch.setenv("RAY_health_check_failure_threshold", "4")
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         started = utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
         started.nodes = [started.add_node(num_cpus=1) for _ in range(3)]
         ray.init(address=started.address, log_to_driver=False, logging_level="error")
@@ -73,20 +74,17 @@ def test_a_killed_node_loses_and_doubles_nobody(
 ) -> None:
     """A node is killed as soon as so many shards are finished, and another one joins."""
     out = tmp_path / "killed"
-    killed = threading.Event()
-
-    def kill_one() -> None:
+    nodes = len(cluster.list_all_nodes())
+    # The job is the other thread: Ray starts nodes in the main one only.
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(on_ray, run, data, out)
         while not out.exists() or len(list(out.glob("_shards/*.json"))) < shards:
+            assert not job.done(), job.result()
             time.sleep(0.02)
         cluster.remove_node(cluster.nodes.pop(), allow_graceful=False)
-        killed.set()
         cluster.nodes.append(cluster.add_node(num_cpus=1))
-
-    killer = threading.Thread(target=kill_one)
-    killer.start()
-    result = on_ray(run, data, out)
-    killer.join()
-    assert killed.is_set()
+        result = job.result()
+    assert len(cluster.list_all_nodes()) == nodes
     assert result.manifest["fingerprint"] == local.manifest["fingerprint"]
     users = [r["user"] for r in answers(out).to_pylist() if r["rank"] == 1]
     assert users == list(range(SHARDS * USERS))

@@ -1,0 +1,91 @@
+"""Compiled programs that the scorers of a node share: each is compiled once, and kept.
+
+JAX's persistent cache keeps them, by all that a program depends on, the kind of machine included.
+What it lacks is here: a scorer waits while another one compiles the same program, what a killed one
+left half-written is deleted, and so is what nobody compiled for long.
+"""
+
+import contextlib
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import filelock  # comes with Ray
+import jax
+
+_KEPT_DAYS = 30
+_LONGEST_COMPILATION = 600.0
+"""Seconds that a scorer waits for another one; then it compiles by itself."""
+
+
+class SharedPrograms:
+    """A folder of compiled programs.
+
+    Args:
+      folder: JAX's cache folder, on a file system of this machine.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @contextlib.contextmanager
+    def compiling(self, program: tuple[int, int]) -> Iterator[None]:
+        """Hold a program: whoever gets it next finds it compiled.
+
+        Args:
+          program: the widths of the history and of the excluded items.
+        """
+        name = "{}-{}".format(*program)
+        lock = filelock.FileLock(self._folder / f"{name}.lock")
+        busy = self._folder / f"{name}.busy"
+        # A folder that went away, or a scorer that hangs: each compiles its own.
+        with contextlib.suppress(OSError, filelock.Timeout):
+            lock.acquire(timeout=_LONGEST_COMPILATION)
+            if busy.exists():
+                killed = busy.stat().st_mtime
+                self._delete(lambda written: written >= killed)
+            busy.touch()
+        try:
+            yield
+        finally:
+            if lock.is_locked:
+                busy.unlink(missing_ok=True)
+            lock.release()
+
+    def delete_old(self) -> None:
+        """Delete programs of long ago: they are of models and catalogues that are gone."""
+        oldest = time.time() - _KEPT_DAYS * 86_400
+        self._delete(lambda written: written < oldest)
+
+    def _delete(self, unwanted: Callable[[float], bool]) -> None:
+        for file in self._folder.glob("*-cache"):
+            with contextlib.suppress(FileNotFoundError):
+                if unwanted(file.stat().st_mtime):
+                    file.unlink()
+
+
+def shared_programs() -> SharedPrograms | None:
+    """Keep compiled programs where JAX was told to; else in the user's cache folder.
+
+    Not in a folder that others may write into: who does decides what runs here.
+
+    Returns:
+      The programs; None: nothing is shared, for the user has no folder, or JAX was told of one in
+      an object store, where nobody can wait.
+    """
+    told = jax.config.values["jax_compilation_cache_dir"]
+    if told:
+        return None if "://" in told else SharedPrograms(Path(told))
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    # By machine: a home may be on many of them.
+    folder = Path(home, "genret", "programs", platform.node())
+    programs = SharedPrograms(folder)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        programs.delete_old()
+    except OSError:
+        return None
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    return programs
