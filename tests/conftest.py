@@ -27,15 +27,19 @@ hypothesis.settings.register_profile(
     max_examples=50,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
+hypothesis.settings.register_profile(
+    "again", hypothesis.settings.get_profile("genret"), max_examples=10
+)
 hypothesis.settings.load_profile("genret")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Leave out LLVM's dear passes: most of the suite's time goes into programs that run once.
+COMPILED_CHEAPLY = ("not slow", "slow and not optimized")
+"""What `-m` selects when most of the time goes into programs that run once."""
 
-    Slow tests train for real, and there the passes pay.
-    """
-    if config.option.markexpr == "not slow":
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave out LLVM's dear passes where they do not pay."""
+    if config.option.markexpr in COMPILED_CHEAPLY:
         os.environ["XLA_FLAGS"] += (
             " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
         )

@@ -23,6 +23,7 @@ def test_unknown_methods_are_named() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.optimized
 def test_the_program(shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "tokenizers.json"
     methods = ("rq_kmeans", "rq_vae, contrast 0.1", "opq")

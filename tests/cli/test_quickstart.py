@@ -56,6 +56,7 @@ def test_sources_exclude_each_other(tmp_path: Path, genret: Command) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.optimized
 def test_office_with_its_own_codes(shared_data: Path, tmp_path: Path, genret: Command) -> None:
     office = shared_data / "office"
     done = genret(
@@ -70,6 +71,7 @@ def test_office_with_its_own_codes(shared_data: Path, tmp_path: Path, genret: Co
 
 
 @pytest.mark.slow
+@pytest.mark.optimized
 def test_films_are_recommended_better_than_by_popularity(tmp_path: Path, genret: Command) -> None:
     done = genret("quickstart", tmp_path / "run", "--json")
     if done.status == 2 and "--synthetic" in done.err:

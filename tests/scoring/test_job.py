@@ -44,6 +44,7 @@ def test_everybody_is_answered_once_in_order(
 
 
 @pytest.mark.slow
+@pytest.mark.optimized
 @pytest.mark.parametrize("engine", [{"users_per_batch": 8}, {"users_per_batch": 200}])
 def test_content_does_not_depend_on_the_batch_size(
     job: Job, shards: Path, whole: ScoreResult, engine: dict[str, int]
