@@ -191,7 +191,7 @@ class Train(Verb):
             codes_per_level=codes_per_level,
             num_items=num_items if asked.item_ids or asked.item_vectors else 0,
             vector_dim=0 if vectors is None else vectors.shape[1],
-            normalize="legal" if chosen.train.loss == "legal" else "level",
+            normalize="catalog" if chosen.train.loss == "legal" else "level",
         )
         model = build_model(architecture, self.seed)
         if vectors is not None:

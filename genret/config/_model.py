@@ -73,9 +73,9 @@ class ModelConfig(Config):
     """encoder_decoder: buckets of the relative position bias."""
     relative_distance: int = 128
     """encoder_decoder: distance in tokens from which on all share a bucket."""
-    normalize: Literal["level", "legal"] = "level"
-    """Codes over which a search normalises: those of a level, or those that lead to an allowed item.
-    Training with the loss "legal" sets it to "legal"."""
+    normalize: Literal["level", "catalog", "legal"] = "level"
+    """Codes over which a search normalises: those of a level, those that lead to an item, or those
+    that lead to an allowed item. Training with the loss "legal" sets it to "catalog"."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of activations; parameters stay float32."""
 

@@ -58,8 +58,9 @@ def beam_search(
       exclude: int [B, X], item positions that a request must not be answered (those already seen,
         say), on top of its policy; padded with -1.
       beams_of: int [B], beams of each request, 0 to M; None: M each.
-      normalize: "level": log-probabilities are normalised over the codes of the level; "legal":
-        over the codes that lead to an allowed item.
+      normalize: "level": log-probabilities are normalised over the codes of the level; "catalog":
+        over the codes that lead to an item of the index, allowed or not; "legal": over those that
+        lead to an allowed item.
       tail: items C that may be scored at once. As soon as no request has more than C items left
         below its beams, all of them are scored in one pass of the model (its ``score_tail``): fewer
         passes, and the exact best of those items. A model without ``score_tail`` goes on step by
@@ -98,6 +99,10 @@ def beam_search(
     if check:
         _refuse_nan(nan_level)
     return result
+
+
+NORMALIZE = ("level", "catalog", "legal")
+"""Over which codes the scores of a search may be normalised."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -201,20 +206,25 @@ def restrictions_of(
     return tuple(found)
 
 
+def check_normalize(normalize: Any) -> None:
+    """Refuse what is no way to normalise."""
+    if normalize not in NORMALIZE:
+        raise GenretError(f"normalize: found {normalize!r}, expected one of {', '.join(NORMALIZE)}")
+
+
 def _checked_options(
     index: TrieIndex, beams: int, normalize: Any, tail: Any, sample: Any
 ) -> Options:
     """Check how to search, and that the ways go together."""
-    if normalize not in ("level", "legal"):
-        raise GenretError(f"normalize: found {normalize!r}, expected 'level' or 'legal'")
+    check_normalize(normalize)
     if tail == "auto":
         tail = AUTO_WIDTH * beams
     if tail is not None and (isinstance(tail, bool) or not isinstance(tail, int) or tail < 1):
         raise GenretError(f"tail: found {tail!r}, expected 'auto', None or at least 1 item")
     if sample is not None and normalize != "legal":
         raise GenretError("sample: found a key, expected with it normalize='legal'")
-    if tail is not None and normalize == "legal":
-        raise GenretError("tail: found with normalize='legal', expected with 'level'")
+    if tail is not None and normalize != "level":
+        raise GenretError(f"tail: found with normalize={normalize!r}, expected with 'level'")
     return Options(normalize=normalize, tail=tail or 0)
 
 

@@ -7,7 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genret.decoding._beam_search import check_batch, checked_restriction, restrictions_of
+from genret.decoding._beam_search import (
+    check_batch,
+    check_normalize,
+    checked_restriction,
+    restrictions_of,
+)
 from genret.decoding._protocol import GenerativeModel
 from genret.decoding._readout import Scored, check_readout
 from genret.decoding._restriction import Restriction
@@ -53,7 +58,7 @@ def exact_search(
       The items, best first; equal scores by semantic ID, then by position.
 
     Raises:
-      GenretError: as :func:`beam_search`; "legal" with inserted items that are not compacted.
+      GenretError: as :func:`beam_search`; "catalog" or "legal" with inserted items that are not compacted.
 
     >>> from genret.testing import TableModel
     >>> index = TrieIndex.from_codes([[0, 1], [0, 2], [3, 1]])
@@ -62,15 +67,15 @@ def exact_search(
     """
     if isinstance(top, bool) or not isinstance(top, int) or top < 1:
         raise GenretError(f"top: found {top!r}, expected an integer of at least 1")
-    if normalize not in ("level", "legal"):
-        raise GenretError(f"normalize: found {normalize!r}, expected 'level' or 'legal'")
+    check_normalize(normalize)
     arguments = checked_restriction(index, policies, policy_of, exclude)
     edges = tuple(_edges(segment) for segment in index.segments)
     if not any(edges[1:]):  # room for inserted items, and none
         edges = edges[:1]
-    if normalize == "legal" and len(edges) > 1:
+    if normalize != "level" and len(edges) > 1:
         raise GenretError(
-            "normalize: found 'legal', expected 'level' with inserted items: compact() them first"
+            f"normalize: found {normalize!r}, expected 'level' with inserted items: compact() them "
+            "first"
         )
     return _exact(model, history, index, edges, *arguments, top=top, normalize=normalize)
 
@@ -134,7 +139,8 @@ def _walk(
         if normalize == "level":
             log_probs = logits - scored.per_beam(scored.normaliser)[:, parents]
         else:
-            log_probs = _over_siblings(logits, parents, first_rows, restriction)
+            among = restriction if normalize == "legal" else None
+            log_probs = _over_siblings(logits, parents, first_rows, among)
         scores = scores[:, parents] + log_probs
         spelled = jnp.concatenate([spelled[parents], codes[:, None]], axis=1)
         if level < index.depth - 1:

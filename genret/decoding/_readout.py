@@ -63,7 +63,7 @@ class Scored:
     Attributes:
       readout: the model's, of one beam or of all.
       normaliser: float32 [B, M or 1]: the logsumexp of the logits; None: scores are to be normalised
-        over the legal children.
+        over the children that are chosen from.
       base: float32 [B, M], scores of the beams.
     """
 
@@ -81,11 +81,11 @@ class Scored:
           base: scores of the beams, float32 [B, M].
           ended: bool [B, M], beams whose semantic ID has ended: nothing is asked of the model, so
             their only child has log-probability 0. None: no such beams.
-          normalize: "level" or "legal".
+          normalize: "level"; "catalog" and "legal" leave the normaliser to whoever knows the children.
         """
         if ended is not None:
             readout = jnp.where(ended[..., None], 0, logits_of(readout))
-        if normalize == "legal":
+        if normalize != "level":
             return cls(readout=readout, normaliser=None, base=base)
         normaliser = logsumexp(logits_of(readout))
         if ended is not None:

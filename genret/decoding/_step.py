@@ -1,9 +1,11 @@
 """One step of the constrained beam search: the children of all beams compete in one top-M."""
 
+import dataclasses
 from collections.abc import Callable
 
 import jax.numpy as jnp
 
+from genret.decoding._children import children_normaliser
 from genret.decoding._dense import dense_step
 from genret.decoding._ragged import ragged_step
 from genret.decoding._ranking import Draw
@@ -50,7 +52,7 @@ def constrained_step(
       restrictions: what the requests may not be answered, for each segment.
       beams: M, beams to keep.
       beams_of: beams of each request, at most M; None: M each.
-      normalize: over which codes log-probabilities are normalised, "level" or "legal".
+      normalize: over which codes log-probabilities are normalised: "level", "catalog" or "legal".
       keys: a key of ``jax.random`` for each request, to sample; None: the best are kept.
 
     Returns:
@@ -60,6 +62,10 @@ def constrained_step(
     if index.end_code is not None and level > 0:
         ended = state.codes[..., -1] == index.end_code
     scored = Scored.of(readout, state.scores, ended, normalize)
+    if normalize == "catalog" and any(one is not None for one in restrictions):
+        anything = (None,) * len(restrictions)
+        normaliser = children_normaliser(index.segments, level, state.places, scored, anything)
+        scored = dataclasses.replace(scored, normaliser=normaliser)
     draw = None if keys is None else Draw.at_level(keys, level, state.keys)
     step = STEPS[index.segments[0].levels[level].layout.kind]
     if len(index.segments) == 1:

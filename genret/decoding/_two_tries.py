@@ -7,14 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from genret.decoding._beside import Beside
-from genret.decoding._dense import dense_children
-from genret.decoding._ragged import ragged_largest, ragged_normaliser, ragged_step
+from genret.decoding._children import children_normaliser, children_of
+from genret.decoding._ragged import ragged_largest, ragged_step
 from genret.decoding._ranking import Draw, largest_drawn
-from genret.decoding._readout import Scored, logsumexp
+from genret.decoding._readout import Scored
 from genret.decoding._restriction import Restriction
-from genret.decoding._single import single_children
 from genret.decoding._state import Chosen, Place, of_beams
-from genret.decoding._window import window_children
 from genret.index.segment import Segment
 from genret.typing import Array, Float
 
@@ -51,9 +49,8 @@ def step_in_two(
     second = (segments[1], level, places[1])
     beside = Beside(level=segments[0].levels[level], place=places[0], restriction=restrictions[0])
     if scored.normaliser is None:
-        own = _normaliser(*first, scored, restrictions[0])
-        more = ragged_normaliser(*second, scored, restrictions[1], beside)
-        scored = dataclasses.replace(scored, normaliser=jnp.logaddexp(own, more))
+        normaliser = children_normaliser(segments, level, places, scored, restrictions)
+        scored = dataclasses.replace(scored, normaliser=normaliser)
     apart = None
     if draw is not None:
         apart = draw.of_segment(1)
@@ -70,14 +67,6 @@ def step_in_two(
     return best, (_place(*first, best), _place(*second, best))
 
 
-def _normaliser(
-    segment: Segment, level: int, place: Place, scored: Scored, restriction: Restriction | None
-) -> Float[Array, "B M"]:
-    if segment.levels[level].layout.kind == "ragged":
-        return ragged_normaliser(segment, level, place, scored, restriction, None)
-    return logsumexp(_children(segment, level, place, scored, restriction))
-
-
 def _largest(
     segment: Segment,
     level: int,
@@ -89,20 +78,8 @@ def _largest(
 ) -> Float[Array, "B M"]:
     if segment.levels[level].layout.kind == "ragged":
         return ragged_largest(segment, level, place, scored, restriction, beams, draw, None)
-    children = _children(segment, level, place, scored, restriction)
+    children = children_of(segment, level, place, scored, restriction)
     return largest_drawn(scored, children, draw)
-
-
-def _children(
-    segment: Segment, level: int, place: Place, scored: Scored, restriction: Restriction | None
-) -> Float[Array, "B M K"]:
-    """Return the logits of the children of a level that is not ragged."""
-    kind = segment.levels[level].layout.kind
-    if kind == "dense":
-        return dense_children(segment, level, place, scored, restriction)
-    if kind == "window":
-        return window_children(segment, level, place, scored, restriction)[0]
-    return single_children(segment, level, place, scored, restriction)[0]
 
 
 def _best(one: Chosen, two: Chosen, beams: int) -> Chosen:

@@ -79,7 +79,7 @@ def decode(
       k: answers of a user.
       beams: M.
       lockstep: users of a group.
-      normalize: over which codes the scores are normalised, "level" or "legal".
+      normalize: over which codes the scores are normalised, as in :func:`beam_search`.
 
     Returns:
       The items, int32 [B, k], padded with -1, and their scores, float32 [B, k], with -inf.

@@ -25,8 +25,8 @@ def test_a_recipe_is_all_that_is_needed(
     manifest = json.loads((trained / "model/manifest.json").read_text())
     assert manifest["config"]["recipe"] == "tiny-legal"
     assert manifest["config"]["train"] == TINY.train.to_dict()
-    # A model that was trained over the legal children is searched so.
-    assert load_model(trained / "model").config.normalize == "legal"
+    # A model that was trained over the children in the trie is searched so.
+    assert load_model(trained / "model").config.normalize == "catalog"
     beams = json.loads(genret("evaluate", trained, "--beams", "60", "--json").out)["model"]
     exact = json.loads(genret("evaluate", trained, "--exact", "--json").out)["model"]
     assert beams["recall@10"] == exact["recall@10"]

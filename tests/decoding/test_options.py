@@ -50,28 +50,29 @@ def assert_answers(result: Any, request_: int, expected: list) -> None:
 
 
 @STORED
-def test_scores_normalised_over_the_legal_children(make_index: Callable, stored: str) -> None:
+@pytest.mark.parametrize("normalize", ["legal", "catalog"])
+def test_scores_normalised_over_children(make_index: Callable, stored: str, normalize: str) -> None:
     index = make_index(CODES, stored, codes_per_level=COUNTS)
     policy = Policy.from_mask(index, MASK)
     seen = [[3, 4, -1], [59, 0, 1], [-1, -1, -1]]
     models = {"dense": [MODEL], "window": [projected(MODEL)], "ragged": [MODEL, projected(MODEL)]}
     for model in models[stored]:
         result = beam_search(
-            model, HISTORY, index, beams=9, policies=[policy], exclude=seen, normalize="legal"
+            model, HISTORY, index, beams=9, policies=[policy], exclude=seen, normalize=normalize
         )
         for b in range(3):
             allowed = [i for i in np.flatnonzero(MASK).tolist() if i not in seen[b]]
-            trie = DictTrie(CODES, allowed)
+            trie = DictTrie(CODES, allowed if normalize == "legal" else range(len(CODES)))
 
-            def legal(prefix: tuple, b: int = b, trie: DictTrie = trie) -> np.ndarray:
+            def among(prefix: tuple, b: int = b, trie: DictTrie = trie) -> np.ndarray:
                 logits = np.full(COUNTS[len(prefix)], -np.inf, np.float32)
                 children = trie.children(prefix)
                 logits[children] = MODEL.logits_after(HISTORY, b, prefix)[children]
                 return logits
 
-            assert_answers(result, b, slow_beam_search(legal, CODES, 9, allowed))
+            assert_answers(result, b, slow_beam_search(among, CODES, 9, allowed))
         # With beams for all items, a search misses none: it is the exact one.
-        all_items = {"policies": [policy], "exclude": seen, "normalize": "legal"}
+        all_items = {"policies": [policy], "exclude": seen, "normalize": normalize}
         wide = beam_search(model, HISTORY, index, beams=len(CODES), **all_items)
         exact = exact_search(model, HISTORY, index, top=len(CODES), **all_items)
         np.testing.assert_array_equal(wide.valid, exact.valid)
@@ -322,6 +323,7 @@ def test_options_that_do_not_go_together_are_named() -> None:
         ({"tail": 0}, "tail: found 0"),
         ({"tail": "yes"}, "tail: found 'yes'"),
         ({"tail": "auto", "normalize": "legal"}, "tail: found with"),
+        ({"tail": "auto", "normalize": "catalog"}, "tail: found with"),
         ({"sample": key}, "sample: found a key"),
     ]:
         with pytest.raises(GenretError, match=message):

@@ -71,11 +71,13 @@ def test_legal_and_exact_scores(make_index: Callable, stored: str, kind: str) ->
     @given(st.integers(0, 10**6), st.booleans())
     def legal_scores(seed: int, restricted: bool) -> None:
         index, codes, options, keep = drawn_case(start, seed, restricted)
-        found = beam_search(MODEL, HISTORY, index, beams=9, normalize="legal", **options)
-        for b in range(2):
-            legal = legal_logits(b, DictTrie(codes, keep[b]))
-            ranked = slow_beam_search(legal, codes, 9, keep[b]) if keep[b] else []
-            assert_answers(found, b, ranked)
+        for normalize in ("legal", "catalog"):
+            found = beam_search(MODEL, HISTORY, index, beams=9, normalize=normalize, **options)
+            for b in range(2):
+                among = keep[b] if normalize == "legal" else range(len(codes))
+                logits = legal_logits(b, DictTrie(codes, among))
+                ranked = slow_beam_search(logits, codes, 9, keep[b]) if keep[b] else []
+                assert_answers(found, b, ranked)
 
     legal_scores()
     for seed in range(2):  # its programs are of one trie alone
