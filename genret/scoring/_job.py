@@ -22,7 +22,7 @@ from genret.config import ScoreConfig, require
 from genret.data import Source, find_column
 from genret.errors import GenretError
 from genret.scoring._histories import CHUNK_USERS
-from genret.scoring._places import Place, find_files
+from genret.scoring._places import Place, find_files, is_leftover
 from genret.typing import PathLike
 
 JOB, LOCK, SUCCESS, REJECTED, SCORES, SHARDS = (
@@ -132,6 +132,8 @@ class Job:
             names what differs.
         """
         self._refuse_foreign()
+        for folder in ("", SCORES, SHARDS):
+            self.out.sweep(folder)
         found = self.out.read_json(JOB)
         if found is None and self.is_finished:
             found = self.out.read_json(MANIFEST)["config"]
@@ -148,8 +150,6 @@ class Job:
         if self.is_finished:
             self.clean()
             return []
-        self.out.sweep(SCORES)
-        self.out.sweep(SHARDS)
         return [shard for shard in self.shards if self.record_of(shard) is None]
 
     @property
@@ -231,10 +231,10 @@ class Job:
         return entry
 
     def _refuse_foreign(self) -> None:
-        names = [name for name in self.out.names() if name != LOCK]
         ours = {JOB, SUCCESS, MANIFEST, REJECTED, SCORES, SHARDS}
+        names = [n for n in self.out.names() if n != LOCK and not is_leftover(n, ours)]
         known = JOB in names or (SUCCESS in names and MANIFEST in names)
-        foreign = [n for n in names if n not in ours and not n.endswith(".partial")]
+        foreign = [name for name in names if name not in ours]
         require(
             not foreign and (known or not names),
             f"{self.out.uri}: is neither empty nor a folder of scores (found "

@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +278,15 @@ def find_files(pattern: PathLike) -> list[Place]:
     if not found:
         raise GenretError(f"{pattern}: no such file (histories)")
     return found
+
+
+def is_leftover(name: str, published: Collection[str]) -> bool:
+    """Say whether a killed job left a file half-written that was to have one of these names.
+
+    >>> is_leftover(".manifest.json.0a1b2c3d.partial", {"manifest.json"})
+    True
+    """
+    return name.endswith(".partial") and name.startswith(tuple(f".{n}." for n in published))
 
 
 def sha256(file: Path) -> str:

@@ -161,6 +161,35 @@ def test_a_shard_that_could_not_be_written_is_not_finished(
     assert job(shards).manifest["fingerprint"] == whole.manifest["fingerprint"]
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_a_killed_job_left_half_written_goes(
+    job: Job, shards: Path, tmp_path: Path, whole: ScoreResult, begun: bool
+) -> None:
+    """A job may be killed while it writes its first file, or one of its last."""
+    out = tmp_path / "out"
+    out.mkdir()
+    left = [out / "._job.json.0a1b2c3d.partial"]
+    if begun:
+        job(shards)
+        (out / "_SUCCESS").unlink()
+        (out / "_job.json").write_text(json.dumps(read_manifest(out, "scores").config))
+        names = ("rejected.parquet", "manifest.json", "_SUCCESS", "scores/00001-day-1.parquet")
+        left = [(out / n).with_name(f".{Path(n).name}.0a1b2c3d.partial") for n in names]
+    for file in left:
+        file.write_bytes(b"half")
+    assert job(shards).manifest["fingerprint"] == whole.manifest["fingerprint"]
+    assert not list(out.rglob("*.partial"))
+
+
+def test_half_a_file_of_somebody_else_is_left_alone(job: Job, shards: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".film.mkv.partial").write_bytes(b"half")
+    with pytest.raises(GenretError, match=r"neither empty nor .* \['\.film\.mkv\.partial'\]"):
+        job(shards)
+    assert (out / ".film.mkv.partial").read_bytes() == b"half"
+
+
 def test_a_second_job_is_refused(job: Job, shards: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     held = (
