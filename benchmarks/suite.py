@@ -55,22 +55,23 @@ def run(
     turns = max([1, *(point.processes for point in points)])
     for turn in range(turns):
         for number, point in enumerate(points):
-            part = (
-                turn - turns + max(1, point.processes)
-            )  # all are whole in the last turn, in order
-            if point.key in lines.points or part < len(lines.parts.get(point.key, ())):
+            # All are whole in the last turn, in order.
+            part = turn - turns + max(1, point.processes)
+            if point.key in lines.points or part < 0:
                 continue
             folder = None if profile is None else profile / f"point_{number:02d}"
             if not point.processes:
                 say(lines.add(point.key, measure(point, static, data, folder)))
                 continue
-            try:
-                found = measure_part(point, part, static, data, folder)
-            except BrokenProcessPool:
-                say(lines.add(point.key, _killed(point)))
-                continue
-            parts = lines.add_part(point.key, found)
-            say({"kind": "part", "key": point.key, "done": len(parts), "of": point.processes})
+            parts = lines.parts.get(point.key, [])
+            if part >= len(parts):
+                try:
+                    found = measure_part(point, part, static, data, folder)
+                except BrokenProcessPool:
+                    say(lines.add(point.key, _killed(point)))
+                    continue
+                parts = lines.add_part(point.key, found)
+                say({"kind": "part", "key": point.key, "done": len(parts), "of": point.processes})
             if len(parts) == point.processes:
                 say(lines.add(point.key, merge(parts) | {"sizes": _sizes(point)}))
 

@@ -143,6 +143,17 @@ def test_processes_of_a_point_are_spread_over_the_run_which_goes_on(
     assert len(file.read_text().splitlines()) == 1 + len(points)
 
 
+def test_a_point_whose_last_process_was_done_is_whole(tmp_path: Path) -> None:
+    """The run was killed behind the last part, before the point."""
+    point = Point(items=50, methods=("genret",), processes=2, **SMALL)
+    file = tmp_path / "run.jsonl"
+    lines = Lines(file, {"preset": "bars"}, resume=False)
+    for ms in (1.0, 3.0):
+        lines.add_part(point.key, {"methods": {"genret": {"ms": ms, "rounds_ms": [[ms]]}}})
+    suite.run([point], Lines(file, {"preset": "bars"}, resume=True), lambda line: None)
+    assert read(file)[1][point.key]["methods"]["genret"]["ms"] == 2.0
+
+
 def test_errors_of_one_process_are_the_methods() -> None:
     good = {"methods": {"a": {"rounds_ms": [[1.0]], "ms": 1.0}, "b": {"ms": 2.0}}}
     bad = {"methods": {"a": {"error": "no"}, "b": {"ms": 3.0}}}
