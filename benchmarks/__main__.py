@@ -19,6 +19,7 @@ from rich.console import Console
 from benchmarks import readme
 from benchmarks._common import environment
 from benchmarks._lines import Lines
+from benchmarks._point import Point
 from benchmarks._processes import in_own_process
 from benchmarks._static import load
 from benchmarks.aot import compile_all
@@ -41,6 +42,8 @@ class Run:
 
     preset: Preset = "smoke"
     """"smoke" takes less than a minute, "bars" thirteen, "paper" twenty, "full" hours."""
+    only: tuple[str, ...] = ()
+    """Parts of points' names, such as 300M or "V=8192 L=8 B=2": the points with any of them."""
     json: Path | None = None
     """File to write: JSON lines, a point as soon as it is measured."""
     page: Path | None = None
@@ -60,6 +63,7 @@ class Run:
         """Run the program."""
         if self.static is not None:
             load(self.static)  # said now, not at a point
+        points = self._points()
         name = self.preset if self.aot is None else "aot"
         # Of another process: a TPU that this one holds is held from those that measure.
         lines = Lines(
@@ -71,7 +75,7 @@ class Run:
         for line in lines.points.values():
             show(line, console)
         run(
-            points_of(self.preset),
+            points,
             lines,
             lambda line: show(line, console),
             self.static,
@@ -82,6 +86,16 @@ class Run:
             write_page(self.page, lines.environment, list(lines.points.values()))
             console.print(f"page: {self.page}")
         return 0
+
+    def _points(self) -> list[Point]:
+        points = points_of(self.preset)
+        kept = [p for p in points if not self.only or any(part in p.key for part in self.only)]
+        if not kept:
+            raise GenretError(
+                f"only: found {' '.join(map(repr, self.only))}, which no point of {self.preset!r} "
+                f"has in its name; one is {points[0].key!r}"
+            )
+        return kept
 
 
 def main(argv: Sequence[str] | None = None) -> int:

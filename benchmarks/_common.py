@@ -53,7 +53,8 @@ def sentence(name: str, judged: Mapping[str, Any]) -> str:
     """Say a figure of :func:`judge` in one line."""
     relation = "at most" if judged["at_most"] else "at least"
     verdict = "met" if judged["met"] else "MISSED"
-    return f"{name}: {judged['value']:.2f}, bar {relation} {judged['bar']:g}: {verdict}"
+    digits = 2 if abs(judged["bar"]) >= 0.5 else 4
+    return f"{name}: {judged['value']:.{digits}f}, bar {relation} {judged['bar']:.4g}: {verdict}"
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:

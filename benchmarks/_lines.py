@@ -4,38 +4,40 @@ A point that several processes measure has a line for each of them, a part, unti
 """
 
 import json
-import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from genret.errors import GenretError
 
 Line = dict[str, Any]
 
 
-def pairs(own: Mapping[str, Any], base: Mapping[str, Any]) -> list[list[tuple[float, float]]]:
-    """Return, by process, the times of two methods in each round that both have, in milliseconds.
-
-    Both times of a pair are of one round: whatever else the machine did then slowed both.
-    """
-    return [
-        list(zip(mine, other, strict=False))
-        for mine, other in zip(own["rounds_ms"], base["rounds_ms"], strict=True)
-    ]
+def rounds_of(own: Mapping[str, Any]) -> list[np.ndarray]:
+    """Return the milliseconds of each round of a method, by process."""
+    return [np.asarray(rounds, np.float64) for rounds in own["rounds_ms"]]
 
 
 def times_of(own: Mapping[str, Any], base: Mapping[str, Any]) -> float:
-    """Return how many times another method's time a method takes.
+    """Return how many times another method's time a method takes: a Hodges-Lehmann estimate.
 
-    The median over the rounds of a process, and of these the median over the processes.
+    The median of x / y over every round x of the one and every round y of the other, of all
+    processes. What disturbs a third of the rounds hardly moves it, and it moves less between two
+    runs than the ratio of the medians. Source: Hodges and Lehmann, 1963.
 
-    >>> times_of({"rounds_ms": [[2.0, 9.0, 4.0]]}, {"rounds_ms": [[1.0, 3.0, 2.0, 2.0]]})
+    >>> times_of({"rounds_ms": [[2.0, 9.0], [2.0]]}, {"rounds_ms": [[1.0, 1.0, 1.0], [5.0]]})
     2.0
     """
-    return statistics.median(
-        statistics.median(mine / other for mine, other in rounds) for rounds in pairs(own, base)
-    )
+    mine, other = (np.concatenate(rounds_of(each)) for each in (own, base))
+    return float(np.median(np.divide.outer(mine, other)))
+
+
+def more_than(own: Mapping[str, Any], base: Mapping[str, Any]) -> float:
+    """Return how many milliseconds more than another method a method takes, alike."""
+    mine, other = (np.concatenate(rounds_of(each)) for each in (own, base))
+    return float(np.median(np.subtract.outer(mine, other)))
 
 
 class Lines:

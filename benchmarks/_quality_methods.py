@@ -70,15 +70,18 @@ METHODS = {
     "shipped_apao": Method({"office": "office-apao"}),
     "decoder_only": Method({"office": "office-decoder-only", "synthetic": "office-decoder-only"}),
     "decoder_only_apao": Method({"office": "office-decoder-only-apao"}),
+    "tiger": Method({"office": "office-tiger"}),
+    "one_pass": Method({"office": "office-one-pass"}),
     "own_codes": Method(
         {"office": "office", "synthetic": "office"},
-        tokenize=("--levels", "4"),
+        tokenize=("--levels", "4", "--codebook-size", "256", "--balanced", "--local-last"),
         embed=("--cooccurrence-dim", "0"),
         coldstart=True,
     ),
 }
 """Generative methods by name; the first is the one whose figures a result file holds as "test"."""
 
+SMOKE_TOKENIZE = ("--levels", "3", "--codebook-size", "16", "--balanced", "--local-last")
 SMOKE_TRAIN = (
     "--width", "16", "--layers", "1", "--heads", "2", "--kv-heads", "2", "--head-dim", "8",
     "--mlp-dim", "32", "--max-items", "8", "--steps", "6", "--batch-size", "8",
@@ -97,6 +100,7 @@ def bars(data: str) -> dict[str, tuple[str, str, float | tuple[str, float]]]:
         "office": {
             "shipped codes against SASRec": (MAIN, "recall@10", ("sasrec", 0.9)),
             "decoder-only, cross-entropy": ("decoder_only", "recall@10", 0.0608),
+            "APAO against cross-entropy": ("decoder_only_apao", "recall@10", ("decoder_only", 1.0)),
             "our codes against the shipped": ("own_codes", "recall@10", (MAIN, 0.95)),
             "SASRec": ("sasrec", "recall@10", 0.084),
         },

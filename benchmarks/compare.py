@@ -9,10 +9,10 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks._lines import pairs, read, times_of
+from benchmarks._lines import read, rounds_of, times_of
 from genret.errors import GenretError
 
-RESAMPLES = 2000
+RESAMPLES = 500
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,13 +89,14 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any
 def _ratios(
     methods: dict[str, Any], base: str, name: str, rng: np.random.Generator
 ) -> tuple[float, np.ndarray]:
-    """Return the median ratio of a round's two times, and that of resampled processes and rounds."""
-    by_process = [
-        np.array([x / y for x, y in rounds]) for rounds in pairs(methods[name], methods[base])
-    ]
-    medians = np.stack(
-        [np.median(rng.choice(own, (RESAMPLES, len(own))), axis=1) for own in by_process]
-    )
-    drawn = rng.integers(len(medians), size=medians.shape)
-    resampled = np.median(medians[drawn, np.arange(RESAMPLES)], axis=0)
-    return times_of(methods[name], methods[base]), resampled
+    """Return a method's ratio to another one, and that of resampled processes and rounds."""
+    mine, other = rounds_of(methods[name]), rounds_of(methods[base])
+    resampled = []
+    for _ in range(RESAMPLES):
+        drawn = rng.integers(len(mine), size=len(mine))
+        again = [
+            {"rounds_ms": [rng.choice(rounds[number], len(rounds[number])) for number in drawn]}
+            for rounds in (mine, other)
+        ]
+        resampled.append(times_of(*again))
+    return times_of(methods[name], methods[base]), np.array(resampled)

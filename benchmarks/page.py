@@ -47,7 +47,7 @@ def write_page(path: Path, environment: Mapping[str, Any], points: Sequence[Line
         f"<!doctype html><meta charset=utf-8><title>genret benchmarks</title>"
         f"<style>{STYLE}</style><h1>Constrained decoding, measured</h1>"
         f"<p>{html.escape(facts)}; {html.escape(versions)}</p>"
-        f"<p>Times are medians of interleaved rounds, ratios of the two times of a round. "
+        f"<p>Times are medians of interleaved rounds, ratios over all pairs of rounds. "
         f"Every exact method's answers "
         f"equalled brute force before it was timed.</p>\n{body}\n",
         encoding="utf-8",

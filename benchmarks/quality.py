@@ -20,16 +20,16 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks._common import ROOT, environment, judge, sentence, write_json
+from benchmarks._common import ROOT, environment, sentence, write_json
 from benchmarks._quality_methods import (
     BEAMS,
     DATA,
-    MAIN,
     METHODS,
+    SMOKE_TOKENIZE,
     SMOKE_TRAIN,
-    bars,
 )
-from benchmarks._quality_records import Record, Records, over_seeds
+from benchmarks._quality_records import Record, Records
+from benchmarks._quality_results import summarise, summarise_cold
 from genret.cli.baselines import BASELINES
 from genret.config import EvaluateConfig, SASRecConfig, recipe
 from genret.errors import GenretError
@@ -99,32 +99,15 @@ class Program:
         found = {name: records for name, records in found.items() if records}
         if not found:
             return
-        summary = {name: _summary(records) for name, records in found.items()}
-        judged = {}
-        for bar, (method, metric, least) in bars(data).items():
-            rival, share = least if isinstance(least, tuple) else (None, least)
-            if method in summary and (rival is None or rival in summary):
-                floor = share if rival is None else share * summary[rival]["test"][metric]["mean"]
-                judged[bar] = judge(summary[method]["test"][metric]["mean"], floor)
-        document = {
-            "program": "benchmarks.quality",
-            "data": data,
-            "seeds": sorted({record["seed"] for records in found.values() for record in records}),
-            "rule": "leave-one-out; all items ranked, items counted and not semantic IDs; \"test\": "
-            "items of the history are kept, as the peers do; \"test_unseen\": they are forbidden",
-            "test": summary.get(MAIN, {}).get("test", {}),
-            "baselines": {n: summary[n] for n in BASELINES if n in summary},
-            "methods": {n: summary[n] for n in METHODS if n in summary},
-            "peers": {"recall@10": DATA[data].peers},
-            "bars": judged,
-            "environment": environment(),
-        }  # fmt: skip
-        write_json(self.options.out / f"quality-{data}.json", document)
-        self._show(data, summary, judged)
+        document = {"program": "benchmarks.quality", **summarise(data, found)}
+        write_json(
+            self.options.out / f"quality-{data}.json", document | {"environment": environment()}
+        )
+        self._show(data, document)
         cold = [record["coldstart"] for records in found.values() for record in records
                 if record.get("coldstart")]  # fmt: skip
         if cold:
-            self._write_cold(data, cold)
+            self._write_cold(data, summarise_cold(cold))
 
     def _record(self, data: str, name: str, seed: int) -> None:
         settings = self._settings(data, name)
@@ -203,11 +186,12 @@ class Program:
             codes += ["--collisions", "keep"]
         else:
             _genret("embed", folder, seed, list(method.embed))
-            codes = list(method.tokenize or ("--levels", "2"))
+            codes = list(SMOKE_TOKENIZE if self.options.smoke else method.tokenize or ())
         _genret("tokenize", folder, seed, codes)
         _genret("index", folder, seed, [])
         trained = _genret("train", folder, seed, self._train_options(data, name))
         figures: Record = {"train": trained}
+        figures["codes"] = read_manifest(folder / "codes").summary["report"]
         figures["valid_ndcg@10"] = read_manifest(folder / "model").summary["valid_ndcg@10"]
         figures |= self._evaluate(folder, seed)
         if method.coldstart:
@@ -248,64 +232,26 @@ class Program:
         figures["beams_50_against_exact"] = missed_by_beams(evaluate(wide), evaluate(exact))
         return figures
 
-    def _write_cold(self, data: str, cold: Sequence[Any]) -> None:
+    def _write_cold(self, data: str, summary: Record) -> None:
         file = self.options.out / "quality-coldstart.json"
         document: Record = json.loads(file.read_text()) if file.is_file() else {}
         document = {"program": "benchmarks.quality", **document, "environment": environment()}
-        document[data] = _cold_summary(cold)
+        document[data] = summary
         write_json(file, document)
-        for share in document[data]["shares"]:
-            ratio = share["ratio"]["recall@1"]
-            said = judge(ratio["mean"], 3.0)
-            self.console.print(
-                sentence(f"{data}, newest {share['fraction']:.0%}: Recall@1 over chance", said)
-            )
+        for name, said in summary["bars"].items():
+            self.console.print(sentence(f"{data}, {name}", said))
 
-    def _show(self, data: str, summary: Record, judged: Record) -> None:
+    def _show(self, data: str, document: Record) -> None:
         table = Table(title=f"{data}, test, seen items kept", title_justify="left")
         for column in ("method", "seeds", *SHOWN, "recall@10, seen forbidden"):
             table.add_column(column, justify="left" if column == "method" else "right")
-        for name, figures in summary.items():
+        for name, figures in (document["methods"] | document["baselines"]).items():
             cells = [_cell(figures["test"][metric]) for metric in SHOWN]
             cells.append(_cell(figures["test_unseen"]["recall@10"]))
             table.add_row(name, str(len(figures["seeds"])), *cells)
         self.console.print(table)
-        for name, value in judged.items():
-            said = f"{value['value']:.4f}, bar at least {value['bar']:.4f}"
-            self.console.print(f"{name}: {said}: {'met' if value['met'] else 'MISSED'}")
-
-
-def _summary(records: Sequence[Record]) -> Record:
-    """Return the figures of a method over its seeds."""
-    summary: Record = {
-        "seeds": [record["seed"] for record in records],
-        "settings": records[0]["settings"],
-        "seconds": [record["seconds"] for record in records],
-    }
-    for rule in ("test", "test_unseen"):
-        summary[rule] = over_seeds([record[rule] for record in records])
-    for name in ("train", "valid_ndcg@10", "beams_50_against_exact"):
-        if name in records[0]:
-            summary[name] = [record[name] for record in records]
-    return summary
-
-
-def _cold_summary(cold: Sequence[Any]) -> Record:
-    """Return the figures of each share over the seeds: means, and the widest interval."""
-    shares = []
-    for of_seeds in zip(*cold, strict=True):
-        share = {name: of_seeds[0][name] for name in ("fraction", "rule", "items", "users")}
-        for search in ("unconstrained", "random", "constrained", "ratio"):
-            share[search] = {
-                metric: over_seeds(
-                    [{metric: seed[search][metric]["mean"],
-                      "intervals": {metric: [seed[search][metric]["low"], seed[search][metric]["high"]]}}
-                     for seed in of_seeds]
-                )[metric]
-                for metric in of_seeds[0][search]
-            }  # fmt: skip
-        shares.append(share)
-    return {"seeds": len(cold), "shares": shares}
+        for name, said in document["bars"].items():
+            self.console.print(sentence(f"{data}, {name}", said))
 
 
 def _cell(found: Record) -> str:

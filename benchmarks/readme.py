@@ -1,8 +1,8 @@
-"""What README and docs/benchmarks.md say of constrained decoding, made from the committed results.
+"""What README and pages of docs/ say of measurements, made from the committed results.
 
     python -m benchmarks readme
 
-Tests compare both files with what this makes; the picture carries the checksum of its results.
+Tests compare the files with what this makes; the picture carries the checksum of its results.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks._common import ROOT
 from benchmarks._lines import read
+from benchmarks._quality_results import markdown as quality_markdown
 from benchmarks.paper import markdown
 from benchmarks.plots import who_wins
 from genret.errors import GenretError
@@ -21,6 +22,7 @@ BARS = Path("benchmarks/results/constraint.json")
 SUITE = Path("benchmarks/results/suite.jsonl")
 PAPER = Path("benchmarks/results/paper.jsonl")
 PAGE = Path("docs/benchmarks.md")
+QUALITY_PAGE = Path("docs/evaluation.md")
 PICTURE = Path("docs/constrained_decoding.png")
 BEGIN, END = "<!-- made by `python -m benchmarks readme` -->", "<!-- end -->"
 CHECKSUM = "Checksum of results"
@@ -103,6 +105,11 @@ def paper_block(root: Path = ROOT) -> str:
     return f"{BEGIN}\n\n{tables}\n\nFrom {link}, commit {environment['commit']}.\n\n{END}"
 
 
+def quality_block(root: Path = ROOT) -> str:
+    """Return the part of docs/evaluation.md between the two marks."""
+    return f"{BEGIN}\n\n{quality_markdown(root / PAPER.parent)}\n\n{END}"
+
+
 def with_block(text: str, new: str) -> str:
     """Return a page with the part between the marks replaced.
 
@@ -110,7 +117,9 @@ def with_block(text: str, new: str) -> str:
       GenretError: the marks are not there.
     """
     if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise GenretError(f"README.md, {PAGE}: expected {BEGIN} and {END} once each")
+        raise GenretError(
+            f"README.md, {PAGE}, {QUALITY_PAGE}: expected {BEGIN} and {END} once each"
+        )
     before, rest = text.split(BEGIN)
     return before + new + rest.split(END)[1]
 
@@ -121,8 +130,12 @@ def checksum(root: Path = ROOT) -> str:
 
 
 def write(root: Path = ROOT) -> None:
-    """Rewrite README's table and the page's, and draw the picture."""
-    for page, new in ((root / "README.md", block(root)), (root / PAGE, paper_block(root))):
+    """Rewrite README's table and those of the pages, and draw the picture."""
+    for page, new in (
+        (root / "README.md", block(root)),
+        (root / PAGE, paper_block(root)),
+        (root / QUALITY_PAGE, quality_block(root)),
+    ):
         page.write_text(with_block(page.read_text(encoding="utf-8"), new), encoding="utf-8")
     _, points = read(root / SUITE)
     figure = who_wins(list(points.values()))

@@ -3,7 +3,6 @@
 import dataclasses
 import gc
 import math
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -14,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks._draws import floor
-from benchmarks._lines import Line, Lines, pairs, times_of
+from benchmarks._lines import Line, Lines, more_than, times_of
 from benchmarks._point import Point
 from benchmarks._processes import in_own_process, merge
 from benchmarks._record import interleave
@@ -73,7 +72,9 @@ def run(
                 parts = lines.add_part(point.key, found)
                 say({"kind": "part", "key": point.key, "done": len(parts), "of": point.processes})
             if len(parts) == point.processes:
-                say(lines.add(point.key, merge(parts) | {"sizes": _sizes(point)}))
+                whole = merge(parts) | {"sizes": _sizes(point)}
+                beside_first(whole["methods"], point)
+                say(lines.add(point.key, whole))
 
 
 def measure_part(
@@ -167,7 +168,6 @@ def measure(
             "logsumexp_ms": times["logsumexp"]["ms"],
             "read_once_ms": _read_once_ms(work.model),
         }
-    first = figures.get(point.methods[0], {})
     for name, own in figures.items():
         if name not in times:
             continue
@@ -176,16 +176,23 @@ def measure(
         own["step_ms"] = own["ms"] / point.depth
         if name in in_queue:
             own["queued_ms"] = in_queue[name]["ms"] / QUEUE
-        if "rounds_ms" in first:
-            (both,) = pairs(own, first)
-            more = statistics.median(mine - other for mine, other in both)
-            own |= {"over_first_ms": more / point.depth, "times_first": times_of(own, first)}
     if point.by_level and built:
         for name, levels in _by_level(built, work, before).items():
             figures[name]["level_ms"] = levels
     del built, ready, queued, before, work
     gc.collect()  # the next point's indices may be large
-    return found | {"methods": figures}
+    return found | {"methods": beside_first(figures, point)}
+
+
+def beside_first(figures: dict[str, Figures], point: Point) -> dict[str, Figures]:
+    """Add to the figures of each method how its time stands to that of the point's first method."""
+    first = figures.get(point.methods[0], {})
+    if "rounds_ms" in first:
+        for own in figures.values():
+            if "rounds_ms" in own:
+                own["over_first_ms"] = more_than(own, first) / point.depth
+                own["times_first"] = times_of(own, first)
+    return figures
 
 
 def _queue(function: Callable[[], Any]) -> list[Any]:

@@ -67,6 +67,17 @@ Not measured yet.
 OFFICE_DECODER_ONLY_APAO = Recipe(model=_OFFICE_FLAT, train=OFFICE_APAO.train)
 """The same with APAO's pointwise prefix loss. Not measured yet."""
 
+OFFICE_TIGER = Recipe(
+    model=dataclasses.replace(_OFFICE_ITEMS, kind="encoder_decoder", layers=3, code_layers=2),
+    train=_OFFICE_TRAIN,
+)
+"""The same codes through TIGER's encoder and decoder, trained alike. Not measured yet."""
+
+OFFICE_ONE_PASS = Recipe(
+    model=dataclasses.replace(_OFFICE_FLAT, kind="one_pass"), train=_OFFICE_TRAIN
+)
+"""All codes of the next item in one pass, under RecGPT's hybrid mask. Not measured yet."""
+
 BEAUTY = Recipe(
     model=_OFFICE_ITEMS,
     train=dataclasses.replace(_OFFICE_TRAIN, steps=4800, eval_every=600, checkpoint_every=600),
@@ -78,6 +89,8 @@ RECIPES = {
     "office-apao": OFFICE_APAO,
     "office-decoder-only": OFFICE_DECODER_ONLY,
     "office-decoder-only-apao": OFFICE_DECODER_ONLY_APAO,
+    "office-tiger": OFFICE_TIGER,
+    "office-one-pass": OFFICE_ONE_PASS,
     "beauty": BEAUTY,
 }
 """Recipes by the name that ``genret train --recipe`` takes."""

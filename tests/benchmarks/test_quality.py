@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import quality
 from benchmarks._quality_records import over_seeds
+from benchmarks._quality_results import markdown, summarise, summarise_cold
 
 
 @pytest.mark.slow
@@ -65,3 +66,66 @@ def test_bad_input(
     folders = ["--work", str(tmp_path), "--out", str(tmp_path)]
     assert quality.main([*argv, *folders]) == 2
     assert says in capsys.readouterr().err
+
+
+def _record(seed: int, recall: float, **more: object) -> dict:
+    rule = {"recall@10": recall, "ndcg@10": recall / 2}
+    rule["intervals"] = {name: [value - 0.01, value + 0.01] for name, value in rule.items()}
+    return {
+        "seed": seed,
+        "settings": {},
+        "seconds": 90.0,
+        "test": rule,
+        "test_unseen": rule,
+        **more,
+    }
+
+
+def _codes(colliding: int, used: float) -> dict:
+    levels = [{"used_share": used}, {"used_share": 1.0}, {"used_share": 0.1}]  # the last: a suffix
+    before = {"items": colliding, "groups": 1, "largest": 2}
+    return {"items": 100, "levels": levels, "levels_before_suffix": 2, "collisions_before": before}
+
+
+def test_results_are_held_against_the_bars(tmp_path: Path) -> None:
+    apart = {"recall@10": {"relative_difference": -0.01}}
+    found = {
+        "sasrec": [_record(0, 0.09), _record(1, 0.11)],
+        "shipped": [_record(0, 0.08, beams_50_against_exact=apart)],
+        "own_codes": [_record(0, 0.1, codes=_codes(2, 0.9)), _record(1, 0.1, codes=_codes(3, 1))],
+    }
+    document = summarise("office", found)
+    assert document["seeds"] == [0, 1]
+    assert document["test"]["recall@10"]["mean"] == 0.08
+    met = {bar: said["met"] for bar, said in document["bars"].items()}
+    assert met == {
+        "shipped codes against SASRec": False,  # .08 < .9 * .1
+        "our codes against the shipped": True,
+        "SASRec": True,
+        "Recall@10 of 50 beams against exact scores, relative, any model and seed": False,
+        "share of items that collide, our codes": False,
+        "share of codes used at a level, our codes": True,
+    }
+    document["environment"] = {"commit": "abc"}
+    (tmp_path / "quality-office.json").write_text(json.dumps(document))
+    shown = markdown(tmp_path)
+    assert "| SASRec, full cross-entropy | .1000 [.0" in shown
+    assert "| .0500 [" in shown
+    assert "0, 1 | 2 |" in shown
+    assert "TIGER, cross-entropy .0608" in shown
+    assert "Missed of what we asked of ourselves: shipped codes against SASRec; " in shown
+    assert shown.index("`ItemDecoder`, semantic IDs of ours") < shown.index("shipped semantic IDs")
+
+
+def test_new_items_are_a_table(tmp_path: Path) -> None:
+    def cold(ratio: float) -> list[dict]:
+        figure = {m: {"mean": ratio, "low": 0.0, "high": 9.0} for m in ("recall@1", "recall@10")}
+        searches = ("unconstrained", "random", "constrained", "ratio")
+        return [{"fraction": 0.02, "rule": "by time", "items": 48, "users": 217}
+                | dict.fromkeys(searches, figure)]  # fmt: skip
+
+    summary = summarise_cold([cold(2.0), cold(6.0)])
+    assert summary["bars"]["newest 2%, Recall@1 over chance"]["met"]
+    document = {"office": summary, "environment": {"commit": "abc"}}
+    (tmp_path / "quality-coldstart.json").write_text(json.dumps(document))
+    assert "| Office | 2% | 48 | 217 | 4.0000 | 4.0000 | 4.00 [" in markdown(tmp_path)

@@ -1,5 +1,6 @@
 """README says what the committed results say, and its picture is of them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,13 @@ def test_the_table_is_that_of_the_results() -> None:
     assert readme.with_block(text, readme.block()) == text, "run `python -m benchmarks readme`"
 
 
-def test_the_page_is_that_of_the_results() -> None:
-    text = (ROOT / readme.PAGE).read_text(encoding="utf-8")
-    assert readme.with_block(text, readme.paper_block()) == text, (
-        "run `python -m benchmarks readme`"
-    )
+@pytest.mark.parametrize(
+    ("page", "make"),
+    [(readme.PAGE, readme.paper_block), (readme.QUALITY_PAGE, readme.quality_block)],
+)
+def test_a_page_is_that_of_the_results(page: Path, make: Callable[[], str]) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert readme.with_block(text, make()) == text, "run `python -m benchmarks readme`"
 
 
 def test_the_picture_is_that_of_the_results() -> None:

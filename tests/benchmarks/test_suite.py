@@ -9,12 +9,13 @@ import time
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from benchmarks import __main__ as program
 from benchmarks import paper, suite
-from benchmarks._lines import Lines, pairs, read, times_of
+from benchmarks._lines import Lines, more_than, read, times_of
 from benchmarks._point import Point
 from benchmarks._processes import in_own_process, merge
 from benchmarks._record import interleave
@@ -231,9 +232,19 @@ def test_rounds_are_shared_out() -> None:
     assert ran == 3 * ["between", "long", "between", "short"] + 2 * ["between", "short"]
     assert [len(own["rounds_ms"]) for own in found.values()] == [3, 5]
     one_process = {name: {"rounds_ms": [own["rounds_ms"]]} for name, own in found.items()}
-    (rounds,) = pairs(one_process["short"], one_process["long"])
-    assert len(rounds) == 3
     assert times_of(one_process["long"], one_process["short"]) > 1
+
+
+def test_a_disturbed_process_hardly_moves_a_ratio() -> None:
+    rng = np.random.default_rng(0)
+    quiet = [rng.normal(1.0, 0.01, 50) for _ in range(3)]
+    twice = [2.0 * rng.normal(1.0, 0.01, 50) for _ in range(3)]
+    moody = [*twice[:2], 1.5 * twice[2]]  # all of a process, and of one method alone
+    base = {"rounds_ms": quiet}
+    assert times_of({"rounds_ms": twice}, base) == pytest.approx(2.0, rel=0.01)
+    assert times_of({"rounds_ms": moody}, base) == pytest.approx(2.0, rel=0.02)
+    assert more_than({"rounds_ms": moody}, base) == pytest.approx(1.0, rel=0.04)
+    assert (times_of(base, base), more_than(base, base)) == (1.0, 0.0)
 
 
 def test_the_map_says_who_wins_where() -> None:
@@ -279,6 +290,7 @@ def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
         (["--resume"], "resume: found no file"),
         (["--aot", "v99"], "expected some of ['v5e', 'v6e', 'v7x']"),
         (["--static", str(tmp_path)], "static: found no"),
+        (["--only", "3000M"], "which no point of 'smoke' has in its name; one is 'given logits"),
     ):
         assert program.main(arguments) == 2
         assert message in capsys.readouterr().err
@@ -293,6 +305,15 @@ def test_presets_name_each_point_once(preset: str) -> None:
     assert len({point.key for point in points}) == len(points)
     assert {name for point in points for name in point.methods} <= METHODS.keys()
     assert {*OF_PAPER, *WITH_MODEL} <= METHODS.keys()
+
+
+def test_some_points_of_a_preset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(program, "run", lambda points, *_: asked.extend(p.key for p in points))
+    assert program.main(["--preset", "full", "--only", "0.3M", "300M", "office"]) == 0
+    assert [key.split()[0] for key in asked] == ["given", "0.3M", "300M"]
 
 
 @pytest.mark.slow

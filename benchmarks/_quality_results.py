@@ -1,0 +1,206 @@
+"""Results of `benchmarks.quality`: what the records of all seeds say, and the page that shows it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks._common import judge
+from benchmarks._quality_methods import DATA, MAIN, METHODS, bars
+from benchmarks._quality_records import Record, over_seeds
+from genret.cli.baselines import BASELINES
+
+RULE = (
+    'leave-one-out; all items ranked, items counted and not semantic IDs; "test": items of the '
+    'history are kept, as the peers do; "test_unseen": they are forbidden'
+)
+
+COLD_RATIO = 3.0
+"""Recall@1 among the newest items, over that of chance."""
+
+NAMES = {
+    "shipped": "`ItemDecoder`, shipped semantic IDs",
+    "shipped_apao": "the same with APAO, pointwise",
+    "own_codes": "`ItemDecoder`, semantic IDs of ours from the text",
+    "decoder_only": "`DecoderOnly`, shipped, cross-entropy",
+    "decoder_only_apao": "the same with APAO, pointwise",
+    "tiger": "TIGER (`EncoderDecoder`), shipped",
+    "one_pass": "`OnePass`, shipped",
+    "sasrec": "SASRec, full cross-entropy",
+    "item_knn": "item-kNN",
+    "popularity": "popularity",
+}
+
+
+def summarise(data: str, found: Mapping[str, Sequence[Record]]) -> Record:
+    """Put the records of a data set together, and hold them against its bars.
+
+    Args:
+      data: name of the data set.
+      found: method or baseline -> its records, one of each seed.
+    """
+    summary = {name: _summary(records) for name, records in found.items()}
+    return {
+        "data": data,
+        "seeds": sorted({record["seed"] for records in found.values() for record in records}),
+        "rule": RULE,
+        "test": summary.get(MAIN, {}).get("test", {}),
+        "baselines": {n: summary[n] for n in BASELINES if n in summary},
+        "methods": {n: summary[n] for n in METHODS if n in summary},
+        "peers": {"recall@10": DATA[data].peers},
+        "bars": _judge(data, summary),
+    }
+
+
+def summarise_cold(cold: Sequence[Any]) -> Record:
+    """Return the figures of each share of newest items over the seeds, and the bar.
+
+    Args:
+      cold: what ``genret coldstart`` said, of each seed.
+    """
+    shares = []
+    for of_seeds in zip(*cold, strict=True):
+        share = {name: of_seeds[0][name] for name in ("fraction", "rule", "items", "users")}
+        for search in ("unconstrained", "random", "constrained", "ratio"):
+            share[search] = {
+                metric: over_seeds(
+                    [{metric: seed[search][metric]["mean"],
+                      "intervals": {metric: [seed[search][metric]["low"], seed[search][metric]["high"]]}}
+                     for seed in of_seeds]
+                )[metric]
+                for metric in of_seeds[0][search]
+            }  # fmt: skip
+        shares.append(share)
+    judged = {
+        f"newest {share['fraction']:.0%}, Recall@1 over chance": judge(
+            share["ratio"]["recall@1"]["mean"], COLD_RATIO
+        )
+        for share in shares
+    }
+    return {"seeds": len(cold), "shares": shares, "bars": judged}
+
+
+def markdown(folder: Path) -> str:
+    """Return the tables of docs/evaluation.md, from the results that are in a folder."""
+    parts = []
+    for data in DATA:
+        file = folder / f"quality-{data}.json"
+        if file.is_file():
+            parts.append(_table(json.loads(file.read_text(encoding="utf-8"))))
+    file = folder / "quality-coldstart.json"
+    if file.is_file():
+        document = json.loads(file.read_text(encoding="utf-8"))
+        found = {data: document[data] for data in DATA if data in document}
+        parts.append(_cold_table(found, document["environment"]["commit"]))
+    return "\n\n".join(parts)
+
+
+def _summary(records: Sequence[Record]) -> Record:
+    """Return the figures of a method over its seeds."""
+    summary: Record = {
+        "seeds": [record["seed"] for record in records],
+        "settings": records[0]["settings"],
+        "seconds": [record["seconds"] for record in records],
+    }
+    for rule in ("test", "test_unseen"):
+        summary[rule] = over_seeds([record[rule] for record in records])
+    for name in ("train", "codes", "valid_ndcg@10", "beams_50_against_exact"):
+        if all(name in record for record in records):
+            summary[name] = [record[name] for record in records]
+    return summary
+
+
+def _judge(data: str, summary: Mapping[str, Any]) -> dict[str, Any]:
+    judged = {}
+    for bar, (method, metric, least) in bars(data).items():
+        rival, share = least if isinstance(least, tuple) else (None, least)
+        if method in summary and (rival is None or rival in summary):
+            floor = share if rival is None else share * summary[rival]["test"][metric]["mean"]
+            judged[bar] = judge(summary[method]["test"][metric]["mean"], floor)
+    apart = [
+        abs(seed["recall@10"]["relative_difference"])
+        for figures in summary.values()
+        for seed in figures.get("beams_50_against_exact", [])
+    ]
+    if apart:
+        judged["Recall@10 of 50 beams against exact scores, relative, any model and seed"] = judge(
+            max(apart), 0.005, at_most=True
+        )
+    codes = summary.get("own_codes", {}).get("codes", [])
+    if codes:
+        collide = [seed["collisions_before"]["items"] / seed["items"] for seed in codes]
+        judged["share of items that collide, our codes"] = judge(max(collide), 0.02, at_most=True)
+        used = [
+            level["used_share"]
+            for seed in codes
+            for level in seed["levels"][: seed["levels_before_suffix"]]
+        ]
+        judged["share of codes used at a level, our codes"] = judge(min(used), 0.9)
+    return judged
+
+
+def _table(document: Record) -> str:
+    figures = document["methods"] | document["baselines"]
+    best = sorted(figures, key=lambda name: -figures[name]["test"]["recall@10"]["mean"])
+    rows = []
+    for name in best:
+        own = figures[name]
+        cells = [_of_seeds(own["test"][metric]) for metric in ("recall@10", "ndcg@10")]
+        cells.append(_of_seeds(own["test_unseen"]["recall@10"]))
+        minutes = sum(own["seconds"]) / len(own["seconds"]) / 60
+        cells += [", ".join(map(str, own["seeds"])), f"{minutes:.0f}" if minutes >= 1 else "< 1"]
+        rows.append(f"| {NAMES.get(name, name)} | " + " | ".join(cells) + " |")
+    data, commit = document["data"], document["environment"]["commit"]
+    peers = ", ".join(f"{who} {_short(it)}" for who, it in document["peers"]["recall@10"].items())
+    missed = [bar for bar, said in document["bars"].items() if not said["met"]]
+    return "\n".join(
+        [
+            f"**{data.capitalize()}**, test:",
+            "",
+            "| | Recall@10 | NDCG@10 | Recall@10, seen items forbidden | seeds | minutes a seed |",
+            "|---|---|---|---|---|---|",
+            *rows,
+            "",
+            f"Others publish: {peers}. "
+            + (f"Missed of what we asked of ourselves: {'; '.join(missed)}. " if missed else "")
+            + f"[quality-{data}.json](../benchmarks/results/quality-{data}.json), commit {commit}.",
+        ]
+    )
+
+
+def _cold_table(found: Mapping[str, Record], commit: str) -> str:
+    rows = []
+    for data, summary in found.items():
+        for share in summary["shares"]:
+            cells = [f"{share['fraction']:.0%}", str(share["items"]), str(share["users"])]
+            for metric in ("recall@1", "recall@10"):
+                cells += [
+                    _short(share["unconstrained"][metric]["mean"]),
+                    _short(share["constrained"][metric]["mean"]),
+                    "{mean:.2f} [{low:.2f}, {high:.2f}]".format(**share["ratio"][metric]),
+                ]
+            rows.append(
+                f"| {data.capitalize()} | " + " | ".join(cells) + f" | {summary['seeds']} |"
+            )
+    return "\n".join(
+        [
+            "**New items**:",
+            "",
+            "| | newest | items | users | Recall@1, all items allowed | new items only | over chance "
+            "| Recall@10, all | new only | over chance | seeds |",
+            "|---|---|---|---|---|---|---|---|---|---|---|",
+            *rows,
+            "",
+            "[quality-coldstart.json](../benchmarks/results/quality-coldstart.json), "
+            f"commit {commit}.",
+        ]
+    )
+
+
+def _of_seeds(found: Record) -> str:
+    return f"{_short(found['mean'])} [{_short(found['low'])}, {_short(found['high'])}]"
+
+
+def _short(value: float) -> str:
+    """Write a share with four digits and without the zero before its point."""
+    return f"{value:.4f}".removeprefix("0")
