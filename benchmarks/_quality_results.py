@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._common import judge
-from benchmarks._quality_methods import DATA, MAIN, METHODS, bars
+from benchmarks._quality_methods import DATA, DISTINCT, MAIN, METHODS, bars
 from benchmarks._quality_records import Record, over_seeds
 from genret.cli.baselines import BASELINES
 
@@ -22,6 +22,7 @@ NAMES = {
     "shipped": "`ItemDecoder`, shipped semantic IDs",
     "shipped_apao": "the same with APAO, pointwise",
     "own_codes": "`ItemDecoder`, semantic IDs of ours from the text",
+    "own_distinct_codes": "the same with codes that hardly collide",
     "decoder_only": "`DecoderOnly`, shipped, cross-entropy",
     "decoder_only_apao": "the same with APAO, pointwise",
     "tiger": "TIGER (`EncoderDecoder`), shipped",
@@ -126,16 +127,18 @@ def _judge(data: str, summary: Mapping[str, Any]) -> dict[str, Any]:
         judged["Recall@10 of 50 beams against exact scores, relative, any model and seed"] = judge(
             max(apart), 0.005, at_most=True
         )
-    codes = summary.get("own_codes", {}).get("codes", [])
+    codes = summary.get(DISTINCT, {}).get("codes", [])
     if codes:
         collide = [seed["collisions_before"]["items"] / seed["items"] for seed in codes]
-        judged["share of items that collide, our codes"] = judge(max(collide), 0.02, at_most=True)
+        judged["share of items that collide, our distinct codes"] = judge(
+            max(collide), 0.02, at_most=True
+        )
         used = [
             level["used_share"]
             for seed in codes
             for level in seed["levels"][: seed["levels_before_suffix"]]
         ]
-        judged["share of codes used at a level, our codes"] = judge(min(used), 0.9)
+        judged["share of codes used at a level, our distinct codes"] = judge(min(used), 0.9)
     return judged
 
 
