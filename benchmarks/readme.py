@@ -7,7 +7,7 @@ Tests compare the files with what this makes; the picture carries the checksum o
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from genret.errors import GenretError
 BARS = Path("benchmarks/results/constraint.json")
 SUITE = Path("benchmarks/results/suite.jsonl")
 PAPER = Path("benchmarks/results/paper.jsonl")
+MODELS = Path("benchmarks/results/models.jsonl")
 PAGE = Path("docs/benchmarks.md")
 QUALITY_PAGE = Path("docs/evaluation.md")
 PICTURE = Path("docs/constrained_decoding.png")
@@ -95,14 +96,47 @@ def block(root: Path = ROOT) -> str:
     )
 
 
-def paper_block(root: Path = ROOT) -> str:
-    """Return the part of docs/benchmarks.md between the two marks; nothing before it is measured."""
-    if not (root / PAPER).exists():
-        return f"{BEGIN}\n{END}"
-    environment, points = read(root / PAPER)
-    tables = markdown(environment, list(points.values()))
-    link = f"[{PAPER.name}](../{PAPER.as_posix()})"
-    return f"{BEGIN}\n\n{tables}\n\nFrom {link}, commit {environment['commit']}.\n\n{END}"
+def page_block(root: Path = ROOT) -> str:
+    """Return the part of docs/benchmarks.md between the two marks: what is measured of it."""
+    parts = []
+    for path, make in ((PAPER, markdown), (MODELS, _inside_models)):
+        if (root / path).exists():
+            environment, points = read(root / path)
+            parts.append(make(environment, list(points.values())))
+            link = f"[{path.name}](../{path.as_posix()})"
+            parts.append(f"From {link}, commit {environment['commit']}.")
+    return "\n\n".join([BEGIN, *parts, END])
+
+
+def _inside_models(environment: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> str:
+    """Return a table of what a constrained step costs inside each model."""
+    names = list(dict.fromkeys(name for line in points for name in line["methods"]))
+    rows = []
+    for line in points:
+        cells = []
+        for name in names:
+            own = line["methods"].get(name, {})
+            if name == names[0]:
+                cells.append(f"{own['step_ms']:,.1f} ms" if "step_ms" in own else "")
+            elif "times_first" in own:
+                more, share = own["over_first_ms"], own["times_first"] - 1
+                cells.append(f"{more:+,.2f} ms, {share:+.1%}")
+            else:
+                cells.append(own.get("error", "").split(": ")[-1])
+        rows.append(f"| {line['sizes']['model']} | " + " | ".join(cells) + " |")
+    size = points[0]["sizes"]
+    return "\n".join(
+        [
+            f"**Inside a model**, bfloat16, random weights, |C| = {size['items']:,}, "
+            f"V = {size['codes']:,}, L = {size['depth']}, B = {size['batch']}, M = {size['beams']}, "
+            f"{environment['processor']}, {environment['cores']} cores: a step of "
+            f"`{names[0]}`, and what the others' takes more:",
+            "",
+            "| parameters | " + " | ".join(f"`{name}`" for name in names) + " |",
+            "|---" * (1 + len(names)) + "|",
+            *rows,
+        ]
+    )
 
 
 def quality_block(root: Path = ROOT) -> str:
@@ -133,7 +167,7 @@ def write(root: Path = ROOT) -> None:
     """Rewrite README's table and those of the pages, and draw the picture."""
     for page, new in (
         (root / "README.md", block(root)),
-        (root / PAGE, paper_block(root)),
+        (root / PAGE, page_block(root)),
         (root / QUALITY_PAGE, quality_block(root)),
     ):
         page.write_text(with_block(page.read_text(encoding="utf-8"), new), encoding="utf-8")

@@ -109,7 +109,7 @@ def plot_metrics(results: Mapping[str, Mapping[str, Any]], path: Path, *, k: int
       k: cut-off.
     """
     names = [f"{name}@{k}" for name in ("ndcg", "recall", "mrr")]
-    crowded = len(results) > 4
+    crowded = len(results) > 3
     figure = _figure(10.4 if crowded else 7.6, 3.2)
     for axis, name in zip(figure.subplots(1, len(names)), names, strict=True):
         top = 0.0
