@@ -20,11 +20,11 @@ COLD_RATIO = 3.0
 
 NAMES = {
     "shipped": "`ItemDecoder`, shipped semantic IDs",
-    "shipped_apao": "the same with APAO, pointwise",
+    "shipped_apao": "`ItemDecoder`, shipped, APAO pointwise",
     "own_codes": "`ItemDecoder`, semantic IDs of ours from the text",
-    "own_distinct_codes": "the same with codes that hardly collide",
+    "own_distinct_codes": "`ItemDecoder`, ours that hardly collide",
     "decoder_only": "`DecoderOnly`, shipped, cross-entropy",
-    "decoder_only_apao": "the same with APAO, pointwise",
+    "decoder_only_apao": "`DecoderOnly`, shipped, APAO pointwise",
     "tiger": "TIGER (`EncoderDecoder`), shipped",
     "one_pass": "`OnePass`, shipped",
     "sasrec": "SASRec, full cross-entropy",
