@@ -22,6 +22,20 @@ def causal_mask(segments: Int[Array, "B T"]) -> Bool[Array, "B T T"]:
     return same & jnp.tril(jnp.ones((1, length, length), bool))
 
 
+def softmax_parts(
+    scores: Float[Array, "*batch S"],
+) -> tuple[Float[Array, "*batch S"], Float[Array, "*batch 1"]]:
+    """Return what a softmax over the last axis divides, at most 1, and by what it divides.
+
+    >>> weights, total = softmax_parts(jnp.array([0.0, 0.0, -1e30]))
+    >>> (weights / total).tolist()
+    [0.5, 0.5, 0.0]
+    """
+    # The highest score cancels out, and so does its gradient.
+    weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(-1, keepdims=True)))
+    return weights, weights.sum(-1, keepdims=True)
+
+
 def attend(
     queries: Float[Array, "B T H D"],
     keys: Float[Array, "B S K D"],
@@ -39,11 +53,9 @@ def attend(
         "btkgd,bskd->bktgs", queries * width**-0.5, keys, preferred_element_type=jnp.float32
     )
     scores = jnp.where(mask[:, None, :, None], scores, _MASKED)
-    # The highest score cancels out, and so does its gradient.
-    highest = jax.lax.stop_gradient(scores.max(-1, keepdims=True))
-    weights = jnp.exp(scores - highest)
+    weights, total = softmax_parts(scores)
     mixed = jnp.einsum("bktgs,bskd->bktgd", weights.astype(values.dtype), values)
-    mixed = (mixed / weights.sum(-1, keepdims=True)).astype(values.dtype)
+    mixed = (mixed / total).astype(values.dtype)
     return mixed.transpose(0, 2, 1, 3, 4).reshape(batch, length, heads, width)
 
 

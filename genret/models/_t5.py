@@ -13,6 +13,7 @@ import numpy as np
 from flax import nnx
 
 from genret.config import ModelConfig
+from genret.models._attention import softmax_parts
 from genret.models._cache import Cache
 from genret.models._layers import Linear, RMSNorm, dropout, split_key
 from genret.typing import Array, Bool, Float, Int
@@ -96,8 +97,10 @@ def t5_attend(
 ) -> Float[Array, "B T H D"]:
     """Return ``softmax(Q Kᵀ + bias) V``: T5 does not scale its scores; softmax is in float32."""
     scores = jnp.einsum("bthd,bshd->bhts", queries, keys, preferred_element_type=jnp.float32)
-    weights = dropout(jax.nn.softmax(scores + bias, axis=-1), rate, dropout_key)
-    return jnp.einsum("bhts,bshd->bthd", weights.astype(values.dtype), values)
+    weights, total = softmax_parts(scores + bias)
+    weights = dropout(weights, rate, dropout_key).astype(values.dtype)
+    mixed = jnp.einsum("bhts,bshd->bhtd", weights, values) / total
+    return mixed.transpose(0, 2, 1, 3).astype(values.dtype)
 
 
 def mask_bias(mask: Bool[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -34,6 +34,27 @@ def test_attend_equals_loops(kv_heads) -> None:
         np.testing.assert_allclose(found[b, t, h], expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("scale", [1.0, 300.0])
+def test_gradients_are_those_of_a_plain_softmax(scale: float) -> None:
+    """Also of scores far apart, whose exponentials overflow."""
+    rng = np.random.default_rng(0)
+    queries, keys, values, wanted = (jnp.asarray(normal(rng, 2, 5, 2, 8)) for _ in range(4))
+    mask = jnp.tril(jnp.ones((1, 5, 5), bool))
+
+    def plain(queries, keys, values):
+        scores = jnp.einsum("bthd,bshd->bhts", queries, keys) * 8**-0.5
+        weights = jax.nn.softmax(jnp.where(mask[:, None], scores, -jnp.inf), axis=-1)
+        return jnp.einsum("bhts,bshd->bthd", weights, values)
+
+    def grads(function):
+        loss = lambda *a: jnp.sum(function(*a) * wanted)  # noqa: E731
+        return jax.grad(loss, argnums=(0, 1, 2))(scale * queries, keys, values)
+
+    for found, expected in zip(grads(lambda *a: attend(*a, mask)), grads(plain), strict=True):
+        assert np.isfinite(found).all()
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])
 @pytest.mark.parametrize("new", [1, 3])
 def test_attend_shared_equals_loops(kv_heads, new) -> None:
