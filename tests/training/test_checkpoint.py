@@ -35,3 +35,13 @@ def test_writers_that_outlive_a_failed_save_leave_nothing(
         _checkpoint.save_checkpoint(tmp_path, 2, {"a": np.zeros(3)}, {}, {})
     time.sleep(1)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_writer_that_has_not_begun_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread is listed as soon as it is asked for; until it runs it cannot be joined."""
+    here, unborn = threading.enumerate(), threading.Thread()
+    listed = [here, [*here, unborn], [*here, unborn], here]
+    monkeypatch.setattr(threading, "enumerate", lambda: listed.pop(0))
+    with pytest.raises(ValueError, match="of the block"), _checkpoint._until_threads_end():
+        raise ValueError("of the block")
+    assert not listed
