@@ -44,9 +44,9 @@ _OFFICE_TRAIN = TrainConfig(
 OFFICE = Recipe(model=_OFFICE_ITEMS, train=_OFFICE_TRAIN)
 """Amazon Office with its shipped semantic IDs, 50 epochs; chosen on validation.
 
-Expected, seen items not removed, 20 beams: Recall@10 .117 and NDCG@10 .066 on validation (one seed,
-all 4,905 users, a trial of the same settings); some 5 minutes on two CPU cores. On the test split,
-one seed: Recall@10 .0895 and NDCG@10 .0512, where SASRec has .0960 and .0498.
+Expected, seen items not removed, 20 beams: Recall@10 .117 and NDCG@10 .067 on validation; on the
+test split, means of three seeds, .0866 and .0506, where SASRec has .0937 and .0496. Four to seven
+minutes on two CPU cores, evaluation included.
 """
 
 OFFICE_APAO = Recipe(
@@ -61,11 +61,15 @@ _OFFICE_FLAT = dataclasses.replace(_OFFICE_ITEMS, kind="decoder_only", layers=3)
 
 OFFICE_DECODER_ONLY = Recipe(model=_OFFICE_FLAT, train=_OFFICE_TRAIN)
 """The flattened codes of the same histories through one Llama-shaped transformer, trained alike.
-Not measured yet.
+
+On the test split, one seed: Recall@10 .0858 and NDCG@10 .0438.
 """
 
 OFFICE_DECODER_ONLY_APAO = Recipe(model=_OFFICE_FLAT, train=OFFICE_APAO.train)
-"""The same with APAO's pointwise prefix loss. Not measured yet."""
+"""The same with APAO's pointwise prefix loss: .0860 and .0435, one seed. APAO is to keep beams from
+pruning the wanted item; here 20 beams lose .2 % of the Recall@10 of exact scores without it, and
+nothing with it.
+"""
 
 OFFICE_TIGER = Recipe(
     model=dataclasses.replace(_OFFICE_ITEMS, kind="encoder_decoder", layers=3, code_layers=2),
@@ -82,7 +86,11 @@ BEAUTY = Recipe(
     model=_OFFICE_ITEMS,
     train=dataclasses.replace(_OFFICE_TRAIN, steps=4800, eval_every=600, checkpoint_every=600),
 )
-"""Amazon Beauty with its shipped semantic IDs: the settings of Office, 40 epochs. Not measured yet."""
+"""Amazon Beauty with its shipped semantic IDs: the settings of Office, 40 epochs.
+
+On the test split, one seed: Recall@10 .0647 and NDCG@10 .0394 (seen items not removed, 20 beams).
+A quarter of an hour on one CPU core; the figures of the page include the evaluations.
+"""
 
 RECIPES = {
     "office": OFFICE,
