@@ -106,7 +106,11 @@ def bars(data: str) -> dict[str, tuple[str, str, float | tuple[str, float]]]:
         "office": {
             "shipped codes against SASRec": (MAIN, "recall@10", ("sasrec", 0.9)),
             "decoder-only, cross-entropy": ("decoder_only", "recall@10", 0.0608),
-            "APAO against cross-entropy": ("decoder_only_apao", "recall@10", ("decoder_only", 1.0)),
+            "APAO, 5 % above cross-entropy": (
+                "decoder_only_apao",
+                "recall@10",
+                ("decoder_only", 1.05),
+            ),
             "our codes against the shipped": ("own_codes", "recall@10", (MAIN, 0.95)),
             "our distinct codes against the shipped": (DISTINCT, "recall@10", (MAIN, 0.95)),
             "SASRec": ("sasrec", "recall@10", 0.084),

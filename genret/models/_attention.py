@@ -48,7 +48,8 @@ def attend(
     third less time of a training step's attention on a CPU.
     """
     batch, length, heads, width = queries.shape
-    queries = queries.reshape(batch, length, keys.shape[2], -1, width)
+    kv_heads = keys.shape[2]
+    queries = queries.reshape(batch, length, kv_heads, heads // kv_heads, width)
     scores = jnp.einsum(
         "btkgd,bskd->bktgs", queries * width**-0.5, keys, preferred_element_type=jnp.float32
     )
@@ -85,7 +86,8 @@ def attend_shared(
     """
     batch, beams, length, heads, width = queries.shape
     kv_heads, suffix = keys.shape[3], keys.shape[2]
-    queries = queries.reshape(batch, beams, length, kv_heads, -1, width) * width**-0.5
+    queries = queries.reshape(batch, beams, length, kv_heads, heads // kv_heads, width)
+    queries = queries * width**-0.5
     history_scores = jnp.einsum(
         "bmtkgd,bskd->bkmtgs", queries, shared_keys, preferred_element_type=jnp.float32
     )

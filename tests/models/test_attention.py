@@ -34,6 +34,14 @@ def test_attend_equals_loops(kv_heads) -> None:
         np.testing.assert_allclose(found[b, t, h], expected, atol=1e-5)
 
 
+def test_no_request_is_no_answer() -> None:
+    none = jnp.zeros((0, 5, 4, 8))
+    assert attend(none, none, none, jnp.ones((1, 5, 5), bool)).shape == none.shape
+    beams, own = jnp.zeros((0, 3, 1, 4, 8)), jnp.zeros((0, 3, 2, 4, 8))
+    found = attend_shared(beams, none, none, jnp.zeros(0, jnp.int32), own, own)
+    assert found.shape == beams.shape
+
+
 @pytest.mark.parametrize("scale", [1.0, 300.0])
 def test_gradients_are_those_of_a_plain_softmax(scale: float) -> None:
     """Also of scores far apart, whose exponentials overflow."""
