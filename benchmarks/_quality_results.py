@@ -1,7 +1,7 @@
 """Results of `benchmarks.quality`: what the records of all seeds say, and the page that shows it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +53,13 @@ def summarise(data: str, found: Mapping[str, Sequence[Record]]) -> Record:
     }
 
 
-def summarise_cold(cold: Sequence[Any]) -> Record:
+def summarise_cold(records: Sequence[Record]) -> Record:
     """Return the figures of each share of newest items over the seeds, and the bar.
 
     Args:
-      cold: what ``genret coldstart`` said, of each seed.
+      records: of each seed, with what ``genret coldstart`` said as "coldstart".
     """
+    cold = [record["coldstart"] for record in records]
     shares = []
     for of_seeds in zip(*cold, strict=True):
         share = {name: of_seeds[0][name] for name in ("fraction", "rule", "items", "users")}
@@ -78,7 +79,8 @@ def summarise_cold(cold: Sequence[Any]) -> Record:
         )
         for share in shares
     }
-    return {"seeds": len(cold), "shares": shares, "bars": judged}
+    commits = [record["commit"] for record in records]
+    return {"seeds": len(records), "commits": commits, "shares": shares, "bars": judged}
 
 
 def markdown(folder: Path) -> str:
@@ -91,8 +93,7 @@ def markdown(folder: Path) -> str:
     file = folder / "quality-coldstart.json"
     if file.is_file():
         document = json.loads(file.read_text(encoding="utf-8"))
-        found = {data: document[data] for data in DATA if data in document}
-        parts.append(_cold_table(found, document["environment"]["commit"]))
+        parts.append(_cold_table({data: document[data] for data in DATA if data in document}))
     return "\n\n".join(parts)
 
 
@@ -102,6 +103,7 @@ def _summary(records: Sequence[Record]) -> Record:
         "seeds": [record["seed"] for record in records],
         "settings": records[0]["settings"],
         "seconds": [record["seconds"] for record in records],
+        "commits": [record["commit"] for record in records],
     }
     for rule in ("test", "test_unseen"):
         summary[rule] = over_seeds([record[rule] for record in records])
@@ -153,7 +155,8 @@ def _table(document: Record) -> str:
         minutes = sum(own["seconds"]) / len(own["seconds"]) / 60
         cells += [", ".join(map(str, own["seeds"])), f"{minutes:.0f}" if minutes >= 1 else "< 1"]
         rows.append(f"| {NAMES.get(name, name)} | " + " | ".join(cells) + " |")
-    data, commit = document["data"], document["environment"]["commit"]
+    data = document["data"]
+    commits = {commit for own in figures.values() for commit in own["commits"]}
     peers = ", ".join(f"{who} {_short(it)}" for who, it in document["peers"]["recall@10"].items())
     missed = [bar for bar, said in document["bars"].items() if not said["met"]]
     return "\n".join(
@@ -166,12 +169,13 @@ def _table(document: Record) -> str:
             "",
             f"Others publish: {peers}. "
             + (f"Missed of what we asked of ourselves: {'; '.join(missed)}. " if missed else "")
-            + f"[quality-{data}.json](../benchmarks/results/quality-{data}.json), commit {commit}.",
+            + f"[quality-{data}.json](../benchmarks/results/quality-{data}.json), "
+            + _measured_at(commits),
         ]
     )
 
 
-def _cold_table(found: Mapping[str, Record], commit: str) -> str:
+def _cold_table(found: Mapping[str, Record]) -> str:
     rows = []
     for data, summary in found.items():
         for share in summary["shares"]:
@@ -195,9 +199,15 @@ def _cold_table(found: Mapping[str, Record], commit: str) -> str:
             *rows,
             "",
             "[quality-coldstart.json](../benchmarks/results/quality-coldstart.json), "
-            f"commit {commit}.",
+            + _measured_at({commit for summary in found.values() for commit in summary["commits"]}),
         ]
     )
+
+
+def _measured_at(commits: Iterable[str]) -> str:
+    """Say which commits the records are of."""
+    found = sorted(commits)
+    return f"measured at commit{'s' * (len(found) > 1)} {', '.join(found)}."
 
 
 def _of_seeds(found: Record) -> str:

@@ -53,7 +53,10 @@ class Options:
     folder: Path = ROOT.parent / "shared" / "data"
     """Folder of the real data: office/inter.json and so on."""
     work: Path = Path("runs/quality")
-    """Folder of the run folders and records."""
+    """Folder of the run folders."""
+    records: Path | None = None
+    """Folder of the records; None takes WORK/records, which is empty at first. With
+    benchmarks/results/quality, seeds and methods are added to those that the repository holds."""
     out: Path = ROOT / "benchmarks" / "results"
     """Folder of quality-DATA.json and quality-coldstart.json."""
     smoke: bool = False
@@ -71,7 +74,9 @@ class Program:
     def __init__(self, options: Options, console: Console) -> None:
         self.options = options
         self.console = console
-        self.records = Records(options.work / "records")
+        self.records = Records(options.records or options.work / "records")
+        here = environment()
+        self.where = {name: here[name] for name in ("commit", "device")}
         # Seen items are kept or forbidden; 1,000 resamples.
         k = (1, 5, 10, 20)
         self.rules = {
@@ -107,8 +112,7 @@ class Program:
             self.options.out / f"quality-{data}.json", document | {"environment": environment()}
         )
         self._show(data, document)
-        cold = [record["coldstart"] for records in found.values() for record in records
-                if record.get("coldstart")]  # fmt: skip
+        cold = [r for records in found.values() for r in records if r.get("coldstart")]
         if cold:
             self._write_cold(data, summarise_cold(cold))
 
@@ -120,7 +124,7 @@ class Program:
         start = time.perf_counter()
         measure = self._baseline if name in BASELINES else self._method
         figures = measure(data, name, seed)
-        figures["seconds"] = time.perf_counter() - start
+        figures |= {"seconds": time.perf_counter() - start, **self.where}
         self.records.put(data, name, seed, settings, figures)
         shown = ", ".join(f"{m} {figures['test'][m]:.4f}" for m in SHOWN)
         self.console.print(f"{data}, {name}, seed {seed}: {shown}; {figures['seconds']:.0f} s")
