@@ -51,7 +51,8 @@ def genret(*arguments, status=0):
 
 
 ITEMS, LONGEST, STEPS = (100, 4, 20) if SMOKE else (500, 20, 300)
-train = ["--preset", "tiny", "--max-items", LONGEST, "--steps", STEPS, "--eval-users", 100]
+model = ["--width", 64, "--code-width", 64, "--heads", 2, "--kv-heads", 2, "--mlp-dim", 192]
+train = [*model, "--max-items", LONGEST, "--steps", STEPS, "--eval-users", 100]
 for verb, *options in (
     ["ingest", "--synthetic", "--synthetic-items", ITEMS],
     ["embed"],

@@ -28,12 +28,12 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.register_profile(
-    "again", hypothesis.settings.get_profile("genret"), max_examples=10
+    "again", hypothesis.settings.get_profile("genret"), max_examples=5
 )
 hypothesis.settings.load_profile("genret")
 
 
-COMPILED_CHEAPLY = ("not slow", "slow and not optimized")
+COMPILED_CHEAPLY = ("not slow", "slow and not optimized and not tpu_backend")
 """What `-m` selects when most of the time goes into programs that run once."""
 
 

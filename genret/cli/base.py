@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
@@ -22,6 +22,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+
+from genret.config import Config, require
 
 RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 """Type of the positional argument that names the run folder."""
@@ -45,6 +47,38 @@ def parse(verbs: Mapping[str, type["Verb"]], argv: Sequence[str] | None) -> "Ver
         args=argv,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
     )
+
+
+def refuse_options(option: str, *configs: Config, but: Collection[str] = ()) -> None:
+    """Refuse options that another one makes needless: they would not be read.
+
+    An option that is given its default value cannot be told from one that is not given.
+
+    Args:
+      option: what stands for them.
+      configs: where they are.
+      but: names of fields that are read.
+
+    Raises:
+      GenretError: one of them is not at its default.
+
+    >>> from genret.config import TrainConfig
+    >>> refuse_options("--recipe", TrainConfig(steps=3), but=["steps"])
+    """
+    given = [name for config in configs for name in _changed(config) if name not in but]
+    options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+    require(not given, f"{option}: found with {options}, expected without: it stands for them")
+
+
+def _changed(config: Config) -> Iterator[str]:
+    """Return the fields that are not at their defaults, also those of nested configurations."""
+    default = type(config)()
+    for name, usual in vars(default).items():
+        value = getattr(config, name)
+        if isinstance(value, Config):
+            yield from _changed(value)
+        elif value != usual:
+            yield name
 
 
 class Reporter:

@@ -73,7 +73,9 @@ class Quickstart(Verb):
         ).run(reporter)
         if self.codes is None:
             Embed(**common).run(reporter)
-        Tokenize(**common, codes=self.codes, tokenize=TokenizeConfig(levels=2)).run(reporter)
+            Tokenize(**common, tokenize=TokenizeConfig(levels=2)).run(reporter)
+        else:
+            Tokenize(**common, codes=self.codes).run(reporter)
         Index(**common).run(reporter)
         training = SMOKE_TRAIN if self.smoke else dataclasses.replace(TRAIN, steps=self.steps)
         Train(**common, model=MODEL, train=training).run(reporter)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genret.artifacts import Run, read_manifest
-from genret.cli.base import ReadyCodes, Reporter, RunFolder, Verb
+from genret.cli.base import ReadyCodes, Reporter, RunFolder, Verb, refuse_options
 from genret.config import TokenizeConfig
 from genret.errors import GenretError
 
@@ -97,12 +97,15 @@ class Tokenize(Verb):
         }
 
     def _config(self) -> TokenizeConfig:
-        if self.preset is None:
-            return self.tokenize
         from genret.tokenizers import PRESETS
 
-        if self.codes is not None:
+        if self.preset is not None and self.codes is not None:
             raise GenretError("tokenize: --preset and --codes exclude each other")
+        if self.codes is not None:
+            refuse_options("--codes", self.tokenize, but=["collisions"])
+        if self.preset is None:
+            return self.tokenize
+        refuse_options("--preset", self.tokenize)
         if self.preset not in PRESETS:
             raise GenretError(
                 f"--preset: found {self.preset!r}, expected one of {', '.join(PRESETS)}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from genret.artifacts import Run, read_manifest, write_folder
-from genret.cli.base import Reporter, RunFolder, Verb
+from genret.cli.base import Reporter, RunFolder, Verb, refuse_options
 from genret.config import EvaluateConfig, ModelConfig, Recipe, TrainConfig, recipe, require
 
 VALIDATION_BEAMS = 20
@@ -169,11 +169,13 @@ class Train(Verb):
 
         if self.recipe is not None:
             require(self.preset is None, "--recipe: found with --preset, expected one of them")
+            refuse_options("--recipe", self.model, self.train)
             return recipe(self.recipe)
         if self.preset is None:
             return Recipe(model=self.model, train=self.train)
         known = ", ".join(PRESETS)
         require(self.preset in PRESETS, f"--preset: found {self.preset!r}, expected one of {known}")
+        refuse_options("--preset", self.model)
         return Recipe(model=PRESETS[self.preset], train=self.train)
 
     def _model(

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 
@@ -25,6 +24,9 @@ EOS = 1
 class T5(nnx.Module):
     """Shared embedding, encoder, decoder and output embedding: T5 itself.
 
+    The rows of the embedding start with length 1, as those of every model here. T5's start with
+    deviation 1, for Adafactor, whose steps grow with the parameter; by AdamW's they hardly move.
+
     Args:
       config: the architecture.
       tokens: size of the vocabulary.
@@ -33,10 +35,6 @@ class T5(nnx.Module):
 
     def __init__(self, config: ModelConfig, tokens: int, *, rngs: nnx.Rngs) -> None:
         self.embedding = Embedding(tokens, config.width, rngs=rngs)
-        # T5's embeddings start with deviation 1, also when they are the output's: see `scaled`.
-        start = jax.nn.initializers.normal(1.0)
-        shape = (tokens, config.width)
-        self.embedding.table[...] = start(rngs.params(), shape, jnp.float32)
         self.encoder = Encoder(config, rngs=rngs)
         self.decoder = Decoder(config, rngs=rngs)
         self.output = None if config.tie_embeddings else Embedding(tokens, config.width, rngs=rngs)
