@@ -54,7 +54,9 @@ OFFICE_APAO = Recipe(
     train=dataclasses.replace(_OFFICE_TRAIN, apao="pointwise", apao_weight=0.3, apao_rate=1e-4),
 )
 """The same with APAO's pointwise prefix loss; weight and rate are those of the paper for this data.
-Not measured yet.
+
+On the test split, one seed: Recall@10 .0875 and NDCG@10 .0498, where the same seed has .0895 and
+.0512 without it.
 """
 
 _OFFICE_FLAT = dataclasses.replace(_OFFICE_ITEMS, kind="decoder_only", layers=3)
@@ -62,7 +64,8 @@ _OFFICE_FLAT = dataclasses.replace(_OFFICE_ITEMS, kind="decoder_only", layers=3)
 OFFICE_DECODER_ONLY = Recipe(model=_OFFICE_FLAT, train=_OFFICE_TRAIN)
 """The flattened codes of the same histories through one Llama-shaped transformer, trained alike.
 
-On the test split, one seed: Recall@10 .0858 and NDCG@10 .0438.
+On the test split, two seeds: Recall@10 .0855 and NDCG@10 .0439. A quarter of an hour on one CPU
+core.
 """
 
 OFFICE_DECODER_ONLY_APAO = Recipe(model=_OFFICE_FLAT, train=OFFICE_APAO.train)
@@ -86,7 +89,10 @@ ten times as long. Not measured yet.
 OFFICE_ONE_PASS = Recipe(
     model=dataclasses.replace(_OFFICE_FLAT, kind="one_pass"), train=_OFFICE_TRAIN
 )
-"""All codes of the next item in one pass, under RecGPT's hybrid mask. Not measured yet."""
+"""All codes of the next item in one pass, under RecGPT's hybrid mask.
+
+On the test split, one seed: Recall@10 .0589 and NDCG@10 .0328. Ten minutes on one CPU core.
+"""
 
 BEAUTY = Recipe(
     model=_OFFICE_ITEMS,
