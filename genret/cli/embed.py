@@ -4,7 +4,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from genret.artifacts import Run, read_manifest
-from genret.cli.base import Reporter, RunFolder, Verb
+from genret.cli.base import Reporter, RunFolder, Verb, refuse_options
 from genret.config import EmbedConfig
 from genret.errors import GenretError
 
@@ -43,6 +43,8 @@ class Embed(Verb):
 
         if self.vectors is not None and self.sentence_model is not None:
             raise GenretError("embed: --vectors and --sentence-model exclude each other")
+        if self.vectors is not None:
+            refuse_options("--vectors", self.embed, but=["whiten"])
         if self.vectors_column is not None and self.vectors is None:
             raise GenretError("embed: --vectors-column goes with --vectors")
         if self.sentence_model is not None and self.embed.text_dim == 0:

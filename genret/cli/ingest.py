@@ -85,6 +85,9 @@ class Ingest(Verb):
             raise GenretError("ingest: --items goes with --interactions")
         if self.data is not None and not self.movielens:
             raise GenretError("ingest: --data goes with --movielens")
+        for name in ("synthetic_users", "synthetic_items", "synthetic_events"):
+            if not self.synthetic and getattr(self, name) != getattr(Ingest, name):
+                raise GenretError(f"ingest: --{name.replace('_', '-')} goes with --synthetic")
         if self.movielens:
             films = movielens(self.data)
             reporter.say(f"MovieLens-100K from {films.source}")

@@ -181,6 +181,8 @@ CASES = [
     Case("a preset and an option", ("train", "run", "--preset", "tiny", "--max-items", "4"), ("--preset: found with --max-items",)),
     Case("a tokenizer's preset and an option", ("tokenize", "run", "--preset", "tiger", "--levels", "7"), ("--preset: found with --levels",)),
     Case("ready codes and an option", ("tokenize", "run", "--codes", "x.npy", "--latent", "3", "--collisions", "keep"), ("--codes: found with --latent, expected",)),
+    Case("vectors and an option", ("embed", "run", "--vectors", "x.npy", "--text-dim", "3", "--whiten", "0.5"), ("--vectors: found with --text-dim, expected",)),
+    Case("synthetic users without synthetic", ("ingest", "new", "--movielens", "--synthetic-users", "3"), ("--synthetic-users goes with --synthetic",)),
     Case("an unknown preset", ("train", "run", "--preset", "huge"), ("'huge'", "tiny")),
     Case("fewer beams than items asked for", ("recommend", "run", "--k", "10", "--beams", "5"), ("beams", "10")),
 ]  # fmt: skip

@@ -33,7 +33,8 @@ def run(ingested: Path, tmp_path: Path) -> Path:
 
 
 def embed(run: Path, **options) -> dict:
-    return Embed(run_folder=run, **{"embed": SMALL} | options).run(Reporter(as_json=True))
+    usual = {} if "vectors" in options else {"embed": SMALL}
+    return Embed(run_folder=run, **usual | options).run(Reporter(as_json=True))
 
 
 def test_the_default_joins_text_and_cooccurrence(run: Path) -> None:
@@ -98,6 +99,7 @@ def test_bad_requests_leave_the_older_vectors(run: Path, tmp_path: Path) -> None
         ({"vectors": str(tmp_path / "short.npy")}, "found 39 rows, expected 40"),
         ({"vectors": str(tmp_path / "nan.npy")}, "row 0 .* holds nan"),
         ({"vectors": "x.npy", "sentence_model": "y"}, "exclude each other"),
+        ({"vectors": "x.npy", "embed": SMALL}, "--vectors: found with --text-dim, "),
         ({"vectors_column": "x"}, "--vectors-column goes with --vectors"),
         ({"embed": EmbedConfig(text_columns=("colour",))}, "has no column 'colour'"),
         (

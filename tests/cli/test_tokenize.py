@@ -40,7 +40,8 @@ def run(embedded: Path, tmp_path: Path) -> Path:
 
 
 def tokenize(run: Path, **options) -> dict:
-    return Tokenize(run_folder=run, **{"tokenize": SMALL} | options).run(Reporter(as_json=True))
+    usual = {} if options.keys() & {"codes", "preset"} else {"tokenize": SMALL}
+    return Tokenize(run_folder=run, **usual | options).run(Reporter(as_json=True))
 
 
 def test_codes_are_unique_and_the_tokenizer_gives_them_again(run: Path) -> None:
@@ -186,6 +187,10 @@ def test_a_preset_takes_the_place_of_the_options(run: Path) -> None:
     assert read_manifest(run / "codes").config["normalise_residuals"]
     with pytest.raises(GenretError, match="--preset: found 'gird', expected one of tiger"):
         tokenize(run, preset="gird")
+    with pytest.raises(
+        GenretError, match="--preset: found with --levels, --codebook-size, expected"
+    ):
+        tokenize(run, preset="grid", tokenize=SMALL)
     with pytest.raises(GenretError, match="no column 'genre'; it has item_id"):
         tokenize(run, tokenize=TokenizeConfig(method="semantic", category_column="genre"))
 
