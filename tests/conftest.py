@@ -33,7 +33,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("genret")
 
 
-COMPILED_CHEAPLY = ("not slow", "slow and not optimized and not tpu_backend")
+COMPILED_CHEAPLY = ("not slow", "slow and not optimized")
 """What `-m` selects when most of the time goes into programs that run once."""
 
 

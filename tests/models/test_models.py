@@ -282,8 +282,10 @@ def test_initial_logits_are_of_order_one(name) -> None:
     config = dataclasses.replace(CONFIGS[name], width=256)
     model = jax.jit(lambda: build_model(config, seed=0))()
     codes = random_codes(np.random.default_rng(10), 3, 6)
+    # T5 divides the states that its tied embedding scores by the root of the width.
+    scale = 256**-0.5 if name == "tiger" else 1.0
     for logits in logits_of(model, codes, *rows_of((6,), (6,), (6,), width=6)):
-        assert 0.2 < np.std(logits) < 2.0
+        assert 0.2 * scale < np.std(logits) < 2.0 * scale
 
 
 @each_model
