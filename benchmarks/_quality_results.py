@@ -9,6 +9,7 @@ from benchmarks._common import judge
 from benchmarks._quality_methods import DATA, DISTINCT, MAIN, METHODS, bars
 from benchmarks._quality_records import Record, over_seeds
 from genret.cli.baselines import BASELINES
+from genret.errors import GenretError
 
 RULE = (
     'leave-one-out; all items ranked, items counted and not semantic IDs; "test": items of the '
@@ -99,6 +100,12 @@ def markdown(folder: Path) -> str:
 
 def _summary(records: Sequence[Record]) -> Record:
     """Return the figures of a method over its seeds."""
+    for record in records:
+        if record["settings"] != records[0]["settings"]:
+            raise GenretError(
+                f"records of {record['method']}: seeds {records[0]['seed']} and {record['seed']} have "
+                "other settings; measure the older one again"
+            )
     summary: Record = {
         "seeds": [record["seed"] for record in records],
         "settings": records[0]["settings"],

@@ -8,6 +8,7 @@ import pytest
 from benchmarks import quality
 from benchmarks._quality_records import over_seeds
 from benchmarks._quality_results import markdown, summarise, summarise_cold
+from genret.errors import GenretError
 
 
 @pytest.mark.slow
@@ -119,6 +120,12 @@ def test_results_are_held_against_the_bars(tmp_path: Path) -> None:
     assert "measured at commit abc." in shown
     assert "Missed of what we asked of ourselves: shipped codes against SASRec; " in shown
     assert shown.index("hardly collide") < shown.index("shipped semantic IDs")
+
+
+def test_seeds_of_other_settings_are_not_put_together() -> None:
+    older = _record(0, 0.1, method="tiger") | {"settings": {"steps": 3}}
+    with pytest.raises(GenretError, match="records of tiger: seeds 0 and 1 have other settings"):
+        summarise("office", {"tiger": [older, _record(1, 0.1, method="tiger")]})
 
 
 def test_new_items_are_a_table(tmp_path: Path) -> None:
