@@ -24,11 +24,11 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 hypothesis.settings.register_profile(
     "genret",
     deadline=None,
-    max_examples=100,
+    max_examples=50,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.register_profile(
-    "again", hypothesis.settings.get_profile("genret"), max_examples=5
+    "again", hypothesis.settings.get_profile("genret"), max_examples=10
 )
 hypothesis.settings.load_profile("genret")
 
