@@ -76,10 +76,18 @@ nothing with it.
 
 OFFICE_TIGER = Recipe(
     model=dataclasses.replace(
-        _OFFICE_ITEMS, kind="encoder_decoder", layers=3, code_layers=2, dropout=0.2
+        _OFFICE_ITEMS,
+        kind="encoder_decoder",
+        layers=3,
+        code_layers=2,
+        heads=4,
+        kv_heads=4,
+        head_dim=16,
+        tie_embeddings=False,
+        dropout=0.1,
     ),
     train=dataclasses.replace(
-        _OFFICE_TRAIN, steps=3500, batch_size=128, eval_every=700, checkpoint_every=350
+        _OFFICE_TRAIN, steps=3500, batch_size=128, eval_every=1750, checkpoint_every=350
     ),
 )
 """The same codes through TIGER's encoder and decoder, 20 epochs: one target a row makes an epoch
