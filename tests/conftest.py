@@ -7,6 +7,7 @@ os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count=8 {FLAGS}"
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.setdefault("MPLBACKEND", "agg")
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import jaxtyping
@@ -46,6 +47,21 @@ def pytest_configure(config: pytest.Config) -> None:
         # The emitters before jaxlib 0.12 compile a quarter faster; later ones know no others.
         if jaxlib.version.__version_info__ < (0, 12):
             os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
+
+
+MAPS = Path("/proc/self/maps")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _room_for_programs() -> Iterator[None]:
+    """Forget compiled programs while the kernel still has room for more.
+
+    Each maps half a dozen pieces of memory, of which a process of Linux may have 65,530; the next
+    compilation then ends in a segmentation fault.
+    """
+    yield
+    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > 30_000:
+        jax.clear_caches()
 
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
