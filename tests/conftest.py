@@ -34,7 +34,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("genret")
 
 
-COMPILED_CHEAPLY = ("not slow", "slow and not optimized")
+COMPILED_CHEAPLY = ("not slow", "not optimized", "slow and not optimized")
 """What `-m` selects when most of the time goes into programs that run once."""
 
 

@@ -21,7 +21,8 @@ WAIT = 30.0
 
 
 @pytest.fixture(autouse=True)
-def no_cache_of_jax() -> Iterator[None]:
+def no_cache_of_jax(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
     before = jax.config.jax_compilation_cache_dir
     jax.config.update("jax_compilation_cache_dir", None)
     yield
