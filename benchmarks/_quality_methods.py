@@ -84,6 +84,11 @@ METHODS = {
         tokenize=("--levels", "4", "--codebook-size", "256", "--balanced", "--local-last"),
         embed=("--cooccurrence-dim", "0"),
     ),
+    "own_wide_codes": Method(
+        {"beauty": "beauty"},
+        tokenize=("--levels", "2", "--codebook-size", "1024", "--balanced", "--local-last"),
+        embed=("--text-dim", "0"),
+    ),
 }
 """Generative methods by name; the first is the one whose figures a result file holds as "test"."""
 

@@ -24,6 +24,7 @@ NAMES = {
     "shipped_apao": "`ItemDecoder`, shipped, APAO pointwise",
     "own_codes": "`ItemDecoder`, semantic IDs of ours from the text",
     "own_distinct_codes": "`ItemDecoder`, ours that hardly collide",
+    "own_wide_codes": "`ItemDecoder`, ours from co-occurrence, two of 1,024",
     "decoder_only": "`DecoderOnly`, shipped, cross-entropy",
     "decoder_only_apao": "`DecoderOnly`, shipped, APAO pointwise",
     "tiger": "TIGER (`EncoderDecoder`), shipped",
