@@ -115,8 +115,9 @@ BEAUTY = Recipe(
 
 On the test split, means of three seeds: Recall@10 .0660 and NDCG@10 .0397 (seen items not removed,
 20 beams), where SASRec has .0772 and .0456. With two codes of 1,024 from co-occurrence instead
-(``tokenize --levels 2 --codebook-size 1024 --balanced --local-last``), means of two seeds: .0727
-and .0435. A quarter of an hour on one CPU core; the figures of the page include the evaluations.
+(``embed --text-dim 0``, ``tokenize --levels 2 --codebook-size 1024 --balanced --local-last``), means
+of two seeds: .0727 and .0435. A quarter of an hour on one CPU core; the figures of the page
+include the evaluations.
 """
 
 RECIPES = {

@@ -9,6 +9,8 @@ from tests.cli.conftest import TINY_MODEL, TINY_TRAIN, Command
 
 METHODS = {
     "titles": ("--codebook-size", "64", "--title-pieces", "8"),
+    "collaborative": ("--levels", "2", "--codebook-size", "4"),
+    "fsq": ("--levels", "2", "--fsq-levels", "4", "3", "--training-steps", "20"),
     "rq_vae": (
         *("--levels", "2", "--codebook-size", "8", "--training-steps", "20"),
         *("--contrast", "0.1", "--collisions", "keep"),

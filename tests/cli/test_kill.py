@@ -61,7 +61,7 @@ def test_five_random_kills(trained_once: Path, tmp_path: Path) -> None:
     assert start(run).wait() == 0
     for name in ("model.safetensors", "metrics.jsonl", "manifest.json"):
         same = (run / "model" / name).read_bytes() == (whole / "model" / name).read_bytes()
-        assert same, f"{name} differs after kills after steps {steps}"
+        assert same, f"{name} differs, killed after steps {steps}"
     assert not list(run.rglob("*.partial")), "a half-written folder was left"
 
 
