@@ -99,7 +99,7 @@ def compare(codes: np.ndarray, theirs: list[list[tuple[tuple[int, ...], float]]]
 class Generate:
     """``transformers.generate`` with a trie of prefixes, over the weights of our model.
 
-    Scores are normalised over the codes of a level: the output layer leaves the others out, so
+    Scores are normalized over the codes of a level: the output layer leaves the others out, so
     that both searches rank by the same numbers.
     """
 

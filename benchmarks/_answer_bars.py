@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks._draws import GivenLogits, draw_codes, exact_logits, given_logits
-from benchmarks._oracle import Catalogue, check_answer, given
+from benchmarks._oracle import Catalog, check_answer, given
 from benchmarks._record import Figures, Record, count_compilations, good
 from benchmarks._static import Static
-from genret import Policy, TrieIndex, beam_search
+from genret import ItemFilter, TrieIndex, beam_search
 from genret.errors import GenretError
-from genret.index import PolicyStack
+from genret.index import FilterStack
 from genret.typing import Codes
 
 
@@ -26,7 +26,7 @@ class Family:
       codes_per_level: codes of each level.
       items: |C| at most.
       beams: M.
-      restricted: whether requests have policies and seen items.
+      restricted: whether requests have filters and seen items.
     """
 
     codes_per_level: tuple[int, ...]
@@ -79,7 +79,7 @@ def run(family: Family, tries: int, seed: int) -> Figures:
             figures["invalid"] += count_invalid(result, codes, allowed)
             expected = []
             for request in range(BATCH):
-                some = Catalogue.of(codes, allowed[request])
+                some = Catalog.of(codes, allowed[request])
                 found = some.search(given(model, history, request), family.beams)
                 rows, scores = found.items(family.beams)
                 expected.append((some.positions[rows], scores))
@@ -158,18 +158,18 @@ def random_model(rng: np.random.Generator, family: Family) -> GivenLogits:
 def restrictions(
     rng: np.random.Generator, family: Family, index: TrieIndex
 ) -> tuple[dict[str, Any], np.ndarray]:
-    """Draw policies and seen items; also return what is allowed, bool [B, N]."""
+    """Draw filters and seen items; also return what is allowed, bool [B, N]."""
     count = index.num_items
     if not family.restricted:
         return {}, np.ones((BATCH, count), bool)
     masks = rng.random((2, count)) < rng.choice([0.0, 0.1, 0.5, 1.0], (2, 1))
     seen = rng.integers(-1, count, (BATCH, SEEN)).astype(np.int32)
-    policy_of = rng.integers(0, 2, BATCH).astype(np.int32)
-    allowed = masks[policy_of]
+    filter_of = rng.integers(0, 2, BATCH).astype(np.int32)
+    allowed = masks[filter_of]
     for request, items in enumerate(seen):
         allowed[request, items[items >= 0]] = False
-    stack = PolicyStack.of(index, [Policy.from_mask(index, mask) for mask in masks])
-    return {"policies": stack, "policy_of": policy_of, "exclude": seen}, allowed
+    stack = FilterStack.of(index, [ItemFilter.from_mask(index, mask) for mask in masks])
+    return {"filters": stack, "filter_of": filter_of, "exclude": seen}, allowed
 
 
 def static_cases(record: Record, static: Static | None) -> None:
@@ -186,34 +186,34 @@ def static_cases(record: Record, static: Static | None) -> None:
     }
 
     def measure(codes: Codes, num_codes: int, beams: int, tokens_per_beam: int) -> Figures:
-        catalogue = Catalogue.of(codes)
+        catalog = Catalog.of(codes)
         per_level = (num_codes,) * codes.shape[1]
         model, history = given_logits(2, beams, per_level, seed=int(rng.integers(100)))
-        index = TrieIndex.from_codes(catalogue.codes, codes_per_level=per_level)
-        exact = [catalogue.search(given(model, history, b), beams) for b in range(2)]
+        index = TrieIndex.from_codes(catalog.codes, codes_per_level=per_level)
+        exact = [catalog.search(given(model, history, b), beams) for b in range(2)]
         result = beam_search(model, history, index, beams=beams)
-        check_answer(result, [found.items(beams) for found in exact], catalogue.codes)
+        check_answer(result, [found.items(beams) for found in exact], catalog.codes)
         everyone = np.ones((2, len(codes)), bool)
         figures: Figures = {
-            "invalid": count_invalid(result, catalogue.codes, everyone),
+            "invalid": count_invalid(result, catalog.codes, everyone),
             "answers": int(np.asarray(result.valid).sum()),
         }
         if static is not None:
-            figures |= rival(catalogue, num_codes, model, history, beams, tokens_per_beam)
+            figures |= rival(catalog, num_codes, model, history, beams, tokens_per_beam)
         return figures
 
     def rival(
-        catalogue: Catalogue, num_codes: int, model: Any, history: Any, beams: int, tokens: int
+        catalog: Catalog, num_codes: int, model: Any, history: Any, beams: int, tokens: int
     ) -> Figures:
         try:
-            index = static.index(catalogue.codes, num_codes)
+            index = static.index(catalog.codes, num_codes)
             answers = np.asarray(static.decode(model, history, index, beams, tokens))
         except Exception as e:  # whatever it raises is its answer
             return {"static_error": f"{type(e).__name__}: {str(e)[:200]}"}
-        found = catalogue.search(given(model, history, 0), beams).lo
-        right = set(map(tuple, catalogue.codes[found].tolist()))
+        found = catalog.search(given(model, history, 0), beams).lo
+        right = set(map(tuple, catalog.codes[found].tolist()))
         return {
-            "static_invalid": int((~catalogue.holds(answers)).sum()),
+            "static_invalid": int((~catalog.holds(answers)).sum()),
             "static_of_exact": len(right & set(map(tuple, answers[0].tolist()))) / len(right),
         }
 

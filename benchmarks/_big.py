@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks._common import peak_gib
 from benchmarks._draws import GivenLogits, draw_codes, given_logits
-from benchmarks._oracle import Catalogue, check_answer, given
+from benchmarks._oracle import Catalog, check_answer, given
 from benchmarks._record import interleave
 from genret import TrieIndex, beam_search
 from genret.typing import Codes
@@ -69,7 +69,7 @@ def check(
     one_of = np.full(codes * codes, -1, np.int32)
     one_of[pair] = np.arange(len(table), dtype=np.int32)
     one_of = one_of[one_of >= 0]
-    pairs = Catalogue.of(table[one_of].astype(np.int32))
+    pairs = Catalog.of(table[one_of].astype(np.int32))
     wins = np.zeros(codes * codes, bool)
     for request in range(len(history)):
         best = pairs.search(given(model, history, request), beams, levels=2)
@@ -77,7 +77,7 @@ def check(
         wins[first * codes + second] = True
     kept = wins[pair]
     kept[one_of] = True
-    some = Catalogue.of(table[kept].astype(np.int32))
+    some = Catalog.of(table[kept].astype(np.int32))
     position = np.flatnonzero(kept)[some.positions]
     expected = []
     for request in range(len(history)):

@@ -1,4 +1,4 @@
-"""Bars 1, 2 and 9: decoding with given logits, against STATIC, skewed, and under policies."""
+"""Bars 1, 2 and 9: decoding with given logits, against STATIC, skewed, and under filters."""
 
 import dataclasses
 import functools
@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks._draws import GivenLogits, Kind, draw_codes, floor, given_logits
-from benchmarks._oracle import Beams, Catalogue, check_answer, check_near, given
+from benchmarks._oracle import Beams, Catalog, check_answer, check_near, given
 from benchmarks._record import Figures, Record, good, interleave
 from benchmarks._static import Index, Static
-from genret import Policy, TrieIndex, beam_search
-from genret.index import PolicyStack
+from genret import ItemFilter, TrieIndex, beam_search
+from genret.index import FilterStack
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Sizes:
       shapes: (B, M) of the grid.
       depth: L.
       repeats: rounds of a point.
-      skewed: (|C|, V) of the skewed and the policies' code sets.
-      policy_batch: (B, M) under policies, a policy a request.
+      skewed: (|C|, V) of the skewed and the filters' code sets.
+      filter_batch: (B, M) under filters, a filter a request.
     """
 
     items: tuple[int, ...]
@@ -36,7 +36,7 @@ class Sizes:
     depth: int
     repeats: int
     skewed: tuple[int, int]
-    policy_batch: tuple[int, int]
+    filter_batch: tuple[int, int]
 
 
 class Workload:
@@ -47,19 +47,19 @@ class Workload:
         self._items, self._kind, self._static = items, kind, static
 
     @functools.cached_property
-    def catalogue(self) -> Catalogue:
+    def catalog(self) -> Catalog:
         """The codes, sorted: an item's position in the index is its row."""
-        return Catalogue.of(draw_codes(self._items, self.sizes, self._kind))
+        return Catalog.of(draw_codes(self._items, self.sizes, self._kind))
 
     @functools.cached_property
     def index(self) -> TrieIndex:
         """Ours."""
-        return TrieIndex.from_codes(self.catalogue.codes, codes_per_level=self.sizes)
+        return TrieIndex.from_codes(self.catalog.codes, codes_per_level=self.sizes)
 
     @functools.cached_property
     def rival(self) -> Index | None:
         """STATIC's."""
-        return self._static and self._static.index(self.catalogue.codes, self.sizes[0])
+        return self._static and self._static.index(self.catalog.codes, self.sizes[0])
 
     def decoders(
         self, model: GivenLogits, history: np.ndarray, beams: int
@@ -78,10 +78,10 @@ class Workload:
     ) -> list[Beams]:
         """Refuse an answer of ours that is not the exact one; return the exact beams."""
         exact = [
-            self.catalogue.search(given(model, history, request), beams)
+            self.catalog.search(given(model, history, request), beams)
             for request in range(len(history))
         ]
-        check_answer(result, [found.items(beams) for found in exact], self.catalogue.codes)
+        check_answer(result, [found.items(beams) for found in exact], self.catalog.codes)
         return exact
 
     def rival_answer(self, codes: Any, exact: Sequence[Beams]) -> Figures:
@@ -89,10 +89,10 @@ class Workload:
         answers = np.asarray(codes)
         hits = 0
         for request, beams in enumerate(exact):
-            right = set(map(tuple, self.catalogue.codes[beams.lo].tolist()))
+            right = set(map(tuple, self.catalog.codes[beams.lo].tolist()))
             hits += len(right & set(map(tuple, answers[request].tolist())))
         return {
-            "static_invalid": int((~self.catalogue.holds(answers)).sum()),
+            "static_invalid": int((~self.catalog.holds(answers)).sum()),
             "static_of_exact": hits / sum(len(beams.lo) for beams in exact),
         }
 
@@ -108,7 +108,7 @@ def decode_point(workload: Workload, batch: int, beams: int, repeats: int) -> Fi
     times = interleave(functions, repeats)
     exact = workload.check(functions["ours"](), model, history, beams)
     legal = [
-        workload.catalogue.search(given(model, history, request), beams, legal=True).items(beams)
+        workload.catalog.search(given(model, history, request), beams, legal=True).items(beams)
         for request in range(batch)
     ]
     check_near(functions["legal"](), legal)
@@ -178,10 +178,10 @@ def skew(record: Record, sizes: Sizes, static: Static | None) -> None:
         record.bar("zipf_speedup", points, lambda: min(_each(points, "speedup")), 2.0)
 
 
-def policies(record: Record, sizes: Sizes) -> None:
-    """Bar 9: a policy for each request of a batch, against none."""
+def filters(record: Record, sizes: Sizes) -> None:
+    """Bar 9: a filter for each request of a batch, against none."""
     items, codes = sizes.skewed
-    batch, beams = sizes.policy_batch
+    batch, beams = sizes.filter_batch
     workload = Workload(items, codes, sizes.depth, "uniform", None)
 
     def measure() -> Figures:
@@ -189,38 +189,38 @@ def policies(record: Record, sizes: Sizes) -> None:
         # From nearly nothing to nearly everything: a sale, a category, what is in stock.
         masks = [rng.random(items) < share for share in np.geomspace(0.001, 0.95, batch)]
         index = workload.index
-        stack = PolicyStack.of(index, [Policy.from_mask(index, mask) for mask in masks])
+        stack = FilterStack.of(index, [ItemFilter.from_mask(index, mask) for mask in masks])
         chosen = rng.permutation(batch).astype(np.int32)
         seen = rng.integers(0, items, (batch, 50)).astype(np.int32)
         model, history = given_logits(batch, beams, workload.sizes, seed=3)
         search = functools.partial(beam_search, model, history, index, beams=beams)
         functions: dict[str, Callable[[], Any]] = {
             "none": search,
-            "policies": lambda: search(policies=stack, policy_of=chosen),
+            "filters": lambda: search(filters=stack, filter_of=chosen),
             "seen": lambda: search(exclude=seen),
         }
         times = interleave(functions, sizes.repeats)
         workload.check(functions["none"](), model, history, beams)
         for name, allowed in {
-            "policies": lambda b: masks[chosen[b]],
+            "filters": lambda b: masks[chosen[b]],
             "seen": lambda b: ~np.isin(np.arange(items), seen[b]),
         }.items():
             expected = []
             for request in range(batch):
-                some = Catalogue.of(workload.catalogue.codes, allowed(request))
+                some = Catalog.of(workload.catalog.codes, allowed(request))
                 rows, scores = some.search(given(model, history, request), beams).items(beams)
                 expected.append((some.positions[rows], scores))
-            check_answer(functions[name](), expected, workload.catalogue.codes)
+            check_answer(functions[name](), expected, workload.catalog.codes)
         none = times["none"]["ms"]
         return {
             **times,
-            "policies_over_none": times["policies"]["ms"] / none,
+            "filters_over_none": times["filters"]["ms"] / none,
             "seen_over_none": times["seen"]["ms"] / none,
         }
 
-    point = record.point(f"9 policies: |C|={items} V={codes} B={batch} M={beams}", measure)
+    point = record.point(f"9 filters: |C|={items} V={codes} B={batch} M={beams}", measure)
     bar = functools.partial(record.bar, points=[point], at_most=True)
-    bar("policies_over_none", value=lambda: point["policies_over_none"], bar=1.25)
+    bar("filters_over_none", value=lambda: point["filters_over_none"], bar=1.25)
     bar("seen_over_none", value=lambda: point["seen_over_none"], bar=None)
 
 

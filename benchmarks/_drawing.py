@@ -1,4 +1,4 @@
-"""How pictures of runs look: a colour and a mark for each method, ticks that are read, labels apart."""
+"""How pictures of runs look: a color and a mark for each method, ticks that are read, labels apart."""
 
 import math
 from collections.abc import Sequence
@@ -7,13 +7,13 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-COLOURS = {
+COLORS = {
     "unconstrained": "#7f7f7f", "genret": "#d1495b", "static-style": "#00798c",
     "static (its code)": "#3bb3c4", "ppv-incremental": "#e07b00", "ppv-exact": "#8a5200",
     "ppv-top50": "#c9a227", "hash-bitmap": "#3f8f5b", "dense-bitmask": "#2e4057",
     "cpu-trie": "#8d5a97", "marisa": "#c06c9f",
 }  # fmt: skip
-"""The same colour for a method in every picture."""
+"""The same color for a method in every picture."""
 
 MARKS = {
     "unconstrained": "x:", "genret": "o-", "static-style": "s-", "static (its code)": "s--",
@@ -25,16 +25,16 @@ MARKS = {
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def colour(name: str) -> str:
-    """Return the colour of a method."""
-    return COLOURS.get(name, "#555555")
+def color(name: str) -> str:
+    """Return the color of a method."""
+    return COLORS.get(name, "#555555")
 
 
 def draw_line(axes: Axes, name: str, x: Sequence[float], y: Sequence[float]) -> None:
     """Draw the line of a method; ours is thicker."""
     ours = name == "genret"
     axes.plot(
-        x, y, MARKS.get(name, "o-"), color=colour(name), lw=2.6 if ours else 1.3,
+        x, y, MARKS.get(name, "o-"), color=color(name), lw=2.6 if ours else 1.3,
         ms=6 if ours else 5, zorder=3 if ours else 2,
     )  # fmt: skip
 
@@ -54,9 +54,9 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str]]) -> None:
     for (x, y, name), place in zip(ends, places, strict=True):
         axes.annotate(
             name, (x, y), xytext=(1.04, place), textcoords="axes fraction", va="center",
-            color=colour(name), annotation_clip=False, fontsize=9,
+            color=color(name), annotation_clip=False, fontsize=9,
             fontweight="bold" if name == "genret" else "normal",
-            arrowprops={"arrowstyle": "-", "color": colour(name), "lw": 0.6, "alpha": 0.6,
+            arrowprops={"arrowstyle": "-", "color": color(name), "lw": 0.6, "alpha": 0.6,
                         "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 4},
         )  # fmt: skip
 

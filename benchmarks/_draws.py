@@ -90,7 +90,7 @@ def hashed_logits(codes_per_level: Sequence[int], *, seed: int, rows: int = 257)
 
 @jax.jit
 def floor(model: GivenLogits, history: Int[Array, "B"]) -> list[Array]:
-    """Compute the logsumexps of all logits and nothing else: what normalising costs at least.
+    """Compute the logsumexps of all logits and nothing else: what normalizing costs at least.
 
     In two passes over the logits and without a copy; ``jax.nn.logsumexp`` takes longer.
     """
@@ -168,14 +168,14 @@ def tokenized_codes(num_items: int, *, levels: int = 4, codebook: int = 256) -> 
     """
     rng = np.random.default_rng(0)
     width, topics = 32, 400
-    centres = rng.normal(0, 1, (topics, width)).astype(np.float32)
+    centers = rng.normal(0, 1, (topics, width)).astype(np.float32)
     of_topic = rng.normal(0, 0.4, (topics, 30, width)).astype(np.float32)
 
     def draw(count: int) -> np.ndarray:
         topic = np.minimum(topics ** rng.random(count), topics).astype(np.int64) - 1
         part = np.minimum(30 ** rng.random(count), 30).astype(np.int64) - 1
         noise = rng.normal(0, 0.2, (count, width)).astype(np.float32)
-        return centres[topic] + of_topic[topic, part] + noise
+        return centers[topic] + of_topic[topic, part] + noise
 
     config = TokenizeConfig(levels=levels, codebook_size=codebook, iterations=10)
     tokenizer = RQKMeans.fit(draw(min(num_items, 50_000)), config, seed=0)

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks._common import ROOT, available_gib
 from benchmarks._draws import draw_codes, real_codes, tokenized_codes
-from benchmarks._oracle import Catalogue
+from benchmarks._oracle import Catalog
 from benchmarks._record import Figures, Record, good, interleave
 from benchmarks._static import Static
 from genret import TrieIndex
@@ -60,12 +60,12 @@ def size(record: Record, sizes: Sizes, static: Static | None, data: Path | None)
         return real_codes(data / name)
 
     def measure(codes: Codes, num_codes: int) -> Figures:
-        catalogue = Catalogue.of(codes)
+        catalog = Catalog.of(codes)
         per_level = (num_codes,) * codes.shape[1]
-        ours = TrieIndex.from_codes(catalogue.codes, codes_per_level=per_level)
+        ours = TrieIndex.from_codes(catalog.codes, codes_per_level=per_level)
         figures: Figures = {"items": len(codes), "bytes": ours.nbytes, "nodes": [*ours.num_nodes]}
         if static is not None:
-            figures["static_bytes"] = static.index(catalogue.codes, num_codes).nbytes
+            figures["static_bytes"] = static.index(catalog.codes, num_codes).nbytes
             figures["over_static"] = figures["bytes"] / figures["static_bytes"]
         return figures
 
@@ -93,7 +93,7 @@ def build(record: Record, sizes: Sizes, static: Static | None) -> None:
     def measure() -> Figures:
         per_level = (sizes.codes,) * sizes.depth
         unsorted = draw_codes(sizes.items, per_level)
-        in_order = Catalogue.of(unsorted).codes
+        in_order = Catalog.of(unsorted).codes
         functions: dict[str, Callable[[], Any]] = {
             "sorted": lambda: TrieIndex.from_codes(in_order, codes_per_level=per_level),
             "unsorted": lambda: TrieIndex.from_codes(unsorted, codes_per_level=per_level),

@@ -1,4 +1,4 @@
-"""Bar 7: refreshes, policy changes, inserts and removals in programs that are compiled once."""
+"""Bar 7: refreshes, filter changes, inserts and removals in programs that are compiled once."""
 
 import dataclasses
 import functools
@@ -6,10 +6,10 @@ import functools
 import numpy as np
 
 from benchmarks._draws import GivenLogits, draw_codes, given_logits
-from benchmarks._oracle import Catalogue, check_answer, given
+from benchmarks._oracle import Catalog, check_answer, given
 from benchmarks._record import Compilations, Figures, Record, count_compilations, interleave
-from genret import Policy, TrieIndex, beam_search
-from genret.index import PolicyStack
+from genret import ItemFilter, TrieIndex, beam_search
+from genret.index import FilterStack
 from genret.typing import Bool, Codes
 
 
@@ -23,7 +23,7 @@ class Sizes:
       depth: L.
       shape: (B, M).
       refreshes: new code sets.
-      policies: new policies.
+      filters: new filters.
       inserts: batches of inserted items, each followed by a removal and a search.
       insert_into: |C| of the index whose insert is timed: 1 % of it.
       repeats: rounds of that.
@@ -34,7 +34,7 @@ class Sizes:
     depth: int
     shape: tuple[int, int]
     refreshes: int
-    policies: int
+    filters: int
     inserts: int
     insert_into: int
     repeats: int
@@ -60,7 +60,7 @@ class Live:
         result = beam_search(self.model, self.history, index, beams=self.beams, **options)
         expected = []
         for request in range(len(self.history)):
-            some = Catalogue.of(codes, allowed[request % len(allowed)])
+            some = Catalog.of(codes, allowed[request % len(allowed)])
             logits = given(self.model, self.history, request)
             rows, scores = some.search(logits, self.beams).items(self.beams)
             expected.append((some.positions[rows], scores))
@@ -84,21 +84,21 @@ class Live:
                 self.search(fresh, codes, [np.ones(count, bool)])
         return counts
 
-    def change_policies(self) -> Compilations:
-        """Search under new policies, again and again, two in a batch."""
+    def change_filters(self) -> Compilations:
+        """Search under new filters, again and again, two in a batch."""
         codes = draw_codes(self.sizes.items, self.per_level, seed=720)
         index = TrieIndex.from_codes(codes, codes_per_level=self.per_level)
         rng = np.random.default_rng(8)
 
         def change() -> None:
             masks = [rng.random(len(codes)) < share for share in rng.uniform(0, 1, 2) ** 4]
-            stack = PolicyStack.of(index, [Policy.from_mask(index, mask) for mask in masks])
-            policy_of = np.arange(len(self.history), dtype=np.int32) % 2
-            self.search(index, codes, masks, policies=stack, policy_of=policy_of)
+            stack = FilterStack.of(index, [ItemFilter.from_mask(index, mask) for mask in masks])
+            filter_of = np.arange(len(self.history), dtype=np.int32) % 2
+            self.search(index, codes, masks, filters=stack, filter_of=filter_of)
 
         change()
         with count_compilations() as counts:
-            for _ in range(self.sizes.policies // 2):
+            for _ in range(self.sizes.filters // 2):
                 change()
         return counts
 
@@ -139,7 +139,7 @@ def recompilations(record: Record, sizes: Sizes) -> None:
     points = []
     for name, change in (
         (f"{sizes.refreshes} refreshes", live.refresh),
-        (f"{sizes.policies} policy changes", live.change_policies),
+        (f"{sizes.filters} filter changes", live.change_filters),
         (f"{sizes.inserts} inserts and removals", live.insert),
     ):
         points.append(

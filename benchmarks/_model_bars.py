@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 
 from benchmarks._draws import draw_codes, hashed_logits, real_codes
-from benchmarks._oracle import Catalogue, check_answer, stepped
+from benchmarks._oracle import Catalog, check_answer, stepped
 from benchmarks._record import Figures, Record, interleave
 from genret import BeamResult, TrieIndex, beam_search
 from genret.config import ModelConfig
@@ -96,7 +96,7 @@ def unmark(result: BeamResult, depth: int) -> tuple[BeamResult, int]:
 
 
 def best_below(
-    catalogue: Catalogue, model: TableModel, history: np.ndarray, beams: int, levels: int
+    catalog: Catalog, model: TableModel, history: np.ndarray, beams: int, levels: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the exact best items of all below the beams after some levels, for one request.
 
@@ -105,14 +105,14 @@ def best_below(
     Returns:
       Positions and scores.
     """
-    state = catalogue.search(stepped(model, history, beams), beams, levels=levels)
-    rows, _ = state.items(len(catalogue.codes))
-    codes = jnp.asarray(catalogue.codes[rows])[None]
+    state = catalog.search(stepped(model, history, beams), beams, levels=levels)
+    rows, _ = state.items(len(catalog.codes))
+    codes = jnp.asarray(catalog.codes[rows])[None]
     _, cache = model.prefill(history)
     log_probs = model.score_tail(codes, jnp.zeros(codes.shape[:2], jnp.int32), cache)
     sums = np.cumsum(np.asarray(log_probs[0]), axis=1)
     order = np.lexsort([-sums[:, level] for level in range(levels, sums.shape[1])])[:beams]
-    return catalogue.positions[rows[order]], sums[order, -1]
+    return catalog.positions[rows[order]], sums[order, -1]
 
 
 def count_calls(codes: Codes, num_codes: int, sizes: Sizes) -> Figures:
@@ -124,7 +124,7 @@ def count_calls(codes: Codes, num_codes: int, sizes: Sizes) -> Figures:
     batch, beams = sizes.shape
     depth = codes.shape[1]
     per_level = (num_codes,) * depth
-    catalogue = Catalogue.of(codes)
+    catalog = Catalog.of(codes)
     index = TrieIndex.from_codes(codes, codes_per_level=per_level)
     plain = hashed_logits(per_level, seed=80)
     marked = MarkedModel(model=plain)
@@ -137,11 +137,11 @@ def count_calls(codes: Codes, num_codes: int, sizes: Sizes) -> Figures:
         each = [history[request : request + 1] for request in range(batch)]
         exact = []
         for one in each:
-            rows, scores = catalogue.search(stepped(plain, one, beams), beams).items(beams)
-            exact.append((catalogue.positions[rows], scores))
+            rows, scores = catalog.search(stepped(plain, one, beams), beams).items(beams)
+            exact.append((catalog.positions[rows], scores))
         check_answer(steps, exact, codes)
         if levels < depth:
-            exact = [best_below(catalogue, plain, one, beams, levels) for one in each]
+            exact = [best_below(catalog, plain, one, beams, levels) for one in each]
         check_answer(found, exact, codes)
         figures["tail_calls"].append(levels + (levels < depth))
         figures["step_calls"].append(all_levels)

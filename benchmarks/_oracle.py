@@ -22,7 +22,7 @@ LogitsOf = Callable[[int, np.ndarray, np.ndarray], np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Beams:
-    """The beams of one request, best first: each is the rows [lo, hi) of a sorted catalogue."""
+    """The beams of one request, best first: each is the rows [lo, hi) of a sorted catalog."""
 
     lo: Int[np.ndarray, "M"]
     hi: Int[np.ndarray, "M"]
@@ -36,7 +36,7 @@ class Beams:
 
 
 @dataclasses.dataclass(frozen=True)
-class Catalogue:
+class Catalog:
     """Sorted semantic IDs, on the host.
 
     Attributes:
@@ -50,7 +50,7 @@ class Catalogue:
     columns: tuple[np.ndarray, ...]
 
     @classmethod
-    def of(cls, codes: Codes, allowed: Bool[np.ndarray, "N"] | None = None) -> "Catalogue":
+    def of(cls, codes: Codes, allowed: Bool[np.ndarray, "N"] | None = None) -> "Catalog":
         """Sort semantic IDs; equal ones stay in order. With a mask, those that it allows."""
         kept = np.arange(len(codes)) if allowed is None else np.flatnonzero(allowed)
         order = kept[lexicographic_order(codes[kept])] if len(kept) else kept
@@ -59,7 +59,7 @@ class Catalogue:
         return cls(in_order, order, columns)
 
     def holds(self, answers: Int[np.ndarray, "*rest L"]) -> Bool[np.ndarray, "*rest"]:
-        """Say which semantic IDs are in the catalogue."""
+        """Say which semantic IDs are in the catalog."""
         found = np.zeros(answers.shape[:-1], bool)
         for where in np.ndindex(found.shape):
             lo, hi = 0, len(self.codes)
@@ -79,7 +79,7 @@ class Catalogue:
           logits_of: the model.
           beams: M.
           levels: L at most.
-          legal: log-probabilities are normalised over the legal children.
+          legal: log-probabilities are normalized over the legal children.
         """
         state = Beams(np.array([0]), np.array([len(self.codes)]), np.zeros(1, np.float32))
         codes, parents = np.zeros(1, np.int32), np.zeros(1, np.int32)
@@ -94,10 +94,10 @@ class Catalogue:
             values = logits[beam, column[starts]]
             if legal:
                 first = np.flatnonzero(np.append(True, beam[1:] != beam[:-1]))
-                normaliser = np.logaddexp.reduceat(values, first)
+                normalizer = np.logaddexp.reduceat(values, first)
             else:
-                normaliser = _logsumexp(logits)
-            scores = state.scores[beam] + (values - normaliser[beam])
+                normalizer = _logsumexp(logits)
+            scores = state.scores[beam] + (values - normalizer[beam])
             best = _stable_best(scores, beams)
             best = best[scores[best] > -np.inf]  # what has probability 0 is no candidate
             state = Beams(starts[best], ends[best], scores[best])

@@ -18,7 +18,7 @@ class Point:
       batch: B.
       beams: M.
       kind: how codes are drawn.
-      policies: sets of allowed items in a batch, half of all items each; 0: none.
+      filters: sets of allowed items in a batch, half of all items each; 0: none.
       inserted: share of the items that come when the index is built already; 0: none.
       methods: names; the first is what the others are compared with.
       model: None: logits are given and cost nothing.
@@ -34,7 +34,7 @@ class Point:
     batch: int
     beams: int
     kind: Kind = "uniform"
-    policies: int = 0
+    filters: int = 0
     inserted: float = 0.0
     methods: tuple[str, ...] = tuple(METHODS)
     model: Size | None = None
@@ -47,7 +47,7 @@ class Point:
     def key(self) -> str:
         """Name of the point, unique in a run."""
         model = "given logits" if self.model is None else self.model
-        more = f" policies={self.policies}" if self.policies else ""
+        more = f" filters={self.filters}" if self.filters else ""
         more += f" inserted={self.inserted:g}" if self.inserted else ""
         return (
             f"{model} |C|={self.items} V={self.codes} L={self.depth} "

@@ -35,7 +35,7 @@ NAMES = {
 }
 
 
-def summarise(data: str, found: Mapping[str, Sequence[Record]]) -> Record:
+def summarize(data: str, found: Mapping[str, Sequence[Record]]) -> Record:
     """Put the records of a data set together, and hold them against its bars.
 
     Args:
@@ -55,7 +55,7 @@ def summarise(data: str, found: Mapping[str, Sequence[Record]]) -> Record:
     }
 
 
-def summarise_cold(records: Sequence[Record]) -> Record:
+def summarize_cold(records: Sequence[Record]) -> Record:
     """Return the figures of each share of newest items over the seeds, and the bar.
 
     Args:

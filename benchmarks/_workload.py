@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks._draws import draw_codes, given_logits
 from benchmarks._oracle import Beams as Exact
-from benchmarks._oracle import Catalogue, given
+from benchmarks._oracle import Catalog, given
 from benchmarks._point import Point
 from benchmarks._static import Static
 from benchmarks.decode import decode
@@ -29,10 +29,10 @@ class Workload:
     Attributes:
       point: the sizes.
       sizes: codes of each level.
-      catalogue: all items.
+      catalog: all items.
       answerable: the items that each request may be answered.
-      masks: sets of allowed items by row of the catalogue.
-      policy_of: the set of each request.
+      masks: sets of allowed items by row of the catalog.
+      filter_of: the set of each request.
       model: what gives the logits.
       history: of the requests.
       exact: what brute force answers each request; None where a model's logits are not exact.
@@ -40,30 +40,30 @@ class Workload:
 
     point: Point
     sizes: tuple[int, ...]
-    catalogue: Catalogue
-    answerable: list[Catalogue]
+    catalog: Catalog
+    answerable: list[Catalog]
     masks: list[np.ndarray]
-    policy_of: list[int]
+    filter_of: list[int]
     model: Any
     history: Any
     exact: list[Exact] | None
 
     @classmethod
     def of(cls, point: Point, data: Any = None) -> "Workload":
-        """Draw the items, the policies and the logits."""
-        if point.policies and point.inserted:
-            raise GenretError("point: found policies and inserted items, expected one of them")
+        """Draw the items, the filters and the logits."""
+        if point.filters and point.inserted:
+            raise GenretError("point: found filters and inserted items, expected one of them")
         sizes = (point.codes,) * point.depth
         codes = draw_codes(point.items, sizes, point.kind, seed=0, data=data)
-        catalogue = Catalogue.of(codes)
+        catalog = Catalog.of(codes)
         rng = np.random.default_rng(3)
-        masks = [rng.random(point.items) < 0.5 for _ in range(point.policies)]
-        policy_of = [b % point.policies for b in range(point.batch)] if masks else []
-        answerable = [catalogue] * point.batch
+        masks = [rng.random(point.items) < 0.5 for _ in range(point.filters)]
+        filter_of = [b % point.filters for b in range(point.batch)] if masks else []
+        answerable = [catalog] * point.batch
         if masks:
-            allowed = [Catalogue.of(catalogue.codes, mask) for mask in masks]
-            answerable = [allowed[number] for number in policy_of]
-        model, history = _model(point, catalogue, sizes)
+            allowed = [Catalog.of(catalog.codes, mask) for mask in masks]
+            answerable = [allowed[number] for number in filter_of]
+        model, history = _model(point, catalog, sizes)
         exact = None
         if point.model is None:
             exact = [
@@ -71,8 +71,8 @@ class Workload:
                 for b, own in enumerate(answerable)
             ]
         return cls(
-            point=point, sizes=sizes, catalogue=catalogue, answerable=answerable, masks=masks,
-            policy_of=policy_of, model=model, history=history, exact=exact,
+            point=point, sizes=sizes, catalog=catalog, answerable=answerable, masks=masks,
+            filter_of=filter_of, model=model, history=history, exact=exact,
         )  # fmt: skip
 
     def parts(self) -> tuple[np.ndarray, np.ndarray]:
@@ -80,7 +80,7 @@ class Workload:
         late = np.zeros(self.point.items, bool)
         count = round(self.point.inserted * self.point.items)
         late[np.random.default_rng(4).permutation(self.point.items)[:count]] = True
-        return self.catalogue.codes[~late], self.catalogue.codes[late]
+        return self.catalog.codes[~late], self.catalog.codes[late]
 
 
 def prepare(name: str, work: Workload) -> tuple[Figures, Method | None, Callable[[], Any] | None]:
@@ -99,7 +99,7 @@ def prepare(name: str, work: Workload) -> tuple[Figures, Method | None, Callable
             if not hasattr(method, "restrict"):
                 raise Unsupported(f"{name}: needs an index for each set of allowed items")
             start = time.perf_counter()
-            method = method.restrict(work.masks, work.policy_of)
+            method = method.restrict(work.masks, work.filter_of)
             jax.block_until_ready(method)
             figures["restrict_s"] = time.perf_counter() - start
         figures["bytes"] = method.bytes
@@ -139,7 +139,7 @@ def updated(
         jax.block_until_ready(decode(changed, work.model, work.history, **arguments))
 
     def rebuilt(codes: np.ndarray) -> Method:
-        return type(method).build(Catalogue.of(codes).codes, counts)
+        return type(method).build(Catalog.of(codes).codes, counts)
 
     def insert(codes: np.ndarray) -> Method:
         if hasattr(method, "insert"):
@@ -170,9 +170,9 @@ def prepare_static(static: Static, work: Workload) -> tuple[Figures, Callable[[]
     point, model, history = work.point, work.model, work.history
     try:
         if work.masks or point.inserted:
-            raise Unsupported("static: has no policies and takes no items up")
+            raise Unsupported("static: has no filters and takes no items up")
         start = time.perf_counter()
-        index = static.index(work.catalogue.codes, point.codes)
+        index = static.index(work.catalog.codes, point.codes)
         jax.block_until_ready(index.arrays)
         figures: Figures = {"build_s": time.perf_counter() - start, "bytes": index.nbytes}
         start = time.perf_counter()
@@ -180,7 +180,7 @@ def prepare_static(static: Static, work: Workload) -> tuple[Figures, Callable[[]
         figures["compile_s"] = time.perf_counter() - start  # the first search is in it
     except Exception as e:  # whatever it raises is its answer
         return {"error": f"{type(e).__name__}: {str(e)[:300]}"}, None
-    figures["valid"] = float(work.catalogue.holds(answers).mean())
+    figures["valid"] = float(work.catalog.holds(answers).mean())
     real = np.ones(answers.shape[:2], bool)
     figures["of_exact"] = _found(answers, real, work)
     return figures, lambda: static.decode(model, history, index, point.beams)
@@ -218,12 +218,12 @@ def _found(codes: Any, real: Any, work: Workload) -> float:
     return hits / max(1, wanted)
 
 
-def _model(point: Point, catalogue: Catalogue, sizes: tuple[int, ...]) -> tuple[Any, Any]:
+def _model(point: Point, catalog: Catalog, sizes: tuple[int, ...]) -> tuple[Any, Any]:
     if point.model is None:
         return given_logits(point.batch, point.beams, sizes, seed=1)
     model = build_sized(point.model, sizes)
     rng = np.random.default_rng(2)
     length = model.config.max_items
-    items = rng.integers(0, len(catalogue.codes), point.batch * length)
+    items = rng.integers(0, len(catalog.codes), point.batch * length)
     offsets = np.arange(point.batch + 1) * length
-    return model, History.from_items(catalogue.codes, offsets, items, max_items=length)
+    return model, History.from_items(catalog.codes, offsets, items, max_items=length)

@@ -13,7 +13,7 @@ from rich.table import Column, Table
 
 from benchmarks._draws import draw_codes, given_logits
 from benchmarks._lines import Line, Lines
-from benchmarks._oracle import Catalogue
+from benchmarks._oracle import Catalog
 from benchmarks.decode import decode
 from benchmarks.methods import METHODS
 from benchmarks.show import size
@@ -62,12 +62,12 @@ def compile_all(
         raise GenretError("aot: libtpu is absent, expected it installed: pip install libtpu")
     sizes = (codes,) * depth
     model, history = given_logits(batch, beams, sizes, seed=1)
-    catalogues = [Catalogue.of(draw_codes(count, sizes)).codes for count in items]
+    catalogs = [Catalog.of(draw_codes(count, sizes)).codes for count in items]
     for name, kind in METHODS.items():
         if kind.on_host:
             continue
         try:
-            methods = [kind.build(each, sizes) for each in catalogues]
+            methods = [kind.build(each, sizes) for each in catalogs]
         except GenretError as e:
             for chip in chips:
                 figures = {"chip": chip, "method": name, "compiled": [], "error": str(e)}

@@ -38,14 +38,14 @@ PRESETS = {
     "smoke": Preset(
         decoding=_decoding_bars.Sizes(
             items=(2000,), codes=(64,), shapes=((2, 5),), depth=3, repeats=3,
-            skewed=(2000, 64), policy_batch=(4, 5),
+            skewed=(2000, 64), filter_batch=(4, 5),
         ),
         index=_index_bars.Sizes(
             items=5000, codes=64, depth=3, builds=2, tokenized=2000, big=20_000, small=2000,
             repeats=3, free_gib=1,
         ),
         live=_live_bars.Sizes(
-            items=2000, codes=64, depth=3, shape=(2, 5), refreshes=2, policies=2, inserts=2,
+            items=2000, codes=64, depth=3, shape=(2, 5), refreshes=2, filters=2, inserts=2,
             insert_into=5000, repeats=3,
         ),
         model=_model_bars.Sizes(
@@ -58,14 +58,14 @@ PRESETS = {
         decoding=_decoding_bars.Sizes(
             items=(10**5, 10**6, 10**7), codes=(256, 2048, 8192),
             shapes=((2, 70), (16, 70), (4, 256)), depth=8, repeats=15,
-            skewed=(10**6, 2048), policy_batch=(32, 70),
+            skewed=(10**6, 2048), filter_batch=(32, 70),
         ),
         index=_index_bars.Sizes(
             items=10**7, codes=2048, depth=8, builds=3, tokenized=10**6, big=10**8, small=10**6,
             repeats=15, free_gib=18,
         ),
         live=_live_bars.Sizes(
-            items=10**5, codes=256, depth=4, shape=(2, 20), refreshes=20, policies=100,
+            items=10**5, codes=256, depth=4, shape=(2, 20), refreshes=20, filters=100,
             inserts=100, insert_into=10**6, repeats=7,
         ),
         model=_model_bars.Sizes(
@@ -107,7 +107,7 @@ def measure(options: Options, record: Record, static: Static | None) -> None:
         "6": lambda: _soak(record, sizes.tries, static),
         "7": lambda: _changes(record, sizes.live),
         "8": lambda: _model_bars.passes(record, sizes.model, options.data),
-        "9": lambda: _decoding_bars.policies(record, sizes.decoding),
+        "9": lambda: _decoding_bars.filters(record, sizes.decoding),
         "10": lambda: _model_bars.history_bytes(record, sizes.model),
     }
     unknown = set(options.only) - bars.keys()

@@ -44,7 +44,7 @@ from genret.testing import random_codes
 
 LEVELS, WIDTH, TEXT = 4, 256, 64
 WAYS = ("generate + trie", "generate + processor", "genret", "genret, tail")
-COLOURS = {
+COLORS = {
     "generate + trie": "#00798c",
     "generate + processor": "#edae49",
     "genret": "#d1495b",
@@ -119,7 +119,7 @@ class Model:
 
 
 class Items:
-    """A catalogue as our index and as their dictionary (of distinct semantic IDs)."""
+    """A catalog as our index and as their dictionary (of distinct semantic IDs)."""
 
     def __init__(self, count: int) -> None:
         codes = random_codes(count, (WIDTH,) * LEVELS, "uniform", seed=count)
@@ -215,7 +215,7 @@ def measure(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
     machine = environment()
     where = {"num_threads": None}
     models: dict[str, Model] = {}
-    catalogues: dict[int, Items] = {}
+    catalogs: dict[int, Items] = {}
     points = []
     tokens = np.random.default_rng(0).integers(1, TEXT, (max(options.prompts), options.prompt))
     for name, count, beams, prompts in grid(options):
@@ -223,10 +223,10 @@ def measure(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
             models = {name: Model(name)}
         model = models[name]
         where["num_threads"] = model.torch.get_num_threads()
-        if count not in catalogues:
-            kept = {k: v for k, v in catalogues.items() if k == usual_items(options)}
-            catalogues = kept | {count: Items(count)}
-        items = catalogues[count]
+        if count not in catalogs:
+            kept = {k: v for k, v in catalogs.items() if k == usual_items(options)}
+            catalogs = kept | {count: Items(count)}
+        items = catalogs[count]
         functions = ways(model, items, beams, tokens[:prompts])
         difference = check(functions, prefix_scores_of(model, tokens[:prompts]))
         figures = interleave(
@@ -268,7 +268,7 @@ def measure(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
 
 
 def usual_items(options: Options) -> int:
-    """Return the size of the catalogue where beams vary."""
+    """Return the size of the catalog where beams vary."""
     return min(100_000, max(options.items))
 
 
@@ -336,11 +336,11 @@ def draw(document: dict[str, Any]) -> Figure:
             axes.plot(
                 [p[axis] for p in chosen],
                 [t["ms"] / p["prompts"] for t, p in zip(times, chosen, strict=True)], "o-", ms=4,
-                color=COLOURS[way], label=way,
+                color=COLORS[way], label=way,
             )  # fmt: skip
             quartiles = np.array([t["quartiles_ms"] for t in times]).T
             quartiles = quartiles / [p["prompts"] for p in chosen]
-            axes.fill_between([p[axis] for p in chosen], *quartiles, color=COLOURS[way], alpha=0.2)
+            axes.fill_between([p[axis] for p in chosen], *quartiles, color=COLORS[way], alpha=0.2)
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlabel(axis)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from benchmarks._drawing import (
-    colour,
+    color,
     draw_line,
     label_ends,
     log_ticks,
@@ -30,7 +30,7 @@ NEAR = 1.05
 """What takes so many times the fastest method's time at most is framed with it."""
 
 EVEN, MOST = "#f7f7f7", 16.0
-"""Colour of a method as fast as ours, and how many times slower has the last colour."""
+"""Color of a method as fast as ours, and how many times slower has the last color."""
 
 
 def who_wins(points: Sequence[Line], name: str = "genret") -> Figure | None:
@@ -85,13 +85,13 @@ def slower_than(points: Sequence[Line], name: str = "genret") -> Figure | None:
     figure = Figure(figsize=(7, 0.4 * len(order) + 1.4), layout="constrained")
     axes = figure.subplots()
     # From 1 on: a bar to the left is a faster method, one to the right a slower one.
-    axes.barh(order, [means[x] - 1 for x in order], left=1, color=[colour(x) for x in order])
+    axes.barh(order, [means[x] - 1 for x in order], left=1, color=[color(x) for x in order])
     for row, other in enumerate(order):
         least, most = min(ratios[other]), max(ratios[other])
         if most > least:
             axes.plot([least, most], [row, row], "|-", color="#333333", lw=1, ms=7)
         axes.text(1.08 * max(1, most), row, f"{times(means[other])} x", va="center")
-    axes.axvline(1, color=colour(name), lw=2)
+    axes.axvline(1, color=color(name), lw=2)
     axes.set_xscale("log")
     values = [1.0, *(ratio for own in ratios.values() for ratio in own)]
     axes.set_xlim(min(values) / 1.1, max(values) * 1.6)
@@ -135,12 +135,12 @@ def with_models(points: Sequence[Line]) -> Figure | None:
         names, longest = list(timed), max(own["ms"] for own in timed.values())
         axes.barh(names, [min(base, own["ms"]) for own in timed.values()], color="#d0d0d0")
         more = [max(0.0, own["ms"] - base) for own in timed.values()]
-        axes.barh(names, more, left=base, color=[colour(x) for x in names])
+        axes.barh(names, more, left=base, color=[color(x) for x in names])
         for name, own in timed.items():
             change = f"{times_of(own, timed[first]) - 1:+.0%}"
             text = f"{own['ms']:.3g} ms" if name == first else change
             axes.text(max(base, own["ms"]) + 0.02 * longest, name, text, va="center", fontsize=9)
-        axes.axvline(base, color=colour(first), lw=1)
+        axes.axvline(base, color=color(first), lw=1)
         axes.set_xlim(0, 1.25 * longest)
         axes.invert_yaxis()
         axes.set_title(f"{line['sizes']['model']} model, |C| = {number(line['sizes']['items'])}")
@@ -186,7 +186,7 @@ def all_figures(points: Sequence[Line]) -> dict[str, Figure]:
 
 def _column(axes: Axes, column: int, line: Line, methods: Sequence[str], name: str) -> None:
     """Draw a point's cells of the map."""
-    colours = matplotlib.colormaps["RdBu_r"]
+    colors = matplotlib.colormaps["RdBu_r"]
     timed = {x: own for x, own in line["methods"].items() if "ms" in own and x in methods}
     right = [own["ms"] for own in timed.values() if _all_right(own)]
     for row, method in enumerate(methods):
@@ -200,7 +200,7 @@ def _column(axes: Axes, column: int, line: Line, methods: Sequence[str], name: s
         own = timed[method]
         ratio = times_of(own, timed[name])
         place = 0.5 + 0.5 * max(-1.0, min(1.0, math.log(ratio) / math.log(MOST)))
-        axes.add_patch(Rectangle((column, row), 1, 1, fc=colours(place), ec="white", lw=1.5))
+        axes.add_patch(Rectangle((column, row), 1, 1, fc=colors(place), ec="white", lw=1.5))
         text = f"{own['ms']:.3g} ms" if method == name else times(ratio)
         axes.text(
             column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=8.5,
@@ -225,8 +225,8 @@ def _title(line: Line, points: Sequence[Line]) -> str:
             said.append(f"{letter} {sizes[size]}")
     if sizes["kind"] != "uniform":
         said.append(sizes["kind"])
-    if sizes.get("policies"):
-        said.append(f"{sizes['policies']} policies")
+    if sizes.get("filters"):
+        said.append(f"{sizes['filters']} filters")
     if sizes.get("inserted"):
         said.append(f"{100 * sizes['inserted']:g} % late")
     if sizes["model"] is not None:

@@ -17,7 +17,7 @@ OF_PAPER = (
 
 
 LIVE = ("unconstrained", "genret", "static-style", "ppv-incremental", "dense-bitmask")
-"""Methods that are timed while the catalogue changes, or under policies."""
+"""Methods that are timed while the catalog changes, or under filters."""
 
 
 PROCESSES: dict[Preset, int] = {"smoke": 0, "bars": 3, "paper": 1, "full": 1}
@@ -39,14 +39,14 @@ def _smoke() -> list[Point]:
     return [
         Point(**small),
         Point(**small, kind="zipf", by_level=True, methods=few),
-        Point(**small, policies=2, methods=few),
+        Point(**small, filters=2, methods=few),
         Point(**small, inserted=0.01, methods=few),
         Point(**small, model="0.3M", methods=("unconstrained", "genret")),
     ]
 
 
 def _bars() -> list[Point]:
-    """The axes in a quarter of an hour: |C|, V, skew, policies, updates, and two models."""
+    """The axes in a quarter of an hour: |C|, V, skew, filters, updates, and two models."""
     base = {"depth": 4, "batch": 2, "beams": 70}
     grid = [
         Point(items=items, codes=codes, by_level=(items, codes) == (10**6, 2048), **base)
@@ -58,7 +58,7 @@ def _bars() -> list[Point]:
     ]
     changing = [
         Point(items=10**5, codes=2048, methods=LIVE, **base, **more)
-        for more in ({"policies": 2}, {"inserted": 0.001}, {"inserted": 0.01})
+        for more in ({"filters": 2}, {"inserted": 0.001}, {"inserted": 0.01})
     ]
     models = [
         Point(
@@ -101,6 +101,6 @@ def _full() -> list[Point]:
         for kind, items in (("office", 2420), ("beauty", 12_101), ("tokenized", 10**6))
     ]
     base = {"items": 10**6, "codes": 2048, "depth": 8, "beams": 70, "methods": LIVE}
-    policies = [Point(batch=32, policies=n, **base) for n in (1, 32)]
+    filters = [Point(batch=32, filters=n, **base) for n in (1, 32)]
     updates = [Point(batch=2, inserted=share, **base) for share in (0.0001, 0.001, 0.01, 0.1)]
-    return grid + real + policies + updates + models
+    return grid + real + filters + updates + models

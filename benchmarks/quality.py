@@ -29,7 +29,7 @@ from benchmarks._quality_methods import (
     SMOKE_TRAIN,
 )
 from benchmarks._quality_records import Record, Records
-from benchmarks._quality_results import summarise, summarise_cold
+from benchmarks._quality_results import summarize, summarize_cold
 from genret.cli.baselines import BASELINES
 from genret.config import EvaluateConfig, SASRecConfig, recipe
 from genret.errors import GenretError
@@ -107,14 +107,14 @@ class Program:
         found = {name: records for name, records in found.items() if records}
         if not found:
             return
-        document = {"program": "benchmarks.quality", **summarise(data, found)}
+        document = {"program": "benchmarks.quality", **summarize(data, found)}
         write_json(
             self.options.out / f"quality-{data}.json", document | {"environment": environment()}
         )
         self._show(data, document)
         cold = [r for records in found.values() for r in records if r.get("coldstart")]
         if cold:
-            self._write_cold(data, summarise_cold(cold))
+            self._write_cold(data, summarize_cold(cold))
 
     def _record(self, data: str, name: str, seed: int) -> None:
         settings = self._settings(data, name)

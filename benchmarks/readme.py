@@ -36,7 +36,7 @@ ROWS: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
         ),
     ),
     (
-        "The same over the cost of normalising alone (logsumexps of the same logits)",
+        "The same over the cost of normalizing alone (logsumexps of the same logits)",
         lambda b: f"{b['ours_over_floor']:.2f} ×; STATIC {b['static_over_floor']:.2f} ×",
     ),
     (
@@ -66,8 +66,8 @@ ROWS: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
         lambda b: f"{b['wrong_answers']} of {b['tries']:,}; {b['invalid_items']} invalid items",
     ),
     (
-        "Recompilations by refreshes, policies and inserts; 32 policies in a batch over none",
-        lambda b: f"{b['recompilations']}; {b['policies_over_none']:.2f} ×",
+        "Recompilations by refreshes, filters and inserts; 32 filters in a batch over none",
+        lambda b: f"{b['recompilations']}; {b['filters_over_none']:.2f} ×",
     ),
     (
         "Model calls of a search with `tail=`, 8 codes and 2·10⁷ items / 4 codes of Beauty",

@@ -34,7 +34,7 @@ from genret.config import ModelConfig
 from genret.errors import GenretError
 
 ITEMS, EVENTS = 2420, 11
-"""Office's catalogue and the mean length of its histories."""
+"""Office's catalog and the mean length of its histories."""
 SHARD = 20_000
 """Users of a shard."""
 MODELS = {
@@ -124,7 +124,7 @@ def main(options: Options) -> dict[str, Any]:
 
 
 def make_run(folder: Path, architecture: dict[str, Any]) -> Path:
-    """Make a run of an Office-like catalogue with drawn codes and a model that nobody trained."""
+    """Make a run of an Office-like catalog with drawn codes and a model that nobody trained."""
     from genret.artifacts import read_manifest, write_folder
     from genret.data import synthetic
     from genret.index import TrieIndex

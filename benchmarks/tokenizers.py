@@ -1,4 +1,4 @@
-"""Tokenizers on real catalogues: use of codes, collisions, reconstruction, time to fit.
+"""Tokenizers on real catalogs: use of codes, collisions, reconstruction, time to fit.
 
 Office is read as text, Beauty, which has none, as co-occurrence in training histories; both as 128
 numbers an item. Every method makes codes of the same vectors; collisions are counted before anything
@@ -45,16 +45,16 @@ WHITENED = {
 METHODS: dict[str, TokenizeConfig] = {
     "rq_kmeans": _with(),
     "rq_kmeans, balanced": _with(balanced=True),
-    "rq_kmeans, normalised": _with(normalise_residuals=True),
-    "rq_kmeans, balanced, normalised": _with(balanced=True, normalise_residuals=True),
+    "rq_kmeans, normalized": _with(normalize_residuals=True),
+    "rq_kmeans, balanced, normalized": _with(balanced=True, normalize_residuals=True),
     "rq_kmeans, local last level": _with(balanced=True, local_last=True),
-    "rq_kmeans, half whitened": _with(balanced=True, normalise_residuals=True),
-    "rq_kmeans, whitened": _with(balanced=True, normalise_residuals=True),
+    "rq_kmeans, half whitened": _with(balanced=True, normalize_residuals=True),
+    "rq_kmeans, whitened": _with(balanced=True, normalize_residuals=True),
     "rq_vae": _with(method="rq_vae"),
-    "rq_vae, normalised": _with(method="rq_vae", normalise_residuals=True),
+    "rq_vae, normalized": _with(method="rq_vae", normalize_residuals=True),
     "rq_vae, local last level": _with(method="rq_vae", local_last=True),
-    "rq_vae, half whitened": _with(method="rq_vae", normalise_residuals=True),
-    "rq_vae, whitened": _with(method="rq_vae", normalise_residuals=True),
+    "rq_vae, half whitened": _with(method="rq_vae", normalize_residuals=True),
+    "rq_vae, whitened": _with(method="rq_vae", normalize_residuals=True),
     "pq": _with(method="pq"),
     "opq": _with(method="opq"),
     "hierarchical, 16 codes": _with(method="hierarchical", codebook_size=16),
@@ -106,7 +106,7 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """A catalogue's vectors, and which items occur together in training histories."""
+    """A catalog's vectors, and which items occur together in training histories."""
 
     vectors: Vectors
     read_as: str
@@ -163,7 +163,7 @@ def measure(vectors: Vectors, pairs: Any, config: TokenizeConfig, seed: int) -> 
 
 
 def main(options: Options) -> int:
-    """Measure every method on every catalogue; return 1 where a bar is missed."""
+    """Measure every method on every catalog; return 1 where a bar is missed."""
     if options.page:
         text = PAGE.read_text(encoding="utf-8")
         PAGE.write_text(with_table(text, markdown()), encoding="utf-8")
@@ -187,18 +187,18 @@ def main(options: Options) -> int:
     if options.resume and options.out is not None and options.out.is_file():
         earlier = json.loads(options.out.read_text(encoding="utf-8"))
         document |= {name: earlier[name] for name in ("environment", "data", "results")}
-    for catalogue in ("office", "beauty"):
-        data = Data.read(options.data / catalogue, options.seed)
+    for catalog in ("office", "beauty"):
+        data = Data.read(options.data / catalog, options.seed)
         if options.smoke:
             data = data.head(200)
         alike = np.unique(data.vectors, axis=0, return_inverse=True)[1].reshape(-1, 1)
-        document["data"][catalogue] = {
+        document["data"][catalog] = {
             "items": len(data.vectors),
             "vectors": data.read_as,
             "width": data.vectors.shape[1],
             "equal_vectors": vars(Collisions.count(alike)),
         }
-        results = document["results"].setdefault(catalogue, {})
+        results = document["results"].setdefault(catalog, {})
         for name in names:
             if name in results:
                 continue
@@ -213,18 +213,16 @@ def main(options: Options) -> int:
             results[name]["commit"] = commit
             if options.out is not None:
                 write_json(options.out, document)
-        document["results"][catalogue] = {
-            name: results[name] for name in METHODS if name in results
-        }
-        show(catalogue, document)
-    for catalogue, results in document["results"].items():
+        document["results"][catalog] = {name: results[name] for name in METHODS if name in results}
+        show(catalog, document)
+    for catalog, results in document["results"].items():
         for name in set(BARRED) & set(results):
             figures = results[name]
             document["verdicts"] |= {
-                f"{catalogue}: {name}: codes used, least level": judge(
+                f"{catalog}: {name}: codes used, least level": judge(
                     min(figures["used_share"]), 0.9
                 ),
-                f"{catalogue}: {name}: colliding items": judge(
+                f"{catalog}: {name}: colliding items": judge(
                     figures["colliding_share"], 0.02, at_most=True
                 ),
             }
@@ -240,10 +238,10 @@ def markdown(results: Path = RESULTS) -> str:
     document = json.loads(results.read_text(encoding="utf-8"))
     environment = document["environment"]
     lines = [BEGIN, ""]
-    for catalogue, rows in document["results"].items():
-        about = document["data"][catalogue]
+    for catalog, rows in document["results"].items():
+        about = document["data"][catalog]
         lines += [
-            f"**{catalogue.capitalize()}**, {about['items']:,} items read as {about['vectors']}, "
+            f"**{catalog.capitalize()}**, {about['items']:,} items read as {about['vectors']}, "
             f"{about['width']} numbers an item; {about['equal_vectors']['items']:,} items have a "
             "vector that another one has too.",
             "",
@@ -282,18 +280,18 @@ def with_table(page: str, table: str) -> str:
     return before + table + rest.split(END)[1]
 
 
-def show(catalogue: str, document: dict[str, Any]) -> None:
-    """Print the figures of a catalogue."""
-    about = document["data"][catalogue]
+def show(catalog: str, document: dict[str, Any]) -> None:
+    """Print the figures of a catalog."""
+    about = document["data"][catalog]
     table = Table(
-        title=f"{catalogue}: {about['items']:,} items, {about['vectors']}; "
+        title=f"{catalog}: {about['items']:,} items, {about['vectors']}; "
         f"{about['equal_vectors']['items']:,} with a vector that another one has",
         title_justify="left",
     )
     columns = ("method", "codes used", "perplexity", "colliding", "not explained", "fit s")
     for column in columns:
         table.add_column(column, justify="left" if column == "method" else "right")
-    for name, figures in document["results"][catalogue].items():
+    for name, figures in document["results"][catalog].items():
         table.add_row(
             name,
             " ".join(f"{share:.1%}" for share in figures["used_share"]),

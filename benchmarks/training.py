@@ -232,7 +232,7 @@ def measure(options: Options) -> dict[str, Any]:
         name: figures[a]["users_per_second"] / figures[b]["users_per_second"]
         for name, (a, b, _) in RATIOS.items()
     }
-    # Neighbours in time shared the machine's moods: their ratio says how sure the median is.
+    # Neighbors in time shared the machine's moods: their ratio says how sure the median is.
     ranges = {}
     for name, (a, b, _) in RATIOS.items():
         pairs = zip(methods[a].seconds, methods[b].seconds, strict=True)

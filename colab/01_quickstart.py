@@ -9,7 +9,7 @@
 # %% [markdown]
 # # Generative retrieval, end to end
 # Items become short sequences of codes (*semantic IDs*), a transformer spells the codes of the next
-# item from a person's history, and a trie of the real items keeps the search on the catalogue: every
+# item from a person's history, and a trie of the real items keeps the search on the catalog: every
 # answer is an item that exists and is allowed. The data are MovieLens-100K; on two CPU cores the
 # notebook takes about three minutes. The first cell installs genret where it is missing, from the
 # clone this notebook lies in, with the parts of JAX that a GPU or a TPU needs.
@@ -80,7 +80,7 @@ print(f"{len(vectors):,} vectors of width {vectors.shape[1]}")
 
 # %% [markdown]
 # ## Tokenize
-# Residual k-means: the first code names the nearest of some centres, the second describes what the
+# Residual k-means: the first code names the nearest of some centers, the second describes what the
 # first leaves over. A third code tells apart the films that still have equal codes.
 
 # %%
@@ -107,7 +107,7 @@ table(["codes", "shared", "film"], [(codes[i], n, catalog.titles[i]) for i, n in
 
 # %% [markdown]
 # ## Index
-# The trie of the real films. A search that walks it cannot leave the catalogue.
+# The trie of the real films. A search that walks it cannot leave the catalog.
 
 # %%
 from genret.index import TrieIndex
@@ -196,21 +196,21 @@ side_by_side(found.items, found.scores)
 
 # %% [markdown]
 # ## Only what is allowed
-# A `Policy` is a set of films, and sets combine: here those from before 1980 that the person has not
-# seen. It acts inside the search, and another policy compiles nothing anew.
+# A `ItemFilter` is a set of films, and sets combine: here those from before 1980 that the person has not
+# seen. It acts inside the search, and another filter compiles nothing anew.
 
-# %% tags=["policy"]
+# %% tags=["filter"]
 from genret.decoding import beam_search
-from genret.index import Policy
+from genret.index import ItemFilter
 from genret.models import History
 
 years = np.array(catalog.table["year"].fill_null(9999))
-old = Policy.from_mask(index, years < 1980)
-unseen = [~Policy.from_items(index, catalog.item_ids[own]) for own in seen]
+old = ItemFilter.from_mask(index, years < 1980)
+unseen = [~ItemFilter.from_items(index, catalog.item_ids[own]) for own in seen]
 history = History.from_items(codes, bounds, np.concatenate(seen), LONGEST)
 allowed = beam_search(
     trained.model, history, index, beams=50,
-    policies=[old & new for new in unseen], policy_of=range(len(unseen)),
+    filters=[old & new for new in unseen], filter_of=range(len(unseen)),
 )  # fmt: skip
 answers = np.asarray(allowed.items)[:, :10]
 assert (answers >= 0).all()

@@ -9,8 +9,8 @@
 # %% [markdown]
 # # Your own semantic IDs, your own JAX model
 # The index and the search know nothing of the rest of genret: give them codes and anything with
-# `prefill` and `step`. Shown here: a catalogue of 200,000 random IDs, a small model in plain JAX,
-# an exact search, rules (`Policy`), items that come and go, and sampling. It takes about a minute on
+# `prefill` and `step`. Shown here: a catalog of 200,000 random IDs, a small model in plain JAX,
+# an exact search, rules (`ItemFilter`), items that come and go, and sampling. It takes about a minute on
 # two CPU cores, a GPU or a TPU. The first cell installs genret where it is missing, from the clone
 # this notebook lies in.
 
@@ -25,7 +25,7 @@ if importlib.util.find_spec("genret") is None:
 # %% tags=["device"]
 import jax
 
-SMOKE = os.environ.get("GENRET_SMOKE") == "1"  # a small catalogue, to see that everything runs
+SMOKE = os.environ.get("GENRET_SMOKE") == "1"  # a small catalog, to see that everything runs
 print(f"JAX sees {len(jax.devices())} x {jax.devices()[0].device_kind}")
 
 # %% [markdown]
@@ -34,7 +34,7 @@ print(f"JAX sees {len(jax.devices())} x {jax.devices()[0].device_kind}")
 
 # %%
 import numpy as np
-from genret import Policy, TrieIndex, beam_search
+from genret import ItemFilter, TrieIndex, beam_search
 
 ITEMS, LEVELS, CODES = (2_000, 3, 32) if SMOKE else (200_000, 4, 256)
 rng = np.random.default_rng(0)
@@ -82,7 +82,7 @@ history = rng.integers(0, ITEMS, (3, 10))  # three requests, ten items each
 
 # %% [markdown]
 # ## Search
-# Every answer is an item of the catalogue. The scores are log-probabilities, the best item first.
+# Every answer is an item of the catalog. The scores are log-probabilities, the best item first.
 
 # %% tags=["search"]
 result = beam_search(model, history, index, beams=50)
@@ -100,20 +100,20 @@ print(f"{share:.1e} of all rows of codes are items")
 
 # %% [markdown]
 # ## Rules, one for each request
-# A policy is a set of items; sets combine by `&`, `|`, `~`. Each request of a batch obeys its own. Nothing
+# A filter is a set of items; sets combine by `&`, `|`, `~`. Each request of a batch obeys its own. Nothing
 # is compiled again when they change.
 
-# %% tags=["policy"]
+# %% tags=["filter"]
 price = rng.uniform(1, 100, ITEMS)
-cheap = Policy.from_mask(index, price < 20)
-fresh = Policy.from_items(index, [f"sku-{i}" for i in range(ITEMS - 500, ITEMS)])
+cheap = ItemFilter.from_mask(index, price < 20)
+fresh = ItemFilter.from_items(index, [f"sku-{i}" for i in range(ITEMS - 500, ITEMS)])
 ruled = beam_search(
-    model, history, index, beams=50, policies=[cheap, fresh, ~cheap & ~fresh], policy_of=[0, 1, 2]
+    model, history, index, beams=50, filters=[cheap, fresh, ~cheap & ~fresh], filter_of=[0, 1, 2]
 )
 found = np.asarray(ruled.items)
 print("dearest of request 0:", price[found[0]].max().round(2))
 print("oldest of request 1:", found[1][found[1] >= 0].min(), "of", ITEMS)
-print("allowed by policy 2:", (~cheap & ~fresh).num_allowed)
+print("allowed by filter 2:", (~cheap & ~fresh).num_allowed)
 
 # %% [markdown]
 # ## Items that come and go
@@ -135,7 +135,7 @@ assert changed.ids_of(again.items)[0, 0] == "sku-new"
 
 # %% tags=["sample"]
 drawn = beam_search(
-    model, history, index, beams=50, policies=[cheap], normalize="legal", sample=jax.random.key(7)
+    model, history, index, beams=50, filters=[cheap], normalize="legal", sample=jax.random.key(7)
 )
 items = np.asarray(drawn.items)
 assert all(len(set(row)) == 50 for row in items.tolist())

@@ -8,7 +8,7 @@
 
 # %% [markdown]
 # # What constrained decoding costs on this accelerator
-# Ten ways to keep a beam search inside a catalogue, on the same logits, each held against brute force
+# Ten ways to keep a beam search inside a catalog, on the same logits, each held against brute force
 # before it is timed; then the tables of the STATIC paper (arXiv 2602.22647) beside what this machine
 # needs. It takes about four minutes on two CPU cores and less on a GPU or a TPU. The
 # first cell installs genret where it is missing, from the clone this notebook lies in.
@@ -84,11 +84,11 @@ picture(plots.slower_than([one]))
 
 # %% [markdown]
 # ## Skew, rules, new items
-# Real codes are skewed; requests have rules; catalogues change. What a method cannot do, its row says.
+# Real codes are skewed; requests have rules; catalogs change. What a method cannot do, its row says.
 
 # %% tags=["axes"]
 some = ("unconstrained", "genret", "static-style", "ppv-incremental")
-for more in ({"kind": "zipf"}, {"policies": 2}, {"inserted": 0.01}):
+for more in ({"kind": "zipf"}, {"filters": 2}, {"inserted": 0.01}):
     line = point(**{"items": 100_000, "codes": 2048, "methods": some} | small | more)
     display(Markdown(f"**{line['key']}**"), table(*cells(line)))
 
@@ -103,7 +103,7 @@ picture(plots.with_models([inside]))
 # %% [markdown]
 # ## The paper's tables beside this machine
 # Theirs are milliseconds of a TPU v6e. What travels between machines is the order of the methods and
-# how each grows with the catalogue. Add 10,000,000 items, and the sizes of V, where memory and patience
+# how each grows with the catalog. Add 10,000,000 items, and the sizes of V, where memory and patience
 # allow.
 
 # %% tags=["paper"]

@@ -86,7 +86,7 @@ for number, shard in enumerate(shards):
     if number == 2:
         lists, names = items.to_pylist(), users.to_pylist()
         lists[3] = None  # nothing is known of this user, not even that there is no history
-        lists[5] = [3, 99_999, 17]  # an item that the catalogue does not have: is left out
+        lists[5] = [3, 99_999, 17]  # an item that the catalog does not have: is left out
         lists[7] = [99_999]  # nothing is left
         names[8] = None
         names[11] = names[10]  # twice
@@ -161,7 +161,7 @@ print(f"{len(first):,} users are answered once; not answered: {sorted(missing)}"
 assert missing == {2 * USERS + row for row in (3, 7, 8, 11)}
 
 # %% [markdown]
-# The answers of one user, with the titles of the run's catalogue:
+# The answers of one user, with the titles of the run's catalog:
 
 # %% tags=["one"]
 from genret.data import load_run_data

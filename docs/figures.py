@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from genret import Policy, TrieIndex
+from genret import ItemFilter, TrieIndex
 from genret.decoding import protocol_logits, slow_beam_search
 from genret.decoding._brute_force import log_softmax
 from genret.index.bits import rank
@@ -26,9 +26,9 @@ SHOP = {
     "tea": (3, 1, 0), "mug": (0, 2, 1), "pot": (3, 1, 2), "cup": (0, 2, 3), "jug": (0, 0, 1),
     "tin": (3, 3, 0), "urn": (1, 2, 2), "pan": (3, 1, 3), "jar": (0, 2, 1), "box": (1, 0, 0),
 }  # fmt: skip
-"""The catalogue of the figures. Mug and jar share a semantic ID."""
+"""The catalog of the figures. Mug and jar share a semantic ID."""
 CHEAP = ("jug", "cup", "tin", "tea", "box")
-"""What the policy of the figures allows."""
+"""What the filter of the figures allows."""
 FOLLOWED = (3, 1, 2)
 """The semantic ID whose way through the arrays is drawn: the pot's."""
 BEAMS, SEED = 3, 4
@@ -46,7 +46,7 @@ def main() -> None:
     folder.mkdir(exist_ok=True)
     mpl.rcParams |= {"svg.hashsalt": "genret", "font.family": "DejaVu Sans", "font.size": 10}
     index = TrieIndex.from_codes(list(SHOP.values()), list(SHOP))
-    for draw in (trie, arrays, policy, search):
+    for draw in (trie, arrays, filter_bits, search):
         figure = draw(index)
         _save(figure, folder / f"{draw.__name__}.svg")
     _save(levels(), folder / "levels.svg")
@@ -78,10 +78,10 @@ def arrays(index: TrieIndex) -> Figure:
         if level.starts is not None:
             assert [first, end] == rank(level.starts, jnp.array([lo, hi], jnp.int32)).tolist()
         chosen = first + codes[first:end].tolist().index(FOLLOWED[number])
-        colours = dict.fromkeys(range(first, end), BLUE) | {chosen: ORANGE}
+        colors = dict.fromkeys(range(first, end), BLUE) | {chosen: ORANGE}
         rows = dict.fromkeys(range(lo, hi), BLUE)
         _label(axis, place - 0.07, f"level {number}")
-        _cells(axis, place, codes, "codes", colours)
+        _cells(axis, place, codes, "codes", colors)
         _cells(axis, place - 1, starts.astype(int), "starts", rows)
         lo, hi = _range(index, number + 1, chosen)
         place -= 2.4
@@ -91,9 +91,9 @@ def arrays(index: TrieIndex) -> Figure:
     return figure
 
 
-def policy(index: TrieIndex) -> Figure:
-    """Draw a policy: its bits by row, and the allowed items below each node."""
-    allowed = Policy.from_items(index, CHEAP).mask()
+def filter_bits(index: TrieIndex) -> Figure:
+    """Draw a filter: its bits by row, and the allowed items below each node."""
+    allowed = ItemFilter.from_items(index, CHEAP).mask()
     by_row = allowed[np.asarray(index.segments[0].positions[: index.num_items])]
     before = np.concatenate([[0], np.cumsum(by_row)])
     figure, axis = _canvas(index, 4.4)
@@ -107,8 +107,8 @@ def policy(index: TrieIndex) -> Figure:
         lambda level, node, _: BLUE if count(level, node) else PALE,
     )  # fmt: skip
     bottom = -(index.depth + 1)
-    colours = {row: BLUE if by_row[row] else PALE for row in range(index.num_items)}
-    _cells(axis, bottom - 0.15, by_row.astype(int), "allowed", colours)
+    colors = {row: BLUE if by_row[row] else PALE for row in range(index.num_items)}
+    _cells(axis, bottom - 0.15, by_row.astype(int), "allowed", colors)
     _rows(axis, index, bottom - 0.3, lambda row: INK if by_row[row] else GREY)
     axis.set_ylim(bottom - 1.1, 1)
     return figure
@@ -145,12 +145,12 @@ def search(index: TrieIndex) -> Figure:
     names = [f"{i + 1}. {name}" if (i := best.get(n)) is not None else name
              for n, name in enumerate(index.item_ids)]  # fmt: skip
     position = np.asarray(index.segments[0].positions)
-    _rows(axis, index, colour=lambda row: INK if int(position[row]) in best else GREY, names=names)
+    _rows(axis, index, color=lambda row: INK if int(position[row]) in best else GREY, names=names)
     return figure
 
 
 def levels() -> Figure:
-    """Draw how the levels of two larger catalogues are stored, and what an item costs."""
+    """Draw how the levels of two larger catalogs are stored, and what an item costs."""
     figure = Figure(figsize=(7.2, 2.9), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
     kinds: tuple[Literal["uniform", "zipf"], ...] = ("uniform", "zipf")
@@ -202,13 +202,13 @@ def _strips(
     axis: Axes,
     index: TrieIndex,
     text: Callable[[int, int, Prefix], str],
-    colour: Callable[[int, int, Prefix], str],
+    color: Callable[[int, int, Prefix], str],
     numbers: bool = False,
 ) -> None:
     """Draw each node over its rows."""
     for level, node, prefix in _nodes(index):
         lo, hi = _range(index, level, node)
-        face = colour(level, node, prefix)
+        face = color(level, node, prefix)
         axis.add_patch(
             Rectangle((lo, -level), hi - lo, 0.85, facecolor=face, edgecolor=INK, lw=0.8)
         )
@@ -224,7 +224,7 @@ def _rows(
     axis: Axes,
     index: TrieIndex,
     top: float | None = None,
-    colour: Callable[[int], str] = lambda _: INK,
+    color: Callable[[int], str] = lambda _: INK,
     names: list[str] | None = None,
 ) -> None:
     """Write the items under the strips, by row."""
@@ -233,19 +233,19 @@ def _rows(
     position = np.asarray(index.segments[0].positions)
     for row in range(index.num_items):
         axis.text(row + 0.5, top - 0.05, names[int(position[row])], ha="center", va="top",
-                  color=colour(row), fontsize=10)  # fmt: skip
+                  color=color(row), fontsize=10)  # fmt: skip
         axis.text(row + 0.5, top - 0.6, f"row {row}", ha="center", va="top", color=GREY, fontsize=7)
     _label(axis, top - 0.25, "items")
 
 
 def _cells(
-    axis: Axes, bottom: float, values: np.ndarray, name: str, colours: Mapping[int, str]
+    axis: Axes, bottom: float, values: np.ndarray, name: str, colors: Mapping[int, str]
 ) -> None:
     """Draw an array."""
     axis.text(-0.15, bottom + 0.43, name, ha="right", va="center", fontsize=9, color=INK)
     for i, value in enumerate(values.tolist()):
         axis.add_patch(
-            Rectangle((i, bottom), 1, 0.85, facecolor=colours.get(i, WHITE), edgecolor=INK, lw=0.8)
+            Rectangle((i, bottom), 1, 0.85, facecolor=colors.get(i, WHITE), edgecolor=INK, lw=0.8)
         )
         axis.text(i + 0.5, bottom + 0.43, f"{value}", ha="center", va="center", color=INK)
 

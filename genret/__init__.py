@@ -1,4 +1,4 @@
-"""genret: generative retrieval whose every answer is an item of the catalogue.
+"""genret: generative retrieval whose every answer is an item of the catalog.
 
 The public names load on first use, so that ``import genret`` and ``genret --help`` stay quick.
 
@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     # Index
     "TrieIndex": "genret.index",
-    "Policy": "genret.index",
+    "ItemFilter": "genret.index",
     # Decoding
     "BeamResult": "genret.decoding",
     "GenerativeModel": "genret.decoding",
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from genret.data import Catalog, Histories
     from genret.decoding import BeamResult, GenerativeModel, beam_search
     from genret.errors import GenretError
-    from genret.index import Policy, TrieIndex
+    from genret.index import ItemFilter, TrieIndex
     from genret.models import DecoderOnly, History, ItemDecoder, load_model
     from genret.tokenizers import RQKMeans
 
@@ -51,7 +51,7 @@ __all__ = [
     "Histories",
     "History",
     "ItemDecoder",
-    "Policy",
+    "ItemFilter",
     "RQKMeans",
     "TrieIndex",
     "__version__",

@@ -1,8 +1,8 @@
-"""Run folders: each artefact is a folder with a manifest, written beside and renamed when whole.
+"""Run folders: each artifact is a folder with a manifest, written beside and renamed when whole.
 
-A run is a folder of artefacts (``catalog/ vectors/ codes/ index/ model/ reports/``). Every artefact
+A run is a folder of artifacts (``catalog/ vectors/ codes/ index/ model/ reports/``). Every artifact
 holds a ``manifest.json`` that says what it is, of which format version, made with which
-configuration and seed, and from which inputs: the *fingerprints* of the artefacts that it was made
+configuration and seed, and from which inputs: the *fingerprints* of the artifacts that it was made
 from. A fingerprint is a hash over the contents of the files, so that two runs with one seed have
 equal fingerprints, and a stale input can be named.
 """
@@ -34,7 +34,7 @@ FORMAT_VERSIONS = {
     "scores": 1,
     "hugging_face": 1,
 }
-"""Newest format version of each kind of artefact that this release reads and writes."""
+"""Newest format version of each kind of artifact that this release reads and writes."""
 
 _ELSEWHERE = ("checkpoint", "scores", "hugging_face")
 RUN_KINDS = tuple(kind for kind in FORMAT_VERSIONS if kind not in _ELSEWHERE)
@@ -44,7 +44,7 @@ and models that are written for transformers, wherever one likes."""
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What an artefact is and where it came from.
+    """What an artifact is and where it came from.
 
     Attributes:
       kind: one of :data:`FORMAT_VERSIONS`.
@@ -52,7 +52,7 @@ class Manifest:
       genret_version: the release that wrote it.
       seed: the seed of the verb that wrote it; None where nothing was random.
       config: the verb's configuration, as JSON values.
-      inputs: kind of each artefact that it was made from -> its fingerprint then.
+      inputs: kind of each artifact that it was made from -> its fingerprint then.
       files: path inside the folder -> ``{"bytes": int, "sha256": str}``.
       summary: figures worth showing (shapes, sizes, quality), as JSON values.
       fingerprint: hash over kind, format version and the files' contents.
@@ -79,25 +79,25 @@ def write_folder(
     inputs: Mapping[str, str] | None = None,
     summary: dict[str, Any] | None = None,
 ) -> Iterator[Path]:
-    """Give a scratch folder that becomes the artefact ``path`` when the block ends well.
+    """Give a scratch folder that becomes the artifact ``path`` when the block ends well.
 
     The scratch folder lies beside ``path``. On leaving the block the manifest is written, files
     are flushed to the disk and the folder is renamed; an exception or a kill leaves whatever was
     at ``path`` before. ``summary`` may be filled inside the block.
 
     Args:
-      path: the artefact's folder; an earlier artefact of the same kind there is replaced.
+      path: the artifact's folder; an earlier artifact of the same kind there is replaced.
       kind: what it is, a key of :data:`FORMAT_VERSIONS`.
       config: the configuration to record.
       seed: the seed to record.
-      inputs: kind -> fingerprint of the artefacts that it is made from.
+      inputs: kind -> fingerprint of the artifacts that it is made from.
       summary: figures to record.
 
     Yields:
       The folder to write into.
 
     Raises:
-      GenretError: ``path`` is something other than an artefact of this kind, or cannot be written.
+      GenretError: ``path`` is something other than an artifact of this kind, or cannot be written.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as run:
@@ -124,32 +124,32 @@ def write_folder(
 
 
 def read_manifest(path: PathLike, kind: str | None = None) -> Manifest:
-    """Read and check the manifest of an artefact.
+    """Read and check the manifest of an artifact.
 
     Args:
-      path: the artefact's folder.
+      path: the artifact's folder.
       kind: the expected kind; None takes any.
 
     Returns:
       The manifest.
 
     Raises:
-      GenretError: no such folder, not an artefact, another kind, damaged, or written by a newer
+      GenretError: no such folder, not an artifact, another kind, damaged, or written by a newer
         release in a format that this one does not know.
     """
     path = Path(path)
     file = path / MANIFEST
     if not path.is_dir():
-        raise GenretError(f"{path}: no such folder (expected the artefact {kind or 'of a run'!r})")
+        raise GenretError(f"{path}: no such folder (expected the artifact {kind or 'of a run'!r})")
     if not file.is_file():
-        raise GenretError(f"{path}: not a genret artefact: it has no {MANIFEST}")
+        raise GenretError(f"{path}: not a genret artifact: it has no {MANIFEST}")
     try:
         raw = json.loads(file.read_text(encoding="utf-8"))
         found = raw["kind"]
         version = raw["format_version"]
         newest = FORMAT_VERSIONS.get(found)
         if newest is None:
-            raise GenretError(f"{file}: unknown kind of artefact {found!r}")
+            raise GenretError(f"{file}: unknown kind of artifact {found!r}")
         if not isinstance(version, int) or version > newest:
             raise GenretError(
                 f"{file}: format version {version} of {found!r} is newer than this release reads "
@@ -159,15 +159,15 @@ def read_manifest(path: PathLike, kind: str | None = None) -> Manifest:
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as e:
         raise GenretError(f"{file}: damaged manifest ({e})") from e
     if kind is not None and manifest.kind != kind:
-        raise GenretError(f"{path}: holds an artefact of kind {manifest.kind!r}, expected {kind!r}")
+        raise GenretError(f"{path}: holds an artifact of kind {manifest.kind!r}, expected {kind!r}")
     return manifest
 
 
 def verify_files(path: PathLike, manifest: Manifest, *, checksums: bool = True) -> None:
-    """Check that every file of an artefact is there, whole and unchanged.
+    """Check that every file of an artifact is there, whole and unchanged.
 
     Args:
-      path: the artefact's folder.
+      path: the artifact's folder.
       manifest: its manifest.
       checksums: compare SHA-256 sums too, not only sizes.
 
@@ -187,7 +187,7 @@ def verify_files(path: PathLike, manifest: Manifest, *, checksums: bool = True) 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A run folder: finds artefacts and refuses stale or foreign ones by name.
+    """A run folder: finds artifacts and refuses stale or foreign ones by name.
 
     Attributes:
       path: the folder.
@@ -231,22 +231,22 @@ class Run:
         return cls(path)
 
     def folder(self, kind: str) -> Path:
-        """Return where the run keeps its artefact of a kind (it need not exist)."""
+        """Return where the run keeps its artifact of a kind (it need not exist)."""
         return self.path / kind
 
     def has(self, kind: str) -> bool:
-        """Say whether the run holds an artefact of a kind."""
+        """Say whether the run holds an artifact of a kind."""
         return (self.folder(kind) / MANIFEST).is_file()
 
     def require(self, kind: str) -> Manifest:
-        """Return the manifest of an artefact that a verb needs, after checking it is up to date.
+        """Return the manifest of an artifact that a verb needs, after checking it is up to date.
 
-        Every artefact records the fingerprints of its inputs. Here they must equal those of the
-        artefacts that lie in the run now, all the way up.
+        Every artifact records the fingerprints of its inputs. Here they must equal those of the
+        artifacts that lie in the run now, all the way up.
 
         Raises:
-          GenretError: the artefact is missing (the message names the verb that makes it), damaged,
-            or stale (the message names both artefacts and the verb to rerun).
+          GenretError: the artifact is missing (the message names the verb that makes it), damaged,
+            or stale (the message names both artifacts and the verb to rerun).
         """
         if not self.has(kind):
             raise GenretError(
@@ -272,7 +272,7 @@ _VERB = {
     "model": "train",
     "reports": "evaluate",
 }
-"""The verb that makes each kind of artefact."""
+"""The verb that makes each kind of artifact."""
 
 
 def _write_manifest(
@@ -307,7 +307,7 @@ def _write_manifest(
 
 
 def fingerprint_of(kind: str, files: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the fingerprint of an artefact from its kind and the files of its manifest."""
+    """Return the fingerprint of an artifact from its kind and the files of its manifest."""
     digest = hashlib.sha256(f"{kind} {FORMAT_VERSIONS[kind]}".encode())
     for name, entry in files.items():
         digest.update(f"\n{name} {entry['sha256']}".encode())
@@ -324,11 +324,11 @@ def _remove(scratch: Path) -> None:
 
 
 def _check_replaceable(path: Path, kind: str) -> None:
-    """Refuse to replace anything but an artefact of the same kind or an empty folder."""
+    """Refuse to replace anything but an artifact of the same kind or an empty folder."""
     if not path.exists():
         return
     if not path.is_dir():
-        raise GenretError(f"{path}: is a file, expected a folder for the artefact {kind!r}")
+        raise GenretError(f"{path}: is a file, expected a folder for the artifact {kind!r}")
     if not any(path.iterdir()):
         return
     if not (path / MANIFEST).is_file():
@@ -337,12 +337,12 @@ def _check_replaceable(path: Path, kind: str) -> None:
         found = json.loads((path / MANIFEST).read_text(encoding="utf-8")).get("kind")
         if found != kind:
             raise GenretError(
-                f"{path}: holds an artefact of kind {found!r}; refusing to replace it by {kind!r}"
+                f"{path}: holds an artifact of kind {found!r}; refusing to replace it by {kind!r}"
             )
 
 
 def _replace(scratch: Path, path: Path) -> None:
-    """Rename ``scratch`` to ``path``; an older artefact steps aside first and is then deleted."""
+    """Rename ``scratch`` to ``path``; an older artifact steps aside first and is then deleted."""
     aside = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.old"
     if path.exists():
         os.rename(path, aside)
@@ -351,7 +351,7 @@ def _replace(scratch: Path, path: Path) -> None:
 
 
 def _sweep(path: Path) -> None:
-    """Undo what a killed writer left: put an artefact that had stepped aside back, drop scratch."""
+    """Undo what a killed writer left: put an artifact that had stepped aside back, drop scratch."""
     for old in path.parent.glob(f".{path.name}.*.old"):
         if path.exists():
             shutil.rmtree(old, ignore_errors=True)

@@ -2,7 +2,7 @@
 
 
 class GenretError(Exception):
-    """Input that cannot be used: a file, a column, an argument, a stale artefact.
+    """Input that cannot be used: a file, a column, an argument, a stale artifact.
 
     The message is one line that names what is wrong (file, column, row or argument), what was
     found and what was expected. The command line prints it and exits with status 2; every other

@@ -1,4 +1,4 @@
-"""A vocabulary of word pieces, learned from the catalogue's own texts by sentencepiece."""
+"""A vocabulary of word pieces, learned from the catalog's own texts by sentencepiece."""
 
 import io
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ def train_pieces(lines: Sequence[str], pieces: int, seed: int) -> bytes:
             model_writer=model,
             model_type="unigram",
             vocab_size=pieces,
-            hard_vocab_limit=False,  # a small catalogue has fewer pieces
+            hard_vocab_limit=False,  # a small catalog has fewer pieces
             byte_fallback=pieces >= _BYTE_FALLBACK_FROM,
             normalization_rule_name="nmt_nfkc_cf",  # compatibility forms and case folded
             num_threads=2,  # fixed: sums are grouped by thread

@@ -1,7 +1,7 @@
 """Arrays on disk as zarr3 through tensorstore: the one file that imports it.
 
 Chunks are compressed by zstd. The bytes written are a function of the array alone, so that
-artefacts made of equal arrays have equal fingerprints.
+artifacts made of equal arrays have equal fingerprints.
 """
 
 import math
@@ -54,7 +54,7 @@ def write_array(path: PathLike, array: ArrayLike) -> None:
         },
         # A chunk of zeros is stored like any other: a chunk that is not there is damage.
         "store_data_equal_to_fill_value": True,
-        # Artefacts are flushed as a whole by genret.artifacts, not chunk by chunk.
+        # Artifacts are flushed as a whole by genret.artifacts, not chunk by chunk.
         "context": {"file_io_sync": False},
     }
     try:

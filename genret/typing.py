@@ -8,7 +8,7 @@ letters; the tests check the annotations at run time.
 ``M``  beams of a request
 ``L``  codes of an item: the depth of the trie
 ``V``  codes of a level
-``N``  items of the catalogue
+``N``  items of the catalog
 ``U``  users
 ``E``  events, or edges of the trie
 ``S``  nodes of a trie level

@@ -8,7 +8,7 @@ equal it, and ``arg_specs.py`` names the sizes that tests and benchmarks use. Th
 - :func:`genret_kernels.top_m.top_m`: the best candidates of a request, exactly;
 - :func:`genret_kernels.shared_prefix_attention.shared_prefix_attention`: attention of beams over
   the history that they share and over their own codes;
-- :func:`genret_kernels.project_level.project_level`: logits of some codes and the normaliser of
+- :func:`genret_kernels.project_level.project_level`: logits of some codes and the normalizer of
   all, without the logits of all.
 
 The argument ``implementation`` chooses: "xla" (the reference), "pallas_tpu", "pallas_gpu", or None.

@@ -1,4 +1,4 @@
-"""The policy of the test suite: strict numerics, eight CPU devices, checked shapes, real data."""
+"""The filter of the test suite: strict numerics, eight CPU devices, checked shapes, real data."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The search and the optimiser step lower for GPU and TPU, and compile for TPU where libtpu is there.
+"""The search and the optimizer step lower for GPU and TPU, and compile for TPU where libtpu is there.
 
 None of this runs on an accelerator: it shows that the programs hold nothing that only a CPU knows.
 """
@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from genret import History, Policy, TrieIndex, beam_search
+from genret import History, ItemFilter, TrieIndex, beam_search
 from genret.config import ModelConfig, TrainConfig
-from genret.index import PolicyStack
+from genret.index import FilterStack
 from genret.models import build_model
 from genret.testing import TableModel, random_codes
 from genret.training import Objective, TrainState, make_optimizer, make_step
@@ -34,12 +34,12 @@ TOPOLOGIES = ("v5e:1x1", "v6e:1x1", "tpu7x:2x2x1")
 def search_program(kind: str, dtype: str) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     model = build_model(dataclasses.replace(CONFIG, kind=kind, dtype=dtype), 0)
     index = TrieIndex.from_codes(CODES, codes_per_level=SIZES)
-    stack = PolicyStack.of(index, [Policy.from_mask(index, np.arange(60) % 2 == 0)])
+    stack = FilterStack.of(index, [ItemFilter.from_mask(index, np.arange(60) % 2 == 0)])
     history = History.from_items(CODES, [0, 3, 3], np.array([4, 9, 2]), 8)
 
-    def search(model: Any, history: History, index: TrieIndex, policies: PolicyStack) -> Any:
+    def search(model: Any, history: History, index: TrieIndex, filters: FilterStack) -> Any:
         exclude = jnp.zeros((2, 4), jnp.int32)
-        return beam_search(model, history, index, beams=6, policies=policies, exclude=exclude)
+        return beam_search(model, history, index, beams=6, filters=filters, exclude=exclude)
 
     return search, (model, history, index, stack)
 

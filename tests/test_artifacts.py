@@ -14,7 +14,7 @@ from genret.errors import GenretError
 
 
 def make(run: Path, kind: str, text: str, inputs: dict[str, str] | None = None) -> str:
-    """Write an artefact of one file; return its fingerprint."""
+    """Write an artifact of one file; return its fingerprint."""
     with write_folder(run / kind, kind, inputs=inputs) as folder:
         (folder / "data.txt").write_text(text)
     return read_manifest(run / kind, kind).fingerprint
@@ -29,7 +29,7 @@ def test_round_trip_and_fingerprint_follows_the_contents(tmp_path: Path) -> None
     assert sorted(p.name for p in tmp_path.iterdir()) == ["codes"]
 
 
-def test_an_exception_leaves_the_older_artefact(tmp_path: Path) -> None:
+def test_an_exception_leaves_the_older_artifact(tmp_path: Path) -> None:
     before = make(tmp_path, "codes", "old")
 
     def fail() -> None:
@@ -44,7 +44,7 @@ def test_an_exception_leaves_the_older_artefact(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", ["in the block", "between the renames"])
-def test_a_kill_leaves_the_older_artefact(tmp_path: Path, moment: str) -> None:
+def test_a_kill_leaves_the_older_artifact(tmp_path: Path, moment: str) -> None:
     before = make(tmp_path, "codes", "old")
     script = f"""
 import os, pathlib
@@ -106,7 +106,7 @@ def test_a_missing_input_names_its_verb(tmp_path: Path) -> None:
         (lambda f: edit(f, format_version=99), "newer than this release"),
         (lambda f: edit(f, format_version="x"), "newer than this release"),
         (lambda f: edit(f, kind="index"), "expected 'codes'"),
-        (lambda f: (f / MANIFEST).unlink(), "not a genret artefact"),
+        (lambda f: (f / MANIFEST).unlink(), "not a genret artifact"),
     ],
 )
 def test_a_damaged_manifest_is_refused(tmp_path: Path, damage, message: str) -> None:

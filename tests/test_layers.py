@@ -8,7 +8,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-BASE = {"errors", "typing", "config", "artifacts", "tensors", "checks", "pieces"}
+BASE = {
+    "errors",
+    "typing",
+    "config",
+    "artifacts",
+    "tensors",
+    "checks",
+    "pieces",
+    "pytree",
+    "semantic_ids",
+    "histories",
+    "item_ids",
+}
 SIDE_BY_SIDE = {"data", "embed", "tokenizers", "index"}
 MAY_IMPORT = {
     **dict.fromkeys(BASE, BASE),

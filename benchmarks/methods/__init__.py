@@ -1,4 +1,4 @@
-"""Ways to keep a beam search inside a catalogue, behind one interface: see ``_base.Method``."""
+"""Ways to keep a beam search inside a catalog, behind one interface: see ``_base.Method``."""
 
 from benchmarks.methods._base import Beams, Method, Unsupported
 from benchmarks.methods._bitmaps import DenseBitmask, HashBitmap

@@ -41,7 +41,7 @@ class Beams:
 
 
 class Method(Protocol):
-    """A way to keep a beam search inside the catalogue. An instance is a pytree: its index.
+    """A way to keep a beam search inside the catalog. An instance is a pytree: its index.
 
     Attributes:
       name: as tables say it.
@@ -88,7 +88,7 @@ def root(batch: int, place: Any) -> Beams:
 
 
 def log_probabilities(logits: Float[Array, "B m V"]) -> Float[Array, "B m V"]:
-    """Normalise logits over all codes, in float32."""
+    """Normalize logits over all codes, in float32."""
     logits = logits.astype(jnp.float32)
     largest = logits.max(axis=-1, keepdims=True)
     return logits - (jnp.log(jnp.exp(logits - largest).sum(axis=-1, keepdims=True)) + largest)

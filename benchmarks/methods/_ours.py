@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.methods._base import Beams, at
-from genret import Policy, TrieIndex
+from genret import ItemFilter, TrieIndex
 from genret.decoding._beam_search import restrictions_of
 from genret.decoding._state import BeamState
 from genret.decoding._step import constrained_step
-from genret.index import PolicyStack
+from genret.index import FilterStack
 from genret.typing import Array, Codes, Float
 
 
@@ -24,13 +24,13 @@ class Ours:
 
     Attributes:
       index: the index.
-      policies: the sets of allowed items; None allows all.
-      policy_of: int32 [B], the one of each request.
+      filters: the sets of allowed items; None allows all.
+      filter_of: int32 [B], the one of each request.
     """
 
     index: Any
-    policies: Any = None
-    policy_of: Any = None
+    filters: Any = None
+    filter_of: Any = None
 
     name: ClassVar[str] = "genret"
     exact: ClassVar[bool] = True
@@ -51,13 +51,13 @@ class Ours:
         index = TrieIndex.from_codes(codes, codes_per_level=counts, like=self.index)
         return dataclasses.replace(self, index=index)
 
-    def restrict(self, masks: Sequence[np.ndarray], policy_of: Sequence[int]) -> Self:
-        """Let request b be answered the items of ``masks[policy_of[b]]`` alone."""
-        policies = [Policy.from_mask(self.index, mask) for mask in masks]
+    def restrict(self, masks: Sequence[np.ndarray], filter_of: Sequence[int]) -> Self:
+        """Let request b be answered the items of ``masks[filter_of[b]]`` alone."""
+        filters = [ItemFilter.from_mask(self.index, mask) for mask in masks]
         return dataclasses.replace(
             self,
-            policies=PolicyStack.of(self.index, policies),
-            policy_of=jnp.asarray(policy_of, jnp.int32),
+            filters=FilterStack.of(self.index, filters),
+            filter_of=jnp.asarray(filter_of, jnp.int32),
         )
 
     @property
@@ -71,10 +71,10 @@ class Ours:
 
     def step(self, logits: Float[Array, "B m V"], beams: Beams, width: int) -> Beams:
         """Extend the beams along edges of the trie."""
-        policies, policy_of = self.policies, self.policy_of
-        if policies is None and self.index.allowed is not None:  # items were removed or inserted
-            policies, policy_of = self.index.allowed, jnp.zeros(beams.scores.shape[0], jnp.int32)
-        limits = restrictions_of(self.index, policies, policy_of, None, None)
+        filters, filter_of = self.filters, self.filter_of
+        if filters is None and self.index.allowed is not None:  # items were removed or inserted
+            filters, filter_of = self.index.allowed, jnp.zeros(beams.scores.shape[0], jnp.int32)
+        limits = restrictions_of(self.index, filters, filter_of, None, None)
         state, parents = constrained_step(
             self.index, beams.level, beams.place, logits, limits, width, None
         )

@@ -25,9 +25,9 @@ class Unconstrained:
         del codes, codes_per_level
         return cls()
 
-    def restrict(self, masks: Any, policy_of: Any) -> Self:
+    def restrict(self, masks: Any, filter_of: Any) -> Self:
         """Obey nothing."""
-        del masks, policy_of
+        del masks, filter_of
         return self
 
     @property

@@ -43,7 +43,7 @@ def parse(verbs: Mapping[str, type["Verb"]], argv: Sequence[str] | None) -> "Ver
     return tyro.cli(
         any_verb,
         prog="genret",
-        description="Generative retrieval: every answer is an item of the catalogue.",
+        description="Generative retrieval: every answer is an item of the catalog.",
         args=argv,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
     )

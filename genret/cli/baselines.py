@@ -51,7 +51,7 @@ def evaluate_baseline(
       name: which.
       run: the run; SASRec is trained into it.
       histories: its histories.
-      num_items: items of its catalogue.
+      num_items: items of its catalog.
       config: what is measured.
       sasrec: configuration of SASRec.
       seed: seed of SASRec, of the choice of users and of the intervals.
@@ -95,13 +95,13 @@ def trained_sasrec(
 ) -> "SASRec":
     """Return the SASRec of a run: the one in ``baselines/sasrec``, or a newly trained one.
 
-    It is trained anew when the catalogue, the configuration or the seed differ from those it was
+    It is trained anew when the catalog, the configuration or the seed differ from those it was
     trained with. A training that was killed is continued.
 
     Args:
       run: the run.
       histories: its histories.
-      num_items: items of its catalogue.
+      num_items: items of its catalog.
       config: the baseline's configuration.
       seed: seed of parameters, batches and dropout.
       reporter: where to print.
@@ -180,7 +180,7 @@ def trained_sasrec(
 
 
 def item_codes(num_items: int) -> "tuple[Int[np.ndarray, 'N 1'], TrieIndex]":
-    """Return codes and trie of a catalogue whose items are their own codes."""
+    """Return codes and trie of a catalog whose items are their own codes."""
     import numpy as np
 
     from genret.index import TrieIndex

@@ -248,7 +248,7 @@ class _Plan:
 
 
 def _is_made(run: Run, kind: str, config: Mapping[str, Any] | None, seed: int | None) -> bool:
-    """Say whether an artefact lies there, up to date and made with a configuration and a seed.
+    """Say whether an artifact lies there, up to date and made with a configuration and a seed.
 
     Other entries of its configuration are not compared, and neither is a configuration or seed None.
     """

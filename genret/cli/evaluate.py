@@ -16,7 +16,7 @@ from genret.config import EvaluateConfig, SASRecConfig, require
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Evaluate(Verb):
-    """Measure the model of a run on held-out items, ranking the whole catalogue.
+    """Measure the model of a run on held-out items, ranking the whole catalog.
 
     A popularity baseline and a model that was never trained stand beside it, and with --baselines
     also item-kNN and SASRec: same users, same exclusions, all items. Writes reports/: metrics.json,
@@ -168,7 +168,7 @@ def read_training_log(folder: Path) -> list[dict[str, Any]]:
 def _protocol(
     config: EvaluateConfig, split_rule: str, max_items: int, seed: int
 ) -> Mapping[str, Any]:
-    """Return everything that the figures depend on beside the run's artefacts."""
+    """Return everything that the figures depend on beside the run's artifacts."""
     import flax
     import jax
     import numpy as np
@@ -185,7 +185,7 @@ def _protocol(
     protocol = {
         "split": config.split,
         "split_rule": split_rule,
-        "ranking": "all items of the catalogue; items are counted, not semantic IDs",
+        "ranking": "all items of the catalog; items are counted, not semantic IDs",
         "exclusions": "items of the user's history, inside the beam"
         if config.exclude_seen
         else "none",

@@ -56,7 +56,7 @@ def make_codes(
     vectors = load_vectors(run.folder("vectors"))
     if len(vectors) != catalog.num_items:
         raise GenretError(
-            f"{run.folder('vectors')}: found {len(vectors)} rows, the catalogue has "
+            f"{run.folder('vectors')}: found {len(vectors)} rows, the catalog has "
             f"{catalog.num_items} items"
         )
     networks = config.method in ("rq_vae", "fsq")
@@ -154,6 +154,6 @@ def _categories(catalog: "Catalog", column: str) -> list[list[str]]:
     names = catalog.table.column_names
     if column not in names:
         raise GenretError(
-            f"category_column: the catalogue has no column {column!r}; it has {', '.join(names)}"
+            f"category_column: the catalog has no column {column!r}; it has {', '.join(names)}"
         )
     return category_paths(catalog.table[column].to_pylist())

@@ -10,7 +10,7 @@ from genret.errors import GenretError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Index(Verb):
-    """Build the trie of the catalogue's semantic IDs, which restricts every search to real items.
+    """Build the trie of the catalog's semantic IDs, which restricts every search to real items.
 
     Prints the nodes and branching by depth and the size. Writes index/.
 
@@ -33,7 +33,7 @@ class Index(Verb):
         if len(codes) != catalog.num_items:
             raise GenretError(
                 f"{run.folder('codes')}: holds codes of {len(codes)} items, expected "
-                f"{catalog.num_items} as in the catalogue"
+                f"{catalog.num_items} as in the catalog"
             )
         with reporter.stage("index"):
             index = TrieIndex.from_codes(

@@ -12,7 +12,7 @@ from genret.errors import GenretError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ingest(Verb):
-    """Read interactions and items into a run folder: its catalogue and histories.
+    """Read interactions and items into a run folder: its catalog and histories.
 
     Formats go by the extension: Parquet (a file or a folder), CSV, TSV, JSONL, RecBole's .inter and
     .item, and LC-Rec's inter.json and item.json; text also with .gz or .zst. Every rule that drops
@@ -36,7 +36,7 @@ class Ingest(Verb):
     data: Path | None = None
     """With --movielens: a local copy of it (archive or folder)."""
     synthetic: bool = False
-    """Make a synthetic catalogue from --seed."""
+    """Make a synthetic catalog from --seed."""
     synthetic_users: int = 1000
     """With --synthetic: number of users."""
     synthetic_items: int = 500
@@ -45,7 +45,7 @@ class Ingest(Verb):
     """With --synthetic: mean number of events of a user."""
 
     def run(self, reporter: Reporter) -> dict[str, Any]:
-        """Ingest; return the report and the artefact's fingerprint."""
+        """Ingest; return the report and the artifact's fingerprint."""
         from genret.data import ingest
 
         run = Run.open(self.run_folder, create=True)

@@ -1,4 +1,4 @@
-"""``genret inspect``: what a run folder or one artefact of it is."""
+"""``genret inspect``: what a run folder or one artifact of it is."""
 
 import dataclasses
 import json
@@ -22,7 +22,7 @@ from genret.errors import GenretError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Inspect(Verb):
-    """Say what a run folder or a single artefact is, and whether it is whole and up to date.
+    """Say what a run folder or a single artifact is, and whether it is whole and up to date.
 
     Prints kind, versions, fingerprint, inputs, configuration, sizes, shapes and figures of quality,
     after comparing every file with its checksum. Of a file of semantic IDs (index.json of any of the
@@ -32,7 +32,7 @@ class Inspect(Verb):
     """
 
     path: RunFolder
-    """A run folder, the folder of one artefact, or a file of semantic IDs."""
+    """A run folder, the folder of one artifact, or a file of semantic IDs."""
 
     def run(self, reporter: Reporter) -> dict[str, Any]:
         """Inspect; return the description."""
@@ -40,31 +40,31 @@ class Inspect(Verb):
             return _inspect_codes(self.path, reporter)
         if (self.path / MANIFEST).is_file():
             described = describe(self.path)
-            _show_artefact(reporter, described)
+            _show_artifact(reporter, described)
             return described
         run = Run.open(self.path)
         kinds = [kind for kind in RUN_KINDS if run.has(kind)]
         if not kinds:
             raise GenretError(
-                f"{self.path}: is empty, expected a run folder or an artefact's folder"
+                f"{self.path}: is empty, expected a run folder or an artifact's folder"
             )
-        artefacts = {kind: describe(run.folder(kind)) for kind in kinds}
-        _show_run(reporter, run, artefacts)
-        return {"path": str(self.path), "kind": "run", "artefacts": artefacts}
+        artifacts = {kind: describe(run.folder(kind)) for kind in kinds}
+        _show_run(reporter, run, artifacts)
+        return {"path": str(self.path), "kind": "run", "artifacts": artifacts}
 
 
 def describe(folder: Path) -> dict[str, Any]:
-    """Verify an artefact and return what it is, as JSON values.
+    """Verify an artifact and return what it is, as JSON values.
 
     Args:
-      folder: the artefact's folder.
+      folder: the artifact's folder.
 
     Returns:
       The manifest's fields, and ``path``, ``bytes``, ``state`` ("up to date", or why not) and
       ``shapes`` (file -> what it holds).
 
     Raises:
-      GenretError: no artefact there, or a damaged one.
+      GenretError: no artifact there, or a damaged one.
     """
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
@@ -116,7 +116,7 @@ def _inspect_codes(file: Path, reporter: Reporter) -> dict[str, Any]:
 
 
 def _state(folder: Path, manifest: Manifest) -> str:
-    """Say whether the artefacts that lie beside this one are those that it was made from."""
+    """Say whether the artifacts that lie beside this one are those that it was made from."""
     if not manifest.inputs:
         return "up to date"
     run = Run(folder.resolve().parent)
@@ -180,7 +180,7 @@ def _zarr(file: Path) -> str:
     return f"{header['data_type']} {header['shape']}"
 
 
-def _show_artefact(reporter: Reporter, described: Mapping[str, Any]) -> None:
+def _show_artifact(reporter: Reporter, described: Mapping[str, Any]) -> None:
     rows = [
         (name.replace("_", " "), _text(described[name]))
         for name in ("kind", "state", "format_version", "genret_version", "fingerprint", "seed")
@@ -191,18 +191,18 @@ def _show_artefact(reporter: Reporter, described: Mapping[str, Any]) -> None:
     reporter.table(f"{described['path']} (checksums verified)", ("what", "value"), rows)
 
 
-def _show_run(reporter: Reporter, run: Run, artefacts: Mapping[str, Mapping[str, Any]]) -> None:
+def _show_run(reporter: Reporter, run: Run, artifacts: Mapping[str, Mapping[str, Any]]) -> None:
     rows = []
     for kind in RUN_KINDS:
-        if kind not in artefacts:
+        if kind not in artifacts:
             rows.append((kind, "not there", "", "", ""))
             continue
-        a = artefacts[kind]
+        a = artifacts[kind]
         figures = ", ".join(
             f"{name} {_text(value)}" for name, value in a["summary"].items() if _short(value)
         )
         rows.append((kind, a["state"], _size(a["bytes"]), a["fingerprint"][:12], figures))
-    columns = ("artefact", "state", "size", "fingerprint", "figures")
+    columns = ("artifact", "state", "size", "fingerprint", "figures")
     reporter.table(f"{run.path}: a run (checksums verified)", columns, rows)
 
 
@@ -220,7 +220,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
 
 
 def _short(value: Any) -> bool:
-    """Tell figures from records and lists of words, which are shown for one artefact only."""
+    """Tell figures from records and lists of words, which are shown for one artifact only."""
     if isinstance(value, list):
         return all(isinstance(v, int | float) for v in value)
     return not isinstance(value, dict)

@@ -39,10 +39,10 @@ class Recommend(Verb):
     beams: int = 50
     """Beams of the search; at least k."""
     exact: bool = False
-    """Score every item instead of searching with beams: for catalogues of some ten thousand."""
+    """Score every item instead of searching with beams: for catalogs of some ten thousand."""
     include_seen: bool = False
     """Items of the history may be recommended again."""
-    policy: str | None = None
+    where: str | None = None
     """Recommend only items that meet a condition, such as "price < 20 and category == 'Phones'"."""
 
     def run(self, reporter: Reporter) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class Recommend(Verb):
         from genret.evaluation import recommend
         from genret.index import TrieIndex
         from genret.models import load_model
-        from genret.scoring import policy_of
+        from genret.scoring import filter_where
         from genret.tokenizers import load_codes
 
         require(self.user is None or not self.history, "found --history and --user, expected one")
@@ -73,7 +73,7 @@ class Recommend(Verb):
         codes, _ = load_codes(run.folder("codes"))
         model = load_model(run.folder("model"))
         index = TrieIndex.load(run.folder("index"))
-        policies = None if self.policy is None else [policy_of(self.policy, catalog, index)]
+        filters = None if self.where is None else [filter_where(self.where, catalog, index)]
         found = recommend(
             model,
             codes,
@@ -85,7 +85,7 @@ class Recommend(Verb):
             exact=self.exact,
             max_items=model.config.max_items,
             exclude_seen=not self.include_seen,
-            policies=policies,
+            filters=filters,
             **known,
         )
         result = {

@@ -21,7 +21,7 @@ SLICES = {"popularity": "training events of the wanted item", "history": "items 
 _PICTURES = {
     "metrics.png": "NDCG, Recall and MRR of the methods with 95 % intervals",
     "slices.png": "Recall by popularity of the wanted item and by length of the history",
-    "training.png": "Training loss and validation NDCG by optimiser step",
+    "training.png": "Training loss and validation NDCG by optimizer step",
     "code_usage.png": "Number of items of each code, level by level",
     "trie_width.png": "Nodes of the trie by depth",
 }

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from genret.typing import Codes, Vectors
 
 _EXAMPLES = 5
-_NEIGHBOURS = 4
+_NEIGHBORS = 4
 _POPULAR = 100  # examples are drawn from so many of the most popular items
 
 
@@ -60,7 +60,7 @@ class Tokenize(Verb):
                 raw, sizes = check_codes(_read_codes(self.codes, catalog), name=str(self.codes))
                 if len(raw) != catalog.num_items:
                     raise GenretError(
-                        f"{self.codes}: found {len(raw)} rows, the catalogue has "
+                        f"{self.codes}: found {len(raw)} rows, the catalog has "
                         f"{catalog.num_items} items"
                     )
                 made = Made(codes=raw, codes_per_level=sizes)
@@ -92,7 +92,7 @@ class Tokenize(Verb):
         return {
             "codes_per_level": list(sizes),
             "report": report,
-            "neighbours": examples,
+            "neighbors": examples,
             "fingerprint": read_manifest(run.folder("codes"), "codes").fingerprint,
         }
 
@@ -142,12 +142,12 @@ def _examples(
     chosen = popular[np.sort(rng.choice(len(popular), min(_EXAMPLES, len(popular)), replace=False))]
     examples = []
     for item in chosen.tolist():
-        rows, shared = nearest_by_prefix(codes, item, _NEIGHBOURS, vectors)
+        rows, shared = nearest_by_prefix(codes, item, _NEIGHBORS, vectors)
         examples.append(
             {
                 "title": catalog.titles[item],
                 "codes": codes[item].tolist(),
-                "neighbours": [
+                "neighbors": [
                     {"title": catalog.titles[row], "shared": count}
                     for row, count in zip(rows.tolist(), shared.tolist(), strict=True)
                 ],
@@ -184,12 +184,12 @@ def _print(
     )
     reporter.table(
         "Items with similar codes (codes shared)",
-        ("item", "codes", "neighbours"),
+        ("item", "codes", "neighbors"),
         [
             (
                 _short(example["title"]),
                 " ".join(map(str, example["codes"])),
-                "; ".join(f"{_short(n['title'])} ({n['shared']})" for n in example["neighbours"]),
+                "; ".join(f"{_short(n['title'])} ({n['shared']})" for n in example["neighbors"]),
             )
             for example in examples
         ],

@@ -1,4 +1,4 @@
-"""``genret train``: catalogue and codes into a model."""
+"""``genret train``: catalog and codes into a model."""
 
 import dataclasses
 import json
@@ -31,12 +31,12 @@ class Train(Verb):
     preset: str | None = None
     """A named architecture instead of the model options (see genret.models.PRESETS)."""
     recipe: str | None = None
-    """A frozen architecture and optimisation whose figures are known, instead of all other options
+    """A frozen architecture and optimization whose figures are known, instead of all other options
     of both (see genret.config.RECIPES)."""
     model: ModelConfig = ModelConfig()
     """The architecture."""
     train: TrainConfig = TrainConfig()
-    """The optimisation."""
+    """The optimization."""
     warm_start: Path | None = None
     """Begin with a trained model (a run, or its model/), shrunk and perturbed, instead of a fresh one."""
     shrink: float = 0.5
@@ -164,7 +164,7 @@ class Train(Verb):
         return summary | speed | {"fingerprint": fingerprint}
 
     def _chosen(self) -> Recipe:
-        """Return the architecture and the optimisation that the options ask for."""
+        """Return the architecture and the optimization that the options ask for."""
         from genret.models import PRESETS
 
         if self.recipe is not None:
@@ -221,7 +221,7 @@ class Train(Verb):
             times = histories.training_times()
             require(
                 times is not None,
-                "--time-buckets: found a catalogue whose interactions have no times",
+                "--time-buckets: found a catalog whose interactions have no times",
             )
             offsets, _ = histories.training()
             side["gaps"] = gap_buckets(offsets, times, architecture.time_buckets)

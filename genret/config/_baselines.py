@@ -47,7 +47,7 @@ class SASRecConfig(Config):
             )
 
     def model(self, num_items: int) -> ModelConfig:
-        """Return the architecture for a catalogue.
+        """Return the architecture for a catalog.
 
         >>> SASRecConfig().model(12).codes_per_level
         (12,)
@@ -65,7 +65,7 @@ class SASRecConfig(Config):
         )
 
     def training(self, events: int) -> TrainConfig:
-        """Return the optimisation for a number of training events.
+        """Return the optimization for a number of training events.
 
         >>> SASRecConfig(epochs=10, batch_size=2, max_items=9).training(200).steps
         100

@@ -27,7 +27,7 @@ class IngestConfig(Config):
     min_user_events: int = 1
     """Iterative k-core: users with fewer events are dropped, again and again."""
     min_item_events: int = 1
-    """Iterative k-core: items with fewer events lose their events (they stay in the catalogue)."""
+    """Iterative k-core: items with fewer events lose their events (they stay in the catalog)."""
     duplicates: Literal["drop", "keep"] = "drop"
     """Rows equal in user, item and time: keep the first, or keep all."""
     unknown_items: Literal["drop", "error"] = "drop"

@@ -25,7 +25,7 @@ class EmbedConfig(Config):
     """Divide each principal direction of the vectors by this power of its deviation: 0 leaves them,
     1 makes all directions vary alike. Items that are nearly alike then collide less."""
     pieces: int = 4000
-    """Size of the sentencepiece vocabulary that is trained on the catalogue (an upper bound)."""
+    """Size of the sentencepiece vocabulary that is trained on the catalog (an upper bound)."""
 
     def __post_init__(self) -> None:
         for name in ("text_dim", "cooccurrence_dim"):

@@ -8,7 +8,7 @@ from genret.config._base import Config, require
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluateConfig(Config):
-    """Evaluation over the whole catalogue."""
+    """Evaluation over the whole catalog."""
 
     split: Literal["valid", "test"] = "test"
     """Which held-out items."""
@@ -17,7 +17,7 @@ class EvaluateConfig(Config):
     beams: int = 50
     """Beams of the search; at least the largest cut-off."""
     exact: bool = False
-    """Score every item instead of searching with beams: for catalogues of some ten thousand."""
+    """Score every item instead of searching with beams: for catalogs of some ten thousand."""
     exclude_seen: bool = True
     """Forbid the items of the history, for every method alike (inside the beam)."""
     users: int = 0

@@ -60,7 +60,7 @@ class ModelConfig(Config):
     rope_scaling: tuple[float, ...] = ()
     """Longer contexts: none, FACTOR (linear), or FACTOR LOW HIGH LENGTH (Llama 3)."""
     qk_norm: bool = True
-    """RMS-normalise queries and keys (Qwen3)."""
+    """RMS-normalize queries and keys (Qwen3)."""
     qkv_bias: bool = False
     """Biases in the query, key and value projections (Qwen2)."""
     norm_eps: float = 1e-6
@@ -74,7 +74,7 @@ class ModelConfig(Config):
     relative_distance: int = 128
     """encoder_decoder: distance in tokens from which on all share a bucket."""
     normalize: Literal["level", "catalog", "legal"] = "level"
-    """Codes over which a search normalises: those of a level, those that lead to an item, or those
+    """Codes over which a search normalizes: those of a level, those that lead to an item, or those
     that lead to an allowed item. Training with the loss "legal" sets it to "catalog"."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of activations; parameters stay float32."""

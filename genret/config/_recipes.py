@@ -1,4 +1,4 @@
-"""Recipes: frozen architectures and optimisations whose figures are known."""
+"""Recipes: frozen architectures and optimizations whose figures are known."""
 
 import dataclasses
 import difflib
@@ -10,12 +10,12 @@ from genret.config._train import TrainConfig
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """An architecture and an optimisation that belong together."""
+    """An architecture and an optimization that belong together."""
 
     model: ModelConfig
     """The architecture; what the data say (codes, items) is filled when it is used."""
     train: TrainConfig
-    """The optimisation."""
+    """The optimization."""
 
 
 _OFFICE_ITEMS = ModelConfig(

@@ -17,16 +17,16 @@ class ScoreConfig(Config):
     """Items for each user."""
     beams: int = 50
     """Beams of the search; at least k."""
-    policy: tuple[str, ...] = ()
+    where: tuple[str, ...] = ()
     """Conditions on items, such as "price < 20", or "cheap=price < 20" to name one. One condition
-    holds for every user; of several, --policy-column says which."""
-    policy_column: str | None = None
-    """Column with the name of each user's policy (its number from 0 where it has no name); null:
+    holds for every user; of several, --where-column says which."""
+    where_column: str | None = None
+    """Column with the name of each user's filter (its number from 0 where it has no name); null:
     every item is allowed."""
     exclude_seen: bool = False
     """Forbid the items of the user's own history, inside the beam."""
     unknown_items: Literal["drop", "reject"] = "drop"
-    """Items of a history that the catalogue does not have: leave them out, or reject the user."""
+    """Items of a history that the catalog does not have: leave them out, or reject the user."""
     layout: Literal["auto", "lists", "events"] = "auto"
     """A row is a user with a list of items, or an event; auto: lists if the column holds lists."""
     user: str | None = None
@@ -39,7 +39,7 @@ class ScoreConfig(Config):
     """A row for each answer (user, rank, item, score), or a row for each user with two lists."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the model's activations; bfloat16 is faster on accelerators, and rounds."""
-    lockstep: int = 0
+    decode_batch: int = 0
     """Users that are decoded together; 0: 32 on a CPU, 512 elsewhere. Part of the configuration
     because the last bits of a score depend on it."""
     model_parallel: int = 1
@@ -50,27 +50,29 @@ class ScoreConfig(Config):
             value = getattr(self, name)
             require(value >= 1, f"{name}: found {value}, expected at least 1")
         require(self.beams >= self.k, f"beams: found {self.beams}, expected at least k, {self.k}")
-        require(self.lockstep >= 0, f"lockstep: found {self.lockstep}, expected at least 0")
-        names = [name for name, _ in self.named_policies()]
+        require(
+            self.decode_batch >= 0, f"decode_batch: found {self.decode_batch}, expected at least 0"
+        )
+        names = [name for name, _ in self.named_filters()]
         twice = sorted({name for name in names if names.count(name) > 1})
-        require(not twice, f"policy: found the name {twice[:1]} twice, expected different names")
+        require(not twice, f"where: found the name {twice[:1]} twice, expected different names")
         require(
-            len(names) <= 1 or self.policy_column is not None,
-            f"policy: found {len(names)} conditions and no policy_column, expected one with them",
+            len(names) <= 1 or self.where_column is not None,
+            f"where: found {len(names)} conditions and no where_column, expected one with them",
         )
         require(
-            self.policy_column is None or bool(names),
-            f"policy_column: found {self.policy_column!r} and no policy, expected one with it",
+            self.where_column is None or bool(names),
+            f"where_column: found {self.where_column!r} and no condition, expected one with it",
         )
 
-    def named_policies(self) -> list[tuple[str, str]]:
-        """Return the name and the condition of each policy.
+    def named_filters(self) -> list[tuple[str, str]]:
+        """Return the name and the condition of each filter.
 
-        >>> ScoreConfig(policy=("cheap=price < 20", "price == 9"), policy_column="p").named_policies()
+        >>> ScoreConfig(where=("cheap=price < 20", "price == 9"), where_column="p").named_filters()
         [('cheap', 'price < 20'), ('1', 'price == 9')]
         """
         found = []
-        for number, text in enumerate(self.policy):
+        for number, text in enumerate(self.where):
             named = _NAMED.fullmatch(text)
             found.append((named[1], named[2].strip()) if named else (str(number), text))
         return found

@@ -31,22 +31,22 @@ class TokenizeConfig(Config):
     """Codes of an item before a collision suffix (hierarchical, collaborative, semantic, hybrid: how
     deep the tree is; titles: see --title-pieces)."""
     codebook_size: int = 0
-    """Codes of each level; 0 takes 256 or fewer for a small catalogue (random, sequential: as few as
+    """Codes of each level; 0 takes 256 or fewer for a small catalog (random, sequential: as few as
     suffice; collaborative: 16; titles: 1000 pieces). fsq and semantic have sizes of their own."""
     collisions: Literal["suffix", "reassign", "keep"] = "suffix"
     """Items with equal codes: tell them apart by one more code, move them to the nearest free codes
-    (needs vectors), or let them share a leaf, where the lower row of the catalogue ranks first."""
+    (needs vectors), or let them share a leaf, where the lower row of the catalog ranks first."""
     iterations: int = 50
     """k-means: Lloyd iterations (passes over the vectors) of each level."""
     batch_size: int = 65536
-    """k-means: vectors in a mini-batch; catalogues up to this size use full batches."""
+    """k-means: vectors in a mini-batch; catalogs up to this size use full batches."""
     balanced: bool = False
     """rq_kmeans, hierarchical: every code gets about as many items as any other."""
-    normalise_residuals: bool = False
+    normalize_residuals: bool = False
     """rq_kmeans, rq_vae: what a code leaves over is divided by the code's spread, so that dense
     clusters are cut as finely, for their size, as wide ones: fewer items collide."""
     local_last: bool = False
-    """rq_kmeans, rq_vae: the last level is cut around the centre of the items that share the codes
+    """rq_kmeans, rq_vae: the last level is cut around the center of the items that share the codes
     before, in units of their spread, so that hardly any collide; keeps a vector for every prefix
     that items share."""
     fsq_levels: tuple[int, ...] = (8, 6, 5)

@@ -8,10 +8,10 @@ from genret.config._base import Config, require
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig(Config):
-    """Optimisation."""
+    """Optimization."""
 
     steps: int = 2000
-    """Optimiser steps at most."""
+    """Optimizer steps at most."""
     batch_size: int = 64
     """Rows of a batch; a row holds max_items positions, filled with one history or several."""
     packing: Literal["pack", "bucket", "pad"] = "pack"

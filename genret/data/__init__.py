@@ -1,4 +1,4 @@
-"""Sources of interactions and items, and the catalogue and histories made from them."""
+"""Sources of interactions and items, and the catalog and histories made from them."""
 
 # Ingestion
 from genret.data._ingest import ingest
@@ -18,7 +18,7 @@ from genret.data._ids import distinct_ids  # isort: skip
 from genret.data._sources import Source, open_sources  # isort: skip
 from genret.data._times import NO_TIME, TimeColumn  # isort: skip
 
-# The catalogue and the histories of a run
+# The catalog and the histories of a run
 from genret.data._catalog import Catalog  # isort: skip
 from genret.data._histories import HeldOut, Histories, load_run_data  # isort: skip
 from genret.data._side import gap_buckets, user_buckets  # isort: skip

@@ -1,4 +1,4 @@
-"""The catalogue: every item, in an order that says nothing about their histories."""
+"""The catalog: every item, in an order that says nothing about their histories."""
 
 import dataclasses
 import difflib
@@ -45,27 +45,25 @@ class Catalog:
     def __post_init__(self) -> None:
         for name, kinds in (("item_id", (pa.int64(), pa.string())), ("title", (pa.string(),))):
             if name not in self.table.column_names:
-                raise GenretError(f"catalogue: has no column {name!r}")
+                raise GenretError(f"catalog: has no column {name!r}")
             column = self.table[name]
             if column.type not in kinds:
                 expected = " or ".join(map(str, kinds))
-                raise GenretError(
-                    f"catalogue: column {name!r} is {column.type}, expected {expected}"
-                )
+                raise GenretError(f"catalog: column {name!r} is {column.type}, expected {expected}")
             if column.null_count:
-                raise GenretError(f"catalogue: column {name!r} has {column.null_count} nulls")
+                raise GenretError(f"catalog: column {name!r} has {column.null_count} nulls")
         distinct = pc.count_distinct(self.table["item_id"]).as_py()
         if distinct < self.table.num_rows:
             raise GenretError(
-                f"catalogue: column 'item_id' has {distinct} distinct ids in {self.table.num_rows} "
+                f"catalog: column 'item_id' has {distinct} distinct ids in {self.table.num_rows} "
                 "rows, expected no id twice"
             )
 
     @classmethod
     def from_table(cls, table: pa.Table) -> "Catalog":
-        """Make a catalogue of a table with the columns ``item_id`` and ``title``, in any order."""
+        """Make a catalog of a table with the columns ``item_id`` and ``title``, in any order."""
         if "item_id" not in table.column_names:
-            raise GenretError("catalogue: has no column 'item_id'")
+            raise GenretError("catalog: has no column 'item_id'")
         return cls(table.take(pa.array(hash_order(table["item_id"].to_pylist()))))
 
     @property
@@ -91,13 +89,13 @@ class Catalog:
         """Return the rows of item ids, int32; an id may be given as a number or as its text.
 
         Raises:
-          GenretError: an id is not in the catalogue.
+          GenretError: an id is not in the catalog.
         """
         ids = [str(i) for i in ids]
         rows = [self._row_of_text.get(i, -1) for i in ids]
         if -1 in rows:
             unknown = ids[rows.index(-1)]
-            raise GenretError(f"item {unknown!r} is not in the catalogue of {self.num_items} items")
+            raise GenretError(f"item {unknown!r} is not in the catalog of {self.num_items} items")
         return np.array(rows, np.int32)
 
     def find(self, text: str) -> int:
@@ -154,7 +152,7 @@ class Catalog:
         for name in columns:
             if name not in self.table.column_names:
                 raise GenretError(
-                    f"catalogue: has no column {name!r}; its columns are "
+                    f"catalog: has no column {name!r}; its columns are "
                     f"{', '.join(self.table.column_names)}"
                 )
         others = [f.name for f in self.table.schema if _is_text(f.type)]
@@ -171,18 +169,18 @@ class Catalog:
         try:
             pa.parquet.write_table(self.table, Path(folder) / ITEMS_FILE, compression="zstd")
         except pa.ArrowException as e:
-            raise GenretError(f"catalogue: cannot be written as Parquet: {e}") from e
+            raise GenretError(f"catalog: cannot be written as Parquet: {e}") from e
 
     @classmethod
     def load(cls, folder: PathLike) -> "Catalog":
         """Read ``items.parquet`` from a folder.
 
         Raises:
-          GenretError: it is missing or is no catalogue.
+          GenretError: it is missing or is no catalog.
         """
         file = Path(folder) / ITEMS_FILE
         if not file.is_file():
-            raise GenretError(f"{file}: no such file (the items of a catalogue)")
+            raise GenretError(f"{file}: no such file (the items of a catalog)")
         try:
             return cls(pa.parquet.read_table(file))
         except (pa.ArrowException, OSError) as e:

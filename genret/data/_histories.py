@@ -179,16 +179,16 @@ class Histories:
 
 
 def load_run_data(folder: PathLike) -> tuple[Catalog, Histories]:
-    """Read the catalogue and the histories of a run.
+    """Read the catalog and the histories of a run.
 
     Args:
       folder: the run folder, or its ``catalog/``.
 
     Returns:
-      The catalogue and the histories.
+      The catalog and the histories.
 
     Raises:
-      GenretError: the artefact is missing, damaged, leaks, or its two files do not belong
+      GenretError: the artifact is missing, damaged, leaks, or its two files do not belong
         together.
     """
     folder = Path(folder)
@@ -201,7 +201,7 @@ def load_run_data(folder: PathLike) -> tuple[Catalog, Histories]:
         if low < 0 or high >= catalog.num_items:
             raise GenretError(
                 f"{folder / HISTORIES_FILE}: found item row {low if low < 0 else high}, the "
-                f"catalogue has {catalog.num_items} items"
+                f"catalog has {catalog.num_items} items"
             )
     return catalog, histories
 

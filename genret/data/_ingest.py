@@ -1,10 +1,10 @@
-"""Ingestion: files of interactions and items become a catalogue and histories.
+"""Ingestion: files of interactions and items become a catalog and histories.
 
 The rules apply in this order, and each is counted in the report:
 
 1. A row without a user, an item or a time (null or empty) is dropped.
 2. A row whose item is not in the items files is dropped, or refused (``unknown_items``). Without
-   items files the catalogue is the items of the rows that are left.
+   items files the catalog is the items of the rows that are left.
 3. A row equal to an earlier one in user, item and time is dropped, or kept (``duplicates``).
    Without times every row is an event of its own.
 4. Iterative k-core (``min_user_events``, ``min_item_events``).
@@ -44,17 +44,17 @@ def ingest(
     columns: ColumnsConfig | None = None,
     config: IngestConfig | None = None,
 ) -> tuple[Catalog, Histories, IngestReport]:
-    """Read interactions and items into a catalogue and histories.
+    """Read interactions and items into a catalog and histories.
 
     Args:
       interactions: paths of files, tables (anything with ``__arrow_c_stream__``), or a sequence
         of these.
-      items: likewise; None makes the catalogue of the items seen, with ids as titles.
+      items: likewise; None makes the catalog of the items seen, with ids as titles.
       columns: which columns mean what.
       config: the rules.
 
     Returns:
-      The catalogue, the histories (checked for leaks) and the report.
+      The catalog, the histories (checked for leaks) and the report.
 
     Raises:
       GenretError: input that cannot be used; the message names file, column and row.
@@ -118,7 +118,7 @@ def ingest(
         rules += [
             Rule("rows outside the k-core", dropped, f"dropped ({need})"),
             Rule("users outside the k-core", lost_users, "dropped"),
-            Rule("items outside the k-core", lost_items, "kept in the catalogue without events"),
+            Rule("items outside the k-core", lost_items, "kept in the catalog without events"),
         ]
     if not len(rows):
         found = "; ".join(f"{r.name}: {r.count}" for r in rules if r.count)
@@ -127,7 +127,7 @@ def ingest(
     catalog, row_of = _catalog(listed.table if listed else None, seen, item_encoder)
     if catalog.num_items < 2:
         name = (item_sources or sources)[0].name
-        raise GenretError(f"{name}: makes a catalogue of 1 item, expected at least 2")
+        raise GenretError(f"{name}: makes a catalog of 1 item, expected at least 2")
     order, ties = order_in_time(user[rows], None if time is None else time[rows])
     rows = rows[order]
     if time is None:
@@ -232,7 +232,7 @@ def _known_items(
 def _catalog(
     table: pa.Table | None, seen: np.ndarray, encoder: IdEncoder
 ) -> tuple[Catalog, np.ndarray]:
-    """Return the catalogue, and the item row of each number of the encoder (-1: none)."""
+    """Return the catalog, and the item row of each number of the encoder (-1: none)."""
     numbers = seen
     if table is None:
         table = items_by_id(encoder.ids(seen))
@@ -288,7 +288,7 @@ def _report(
             Rule("users without training events", new, "kept, held out with what came before"),
         ]
     unused = catalog.num_items - len(np.unique(histories.items))
-    rules.append(Rule("items without events", unused, "kept in the catalogue"))
+    rules.append(Rule("items without events", unused, "kept in the catalog"))
     return IngestReport(
         files=tuple(source.name for source in sources),
         users=histories.num_users,

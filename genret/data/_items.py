@@ -20,7 +20,7 @@ class Items:
     """The items of the files, one row each, in order of first appearance.
 
     Attributes:
-      table: the catalogue's columns; row ``k`` is number ``k`` of the encoder.
+      table: the catalog's columns; row ``k`` is number ``k`` of the encoder.
       rows: rows read.
       without_id: rows without an id, dropped.
       repeated: rows with the id of an earlier row, dropped.
@@ -79,7 +79,7 @@ def read_items(sources: list[Source], columns: ColumnsConfig, encoder: IdEncoder
 
 
 def items_by_id(ids: pa.Array) -> pa.Table:
-    """Return the catalogue's columns where nothing but ids is known."""
+    """Return the catalog's columns where nothing but ids is known."""
     return pa.table({"item_id": ids, "title": ids.cast(pa.string())})
 
 

@@ -1,4 +1,4 @@
-"""Choosing items by a condition on the catalogue's columns, such as ``price < 20``."""
+"""Choosing items by a condition on the catalog's columns, such as ``price < 20``."""
 
 import ast
 import dataclasses
@@ -40,7 +40,7 @@ _TYPES = {"text": pa.large_string(), "truth": _CONDITION}
 
 
 def where(table: pa.Table | Catalog, expression: str) -> Bool[np.ndarray, "N"]:
-    """Return which rows of a table, or items of a catalogue, meet a condition.
+    """Return which rows of a table, or items of a catalog, meet a condition.
 
     The condition is written like one of Python's, but it is never run as Python: comparisons
     (chained as well), ``and``, ``or``, ``not``, ``brand in ['A', 'B']``, ``'Phones' in categories``

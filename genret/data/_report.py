@@ -26,7 +26,7 @@ class IngestReport:
     Attributes:
       files: names of the files read.
       users: users with a history.
-      items: items of the catalogue.
+      items: items of the catalog.
       events: events of all histories.
       valid: users with a held-out item for validation.
       test: users with a held-out item for the test.
@@ -50,7 +50,7 @@ class IngestReport:
         """Return the rows of a table: rule, count, what was done."""
         totals = [
             ("users", self.users, "have a history"),
-            ("items", self.items, "are in the catalogue"),
+            ("items", self.items, "are in the catalog"),
             ("events", self.events, "are in histories"),
             ("validation", self.valid, "users have a held-out item"),
             ("test", self.test, "users have a held-out item"),

@@ -46,18 +46,18 @@ class SemanticIds:
 
 
 def read_semantic_ids(path: PathLike, item_ids: Iterable[Any]) -> Int[np.ndarray, "N L"]:
-    """Read the semantic IDs of a catalogue's items.
+    """Read the semantic IDs of a catalog's items.
 
     Args:
       path: a ``.json`` or ``.npy`` file in one of the forms above.
-      item_ids: ids of the catalogue's items, in order of its rows, [N]. In a file of rows the id is
+      item_ids: ids of the catalog's items, in order of its rows, [N]. In a file of rows the id is
         the number of the row.
 
     Returns:
       The codes, int32 [N, L].
 
     Raises:
-      GenretError: the file cannot be read, an item of the catalogue is not in it, items have
+      GenretError: the file cannot be read, an item of the catalog is not in it, items have
         different numbers of codes, or something is no code.
 
     >>> import tempfile, pathlib
@@ -72,7 +72,7 @@ def read_semantic_ids(path: PathLike, item_ids: Iterable[Any]) -> Int[np.ndarray
     items = [str(item) for item in item_ids]
     for item in items:
         if item not in table:
-            raise GenretError(f"{path}: has no codes for item {item!r} of the catalogue")
+            raise GenretError(f"{path}: has no codes for item {item!r} of the catalog")
     return _parsed(path, table, items).codes
 
 

@@ -1,4 +1,4 @@
-"""Synthetic catalogues: titles, categories, and histories whose next item can be learnt."""
+"""Synthetic catalogs: titles, categories, and histories whose next item can be learnt."""
 
 from typing import Any
 
@@ -135,7 +135,7 @@ def synthetic_tables(
 def synthetic(
     num_users: Any = 1000, num_items: Any = 500, mean_events: Any = 20, *, seed: int = 0
 ) -> tuple[Catalog, Histories]:
-    """Make a catalogue and histories, split leave-one-out (see :func:`synthetic_tables`).
+    """Make a catalog and histories, split leave-one-out (see :func:`synthetic_tables`).
 
     >>> catalog, histories = synthetic(50, 40, 6, seed=1)
     >>> catalog.num_items, histories.num_users

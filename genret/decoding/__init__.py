@@ -14,7 +14,7 @@ from genret.decoding._brute_force import (
     slow_beam_search,
 )
 
-# All items of a small catalogue
+# All items of a small catalog
 from genret.decoding._exact import exact_search
 
 # For loops that are not ours

@@ -16,7 +16,7 @@ from genret.decoding._state import BeamResult, BeamState
 from genret.decoding._step import constrained_step
 from genret.decoding._tail import AUTO_WIDTH, is_worthwhile, score_rows, tail_is_enough
 from genret.errors import GenretError
-from genret.index import Policy, PolicyStack, TrieIndex
+from genret.index import FilterStack, ItemFilter, TrieIndex
 from genret.typing import Array, Int
 
 
@@ -26,8 +26,8 @@ def beam_search(
     index: TrieIndex,
     *,
     beams: int,
-    policies: Any = None,
-    policy_of: Any = None,
+    filters: Any = None,
+    filter_of: Any = None,
     exclude: Any = None,
     beams_of: Any = None,
     normalize: str = "level",
@@ -38,7 +38,7 @@ def beam_search(
     """Find the items whose semantic IDs a model finds most probable, among those allowed.
 
     The score of an item is the sum over the levels of the log-probability of its code given the
-    codes before it, normalised over the codes of the level. At each level the candidates of all
+    codes before it, normalized over the codes of the level. At each level the candidates of all
     beams of a request compete for M places; equal scores are ordered by beam and then by code.
     Items that share a semantic ID follow each other in the order of their positions. Everything
     forbidden is forbidden inside the search: the answer is that of an index of the allowed items.
@@ -52,13 +52,13 @@ def beam_search(
       history: what the model's ``prefill`` takes for a batch of B requests.
       index: the items.
       beams: M, beams of a request and ranks of the answer; may exceed the number of items.
-      policies: a sequence of :class:`Policy`, or a :class:`PolicyStack` of it that serves many
+      filters: a sequence of :class:`ItemFilter`, or a :class:`FilterStack` of it that serves many
         calls: the sets of allowed items that the requests choose from. None allows all.
-      policy_of: int [B], the policy of each request; may be left out when there is one policy.
+      filter_of: int [B], the filter of each request; may be left out when there is one filter.
       exclude: int [B, X], item positions that a request must not be answered (those already seen,
-        say), on top of its policy; padded with -1.
+        say), on top of its filter; padded with -1.
       beams_of: int [B], beams of each request, 0 to M; None: M each.
-      normalize: "level": log-probabilities are normalised over the codes of the level; "catalog":
+      normalize: "level": log-probabilities are normalized over the codes of the level; "catalog":
         over the codes that lead to an item of the index, allowed or not; "legal": over those that
         lead to an allowed item.
       tail: items C that may be scored at once. As soon as no request has more than C items left
@@ -76,7 +76,7 @@ def beam_search(
       The items, best first; ranks without an allowed item are padding.
 
     Raises:
-      GenretError: an argument of the wrong shape, type or range; a policy of another index; a
+      GenretError: an argument of the wrong shape, type or range; a filter of another index; a
         model with fewer codes than the index; with ``check``, NaN in the model's output.
 
     >>> from genret.index import TrieIndex
@@ -90,7 +90,7 @@ def beam_search(
     if isinstance(beams, bool) or not isinstance(beams, int) or beams < 1:
         raise GenretError(f"beams: found {beams!r}, expected an integer of at least 1")
     options = _checked_options(index, beams, normalize, tail, sample)
-    restriction = checked_restriction(index, policies, policy_of, exclude, check)
+    restriction = checked_restriction(index, filters, filter_of, exclude, check)
     beams_of = _checked_ints("beams_of", beams_of, 1, 0, beams, check)
     result, nan_level = _search(
         model, history, index, *restriction, beams_of, sample,
@@ -102,12 +102,12 @@ def beam_search(
 
 
 NORMALIZE = ("level", "catalog", "legal")
-"""Over which codes the scores of a search may be normalised."""
+"""Over which codes the scores of a search may be normalized."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to search: over what scores are normalised, and the slots of the tail (0: none)."""
+    """How to search: over what scores are normalized, and the slots of the tail (0: none)."""
 
     normalize: str = "level"
     tail: int = 0
@@ -118,8 +118,8 @@ def _search(
     model: GenerativeModel,
     history: Any,
     index: TrieIndex,
-    policies: PolicyStack | None,
-    policy_of: Int[Array, "B"] | None,
+    filters: FilterStack | None,
+    filter_of: Int[Array, "B"] | None,
     exclude: Int[Array, "B X"] | None,
     rows_of_items: tuple[Any, ...] | None,
     beams_of: Int[Array, "B"] | None,
@@ -132,10 +132,10 @@ def _search(
     """Search; with ``check``, also return the first level with NaN of each request (-1: none)."""
     readout, cache = model.prefill(history)
     batch = readout.shape[0]
-    check_batch(batch, policy_of=policy_of, exclude=exclude, beams_of=beams_of)
-    if policies is not None and policy_of is None:
-        policy_of = jnp.zeros((batch,), jnp.int32)  # the only one
-    restrictions = restrictions_of(index, policies, policy_of, exclude, rows_of_items)
+    check_batch(batch, filter_of=filter_of, exclude=exclude, beams_of=beams_of)
+    if filters is not None and filter_of is None:
+        filter_of = jnp.zeros((batch,), jnp.int32)  # the only one
+    restrictions = restrictions_of(index, filters, filter_of, exclude, rows_of_items)
     keys = None if sample is None else jax.random.split(sample, batch)
     has_tail = options.tail > 0 and hasattr(model, "score_tail")
 
@@ -173,18 +173,18 @@ def _search(
 
 
 def checked_restriction(
-    index: TrieIndex, policies: Any, policy_of: Any, exclude: Any, check: bool = False
-) -> tuple[PolicyStack | None, Any, Any, tuple[Any, ...] | None]:
-    """Check what a caller forbids; return policies, policy_of, exclude and the rows of the items."""
-    stack, policy_of = _checked_policies(index, policies, policy_of, check)
+    index: TrieIndex, filters: Any, filter_of: Any, exclude: Any, check: bool = False
+) -> tuple[FilterStack | None, Any, Any, tuple[Any, ...] | None]:
+    """Check what a caller forbids; return filters, filter_of, exclude and the rows of the items."""
+    stack, filter_of = _checked_filters(index, filters, filter_of, check)
     exclude = _checked_ints("exclude", exclude, 2, -1, _last_position(index), check)
-    return stack, policy_of, exclude, None if exclude is None else index.row_of_item
+    return stack, filter_of, exclude, None if exclude is None else index.row_of_item
 
 
 def restrictions_of(
     index: TrieIndex,
-    policies: PolicyStack | None,
-    policy_of: Array | None,
+    filters: FilterStack | None,
+    filter_of: Array | None,
     exclude: Array | None,
     rows_of_items: tuple[Any, ...] | None,
 ) -> tuple[Restriction | None, ...]:
@@ -197,8 +197,8 @@ def restrictions_of(
         found.append(
             Restriction.of(
                 segment,
-                None if policies is None else policies.segments[number],
-                policy_of,
+                None if filters is None else filters.segments[number],
+                filter_of,
                 local,
                 None if rows_of_items is None else rows_of_items[number],
             )
@@ -207,7 +207,7 @@ def restrictions_of(
 
 
 def check_normalize(normalize: Any) -> None:
-    """Refuse what is no way to normalise."""
+    """Refuse what is no way to normalize."""
     if normalize not in NORMALIZE:
         raise GenretError(f"normalize: found {normalize!r}, expected one of {', '.join(NORMALIZE)}")
 
@@ -235,29 +235,27 @@ def _last_position(index: TrieIndex) -> int:
     return sum(segment.layout.rows for segment in index.segments) - 1
 
 
-def _checked_policies(
+def _checked_filters(
     index: TrieIndex,
-    policies: Any,
-    policy_of: Any,
+    filters: Any,
+    filter_of: Any,
     check: bool,
-) -> tuple[PolicyStack | None, Any]:
-    """Stack the policies and check which of them each request chooses."""
-    if policies is None:
-        if policy_of is not None:
-            raise GenretError("policy_of: found, but no policies")
+) -> tuple[FilterStack | None, Any]:
+    """Stack the filters and check which of them each request chooses."""
+    if filters is None:
+        if filter_of is not None:
+            raise GenretError("filter_of: found, but no filters")
         return index.allowed, None
-    if isinstance(policies, Policy):
-        policies = [policies]
-    stack = policies if isinstance(policies, PolicyStack) else PolicyStack.of(index, policies)
+    if isinstance(filters, ItemFilter):
+        filters = [filters]
+    stack = filters if isinstance(filters, FilterStack) else FilterStack.of(index, filters)
     stack.check_index(index)
     size = stack.capacity if stack.size < 0 else stack.size
-    if policy_of is None:
+    if filter_of is None:
         if size != 1:
-            raise GenretError(
-                f"policy_of: left out, expected one number a request: {size} policies"
-            )
+            raise GenretError(f"filter_of: left out, expected one number a request: {size} filters")
         return stack, None
-    return stack, _checked_ints("policy_of", policy_of, 1, 0, size - 1, check)
+    return stack, _checked_ints("filter_of", filter_of, 1, 0, size - 1, check)
 
 
 def _checked_ints(name: str, values: Any, ndim: int, least: int, most: int, check: bool) -> Any:

@@ -4,13 +4,13 @@ import dataclasses
 from typing import Any
 
 from genret.decoding._restriction import Restriction
-from genret.decoding._state import Place, of_beams
+from genret.decoding._state import NodeRange, take_beams
 from genret.index.segment import Level
 from genret.typing import Array, Bool, Int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Beside:
+class SecondTrie:
     """Where the same beams stand in another trie.
 
     Attributes:
@@ -20,7 +20,7 @@ class Beside:
     """
 
     level: Level
-    place: Place
+    place: NodeRange
     restriction: Restriction | None
 
     def holds(self, beams: Int[Array, "B C"], codes: Int[Array, "B C"]) -> Bool[Array, "B C"]:
@@ -30,7 +30,7 @@ class Beside:
           beams: int32, the beam that each extends.
           codes: int32, its code.
         """
-        lo, hi = of_beams(self.place.lo, beams), of_beams(self.place.hi, beams)
+        lo, hi = take_beams(self.place.lo, beams), take_beams(self.place.hi, beams)
         edges, found = self.level.child(lo, hi, codes)
         if self.restriction is None:
             return found
@@ -43,13 +43,13 @@ class Beside:
         limits = self.restriction
         if limits is None:
             return (self.place, None), (self.level, None)
-        own = dataclasses.replace(limits, policies=None)
-        return (self.place, own), (self.level, limits.policies)
+        own = dataclasses.replace(limits, filters=None)
+        return (self.place, own), (self.level, limits.filters)
 
     @classmethod
-    def join(cls, own: Any, shared: Any) -> "Beside":
+    def join(cls, own: Any, shared: Any) -> "SecondTrie":
         """Undo :meth:`split`."""
-        (place, limits), (level, policies) = own, shared
+        (place, limits), (level, filters) = own, shared
         if limits is not None:
-            limits = dataclasses.replace(limits, policies=policies)
+            limits = dataclasses.replace(limits, filters=filters)
         return cls(level=level, place=place, restriction=limits)

@@ -122,5 +122,5 @@ def log_softmax(logits: Float[np.ndarray, "V"]) -> Float[np.ndarray, "V"]:
     largest = logits.max()
     shift = largest if np.isfinite(largest) else np.float32(0)
     with np.errstate(all="ignore"):
-        normaliser = np.log(np.exp(logits - shift, dtype=np.float32).sum(dtype=np.float32)) + shift
-        return logits - normaliser
+        normalizer = np.log(np.exp(logits - shift, dtype=np.float32).sum(dtype=np.float32)) + shift
+        return logits - normalizer

@@ -2,22 +2,22 @@
 
 import jax.numpy as jnp
 
-from genret.decoding._beside import Beside
+from genret.decoding._beside import SecondTrie
 from genret.decoding._dense import dense_children
-from genret.decoding._ragged import ragged_normaliser
+from genret.decoding._ragged import ragged_normalizer
 from genret.decoding._readout import Scored, logsumexp
 from genret.decoding._restriction import Restriction
 from genret.decoding._single import single_children
-from genret.decoding._state import Place
+from genret.decoding._state import NodeRange
 from genret.decoding._window import window_children
 from genret.index.segment import Segment
 from genret.typing import Array, Float
 
 
-def children_normaliser(
+def children_normalizer(
     segments: tuple[Segment, ...],
     level: int,
-    places: tuple[Place, ...],
+    places: tuple[NodeRange, ...],
     scored: Scored,
     restrictions: tuple[Restriction | None, ...],
 ) -> Float[Array, "B M"]:
@@ -33,18 +33,18 @@ def children_normaliser(
     stored = segments[0].levels[level]
     first = (segments[0], level, places[0], scored, restrictions[0])
     if stored.layout.kind == "ragged":
-        own = ragged_normaliser(*first, None)
+        own = ragged_normalizer(*first, None)
     else:
         own = logsumexp(children_of(*first))
     if len(segments) == 1:
         return own
-    beside = Beside(level=stored, place=places[0], restriction=restrictions[0])
+    beside = SecondTrie(level=stored, place=places[0], restriction=restrictions[0])
     second = (segments[1], level, places[1], scored, restrictions[1])
-    return jnp.logaddexp(own, ragged_normaliser(*second, beside))
+    return jnp.logaddexp(own, ragged_normalizer(*second, beside))
 
 
 def children_of(
-    segment: Segment, level: int, place: Place, scored: Scored, restriction: Restriction | None
+    segment: Segment, level: int, place: NodeRange, scored: Scored, restriction: Restriction | None
 ) -> Float[Array, "B M K"]:
     """Return the logits of the children of a level that is not ragged; -inf: no child."""
     kind = segment.levels[level].layout.kind

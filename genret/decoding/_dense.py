@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from genret.decoding._ranking import Draw, best_children
 from genret.decoding._readout import Scored
 from genret.decoding._restriction import Restriction
-from genret.decoding._state import Chosen, Place, of_beams
+from genret.decoding._state import Candidates, NodeRange, take_beams
 from genret.decoding._topk import top_candidates, top_k
 from genret.index.bits import low_bits
 from genret.index.segment import Segment
@@ -22,7 +22,7 @@ BLOCK = 4 * GROUP
 def dense_children(
     segment: Segment,
     level: int,
-    place: Place,
+    place: NodeRange,
     scored: Scored,
     restriction: Restriction | None,
 ) -> Float[Array, "B M K"]:
@@ -33,7 +33,7 @@ def dense_children(
 
 
 def _legal(
-    segment: Segment, level: int, place: Place, restriction: Restriction | None
+    segment: Segment, level: int, place: NodeRange, restriction: Restriction | None
 ) -> UInt[Array, "B M W"]:
     """Return the codes of each beam that lead to an allowed row, as bits."""
     if restriction is None:
@@ -46,12 +46,12 @@ def _legal(
 def dense_step(
     segment: Segment,
     level: int,
-    place: Place,
+    place: NodeRange,
     scored: Scored,
     restriction: Restriction | None,
     beams: int,
     draw: Draw | None,
-) -> Chosen:
+) -> Candidates:
     """Choose the best children of all beams at a level with a mask for each node.
 
     Args:
@@ -68,7 +68,7 @@ def dense_step(
     """
     stored = segment.levels[level]
     own = stored.masks.at[place.nodes].get(mode="clip")
-    if draw is None and scored.normaliser is not None:
+    if draw is None and scored.normalizer is not None:
         words = _legal(segment, level, place, restriction)
         scores, parents, codes = _best_of_groups(words, scored, beams)
         keys = None
@@ -77,17 +77,17 @@ def dense_step(
         scores, keys, parents, codes = best_children(scored, logits, beams, draw)
 
     # The children of a node are numbered by their codes.
-    first = stored.edges_before(of_beams(place.lo, parents))
+    first = stored.edges_before(take_beams(place.lo, parents))
     below = jnp.arange(own.shape[-1], dtype=jnp.int32)[None, None] * GROUP
-    before = of_beams(own, parents) & low_bits(codes[..., None] - below)
+    before = take_beams(own, parents) & low_bits(codes[..., None] - below)
     edges = first + jax.lax.population_count(before).astype(jnp.int32).sum(axis=-1)
-    begin, end = stored.rows_of(edges, of_beams(place.lo, parents), of_beams(place.hi, parents))
-    return Chosen(
+    begin, end = stored.rows_of(edges, take_beams(place.lo, parents), take_beams(place.hi, parents))
+    return Candidates(
         scores=scores,
         keys=keys,
         parents=parents,
         codes=codes,
-        place=Place(nodes=edges, lo=begin, hi=end),
+        place=NodeRange(nodes=edges, lo=begin, hi=end),
     )
 
 
@@ -105,30 +105,30 @@ def _best_of_groups(
     num_blocks = -(-words.shape[2] * GROUP // BLOCK)
     words = jnp.pad(words, ((0, 0), (0, 0), (0, num_blocks * BLOCK // GROUP - words.shape[2])))
     logits = _fitted(scored.logits, num_blocks * BLOCK)
-    base, normaliser = scored.per_beam(scored.base), scored.per_beam(scored.normaliser)
+    base, normalizer = scored.per_beam(scored.base), scored.per_beam(scored.normalizer)
 
     in_blocks = logits.reshape(*logits.shape[:2], num_blocks, BLOCK)
     legal = _bits(words).reshape(batch, num_beams, num_blocks, BLOCK)
     largest = _largest(jnp.where(legal, in_blocks, -jnp.inf))
-    largest = _score(largest, base[..., None], normaliser[..., None])
+    largest = _score(largest, base[..., None], normalizer[..., None])
     blocks = _places_of_best(largest.reshape(batch, -1), beams)
 
     beam, block = blocks // num_blocks, blocks % num_blocks
-    base, normaliser = of_beams(base, beam)[..., None], of_beams(normaliser, beam)[..., None]
-    words = of_beams(words.reshape(batch, num_beams * num_blocks, -1), blocks)
+    base, normalizer = take_beams(base, beam)[..., None], take_beams(normalizer, beam)[..., None]
+    words = take_beams(words.reshape(batch, num_beams * num_blocks, -1), blocks)
     if logits.shape[1] == 1:  # one readout for all beams
-        found = of_beams(in_blocks[:, 0], block)
+        found = take_beams(in_blocks[:, 0], block)
     else:
-        found = of_beams(in_blocks.reshape(batch, -1, BLOCK), blocks)
+        found = take_beams(in_blocks.reshape(batch, -1, BLOCK), blocks)
     found = jnp.where(_bits(words).reshape(found.shape), found, -jnp.inf)
-    scores = _score(found, base, normaliser).reshape(batch, -1, GROUP)
+    scores = _score(found, base, normalizer).reshape(batch, -1, GROUP)
 
     groups = _places_of_best(_largest(scores), beams)
-    best, group, code = top_candidates(of_beams(scores, groups), beams)
-    group = of_beams(groups, group)  # of those in the chosen blocks
+    best, group, code = top_candidates(take_beams(scores, groups), beams)
+    group = take_beams(groups, group)  # of those in the chosen blocks
     within = group % words.shape[2] * GROUP + code
     of_block = group // words.shape[2]
-    return best, of_beams(beam, of_block), of_beams(block, of_block) * BLOCK + within
+    return best, take_beams(beam, of_block), take_beams(block, of_block) * BLOCK + within
 
 
 def _largest(values: Float[Array, "*shape K"]) -> Float[Array, "*shape"]:
@@ -151,8 +151,8 @@ def _places_of_best(values: Float[Array, "B K"], most: int) -> Int[Array, "B K2"
     return jnp.sort(top_k(values, most)[1], axis=1)
 
 
-def _score(logits: Array, base: Array, normaliser: Array) -> Array:
-    scores = base + (logits - normaliser)
+def _score(logits: Array, base: Array, normalizer: Array) -> Array:
+    scores = base + (logits - normalizer)
     return jnp.where(scores > -jnp.inf, scores, -jnp.inf)  # NaN cannot win a place
 
 

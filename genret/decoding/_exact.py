@@ -1,4 +1,4 @@
-"""Exact search: every item of a small catalogue is scored, and none is pruned."""
+"""Exact search: every item of a small catalog is scored, and none is pruned."""
 
 import functools
 from typing import Any
@@ -16,10 +16,10 @@ from genret.decoding._beam_search import (
 from genret.decoding._protocol import GenerativeModel
 from genret.decoding._readout import Scored, check_readout
 from genret.decoding._restriction import Restriction
-from genret.decoding._state import BeamResult, of_beams
+from genret.decoding._state import BeamResult, take_beams
 from genret.decoding._topk import top_k
 from genret.errors import GenretError
-from genret.index import PolicyStack, TrieIndex
+from genret.index import FilterStack, TrieIndex
 from genret.index.segment import Segment
 from genret.typing import Array, Float, Int
 
@@ -33,15 +33,15 @@ def exact_search(
     index: TrieIndex,
     *,
     top: int,
-    policies: Any = None,
-    policy_of: Any = None,
+    filters: Any = None,
+    filter_of: Any = None,
     exclude: Any = None,
     normalize: str = "level",
 ) -> BeamResult:
     """Score all items and answer the best: what a beam search with enough beams would find.
 
     Walks the whole trie level by level, all of its nodes as beams, so items share the work of their
-    common codes. Memory grows with B N V: it is for catalogues of some ten thousand items, and to
+    common codes. Memory grows with B N V: it is for catalogs of some ten thousand items, and to
     measure what a beam search misses.
 
     Args:
@@ -49,8 +49,8 @@ def exact_search(
       history: what the model's ``prefill`` takes for a batch of B requests.
       index: the items.
       top: M, ranks of the answer; may exceed the number of items.
-      policies: as in :func:`beam_search`.
-      policy_of: as in :func:`beam_search`.
+      filters: as in :func:`beam_search`.
+      filter_of: as in :func:`beam_search`.
       exclude: as in :func:`beam_search`.
       normalize: as in :func:`beam_search`.
 
@@ -68,7 +68,7 @@ def exact_search(
     if isinstance(top, bool) or not isinstance(top, int) or top < 1:
         raise GenretError(f"top: found {top!r}, expected an integer of at least 1")
     check_normalize(normalize)
-    arguments = checked_restriction(index, policies, policy_of, exclude)
+    arguments = checked_restriction(index, filters, filter_of, exclude)
     edges = tuple(_edges(segment) for segment in index.segments)
     if not any(edges[1:]):  # room for inserted items, and none
         edges = edges[:1]
@@ -86,8 +86,8 @@ def _exact(
     history: Any,
     index: TrieIndex,
     edges: tuple[list[Edges], ...],
-    policies: PolicyStack | None,
-    policy_of: Int[Array, "B"] | None,
+    filters: FilterStack | None,
+    filter_of: Int[Array, "B"] | None,
     exclude: Int[Array, "B X"] | None,
     rows_of_items: tuple[Any, ...] | None,
     *,
@@ -96,10 +96,10 @@ def _exact(
 ) -> BeamResult:
     readout, cache = model.prefill(history)
     batch = readout.shape[0]
-    check_batch(batch, policy_of=policy_of, exclude=exclude)
-    if policies is not None and policy_of is None:
-        policy_of = jnp.zeros((batch,), jnp.int32)
-    restrictions = restrictions_of(index, policies, policy_of, exclude, rows_of_items)
+    check_batch(batch, filter_of=filter_of, exclude=exclude)
+    if filters is not None and filter_of is None:
+        filter_of = jnp.zeros((batch,), jnp.int32)
+    restrictions = restrictions_of(index, filters, filter_of, exclude, rows_of_items)
     found = [
         _best_rows(
             index,
@@ -137,7 +137,7 @@ def _walk(
         beam = jnp.minimum(parents_of, readout.shape[1] - 1)  # one readout may stand for all
         logits = scored.logits.at[request, beam, codes[None]].get(mode="clip")
         if normalize == "level":
-            log_probs = logits - scored.per_beam(scored.normaliser)[:, parents]
+            log_probs = logits - scored.per_beam(scored.normalizer)[:, parents]
         else:
             among = restriction if normalize == "legal" else None
             log_probs = _over_siblings(logits, parents, first_rows, among)
@@ -207,11 +207,11 @@ def _joined(found: list[BeamResult], top: int) -> BeamResult:
     keys = (-scores, *jnp.moveaxis(codes, -1, 0), items)
     place = jnp.broadcast_to(jnp.arange(scores.shape[1], dtype=jnp.int32), scores.shape)
     order = jax.lax.sort((*keys, place), dimension=1, num_keys=len(keys))[-1][:, :top]
-    scores = of_beams(scores, order)
+    scores = take_beams(scores, order)
     return BeamResult(
-        items=of_beams(items, order),
+        items=take_beams(items, order),
         scores=scores,
-        codes=of_beams(codes, order),
+        codes=take_beams(codes, order),
         valid=scores > -jnp.inf,
     )
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from genret.decoding._restriction import Restriction
 from genret.decoding._sorted import count_before
-from genret.decoding._state import BeamResult, BeamState, of_beams
+from genret.decoding._state import BeamResult, BeamState, take_beams
 from genret.index import TrieIndex
 from genret.typing import Array, Int
 
@@ -64,11 +64,11 @@ def rows_below(
     until = jnp.cumsum(count, axis=1)
     slot = jnp.arange(slots, dtype=jnp.int32)
     which = jnp.minimum(count_before(until, slot[None], equal=True), count.shape[1] - 1)
-    nth = slot[None] - of_beams(until - count, which)
+    nth = slot[None] - take_beams(until - count, which)
     beam, segment = which // num_segments, which % num_segments
     row = jnp.zeros_like(beam)
     for number, (place, restriction) in enumerate(zip(state.places, restrictions, strict=True)):
-        lo, hi = of_beams(place.lo, beam), of_beams(place.hi, beam)
+        lo, hi = take_beams(place.lo, beam), take_beams(place.hi, beam)
         own = lo + nth
         if restriction is not None:
             own = restriction.nth_allowed(lo, hi, nth, _steps(index, number, level))
@@ -102,8 +102,8 @@ def expand_leaves(
     return result_of(
         index,
         below,
-        scores=of_beams(state.scores, below.beam),
-        codes=of_beams(state.codes, below.beam),
+        scores=take_beams(state.scores, below.beam),
+        codes=take_beams(state.codes, below.beam),
         valid=below.valid,
         beams_of=beams_of,
     )

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from genret.decoding._beam_search import restrictions_of
 from genret.decoding._restriction import Restriction
-from genret.index import PolicyStack, TrieIndex
+from genret.index import FilterStack, TrieIndex
 from genret.index.segment import Segment
 from genret.typing import Array, Bool, Int
 
@@ -13,8 +13,8 @@ def legal_codes(
     index: TrieIndex,
     prefixes: Int[Array, "B l"],
     *,
-    policies: PolicyStack | None = None,
-    policy_of: Int[Array, "B"] | None = None,
+    filters: FilterStack | None = None,
+    filter_of: Int[Array, "B"] | None = None,
 ) -> Bool[Array, "B V"]:
     """Say which codes may follow each prefix: those that lead to an allowed item.
 
@@ -25,8 +25,8 @@ def legal_codes(
       index: the items.
       prefixes: the codes so far, int32 [B, l], l < L. What is no prefix of an item has no
         successor.
-      policies: sets of allowed items; None allows all that are not removed.
-      policy_of: the policy of each row, int32 [B]; None takes the first.
+      filters: sets of allowed items; None allows all that are not removed.
+      filter_of: the filter of each row, int32 [B]; None takes the first.
 
     Returns:
       bool [B, V], V the codes of level l. Nothing follows an end code.
@@ -35,10 +35,10 @@ def legal_codes(
     >>> legal_codes(index, jnp.array([[3], [0], [1]])).astype(int).tolist()
     [[1, 1, 0], [0, 0, 1], [0, 0, 0]]
     """
-    policies = index.allowed if policies is None else policies
-    if policies is not None and policy_of is None:
-        policy_of = jnp.zeros((prefixes.shape[0],), jnp.int32)
-    restrictions = restrictions_of(index, policies, policy_of, None, None)
+    filters = index.allowed if filters is None else filters
+    if filters is not None and filter_of is None:
+        filter_of = jnp.zeros((prefixes.shape[0],), jnp.int32)
+    restrictions = restrictions_of(index, filters, filter_of, None, None)
     legal = [
         _legal_in(segment, prefixes, restriction)
         for segment, restriction in zip(index.segments, restrictions, strict=True)

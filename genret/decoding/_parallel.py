@@ -23,7 +23,7 @@ class LevelsModel(Protocol):
 class ParallelHeads:
     """Makes a model of one pass searchable: after that pass the model is not called again.
 
-    The search is the one of any other model: exact, under the trie and policies. (RecGPT, arXiv
+    The search is the one of any other model: exact, under the trie and filters. (RecGPT, arXiv
     2506.06270, and RPG, arXiv 2506.05781, predict all codes at once; their own decoders walk a
     Python trie, or a graph.)
 

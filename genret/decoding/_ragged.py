@@ -7,13 +7,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from genret.decoding._beside import Beside
+from genret.decoding._beside import SecondTrie
 from genret.decoding._per_device import per_device
 from genret.decoding._ranking import Draw
 from genret.decoding._readout import Projection, Scored
 from genret.decoding._restriction import NO_ROW, Restriction
 from genret.decoding._sorted import count_before
-from genret.decoding._state import Chosen, Place, of_beams
+from genret.decoding._state import Candidates, NodeRange, take_beams
 from genret.index.segment import Level, Segment
 from genret.typing import Array, Float, Int
 
@@ -24,13 +24,13 @@ LEAST_SLOTS = 256
 def ragged_step(
     segment: Segment,
     level: int,
-    place: Place,
+    place: NodeRange,
     scored: Scored,
     restriction: Restriction | None,
     beams: int,
     draw: Draw | None,
-    beside: Beside | None = None,
-) -> Chosen:
+    beside: SecondTrie | None = None,
+) -> Candidates:
     """Choose the best children of all beams at a level whose nodes may be of any width.
 
     A padded array would be as wide as the widest node for every beam. Here child ``j`` of a request
@@ -55,39 +55,39 @@ def ragged_step(
     best = per_device(lambda own, every: _choose(own, every, beams, width), *arguments)
     scores, keys, parents, edges = best
     stored = segment.levels[level]
-    begin, end = stored.rows_of(edges, of_beams(place.lo, parents), of_beams(place.hi, parents))
-    return Chosen(
+    begin, end = stored.rows_of(edges, take_beams(place.lo, parents), take_beams(place.hi, parents))
+    return Candidates(
         scores=scores,
         keys=None if draw is None else keys,
         parents=parents,
         codes=stored.codes.at[edges].get(mode="clip").astype(jnp.int32),
-        place=Place(nodes=edges, lo=begin, hi=end),
+        place=NodeRange(nodes=edges, lo=begin, hi=end),
     )
 
 
-def ragged_normaliser(
+def ragged_normalizer(
     segment: Segment,
     level: int,
-    place: Place,
+    place: NodeRange,
     scored: Scored,
     restriction: Restriction | None,
-    beside: Beside | None,
+    beside: SecondTrie | None,
 ) -> Float[Array, "B M"]:
     """Return the logsumexp of the logits of each beam's children; -inf: it has none."""
     arguments = _arguments(segment, level, place, scored, restriction, None, beside)
     width = _width(segment, level, place, 1)
-    return per_device(lambda own, every: _Passes(own, every, width).normaliser(), *arguments)
+    return per_device(lambda own, every: _Passes(own, every, width).normalizer(), *arguments)
 
 
 def ragged_largest(
     segment: Segment,
     level: int,
-    place: Place,
+    place: NodeRange,
     scored: Scored,
     restriction: Restriction | None,
     beams: int,
     draw: Draw,
-    beside: Beside | None,
+    beside: SecondTrie | None,
 ) -> Float[Array, "B M"]:
     """Return ``max(g)`` of each beam, as :func:`ragged_step` draws; -inf: it has no child."""
     arguments = _arguments(segment, level, place, scored, restriction, draw, beside)
@@ -98,13 +98,13 @@ def ragged_largest(
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Requests:
-    """What belongs to a request: its beams' edges [B, M], scores, dead edges, policy, draw."""
+    """What belongs to a request: its beams' edges [B, M], scores, dead edges, filter, draw."""
 
     begin: Any
     count: Any
     scored: Scored
     dead: Any
-    policy_of: Any
+    filter_of: Any
     draw: Draw | None
     beside: Any
 
@@ -112,7 +112,7 @@ class _Requests:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Shared:
-    """What all requests read: the trie's level, the policies' edges, the output embedding."""
+    """What all requests read: the trie's level, the filters' edges, the output embedding."""
 
     level: Level
     mask: Any
@@ -123,18 +123,18 @@ class _Shared:
 def _arguments(
     segment: Segment,
     level: int,
-    place: Place,
+    place: NodeRange,
     scored: Scored,
     restriction: Restriction | None,
     draw: Draw | None,
-    beside: Beside | None,
+    beside: SecondTrie | None,
 ) -> tuple[_Requests, _Shared]:
     stored = segment.levels[level]
     begin = stored.edges_before(place.lo)
     count = stored.edges_before(place.hi) - begin
-    dead = policies = policy_of = None
+    dead = filters = filter_of = None
     if restriction is not None:
-        policies, policy_of = restriction.policies, restriction.policy_of
+        filters, filter_of = restriction.filters, restriction.filter_of
         if restriction.excluded is not None:
             edges, is_dead = restriction.dead_edges(segment, level)
             dead = jnp.sort(jnp.where(is_dead, edges, NO_ROW), axis=1)
@@ -148,15 +148,15 @@ def _arguments(
         count=count,
         scored=scored,
         dead=dead,
-        policy_of=policy_of,
+        filter_of=filter_of,
         draw=draw,
         beside=own,
     )
-    mask = None if policies is None else policies.masks[level]
+    mask = None if filters is None else filters.masks[level]
     return requests, _Shared(level=stored, mask=mask, table=table, beside=every)
 
 
-def _width(segment: Segment, level: int, place: Place, beams: int) -> int:
+def _width(segment: Segment, level: int, place: NodeRange, beams: int) -> int:
     """Return the children of a pass."""
     return max(LEAST_SLOTS, beams, segment.levels[level].layout.width * place.lo.shape[1])
 
@@ -184,9 +184,9 @@ class _Passes:
         """Return beam, edge and logit of the children of a pass; -inf: forbidden."""
         return _children(self.requests, self.shared, self.until, part * self.width, self.width)
 
-    def scores(self, normaliser: Array, beam: Array, logits: Array) -> Array:
-        base = of_beams(self.requests.scored.base, beam)
-        scores = base + (logits - of_beams(normaliser, beam))
+    def scores(self, normalizer: Array, beam: Array, logits: Array) -> Array:
+        base = take_beams(self.requests.scored.base, beam)
+        scores = base + (logits - take_beams(normalizer, beam))
         return jnp.where(scores > -jnp.inf, scores, -jnp.inf)  # NaN cannot win a place
 
     def drawn(self, scores: Array, part: Any) -> Array:
@@ -195,13 +195,13 @@ class _Passes:
         assert draw is not None
         return scores + draw.noise((self.width,), part)
 
-    def given_normaliser(self) -> Float[Array, "B M"]:
-        """Return the normaliser that was given, or that of the children here."""
+    def given_normalizer(self) -> Float[Array, "B M"]:
+        """Return the normalizer that was given, or that of the children here."""
         scored = self.requests.scored
-        own = self.normaliser() if scored.normaliser is None else scored.normaliser
+        own = self.normalizer() if scored.normalizer is None else scored.normalizer
         return scored.per_beam(own)
 
-    def normaliser(self) -> Float[Array, "B M"]:
+    def normalizer(self) -> Float[Array, "B M"]:
         """Return the logsumexp of the children's logits of each beam."""
 
         def see(part: Any, carry: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -210,7 +210,7 @@ class _Passes:
             new = largest.at[self.request, beam].max(logits)
             shift = jnp.where(jnp.isfinite(new), new, 0)
             total = total * jnp.exp(jnp.where(jnp.isfinite(largest), largest - shift, -jnp.inf))
-            more = jnp.exp(logits - of_beams(shift, beam))
+            more = jnp.exp(logits - take_beams(shift, beam))
             return new, total.at[self.request, beam].add(more)
 
         base = self.requests.scored.base
@@ -220,11 +220,11 @@ class _Passes:
 
     def largest(self) -> Float[Array, "B M"]:
         """Return the largest ``phi + Gumbel`` of the children of each beam."""
-        normaliser = self.given_normaliser()
+        normalizer = self.given_normalizer()
 
         def see(part: Any, largest: Array) -> Array:
             beam, _, logits = self.children(part)
-            drawn = self.drawn(self.scores(normaliser, beam, logits), part)
+            drawn = self.drawn(self.scores(normalizer, beam, logits), part)
             return largest.at[self.request, beam].max(drawn)
 
         return self.over(see, jnp.full_like(self.requests.scored.base, -jnp.inf))
@@ -235,7 +235,7 @@ def _choose(
 ) -> tuple[Array, Array, Array, Array]:
     """Return scores, keys, parents and edges of the best children."""
     passes = _Passes(requests, shared, width)
-    normaliser = passes.given_normaliser()
+    normalizer = passes.given_normalizer()
     draw = requests.draw
     largest = None
     if draw is not None:
@@ -243,16 +243,16 @@ def _choose(
 
     def merge(part: Any, best: tuple[Array, Array, Array, Array]) -> Any:
         beam, edge, logits = passes.children(part)
-        scores = keys = passes.scores(normaliser, beam, logits)
+        scores = keys = passes.scores(normalizer, beam, logits)
         if draw is not None and largest is not None:
-            most, parent = of_beams(largest, beam), of_beams(draw.parents, beam)
+            most, parent = take_beams(largest, beam), take_beams(draw.parents, beam)
             keys = draw.condition(passes.drawn(scores, part), most, parent)
         # Those of earlier passes come first, so equal keys stay in the order of beam and code.
         joined = [
             jnp.concatenate(pair, 1) for pair in zip(best, (scores, keys, beam, edge), strict=True)
         ]
         _, where = jax.lax.top_k(joined[1], beams)
-        return tuple(of_beams(values, where) for values in joined)
+        return tuple(take_beams(values, where) for values in joined)
 
     batch = requests.begin.shape[0]
     nothing = jnp.full((batch, beams), -jnp.inf)
@@ -266,13 +266,13 @@ def _children(
     """Return beam, edge and logit of the children ``start`` to ``start + width``; -inf: forbidden."""
     slot = jnp.broadcast_to(start + jnp.arange(width, dtype=jnp.int32), (until.shape[0], width))
     beam = jnp.minimum(count_before(until, slot, equal=True), until.shape[1] - 1)
-    within = slot - of_beams(until - requests.count, beam)
-    edge = of_beams(requests.begin, beam) + within
+    within = slot - take_beams(until - requests.count, beam)
+    edge = take_beams(requests.begin, beam) + within
     legal = slot < until[:, -1:]
     edge = jnp.where(legal, edge, 0)
     level = shared.level
     if shared.mask is not None:
-        words = shared.mask.at[requests.policy_of[:, None], edge // 32].get(mode="clip")
+        words = shared.mask.at[requests.filter_of[:, None], edge // 32].get(mode="clip")
         legal &= words >> (edge % 32).astype(jnp.uint32) & 1 == 1
     if requests.dead is not None:
         near = count_before(requests.dead, edge)
@@ -280,7 +280,7 @@ def _children(
         legal &= found != edge
     codes = level.codes.at[edge].get(mode="clip").astype(jnp.int32)
     if requests.beside is not None:
-        legal &= ~Beside.join(requests.beside, shared.beside).holds(beam, codes)
+        legal &= ~SecondTrie.join(requests.beside, shared.beside).holds(beam, codes)
     logits = _logits(requests.scored.readout, shared.table, beam, codes)
     return beam, edge, jnp.where(legal, logits, -jnp.inf)
 

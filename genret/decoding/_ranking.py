@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from genret.decoding._readout import Scored, logsumexp
-from genret.decoding._state import of_beams
+from genret.decoding._state import take_beams
 from genret.decoding._topk import top_candidates
 from genret.typing import Array, Float, Int
 
@@ -97,7 +97,7 @@ def best_children(
     """Choose the best of all children of all beams.
 
     Args:
-      scored: the beams' scores and their normaliser; without one, scores are normalised over the
+      scored: the beams' scores and their normalizer; without one, scores are normalized over the
         children given here.
       logits: float32, the children's, in the order of their codes; -inf: no child.
       beams: M2, children to choose.
@@ -115,12 +115,12 @@ def best_children(
     keys = draw.condition(drawn, largest[..., None], draw.parents[..., None])
     keys, parents, slots = top_candidates(keys, beams)
     flat = scores.reshape(scores.shape[0], -1)
-    return of_beams(flat, parents * logits.shape[-1] + slots), keys, parents, slots
+    return take_beams(flat, parents * logits.shape[-1] + slots), keys, parents, slots
 
 
 def _scores(scored: Scored, logits: Float[Array, "B M K"]) -> Float[Array, "B M K"]:
-    normaliser = scored.normaliser
-    if normaliser is None:
-        normaliser = logsumexp(logits)
-    scores = scored.base[..., None] + (logits - scored.per_beam(normaliser)[..., None])
+    normalizer = scored.normalizer
+    if normalizer is None:
+        normalizer = logsumexp(logits)
+    scores = scored.base[..., None] + (logits - scored.per_beam(normalizer)[..., None])
     return jnp.where(scores > -jnp.inf, scores, -jnp.inf)  # NaN cannot win a place

@@ -15,7 +15,7 @@ from genret.typing import Array, Bool, Float, Int
 class Projection:
     """A readout that is not multiplied out yet: logits are ``hidden @ table.T``.
 
-    A search that normalises over the legal children reads the rows of those children only, and
+    A search that normalizes over the legal children reads the rows of those children only, and
     never forms the logits of a level whose nodes have few.
 
     Attributes:
@@ -62,14 +62,14 @@ class Scored:
 
     Attributes:
       readout: the model's, of one beam or of all.
-      normaliser: float32 [B, M or 1]: the logsumexp of the logits; None: scores are to be normalised
+      normalizer: float32 [B, M or 1]: the logsumexp of the logits; None: scores are to be normalized
         over the children that are chosen from.
       base: float32 [B, M], scores of the beams.
     """
 
     # JAX puts other things than arrays into a pytree's leaves now and then, hence Any.
     readout: Any
-    normaliser: Any
+    normalizer: Any
     base: Any
 
     @classmethod
@@ -81,17 +81,17 @@ class Scored:
           base: scores of the beams, float32 [B, M].
           ended: bool [B, M], beams whose semantic ID has ended: nothing is asked of the model, so
             their only child has log-probability 0. None: no such beams.
-          normalize: "level"; "catalog" and "legal" leave the normaliser to whoever knows the children.
+          normalize: "level"; "catalog" and "legal" leave the normalizer to whoever knows the children.
         """
         if ended is not None:
             readout = jnp.where(ended[..., None], 0, logits_of(readout))
         if normalize != "level":
-            return cls(readout=readout, normaliser=None, base=base)
-        normaliser = logsumexp(logits_of(readout))
+            return cls(readout=readout, normalizer=None, base=base)
+        normalizer = logsumexp(logits_of(readout))
         if ended is not None:
-            normaliser = jnp.where(ended, 0, normaliser)
+            normalizer = jnp.where(ended, 0, normalizer)
         # A projection has been multiplied out: its logits are at hand from here on.
-        return cls(readout=logits_of(readout), normaliser=normaliser, base=base)
+        return cls(readout=logits_of(readout), normalizer=normalizer, base=base)
 
     @property
     def logits(self) -> Float[Array, "B M V"]:

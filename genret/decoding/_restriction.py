@@ -1,4 +1,4 @@
-"""What each request may not be answered, in one segment: policies and excluded items."""
+"""What each request may not be answered, in one segment: filters and excluded items."""
 
 import dataclasses
 from typing import Any
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genret.decoding._sorted import count_before
-from genret.decoding._state import Place
+from genret.decoding._state import NodeRange
 from genret.index.allowed import AllowedRows
 from genret.index.bits import low_bits, rank, window
 from genret.index.segment import Segment
@@ -24,22 +24,22 @@ class Restriction:
     """Which rows of a segment each request may be answered; either part may be None.
 
     Attributes:
-      policies: the policies of the batch.
-      policy_of: int32 [B], the policy of each request.
-      excluded: int32 [B, X], ascending: the rows that the policy allows and the request excludes,
+      filters: the filters of the batch.
+      filter_of: int32 [B], the filter of each request.
+      excluded: int32 [B, X], ascending: the rows that the filter allows and the request excludes,
         each once, then padding.
     """
 
-    policies: AllowedRows | None
-    policy_of: Any
+    filters: AllowedRows | None
+    filter_of: Any
     excluded: Any
 
     @classmethod
     def of(
         cls,
         segment: Segment,
-        policies: AllowedRows | None,
-        policy_of: Int[Array, "B"] | None,
+        filters: AllowedRows | None,
+        filter_of: Int[Array, "B"] | None,
         exclude: Int[Array, "B X"] | None,
         row_of_item: Int[Array, "N"] | None,
     ) -> "Restriction | None":
@@ -47,8 +47,8 @@ class Restriction:
 
         Args:
           segment: the segment.
-          policies: the policies; None allows every item.
-          policy_of: the policy of each request.
+          filters: the filters; None allows every item.
+          filter_of: the filter of each request.
           exclude: item positions, counted from the segment's first, in any order, repeated or not;
             those outside are padding.
           row_of_item: the rows of the items; None: their positions.
@@ -56,27 +56,27 @@ class Restriction:
         Returns:
           The restriction; None where there is none.
         """
-        if policies is None and exclude is None:
+        if filters is None and exclude is None:
             return None
-        without = cls(policies=policies, policy_of=policy_of, excluded=None)
+        without = cls(filters=filters, filter_of=filter_of, excluded=None)
         if exclude is None:
             return without
         rows = exclude if row_of_item is None else row_of_item.at[exclude].get(mode="clip")
         rows = jnp.where((exclude >= 0) & (exclude < segment.num_rows), rows, NO_ROW)
-        if policies is not None:
+        if filters is not None:
             allowed = without.window(jnp.where(rows == NO_ROW, 0, rows))
             rows = jnp.where(allowed & 1 == 1, rows, NO_ROW)  # not to be subtracted twice
         rows = jnp.sort(rows, axis=1)
         repeated = jnp.pad(rows[:, 1:] == rows[:, :-1], ((0, 0), (1, 0)))
         rows = jnp.sort(jnp.where(repeated, NO_ROW, rows), axis=1)
-        return cls(policies=policies, policy_of=policy_of, excluded=rows)
+        return cls(filters=filters, filter_of=filter_of, excluded=rows)
 
-    def policy_before(self, rows: Int[Array, "B *shape"]) -> Int[Array, "B *shape"]:
-        """Return the number of rows before each row that the policy allows; rows in [0, N]."""
-        if self.policies is None:
+    def filter_before(self, rows: Int[Array, "B *shape"]) -> Int[Array, "B *shape"]:
+        """Return the number of rows before each row that the filter allows; rows in [0, N]."""
+        if self.filters is None:
             return rows
-        policy = self.policy_of.reshape(-1, *[1] * (rows.ndim - 1))
-        return rank(self.policies.rows, rows, policy)
+        item_filter = self.filter_of.reshape(-1, *[1] * (rows.ndim - 1))
+        return rank(self.filters.rows, rows, item_filter)
 
     def excluded_before(self, rows: Int[Array, "B K"]) -> Int[Array, "B K"]:
         """Return the number of excluded rows before each row."""
@@ -84,7 +84,7 @@ class Restriction:
 
     def allowed_before(self, rows: Int[Array, "B *shape"]) -> Int[Array, "B *shape"]:
         """Return the number of allowed rows before each row, int32; rows are in [0, N]."""
-        allowed = self.policy_before(rows)
+        allowed = self.filter_before(rows)
         if self.excluded is not None:
             count = self.excluded_before(rows.reshape(rows.shape[0], -1))
             allowed = allowed - count.reshape(rows.shape)
@@ -93,8 +93,8 @@ class Restriction:
     def window(self, lo: Int[Array, "B M"]) -> UInt[Array, "B M"]:
         """Return a word for each beam: which of the 32 rows from ``lo`` on are allowed, uint32."""
         allowed = jnp.full(lo.shape, 0xFFFFFFFF, jnp.uint32)
-        if self.policies is not None:
-            allowed = window(self.policies.rows, lo, self.policy_of[:, None])
+        if self.filters is not None:
+            allowed = window(self.filters.rows, lo, self.filter_of[:, None])
         if self.excluded is not None:
             # Each excluded row is there once: their bits add up.
             offset = self.excluded[:, None] - lo[..., None]
@@ -103,12 +103,12 @@ class Restriction:
             allowed &= ~jnp.where(inside, bits, 0).sum(axis=-1, dtype=jnp.uint32)
         return allowed
 
-    def masks(self, segment: Segment, level: int, place: Place) -> UInt[Array, "B M W"]:
+    def masks(self, segment: Segment, level: int, place: NodeRange) -> UInt[Array, "B M W"]:
         """Return the codes of dense nodes that lead to an allowed row, uint32 words."""
-        if self.policies is None:
+        if self.filters is None:
             words = segment.levels[level].masks.at[place.nodes].get(mode="clip")
         else:
-            chosen = self.policies.masks[level].at[self.policy_of[:, None], place.nodes]
+            chosen = self.filters.masks[level].at[self.filter_of[:, None], place.nodes]
             words = chosen.get(mode="clip")
         if self.excluded is None:
             return words
@@ -139,7 +139,7 @@ class Restriction:
         else:
             end = jnp.broadcast_to(segment.num_rows, edges.shape)
             lo, hi = stored.rows_of(edges, rows, end)
-        allowed = self.policy_before(hi) - self.policy_before(lo)
+        allowed = self.filter_before(hi) - self.filter_before(lo)
         excluded = self.excluded_before(hi) - self.excluded_before(lo)
         again = jnp.pad(edges[:, 1:] == edges[:, :-1], ((0, 0), (1, 0)))
         return edges, real & (allowed == excluded) & ~again
@@ -180,6 +180,6 @@ def segment_any(
     return allowed & starts
 
 
-def rows_in_window(place: Place) -> UInt[Array, "B M"]:
+def rows_in_window(place: NodeRange) -> UInt[Array, "B M"]:
     """Return the bits of a window that are rows of the node, uint32."""
     return low_bits(place.hi - place.lo)

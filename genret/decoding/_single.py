@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from genret.decoding._ranking import Draw, best_children
 from genret.decoding._readout import Scored
 from genret.decoding._restriction import Restriction
-from genret.decoding._state import Chosen, Place, of_beams
+from genret.decoding._state import Candidates, NodeRange, take_beams
 from genret.index.segment import Segment
 from genret.typing import Array, Float, Int
 
@@ -13,7 +13,7 @@ from genret.typing import Array, Float, Int
 def single_children(
     segment: Segment,
     level: int,
-    place: Place,
+    place: NodeRange,
     scored: Scored,
     restriction: Restriction | None,
 ) -> tuple[Float[Array, "B M 1"], Int[Array, "B M"]]:
@@ -28,12 +28,12 @@ def single_children(
 def single_step(
     segment: Segment,
     level: int,
-    place: Place,
+    place: NodeRange,
     scored: Scored,
     restriction: Restriction | None,
     beams: int,
     draw: Draw | None,
-) -> Chosen:
+) -> Candidates:
     """Choose the best children of all beams at a level whose nodes have at most one row.
 
     Args:
@@ -50,11 +50,11 @@ def single_step(
     """
     logits, codes = single_children(segment, level, place, scored, restriction)
     scores, keys, parents, _ = best_children(scored, logits, beams, draw)
-    rows = of_beams(place.lo, parents)
-    return Chosen(
+    rows = take_beams(place.lo, parents)
+    return Candidates(
         scores=scores,
         keys=keys,
         parents=parents,
-        codes=of_beams(codes, parents),
-        place=Place(nodes=rows, lo=rows, hi=rows + 1),
+        codes=take_beams(codes, parents),
+        place=NodeRange(nodes=rows, lo=rows, hi=rows + 1),
     )

@@ -12,7 +12,7 @@ from genret.typing import Array, Int, Shaped
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Place:
+class NodeRange:
     """Where beams stand in the trie of one segment of the index.
 
     Attributes:
@@ -26,7 +26,7 @@ class Place:
     hi: Any
 
     @classmethod
-    def where(cls, valid: Any, place: "Place") -> "Place":
+    def where(cls, valid: Any, place: "NodeRange") -> "NodeRange":
         """Return a place with nothing below the beams that are not valid."""
         return cls(
             nodes=jnp.where(valid, place.nodes, 0),
@@ -53,7 +53,7 @@ class BeamState:
 
     scores: Any
     keys: Any
-    places: tuple[Place, ...]
+    places: tuple[NodeRange, ...]
     codes: Any
     valid: Any
 
@@ -66,7 +66,7 @@ class BeamState:
             scores=scores,
             keys=scores if sampling else None,
             places=tuple(
-                Place(nodes=zeros, lo=zeros, hi=jnp.broadcast_to(segment.num_rows, zeros.shape))
+                NodeRange(nodes=zeros, lo=zeros, hi=jnp.broadcast_to(segment.num_rows, zeros.shape))
                 for segment in index.segments
             ),
             codes=jnp.zeros((batch, 1, 0), jnp.int32),
@@ -76,7 +76,7 @@ class BeamState:
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Chosen:
+class Candidates:
     """The best candidates of a level in one segment, best first; padded.
 
     Attributes:
@@ -91,7 +91,7 @@ class Chosen:
     keys: Any
     parents: Any
     codes: Any
-    place: Place
+    place: NodeRange
 
     @property
     def order(self) -> Array:
@@ -117,7 +117,7 @@ class BeamResult:
     valid: Any
 
 
-def of_beams(
+def take_beams(
     values: Shaped[Array, "B M *rest"], beams: Int[Array, "B N"]
 ) -> Shaped[Array, "B N *rest"]:
     """Take the values of some beams of each request."""

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from genret.decoding._leaves import RowsBelow, result_of
-from genret.decoding._state import BeamResult, BeamState, of_beams
+from genret.decoding._state import BeamResult, BeamState, take_beams
 from genret.index import TrieIndex
 from genret.typing import Array, Int
 
@@ -61,13 +61,13 @@ def score_rows(
     """
     level = state.codes.shape[-1]
     slots = below.row.shape[1]
-    prefix = of_beams(state.codes, below.beam)
+    prefix = take_beams(state.codes, below.beam)
     codes = jnp.zeros((*below.row.shape, index.depth - level), jnp.int32)
     for number, segment in enumerate(index.segments):
         own = segment.codes_of_rows(level, below.row)
         codes = jnp.where((below.segment == number)[..., None], own, codes)
     asked = jnp.where(below.valid[..., None], jnp.concatenate([prefix[..., -1:], codes], -1), 0)
-    log_probs = model.score_tail(asked, of_beams(parents, below.beam), cache)
+    log_probs = model.score_tail(asked, take_beams(parents, below.beam), cache)
     log_probs = log_probs[..., 1:].astype(jnp.float32)
     whole = jnp.concatenate([prefix, codes], axis=-1)
     if index.end_code is not None:
@@ -76,7 +76,7 @@ def score_rows(
             ended = ended.at[..., 0].set(False)
         log_probs = jnp.where(ended, 0, log_probs)
 
-    sums = [of_beams(state.scores, below.beam)]
+    sums = [take_beams(state.scores, below.beam)]
     for offset in range(index.depth - level):  # in the order in which steps add
         sums.append(sums[-1] + log_probs[..., offset])
     valid = below.valid & (sums[-1] > -jnp.inf)
@@ -86,10 +86,10 @@ def score_rows(
     order = jax.lax.sort((*by_level, slot), dimension=1, num_keys=len(by_level))[-1][:, :beams]
     missing = beams - order.shape[1]
     best: dict[str, Array] = {
-        name: of_beams(values, order)
+        name: take_beams(values, order)
         for name, values in {"scores": sums[-1], "codes": whole, "valid": valid}.items()
     }
-    ranked = jax.tree.map(lambda x: of_beams(x, order) if x.ndim > 1 else x, below)
+    ranked = jax.tree.map(lambda x: take_beams(x, order) if x.ndim > 1 else x, below)
     if missing > 0:
         best = {name: _lengthened(values, missing) for name, values in best.items()}
         ranked = jax.tree.map(lambda x: _lengthened(x, missing) if x.ndim > 1 else x, ranked)

@@ -6,27 +6,27 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from genret.decoding._beside import Beside
-from genret.decoding._children import children_normaliser, children_of
+from genret.decoding._beside import SecondTrie
+from genret.decoding._children import children_normalizer, children_of
 from genret.decoding._ragged import ragged_largest, ragged_step
 from genret.decoding._ranking import Draw, largest_drawn
 from genret.decoding._readout import Scored
 from genret.decoding._restriction import Restriction
-from genret.decoding._state import Chosen, Place, of_beams
+from genret.decoding._state import Candidates, NodeRange, take_beams
 from genret.index.segment import Segment
 from genret.typing import Array, Float
 
 
 def step_in_two(
-    step: Callable[..., Chosen],
+    step: Callable[..., Candidates],
     segments: tuple[Segment, ...],
     level: int,
-    places: tuple[Place, ...],
+    places: tuple[NodeRange, ...],
     scored: Scored,
     restrictions: tuple[Restriction | None, ...],
     beams: int,
     draw: Draw | None,
-) -> tuple[Chosen, tuple[Place, ...]]:
+) -> tuple[Candidates, tuple[NodeRange, ...]]:
     """Choose the best children of all beams in both tries; one that is in both is one child.
 
     A child that the first trie may answer is that trie's, and the second leaves it out. So no child
@@ -47,10 +47,12 @@ def step_in_two(
     """
     first = (segments[0], level, places[0])
     second = (segments[1], level, places[1])
-    beside = Beside(level=segments[0].levels[level], place=places[0], restriction=restrictions[0])
-    if scored.normaliser is None:
-        normaliser = children_normaliser(segments, level, places, scored, restrictions)
-        scored = dataclasses.replace(scored, normaliser=normaliser)
+    beside = SecondTrie(
+        level=segments[0].levels[level], place=places[0], restriction=restrictions[0]
+    )
+    if scored.normalizer is None:
+        normalizer = children_normalizer(segments, level, places, scored, restrictions)
+        scored = dataclasses.replace(scored, normalizer=normalizer)
     apart = None
     if draw is not None:
         apart = draw.of_segment(1)
@@ -70,7 +72,7 @@ def step_in_two(
 def _largest(
     segment: Segment,
     level: int,
-    place: Place,
+    place: NodeRange,
     scored: Scored,
     restriction: Restriction | None,
     beams: int,
@@ -82,7 +84,7 @@ def _largest(
     return largest_drawn(scored, children, draw)
 
 
-def _best(one: Chosen, two: Chosen, beams: int) -> Chosen:
+def _best(one: Candidates, two: Candidates, beams: int) -> Candidates:
     """Choose the best of both; equal ones by beam and then by code."""
     parts = (
         (-one.order, -two.order),
@@ -92,7 +94,7 @@ def _best(one: Chosen, two: Chosen, beams: int) -> Chosen:
     )
     joined = [jnp.concatenate(pair, axis=1) for pair in parts]
     order, parents, codes, scores = jax.lax.sort(joined, dimension=1, num_keys=3)
-    return Chosen(
+    return Candidates(
         scores=scores[:, :beams],
         keys=None if one.keys is None else -order[:, :beams],
         parents=parents[:, :beams],
@@ -101,10 +103,10 @@ def _best(one: Chosen, two: Chosen, beams: int) -> Chosen:
     )
 
 
-def _place(segment: Segment, level: int, place: Place, best: Chosen) -> Place:
+def _place(segment: Segment, level: int, place: NodeRange, best: Candidates) -> NodeRange:
     """Return where the chosen children stand in a trie; those that are not in it have no rows."""
-    lo, hi = of_beams(place.lo, best.parents), of_beams(place.hi, best.parents)
+    lo, hi = take_beams(place.lo, best.parents), take_beams(place.hi, best.parents)
     stored = segment.levels[level]
     edges, found = stored.child(lo, hi, best.codes)
     begin, end = stored.rows_of(edges, lo, hi)
-    return Place.where(found, Place(nodes=edges, lo=begin, hi=end))
+    return NodeRange.where(found, NodeRange(nodes=edges, lo=begin, hi=end))

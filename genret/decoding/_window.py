@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from genret.decoding._ranking import Draw, best_children
 from genret.decoding._readout import Scored
 from genret.decoding._restriction import Restriction, rows_in_window, segment_any
-from genret.decoding._state import Chosen, Place, of_beams
+from genret.decoding._state import Candidates, NodeRange, take_beams
 from genret.index.bits import low_bits, lowest_bit, rank, window
 from genret.index.segment import Segment
 from genret.typing import Array, Float, Int, UInt
@@ -15,7 +15,7 @@ from genret.typing import Array, Float, Int, UInt
 def window_children(
     segment: Segment,
     level: int,
-    place: Place,
+    place: NodeRange,
     scored: Scored,
     restriction: Restriction | None,
 ) -> tuple[Float[Array, "B M K"], UInt[Array, "B M"], Int[Array, "B M"]]:
@@ -42,12 +42,12 @@ def window_children(
 def window_step(
     segment: Segment,
     level: int,
-    place: Place,
+    place: NodeRange,
     scored: Scored,
     restriction: Restriction | None,
     beams: int,
     draw: Draw | None,
-) -> Chosen:
+) -> Candidates:
     """Choose the best children of all beams at a level whose nodes have at most 32 rows.
 
     Args:
@@ -66,18 +66,18 @@ def window_step(
     logits, starts, first = window_children(segment, level, place, scored, restriction)
     best, keys, parents, slots = best_children(scored, logits, beams, draw)
 
-    begin, size = of_beams(place.lo, parents), of_beams(place.hi - place.lo, parents)
-    own = of_beams(starts, parents)
+    begin, size = take_beams(place.lo, parents), take_beams(place.hi - place.lo, parents)
+    own = take_beams(starts, parents)
     # The child ends where the next edge starts, or with its parent. (Its bit is shifted out in two
     # steps: a shift by the whole word is not defined.)
     until = slots + 1 + lowest_bit(own >> slots.astype(jnp.uint32) >> 1)
-    edges = of_beams(first, parents) + _count(own & low_bits(slots))
-    return Chosen(
+    edges = take_beams(first, parents) + _count(own & low_bits(slots))
+    return Candidates(
         scores=best,
         keys=keys,
         parents=parents,
         codes=stored.codes.at[edges].get(mode="clip").astype(jnp.int32),
-        place=Place(nodes=edges, lo=begin + slots, hi=begin + jnp.minimum(until, size)),
+        place=NodeRange(nodes=edges, lo=begin + slots, hi=begin + jnp.minimum(until, size)),
     )
 
 

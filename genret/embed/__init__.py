@@ -1,6 +1,6 @@
 """Item vectors: made from text and from histories, or brought from elsewhere.
 
-Row ``i`` of every result is item row ``i`` of the catalogue. Equal inputs and seeds give equal
+Row ``i`` of every result is item row ``i`` of the catalog. Equal inputs and seeds give equal
 bytes.
 """
 
@@ -14,7 +14,7 @@ from genret.embed._whiten import whiten
 from genret.embed._load import read_vectors  # isort: skip
 from genret.embed._sentence import sentence_vectors  # isort: skip
 
-# The artefact vectors/
+# The artifact vectors/
 from genret.embed._store import load_vectors, save_vectors  # isort: skip
 
 __all__ = [

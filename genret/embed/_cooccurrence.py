@@ -37,7 +37,7 @@ def cooccurrence_vectors(
       seed: of the SVD's start.
 
     Returns:
-      The vectors, float32 [N, D]. Items without a neighbour get a row of zeros.
+      The vectors, float32 [N, D]. Items without a neighbor get a row of zeros.
 
     Raises:
       GenretError: offsets that do not cover the events, or an item out of range.

@@ -25,12 +25,12 @@ def read_vectors(
 
     ``.npy`` and zarr3 hold no ids: row i must be the vector of ``item_ids[i]``, in the order of
     ``catalog/items.parquet``. Parquet holds an id column beside the vectors and may be in any
-    order; ids are compared as text, and vectors of items outside the catalogue are left out (a
+    order; ids are compared as text, and vectors of items outside the catalog are left out (a
     warning is logged that says how many).
 
     Args:
       path: a ``.npy`` file, a ``.parquet`` file, or the folder or URL of a zarr3 array.
-      item_ids: ids of the catalogue, in row order.
+      item_ids: ids of the catalog, in row order.
       column: Parquet: the column of lists of numbers; None takes the only one.
 
     Returns:
@@ -57,7 +57,7 @@ def read_vectors(
     if found.ndim == 2 and len(found) != len(item_ids):
         raise GenretError(
             f"{text}: found {len(found)} rows, expected {len(item_ids)}: one for each row of "
-            "the catalogue"
+            "the catalog"
         )
     return check_vectors(found, text, ids=item_ids)
 
@@ -103,12 +103,12 @@ def _read_parquet(file: Path, item_ids: Sequence[Any] | np.ndarray, column: str 
     if found is None or not filled.all():
         missing = int(np.argmin(filled))
         raise GenretError(
-            f"{file}: {int((~filled).sum())} items of the catalogue have no vector, e.g. "
+            f"{file}: {int((~filled).sum())} items of the catalog have no vector, e.g. "
             f"{str(item_ids[missing])!r}"
         )
     if outside:
         logging.getLogger(__name__).warning(
-            "%s: left out the vectors of %d items that are not in the catalogue", file, outside
+            "%s: left out the vectors of %d items that are not in the catalog", file, outside
         )
     return found
 

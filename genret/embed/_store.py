@@ -1,4 +1,4 @@
-"""The artefact ``vectors/``: ``vectors.npy`` and, where it was trained here, ``text.model``."""
+"""The artifact ``vectors/``: ``vectors.npy`` and, where it was trained here, ``text.model``."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +26,7 @@ def save_vectors(
     inputs: Mapping[str, str] | None = None,
     summary: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the artefact ``vectors/``.
+    """Write the artifact ``vectors/``.
 
     Args:
       folder: where.
@@ -34,7 +34,7 @@ def save_vectors(
       text_model: the sentencepiece model that read the texts.
       config: the configuration, for the manifest.
       seed: the seed, for the manifest.
-      inputs: kind -> fingerprint of the artefacts that the vectors come from.
+      inputs: kind -> fingerprint of the artifacts that the vectors come from.
       summary: further figures for the manifest.
 
     Raises:
@@ -57,10 +57,10 @@ def save_vectors(
 
 
 def load_vectors(folder: PathLike) -> Vectors:
-    """Read the vectors of the artefact ``vectors/``, float32 [N, D].
+    """Read the vectors of the artifact ``vectors/``, float32 [N, D].
 
     Raises:
-      GenretError: no such artefact, or damaged.
+      GenretError: no such artifact, or damaged.
     """
     verify_files(folder, read_manifest(folder, "vectors"))
     file = Path(folder) / VECTORS_FILE

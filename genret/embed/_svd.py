@@ -15,7 +15,7 @@ def truncated_svd(
 ) -> tuple[Float[np.ndarray, "N R"], Float[np.ndarray, "R"]]:
     """Return the leading left singular vectors and values of a sparse matrix.
 
-    A randomised range finder with power iterations finds the leading right singular subspace Q,
+    A randomized range finder with power iterations finds the leading right singular subspace Q,
     then the small matrix (AQ)ᵀ(AQ) = WΣ²Wᵀ gives A ≈ (AQ)W·(QW)ᵀ. Dense blocks are
     [N, rank + 16] and [P, rank + 16]; nothing of size N·P is formed.
 

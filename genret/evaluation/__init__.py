@@ -1,4 +1,4 @@
-"""Evaluation: ranked lists over the whole catalogue, their metrics, baselines and intervals.
+"""Evaluation: ranked lists over the whole catalog, their metrics, baselines and intervals.
 
 :mod:`genret.evaluation.plots` draws the pictures of a report; it loads matplotlib and is imported
 by name.

@@ -7,7 +7,7 @@ from genret.typing import Float, Int
 _CELLS = 1 << 22
 """Counts held at once: 32 MiB."""
 _MOST_VALUES = 1024
-"""Distinct values beyond which neighbours are put together."""
+"""Distinct values beyond which neighbors are put together."""
 
 
 def bootstrap_interval(
@@ -19,7 +19,7 @@ def bootstrap_interval(
     follows a multinomial distribution, so the counts are drawn and not the users: the result has
     the same distribution, and a metric that takes few values (a function of the rank) costs the
     same for a thousand users and for ten million. More than 1,024 distinct values are put into
-    that many groups of about equally many neighbours, each with its mean: what varies inside a group,
+    that many groups of about equally many neighbors, each with its mean: what varies inside a group,
     some millionth of the whole, is lost.
 
     Args:

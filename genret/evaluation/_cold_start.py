@@ -1,4 +1,4 @@
-"""Recall of items that no training event named, with and without a policy that asks for them."""
+"""Recall of items that no training event named, with and without a filter that asks for them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ from genret.config import EvaluateConfig
 from genret.data import HeldOut
 from genret.decoding import GenerativeModel
 from genret.evaluation._evaluate import evaluate_model
-from genret.index import Policy, TrieIndex
+from genret.index import ItemFilter, TrieIndex
 from genret.typing import Int
 
 
@@ -54,9 +54,9 @@ def evaluate_cold_start(
     """
     rows = np.zeros(index.num_items, bool)
     rows[cold] = True
-    only_cold = Policy.from_mask(index, rows)
+    only_cold = ItemFilter.from_mask(index, rows)
     found: dict[str, dict[str, Any]] = {}
-    for name, policies in (("unconstrained", None), ("constrained", [only_cold])):
+    for name, filters in (("unconstrained", None), ("constrained", [only_cold])):
         result = evaluate_model(
             model,
             codes,
@@ -64,7 +64,7 @@ def evaluate_cold_start(
             held_out,
             config,
             max_items=max_items,
-            policies=policies,
+            filters=filters,
             seed=seed,
             progress=progress,
         )

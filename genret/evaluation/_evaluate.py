@@ -1,6 +1,6 @@
-"""Evaluation over the whole catalogue: one held-out item a user, means with intervals.
+"""Evaluation over the whole catalog: one held-out item a user, means with intervals.
 
-The rules: every item of the catalogue competes (no sampled negatives); items are counted, not
+The rules: every item of the catalog competes (no sampled negatives); items are counted, not
 semantic IDs, so that two items with one ID occupy two ranks; whether the items of the history are
 forbidden is one setting for all methods. A target that occurs in the user's history cannot be
 recommended when they are forbidden: it counts as a miss, and ``seen_targets`` says how many.
@@ -33,7 +33,7 @@ from genret.evaluation._metrics import (
 from genret.evaluation._popularity import popular_items
 from genret.evaluation._recommend import recommend
 from genret.evaluation._slices import slices
-from genret.index import Policy, PolicyStack, TrieIndex
+from genret.index import FilterStack, ItemFilter, TrieIndex
 from genret.typing import Float, Int
 
 _BY_RANK = {"ndcg": ndcg, "recall": recall, "mrr": mrr, "clicks": playlist_clicks}
@@ -52,11 +52,11 @@ def evaluate_model(
     max_items: int,
     train_counts: Int[np.ndarray, "N"] | None = None,
     seen_share: Float[np.ndarray, "N"] | None = None,
-    policies: Sequence[Policy] | PolicyStack | None = None,
+    filters: Sequence[ItemFilter] | FilterStack | None = None,
     seed: int = 0,
     progress: Callable[..., object] | None = None,
 ) -> dict[str, Any]:
-    """Evaluate a model by constrained beam search over the whole catalogue.
+    """Evaluate a model by constrained beam search over the whole catalog.
 
     Args:
       model: the model.
@@ -67,7 +67,7 @@ def evaluate_model(
       max_items: longest history that the model sees.
       train_counts: see :func:`measure`.
       seen_share: see :func:`measure`.
-      policies: one policy that all answers obey; the other items still count as the catalogue.
+      filters: one filter that all answers obey; the other items still count as the catalog.
       seed: seed of the choice of users and of the intervals.
       progress: called with the number of users after each batch.
 
@@ -90,7 +90,7 @@ def evaluate_model(
             exact=config.exact,
             max_items=max_items,
             exclude_seen=config.exclude_seen,
-            policies=policies,
+            filters=filters,
             batch_size=config.batch_size,
             **_side(held_out, config, seed),
             progress=progress,
@@ -163,7 +163,7 @@ def evaluate_lists(
       answer: gives ranked lists for histories, from offsets [U + 1] and items [E].
       held_out: histories and their targets.
       config: cut-offs, how many users; ``answer`` has to obey its exclusions.
-      num_items: items of the catalogue.
+      num_items: items of the catalog.
       train_counts: see :func:`measure`.
       seen_share: see :func:`measure`.
       seed: seed of the choice of users and of the intervals.
@@ -208,7 +208,7 @@ def measure(
       offsets: [U + 1], where each user's history begins in ``items``.
       items: the histories before the targets.
       config: cut-offs and whether the items of the histories were forbidden.
-      num_items: items of the catalogue.
+      num_items: items of the catalog.
       train_counts: training events of each item; without them neither popularity bias nor slices
         by popularity are measured.
       seen_share: share of the training users who had each item, see :func:`seen_shares`; without

@@ -24,7 +24,7 @@ class ItemKNN:
     items i of the history.
 
     Attributes:
-      similar: float32 [N, N], row i holds the neighbours of item i.
+      similar: float32 [N, N], row i holds the neighbors of item i.
       by_popularity: item rows, most training users first: how equal scores are ranked, [N].
 
     Source: Deshpande and Karypis, "Item-based top-N recommendation algorithms", 2004.
@@ -46,7 +46,7 @@ class ItemKNN:
         items: Int[np.ndarray, "E"],
         num_items: int,
         *,
-        neighbours: int = 100,
+        neighbors: int = 100,
     ) -> "ItemKNN":
         """Count who had which items together.
 
@@ -54,15 +54,15 @@ class ItemKNN:
           offsets: [U + 1], where each user's training events begin in ``items``.
           items: the training events, item rows.
           num_items: N.
-          neighbours: similar items that an item keeps; equal similarities by popularity.
+          neighbors: similar items that an item keeps; equal similarities by popularity.
 
         Returns:
           The baseline, ready.
 
         Raises:
-          GenretError: ``neighbours`` is not positive.
+          GenretError: ``neighbors`` is not positive.
         """
-        require(neighbours >= 1, f"neighbours: found {neighbours}, expected at least 1")
+        require(neighbors >= 1, f"neighbors: found {neighbors}, expected at least 1")
         had = _incidence(offsets, items, num_items)
         users = np.asarray(had.sum(axis=0)).ravel()
         by_popularity = np.argsort(-users, kind="stable").astype(np.int32)
@@ -74,7 +74,7 @@ class ItemKNN:
         order = np.lexsort((_place(by_popularity)[columns], -cosine, rows))
         rows, columns, cosine = rows[order], columns[order], cosine[order]
         starts = np.searchsorted(rows, np.arange(num_items))
-        near = np.arange(len(rows)) - starts[rows] < neighbours
+        near = np.arange(len(rows)) - starts[rows] < neighbors
         similar = sp.csr_matrix(
             (cosine[near], (rows[near], columns[near])), (num_items, num_items), np.float32
         )

@@ -3,7 +3,7 @@
 A list is a row of item rows, best first; ``-1`` fills a list that is too short. The *rank* of a
 target is its position in the list, from 1; rank 0 means that the list does not hold it. Every
 metric of accuracy is a function of that rank alone. The others are of the lists alone: how much of
-the catalogue they show, how evenly, how popular, and whether they keep the rules.
+the catalog they show, how evenly, how popular, and whether they keep the rules.
 """
 
 import numpy as np
@@ -138,14 +138,14 @@ def playlist_clicks(ranks: Int[np.ndarray, "U"], k: int) -> Float[np.ndarray, "U
 
 
 def coverage(items: Int[np.ndarray, "U K"], k: int, num_items: int) -> float:
-    r"""Share of the catalogue that is recommended to anybody.
+    r"""Share of the catalog that is recommended to anybody.
 
     .. math:: \mathrm{Coverage@}k = \frac{1}{N}\Big|\bigcup_u \{i_{u,1}, …, i_{u,k}\}\Big|
 
     Args:
       items: item rows, best first, ``-1`` padded.
       k: cut-off.
-      num_items: items of the catalogue, N.
+      num_items: items of the catalog, N.
 
     Returns:
       0 to 1.
@@ -158,7 +158,7 @@ def coverage(items: Int[np.ndarray, "U K"], k: int, num_items: int) -> float:
 
 
 def gini(items: Int[np.ndarray, "U K"], k: int, num_items: int) -> float:
-    r"""Gini coefficient of how often each item of the catalogue is recommended.
+    r"""Gini coefficient of how often each item of the catalog is recommended.
 
     .. math:: G@k = \frac{\sum_{j=1}^{N} (2 j - N - 1)\, x_{(j)}}{N \sum_j x_{(j)}}
 
@@ -169,7 +169,7 @@ def gini(items: Int[np.ndarray, "U K"], k: int, num_items: int) -> float:
     Args:
       items: item rows, best first, ``-1`` padded.
       k: cut-off.
-      num_items: items of the catalogue, N.
+      num_items: items of the catalog, N.
 
     Returns:
       0 to 1; 0 when every list is empty.
@@ -306,11 +306,11 @@ def valid_share(
                                     {\sum_u \min(K,\; N - |X_u|)}
 
     It is 1 exactly when every list is as long as it can be and holds nothing but items of the
-    catalogue, none twice and none that is excluded for the user.
+    catalog, none twice and none that is excluded for the user.
 
     Args:
       items: item rows, best first, ``-1`` padded.
-      num_items: items of the catalogue, N.
+      num_items: items of the catalog, N.
       offsets: [U + 1], where each user's excluded items begin in ``excluded``.
       excluded: item rows that must not be recommended (:math:`X_u`, repetitions allowed).
 

@@ -15,7 +15,7 @@ from genret.decoding import (
     exact_search,
     exclusions,
 )
-from genret.index import Policy, PolicyStack, TrieIndex
+from genret.index import FilterStack, ItemFilter, TrieIndex
 from genret.models import History
 from genret.typing import Float, Int
 
@@ -48,7 +48,7 @@ def recommend(
     max_items: int,
     exact: bool = False,
     exclude_seen: bool = True,
-    policies: Sequence[Policy] | PolicyStack | None = None,
+    filters: Sequence[ItemFilter] | FilterStack | None = None,
     batch_size: int = 128,
     times: Int[np.ndarray, "E"] | None = None,
     users: Int[np.ndarray, "U"] | None = None,
@@ -69,10 +69,10 @@ def recommend(
       k: length of the lists.
       beams: beams of the search, at least k.
       exact: score every item instead of searching with beams, in batches that fit the memory: for
-        catalogues of some ten thousand items, and to see what the beams miss.
+        catalogs of some ten thousand items, and to see what the beams miss.
       max_items: longest history that the model sees.
       exclude_seen: forbid the items of the user's own history, inside the beam.
-      policies: one policy that every user's answers obey, as in :func:`beam_search`.
+      filters: one filter that every user's answers obey, as in :func:`beam_search`.
       batch_size: users in a batch.
       times: time of each event in microseconds, for models that read it; None: unknown.
       users: row of each user in the histories (-1: unknown), for models that read it; None: all
@@ -127,12 +127,12 @@ def recommend(
             exclude = exclusions(*distinct_items(own_offsets, own, index.num_items))
         if exact:
             result = exact_search(
-                model, history, index, top=k, exclude=exclude, policies=policies,
+                model, history, index, top=k, exclude=exclude, filters=filters,
                 normalize=architecture.normalize,
             )  # fmt: skip
         else:
             result = beam_search(
-                model, history, index, beams=beams, exclude=exclude, policies=policies,
+                model, history, index, beams=beams, exclude=exclude, filters=filters,
                 normalize=architecture.normalize,
             )  # fmt: skip
         top = jax.device_get((result.items[:, :k], result.scores[:, :k]))

@@ -1,7 +1,7 @@
 """Pictures of a report, as PNG files. The one file that imports matplotlib.
 
-Figures are made as objects, without pyplot: no global state, no window system. Colours are those
-of Okabe and Ito, which people with colour-blindness can tell apart.
+Figures are made as objects, without pyplot: no global state, no window system. Colors are those
+of Okabe and Ito, which people with color-blindness can tell apart.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from genret.typing import Int
 
 _BLUE, _ORANGE, _GREY, _GREEN = "#0072B2", "#E69F00", "#8A8A8A", "#009E73"
 _SKY, _VERMILLION, _PURPLE = "#56B4E9", "#D55E00", "#CC79A7"
-_METHOD_COLOURS = {
+_METHOD_COLORS = {
     "model": _BLUE,
     "exact": _SKY,
     "sasrec": _VERMILLION,
@@ -41,10 +41,10 @@ def plot_training(records: Sequence[Mapping[str, Any]], path: Path, *, metric: s
     rows = [name for name in ("loss", metric) if any(name in r for r in flat)]
     figure = _figure(6.4, 2.0 + 1.5 * len(rows))
     axes = figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0]
-    for axis, name, colour in zip(axes, rows, (_BLUE, _ORANGE), strict=False):
+    for axis, name, color in zip(axes, rows, (_BLUE, _ORANGE), strict=False):
         points = [(r["step"], r[name]) for r in flat if name in r]
         steps, values = np.array(points, float).reshape(-1, 2).T
-        axis.plot(steps, values, color=colour, marker="o", markersize=3, linewidth=1.5)
+        axis.plot(steps, values, color=color, marker="o", markersize=3, linewidth=1.5)
         axis.set_ylabel(_label(name) if name == "loss" else f"validation\n{_label(name)}")
         if name != "loss" and len(values):
             best = int(values.argmax())
@@ -52,7 +52,7 @@ def plot_training(records: Sequence[Mapping[str, Any]], path: Path, *, metric: s
             axis.text(0.98, 0.06, f"best {values[best]:.4f} at step {steps[best]:,.0f}",
                       transform=axis.transAxes, ha="right", color=_INK, fontsize=9)  # fmt: skip
         _clean(axis)
-    axes[-1].set_xlabel("optimiser step")
+    axes[-1].set_xlabel("optimizer step")
     axes[0].set_title("Training")
     _save(figure, path)
 
@@ -116,7 +116,7 @@ def plot_metrics(results: Mapping[str, Mapping[str, Any]], path: Path, *, k: int
         for i, (method, result) in enumerate(results.items()):
             value = result[name]
             low, high = result["intervals"].get(name, (value, value))
-            axis.bar(i, value, width=0.7, color=_METHOD_COLOURS.get(method, _PURPLE))
+            axis.bar(i, value, width=0.7, color=_METHOD_COLORS.get(method, _PURPLE))
             # An interval of percentiles may, in tiny samples, leave out the mean itself.
             error = [[max(value - low, 0)], [max(high - value, 0)]]
             axis.errorbar(i, value, yerr=error, color=_INK, capsize=4, linewidth=1.2)
@@ -158,7 +158,7 @@ def plot_slices(results: Mapping[str, Mapping[str, Any]], path: Path, *, k: int)
             axis.errorbar(
                 np.arange(len(parts)) + shift, values, yerr=error, marker="o", markersize=4,
                 capsize=2, linewidth=1.5, elinewidth=0.9, label=_label(method),
-                color=_METHOD_COLOURS.get(method, _PURPLE),
+                color=_METHOD_COLORS.get(method, _PURPLE),
             )  # fmt: skip
             names = [_span(part) for part in parts]
             axis.set_xticks(range(len(parts)), names, fontsize=9)

@@ -18,7 +18,7 @@ class Family:
 
     Attributes:
       architecture: the class that transformers makes of it.
-      qk_norm: queries and keys are normalised.
+      qk_norm: queries and keys are normalized.
       qkv_bias: the projections have biases; None: the field ``attention_bias`` says it.
       rope_theta: the base where the file gives none.
     """
@@ -148,7 +148,7 @@ def fields_of(
       kind: the ``model_type`` to take where it has what the architecture asks for.
 
     Returns:
-      The fields: of a Qwen3 where queries and keys are normalised, else of a Qwen2 or a Llama.
+      The fields: of a Qwen3 where queries and keys are normalized, else of a Qwen2 or a Llama.
     """
     family = FAMILIES.get(kind or "")
     fits = family and family.qk_norm == config.qk_norm

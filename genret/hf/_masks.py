@@ -9,7 +9,7 @@ import numpy as np
 from genret.decoding import legal_codes
 from genret.errors import GenretError
 from genret.index import TrieIndex
-from genret.models import register_pytree, static_field
+from genret.pytree import register_pytree, static_field
 from genret.typing import Array, Bool, Int
 
 

@@ -97,7 +97,7 @@ class TensorFolder:
         values = opened.get_tensor(name) if index is None else opened.get_slice(name)[index]
         if values.dtype.name not in ("float32", "float16", "bfloat16", "float64"):
             raise GenretError(
-                f"{self.where(name)} is {values.dtype.name}, expected floats (quantised checkpoints "
+                f"{self.where(name)} is {values.dtype.name}, expected floats (quantized checkpoints "
                 "are not read)"
             )
         wrong = values.size - int(np.isfinite(values).sum())

@@ -18,7 +18,7 @@ class TrieLogitsProcessor:
         model.generate(**inputs, num_beams=50, num_return_sequences=50, max_new_tokens=index.depth,
                        do_sample=False, logits_processor=[processor])
 
-    Every call is a few vectorised operations on the device of the scores, whatever the number of
+    Every call is a few vectorized operations on the device of the scores, whatever the number of
     rows: a level of the trie is one sorted array of ``node · V + code``, and a child is found by
     ``searchsorted``; no loop over beams and no callback.
 

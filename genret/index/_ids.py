@@ -9,7 +9,7 @@ from genret.errors import GenretError
 
 
 def check_ids(item_ids: Any, num_items: int) -> np.ndarray | None:
-    """Check the ids of a catalogue's items.
+    """Check the ids of a catalog's items.
 
     Args:
       item_ids: N distinct integers or N distinct strings (list or array); None: ids are positions.

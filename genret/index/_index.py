@@ -1,4 +1,4 @@
-"""TrieIndex: the constraint index of a catalogue, a pytree that a beam search walks."""
+"""TrieIndex: the constraint index of a catalog, a pytree that a beam search walks."""
 
 import dataclasses
 import functools
@@ -15,7 +15,7 @@ from genret.errors import GenretError
 from genret.index import _ids, _io, _live
 from genret.index._builder import build_segment
 from genret.index._codes import check_codes, check_reserve, join_batches
-from genret.index._policy import Policy, PolicyStack
+from genret.index._filter import FilterStack, ItemFilter
 from genret.index.allowed import AllowedRows, Edges, allow, column_of, edges_of
 from genret.index.segment import Segment
 from genret.typing import Array, Int, PathLike
@@ -29,7 +29,7 @@ from genret.typing import Array, Int, PathLike
 )
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrieIndex:
-    """The valid semantic IDs of a catalogue, as a trie that a beam search walks on the device.
+    """The valid semantic IDs of a catalog, as a trie that a beam search walks on the device.
 
     The unique semantic IDs are sorted and the nodes of each level are numbered in that order
     (level 0 has the root alone). Then the edges of level ``l``, in order, *are* the nodes of level
@@ -60,7 +60,7 @@ class TrieIndex:
     """
 
     segments: tuple[Segment, ...]
-    allowed: PolicyStack | None
+    allowed: FilterStack | None
     codes_per_level: tuple[int, ...]
     end_code: int | None = None
     item_ids: Any = None
@@ -79,7 +79,7 @@ class TrieIndex:
         reserve: float = 0.0,
         insert_capacity: int = 0,
     ) -> "TrieIndex":
-        """Build the index of a catalogue.
+        """Build the index of a catalog.
 
         Args:
           codes: integers [N, L], one row an item, in any order; items may share a row.
@@ -87,9 +87,9 @@ class TrieIndex:
           codes_per_level: L counts of codes; None takes the largest code of each level + 1.
           end_code: the code that ends a semantic ID of fewer than L codes. What stands behind it
             is padding; the search asks the model for the end code, and then for nothing more.
-          like: an index that this one replaces. Where the catalogue fits the room of that one, the
+          like: an index that this one replaces. Where the catalog fits the room of that one, the
             new index runs in the same compiled programs.
-          reserve: room to leave for later catalogues, as a share of this one.
+          reserve: room to leave for later catalogs, as a share of this one.
           insert_capacity: items that can be inserted before anything is compiled again.
 
         Returns:
@@ -129,7 +129,7 @@ class TrieIndex:
     def from_batches(
         cls, batches: Iterable[Any], item_ids: Any = None, **options: Any
     ) -> "TrieIndex":
-        """Build the index of a catalogue whose codes come in batches.
+        """Build the index of a catalog whose codes come in batches.
 
         Each batch is stored in the smallest type that holds its codes before the next is asked for.
 
@@ -305,11 +305,11 @@ class TrieIndex:
                 codes[where, level] = column_of(segment.levels[level], count)
         return codes
 
-    # Policies
+    # Filters
 
     @functools.cached_property
-    def catalogue_checksum(self) -> int:
-        """CRC-32 of the items that the index was built from: tells policies which they belong to.
+    def catalog_checksum(self) -> int:
+        """CRC-32 of the items that the index was built from: tells filters which they belong to.
 
         Removing and inserting items keeps it. It is -1, unknown, of an index that is an argument of
         a function being traced.
@@ -325,9 +325,9 @@ class TrieIndex:
             checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
         return checksum
 
-    def allowed_rows(self, policy: Policy) -> tuple[AllowedRows, ...]:
-        """Return the rows of each segment that a policy allows and that are not removed."""
-        mask = policy.mask(self.num_items) & ~self._host.removed
+    def allowed_rows(self, item_filter: ItemFilter) -> tuple[AllowedRows, ...]:
+        """Return the rows of each segment that a filter allows and that are not removed."""
+        mask = item_filter.mask(self.num_items) & ~self._host.removed
         return tuple(
             allow(segment, edges, mask[positions])
             for segment, edges, positions in zip(
@@ -389,7 +389,7 @@ class TrieIndex:
     def compact(self) -> "TrieIndex":
         """Return the index of the same items in one trie again.
 
-        Positions are counted anew, in their order; ids stay. Policies have to be made anew. Where
+        Positions are counted anew, in their order; ids stay. Filters have to be made anew. Where
         the items fit, compiled programs are kept.
         """
         return _live.compact(self)
@@ -403,7 +403,7 @@ class TrieIndex:
     # Disk
 
     def save(self, path: PathLike) -> None:
-        """Write the index as an artefact: a folder with a manifest and checksums.
+        """Write the index as an artifact: a folder with a manifest and checksums.
 
         Args:
           path: the folder; an index that is there is replaced when the new one is whole.
@@ -417,7 +417,7 @@ class TrieIndex:
         )
 
     def write(self, folder: PathLike) -> None:
-        """Write the index's files into a folder that a caller turns into an artefact."""
+        """Write the index's files into a folder that a caller turns into an artifact."""
         self._refuse_changes()
         _io.write_files(
             folder, self.segments[0], self.codes_per_level, self.end_code, self.item_ids
@@ -428,7 +428,7 @@ class TrieIndex:
         """Read an index; its checksums and its structure are verified.
 
         Args:
-          path: the artefact's folder.
+          path: the artifact's folder.
 
         Returns:
           The index, its arrays on the default device.

@@ -36,7 +36,7 @@ def save_artifact(
     end_code: int | None,
     item_ids: np.ndarray | None,
 ) -> None:
-    """Write an index as an artefact of its own."""
+    """Write an index as an artifact of its own."""
     summary = {"items": int(segment.num_rows), "codes_per_level": list(codes_per_level)}
     with write_folder(path, "index", summary=summary) as folder:
         write_files(folder, segment, codes_per_level, end_code, item_ids)
@@ -70,7 +70,7 @@ def write_files(
 def load_artifact(
     path: PathLike,
 ) -> tuple[Segment, tuple[int, ...], int | None, np.ndarray | None]:
-    """Read the artefact of an index; its checksums and its order are verified.
+    """Read the artifact of an index; its checksums and its order are verified.
 
     Raises:
       GenretError: no index there, or a damaged one.

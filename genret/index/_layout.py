@@ -67,7 +67,7 @@ class Layout:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LevelShape:
-    """What a level of a given catalogue is like.
+    """What a level of a given catalog is like.
 
     Attributes:
       num_codes: codes of the level.
@@ -103,7 +103,7 @@ def level_layout(shape: LevelShape, num_rows: int, reserve: float) -> LevelLayou
       reserve: room to leave, as a share of what is there.
     """
     cells = shape.num_nodes * shape.num_codes
-    # Where room is left for other catalogues, their widest node may be wider as well.
+    # Where room is left for other catalogs, their widest node may be wider as well.
     most_rows = 2 * shape.most_rows if reserve > 0 else shape.most_rows
     if most_rows <= min(1, WINDOW_ROWS):
         kind: Kind = "single"

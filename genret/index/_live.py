@@ -1,4 +1,4 @@
-"""A catalogue that changes: removed items are cleared bits, inserted ones a small second trie."""
+"""A catalog that changes: removed items are cleared bits, inserted ones a small second trie."""
 
 import dataclasses
 from collections import ChainMap
@@ -9,9 +9,9 @@ import numpy as np
 from genret.errors import GenretError
 from genret.index._builder import build_segment
 from genret.index._codes import check_codes
+from genret.index._filter import FilterStack
 from genret.index._ids import check_ids
 from genret.index._layout import any_layout, power_of_two
-from genret.index._policy import PolicyStack
 from genret.index.allowed import AllowedRows, allow, edges_of
 from genret.index.segment import Segment
 
@@ -109,7 +109,7 @@ def compact(index: "TrieIndex") -> "TrieIndex":
 
 
 def position_of_id(item_ids: np.ndarray, changes: Changes) -> ChainMap[Any, int]:
-    """Return id -> position; the part that all indices of one catalogue share is made once."""
+    """Return id -> position; the part that all indices of one catalog share is made once."""
     first = changes.num_items - changes.num_inserted
     if not changes.known_ids:
         changes.known_ids.update(zip(item_ids[:first].tolist(), range(first), strict=True))
@@ -142,14 +142,14 @@ def _changed(
     changed = dataclasses.replace(
         index,
         segments=(base, *delta),
-        allowed=PolicyStack(segments=tuple(rows), size=1, version=version),
+        allowed=FilterStack(segments=tuple(rows), size=1, version=version),
         item_ids=item_ids,
         changes=changes,
         version=version,
     )
     changed.__dict__.update(_edges=tuple(edges), _positions_by_row=tuple(positions))
-    if "catalogue_checksum" in index.__dict__:
-        changed.__dict__["catalogue_checksum"] = index.catalogue_checksum
+    if "catalog_checksum" in index.__dict__:
+        changed.__dict__["catalog_checksum"] = index.catalog_checksum
     return changed
 
 

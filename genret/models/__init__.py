@@ -6,16 +6,13 @@ from genret.models._cache import Cache
 # Models
 from genret.models._decoder_only import DecoderOnly, LanguageModel
 from genret.models._encoder_decoder import T5, EncoderDecoder
-from genret.models._features import FROZEN, Side
+from genret.models._features import FROZEN, SideFeatures
 from genret.models._history import History
 from genret.models._item_decoder import ItemDecoder
 from genret.models._one_pass import OnePass
 from genret.models._prompted import Prompted, PromptedDecoder
 from genret.models._prompted_t5 import PromptedEncoderDecoder
 from genret.models._prompts import Prompts
-
-# What goes through JAX's transformations
-from genret.models._pytree import register_pytree, static_field
 
 # Making, saving and loading them
 from genret.models._registry import PRESETS, Model, build_model, num_parameters
@@ -39,11 +36,9 @@ __all__ = [
     "PromptedEncoderDecoder",
     "Prompts",
     "SASRec",
-    "Side",
+    "SideFeatures",
     "build_model",
     "load_model",
     "num_parameters",
-    "register_pytree",
     "save_model",
-    "static_field",
 ]

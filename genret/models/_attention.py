@@ -130,14 +130,14 @@ class Attention(nnx.Module):
     def queries(
         self, x: Float[Array, "N W"], shape: tuple[int, int], rotary: Rotary
     ) -> Float[Array, "B T H D"]:
-        """Return the queries of ``shape`` [B, T] positions, normalised and rotated."""
+        """Return the queries of ``shape`` [B, T] positions, normalized and rotated."""
         queries = self.q_proj(x).reshape(*shape, -1, self.head_dim)
         return rotate(queries if self.q_norm is None else self.q_norm(queries), rotary)
 
     def keys_values(
         self, x: Float[Array, "N W"], shape: tuple[int, int], rotary: Rotary
     ) -> tuple[Float[Array, "B T K D"], Float[Array, "B T K D"]]:
-        """Return the keys of ``shape`` [B, T] positions, normalised and rotated, and the values."""
+        """Return the keys of ``shape`` [B, T] positions, normalized and rotated, and the values."""
         keys = self.k_proj(x).reshape(*shape, -1, self.head_dim)
         values = self.v_proj(x).reshape(*shape, -1, self.head_dim)
         return rotate(keys if self.k_norm is None else self.k_norm(keys), rotary), values

@@ -4,7 +4,7 @@ import dataclasses
 
 import jax.numpy as jnp
 
-from genret.models._pytree import register_pytree, static_field
+from genret.pytree import register_pytree, static_field
 from genret.typing import Array, Float, Int
 
 
@@ -21,7 +21,7 @@ class Cache:
       shared_lengths: how many of the S positions count, int32 [B].
       keys: for each block, keys of the beams [B, M, P, K, D]; P = level.
       values: for each block, values of the beams [B, M, P, K, D].
-      hidden: normalised hidden state of each beam, which predicts the code of ``level`` [B, M, W].
+      hidden: normalized hidden state of each beam, which predicts the code of ``level`` [B, M, W].
       context: projected state of the history, added to every code's input (ItemDecoder) [B, W].
       level: codes of the item that the cache holds (static).
     """
@@ -57,7 +57,7 @@ class Cache:
             level=0,
         )
 
-    def of_beams(self, parents: Int[Array, "B M"]) -> "Cache":
+    def take_beams(self, parents: Int[Array, "B M"]) -> "Cache":
         """Return the cache whose beam m is a copy of the beam ``parents[:, m]``."""
         return dataclasses.replace(
             self,

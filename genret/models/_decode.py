@@ -10,7 +10,7 @@ from flax import nnx
 from genret.config import ModelConfig
 from genret.errors import GenretError
 from genret.models._cache import Cache, take_beams
-from genret.models._features import Features, Side
+from genret.models._features import Features, SideFeatures
 from genret.models._layers import readout
 from genret.typing import Array, Float, Int
 
@@ -55,7 +55,7 @@ class CodeModel(nnx.Module):
         segments: Int[Array, "B T"],
         positions: Int[Array, "B T"],
         *,
-        side: Side | None = None,
+        side: SideFeatures | None = None,
         dropout_key: Array | None = None,
     ) -> tuple[Float[Array, "B _ _"], ...]:
         """Return the logits of every code of every item, teacher-forced.
@@ -83,7 +83,7 @@ class CodeModel(nnx.Module):
         segments: Int[Array, "B T"],
         positions: Int[Array, "B T"],
         *,
-        side: Side | None = None,
+        side: SideFeatures | None = None,
         dropout_key: Array | None = None,
     ) -> Float[Array, "B _ L W"]:
         """Return the state that predicts each code of every item, teacher-forced.
@@ -92,7 +92,9 @@ class CodeModel(nnx.Module):
         also from its codes before l.
         """
 
-    def _starts(self, bos: Float[Array, " W"], side: Side | None) -> Float[Array, "#B #T W"]:
+    def _starts(
+        self, bos: Float[Array, " W"], side: SideFeatures | None
+    ) -> Float[Array, "#B #T W"]:
         """Return what stands before the first item: a learned vector, and the user's."""
         users = self.features.of_users(side, self._dtype)
         bos = bos.astype(self._dtype)[None, None]
@@ -145,7 +147,7 @@ class CachedDecoder(CodeModel):
                 f"step: the cache is at level {cache.level}, the last of "
                 f"{len(self.codes_per_level)}: no level follows"
             )
-        hidden, cache = self._extend(codes[:, :, None], cache.of_beams(parents))
+        hidden, cache = self._extend(codes[:, :, None], cache.take_beams(parents))
         return self.readout(hidden[:, :, -1], cache.level), cache
 
     def score_tail(
@@ -160,7 +162,7 @@ class CachedDecoder(CodeModel):
           cache: from :meth:`prefill` or :meth:`step`.
 
         Returns:
-          Float32 log-probabilities [B, C, T], each normalised over its level's codes.
+          Float32 log-probabilities [B, C, T], each normalized over its level's codes.
 
         Raises:
           GenretError: the number of codes is not the number of remaining levels.
@@ -171,11 +173,11 @@ class CachedDecoder(CodeModel):
                 f"score_tail: found {tail} codes a candidate, expected {remaining}: the cache is "
                 f"at level {cache.level} of {len(self.codes_per_level)}"
             )
-        # Many candidates may extend one beam: its logits are normalised before they are copied.
+        # Many candidates may extend one beam: its logits are normalized before they are copied.
         log_probs = jax.nn.log_softmax(self.readout(cache.hidden, cache.level))
         scores = [_pick(take_beams(log_probs, parents), codes[:, :, 0])]
         if tail > 1:
-            hidden, _ = self._extend(codes[:, :, :-1], cache.of_beams(parents))
+            hidden, _ = self._extend(codes[:, :, :-1], cache.take_beams(parents))
             for i in range(1, tail):
                 log_probs = jax.nn.log_softmax(self.readout(hidden[:, :, i - 1], cache.level + i))
                 scores.append(_pick(log_probs, codes[:, :, i]))

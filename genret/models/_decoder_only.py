@@ -8,7 +8,7 @@ from genret.config import ModelConfig
 from genret.models._attention import causal_mask
 from genret.models._cache import Cache
 from genret.models._decode import CachedDecoder, level_offsets, shift_right
-from genret.models._features import Side
+from genret.models._features import SideFeatures
 from genret.models._history import History
 from genret.models._layers import Embedding, Positions, dropout, split_key
 from genret.models._transformer import KeysValues, Transformer
@@ -46,7 +46,7 @@ class LanguageModel(nnx.Module):
         dropout_key: Array | None = None,
         wanted: Int[Array, "B Q"] | None = None,
     ) -> tuple[Float[Array, "B Q W"], KeysValues, KeysValues]:
-        """Return normalised hidden states (all, or those ``wanted``), and K and V of each block."""
+        """Return normalized hidden states (all, or those ``wanted``), and K and V of each block."""
         input_key, block_key = split_key(dropout_key, 2)
         x = dropout(x, self.dropout, input_key)
         return self.blocks(x, positions, mask, block_key, wanted)
@@ -91,7 +91,7 @@ class DecoderOnly(CachedDecoder):
         segments: Int[Array, "B T"],
         positions: Int[Array, "B T"],
         *,
-        side: Side | None = None,
+        side: SideFeatures | None = None,
         dropout_key: Array | None = None,
     ) -> Float[Array, "B T L W"]:
         """Return the state that predicts each code; see :meth:`CachedDecoder.states`."""
@@ -130,7 +130,9 @@ class DecoderOnly(CachedDecoder):
         cache = Cache.of_history(keys, values, last + 1, hidden[:, 0])
         return self.readout(hidden, 0), cache
 
-    def _embed(self, codes: Int[Array, "B T L"], side: Side | None) -> Float[Array, "B S W"]:
+    def _embed(
+        self, codes: Int[Array, "B T L"], side: SideFeatures | None
+    ) -> Float[Array, "B S W"]:
         """Return the vectors of the flattened tokens of items.
 
         What is known of an item beside its codes is added to its last one: the others predict

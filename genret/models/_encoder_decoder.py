@@ -9,7 +9,7 @@ from genret.config import ModelConfig
 from genret.errors import GenretError
 from genret.models._cache import Cache
 from genret.models._decode import CachedDecoder, level_offsets
-from genret.models._features import Side
+from genret.models._features import SideFeatures
 from genret.models._history import History
 from genret.models._layers import Embedding, split_key
 from genret.models._t5 import Decoder, Encoder
@@ -123,7 +123,7 @@ class EncoderDecoder(CachedDecoder):
         segments: Int[Array, "B T"],
         positions: Int[Array, "B T"],
         *,
-        side: Side | None = None,
+        side: SideFeatures | None = None,
         dropout_key: Array | None = None,
     ) -> Float[Array, "B 1 L W"]:
         """Return the states that predict the codes of the last item of each row.

@@ -10,7 +10,7 @@ from flax import nnx
 from genret.config import ModelConfig
 from genret.errors import GenretError
 from genret.models._layers import Embedding, Linear, RMSNorm
-from genret.models._pytree import register_pytree
+from genret.pytree import register_pytree
 from genret.typing import Array, Float, Int, Vectors
 
 FROZEN = "frozen_vectors"
@@ -19,7 +19,7 @@ FROZEN = "frozen_vectors"
 
 @register_pytree
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Side:
+class SideFeatures:
     """What is known of the positions of histories beside their codes; None where it is not.
 
     Attributes:
@@ -33,18 +33,18 @@ class Side:
     gaps: Int[Array, "B T"] | None = None
     users: Int[Array, "B _"] | None = None
 
-    def with_room(self) -> "Side":
+    def with_room(self) -> "SideFeatures":
         """Return it with one more position, for the item that follows a full history."""
         room = ((0, 0), (0, 1))
-        return Side(
+        return SideFeatures(
             items=None if self.items is None else jnp.pad(self.items, room, constant_values=-1),
             gaps=None if self.gaps is None else jnp.pad(self.gaps, room),
             users=None if self.users is None else self.users[:, :1],
         )
 
-    def without_last(self) -> "Side":
+    def without_last(self) -> "SideFeatures":
         """Return it without the last position."""
-        return Side(
+        return SideFeatures(
             items=None if self.items is None else self.items[:, :-1],
             gaps=None if self.gaps is None else self.gaps[:, :-1],
             users=None if self.users is None else self.users[:, :1],
@@ -52,7 +52,7 @@ class Side:
 
 
 class Features(nnx.Module):
-    """The vectors of a :class:`Side`, as the architecture asks for them.
+    """The vectors of a :class:`SideFeatures`, as the architecture asks for them.
 
     Each part that is not asked for has no parameters. The given vectors of the items are a
     parameter that training leaves as it is, so that a saved model is whole.
@@ -65,7 +65,7 @@ class Features(nnx.Module):
         width = config.width
         needed = config.item_ids or config.item_vectors
         if needed and config.num_items < 1:
-            raise GenretError("num_items: found 0, expected the number of items of the catalogue")
+            raise GenretError("num_items: found 0, expected the number of items of the catalog")
         if config.item_vectors and config.vector_dim < 1:
             raise GenretError("vector_dim: found 0, expected the width of the items' vectors")
         joined = config.item_vectors
@@ -101,7 +101,7 @@ class Features(nnx.Module):
             raise GenretError(f"item_vectors: found {vectors.shape}, expected {expected}")
         self.frozen_vectors[...] = jnp.asarray(vectors, jnp.float32)
 
-    def of_items(self, side: Side | None, dtype: Any) -> Float[Array, "B T W"] | None:
+    def of_items(self, side: SideFeatures | None, dtype: Any) -> Float[Array, "B T W"] | None:
         """Return what is added to the vector of each item; None where nothing is asked for.
 
         Raises:
@@ -124,7 +124,7 @@ class Features(nnx.Module):
             parts.append(self.gaps(_asked(side, "gaps"), dtype))
         return sum(parts[1:], parts[0]) if parts else None
 
-    def of_users(self, side: Side | None, dtype: Any) -> Float[Array, "B T W"] | None:
+    def of_users(self, side: SideFeatures | None, dtype: Any) -> Float[Array, "B T W"] | None:
         """Return the vector of the user at each position; None where none is asked for."""
         if self.users is None:
             return None
@@ -137,7 +137,7 @@ class Features(nnx.Module):
         return jnp.where(((rows >= 0) & (rows < self.num_items))[:, :, None], vectors, 0)
 
 
-def _asked(side: Side | None, name: str) -> Array:
+def _asked(side: SideFeatures | None, name: str) -> Array:
     found = None if side is None else getattr(side, name)
     if found is None:
         raise GenretError(

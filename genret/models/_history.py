@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from genret.errors import GenretError
-from genret.models._features import Side
-from genret.models._pytree import register_pytree
+from genret.models._features import SideFeatures
+from genret.pytree import register_pytree
 from genret.typing import Array, Int
 
 
@@ -25,7 +25,7 @@ class History:
 
     codes: Int[Array, "B T L"]
     lengths: Int[Array, " B"]
-    side: Side | None = None
+    side: SideFeatures | None = None
 
     @classmethod
     def from_items(
@@ -90,7 +90,7 @@ class History:
         codes[present] = codes_table[items[events]]
         rows = np.full(present.shape, -1, np.int32)
         rows[present] = items[events]
-        side = Side(
+        side = SideFeatures(
             items=jnp.asarray(rows),
             gaps=None if gaps is None else _spread(gaps, "gaps", len(items), present, events),
             users=None if users is None else _column(users, "users", len(lengths)),

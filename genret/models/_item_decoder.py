@@ -11,7 +11,7 @@ from genret.errors import GenretError
 from genret.models._attention import causal_mask
 from genret.models._cache import Cache
 from genret.models._decode import CachedDecoder, level_offsets, shift_right
-from genret.models._features import Side
+from genret.models._features import SideFeatures
 from genret.models._history import History
 from genret.models._layers import (
     Embedding,
@@ -85,7 +85,7 @@ class ItemDecoder(CachedDecoder):
         segments: Int[Array, "B T"],
         positions: Int[Array, "B T"],
         *,
-        side: Side | None = None,
+        side: SideFeatures | None = None,
         dropout_key: Array | None = None,
     ) -> Float[Array, "B T L W"]:
         """Return the state that predicts each code; see :meth:`CachedDecoder.states`."""
@@ -130,7 +130,7 @@ class ItemDecoder(CachedDecoder):
         codes: Int[Array, "B T L"],
         segments: Int[Array, "B T"],
         positions: Positions,
-        side: Side | None,
+        side: SideFeatures | None,
         dropout_key: Array | None,
         wanted: Int[Array, "B Q"] | None = None,
     ) -> Float[Array, "B Q W"]:

@@ -46,7 +46,7 @@ class RMSNorm(nnx.Module):
         self.eps = eps
 
     def __call__(self, x: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
-        """Normalise the last axis."""
+        """Normalize the last axis."""
         y = x.astype(jnp.float32)
         y = y * jax.lax.rsqrt(jnp.mean(y * y, axis=-1, keepdims=True) + self.eps)
         return (y * along_last(self.scale[...], y)).astype(x.dtype)
@@ -73,7 +73,7 @@ class GatedMLP(nnx.Module):
 class Embedding(nnx.Module):
     """A table of vectors that is read by row, and against which hidden states are scored.
 
-    Rows start with standard deviation ``1 / sqrt(width)``: scores of a normalised hidden state
+    Rows start with standard deviation ``1 / sqrt(width)``: scores of a normalized hidden state
     then have unit variance.
     """
 

@@ -8,7 +8,7 @@ from flax import nnx
 from genret.config import ModelConfig
 from genret.errors import GenretError
 from genret.models._decode import CodeModel, level_offsets
-from genret.models._features import Side
+from genret.models._features import SideFeatures
 from genret.models._history import History
 from genret.models._layers import Embedding, Positions, dropout, split_key
 from genret.models._transformer import Transformer
@@ -73,7 +73,7 @@ class OnePass(CodeModel):
         segments: Int[Array, "B T"],
         positions: Int[Array, "B T"],
         *,
-        side: Side | None = None,
+        side: SideFeatures | None = None,
         dropout_key: Array | None = None,
     ) -> Float[Array, "B T L W"]:
         """Return the state that predicts each code; see :meth:`CodeModel.states`.
@@ -88,7 +88,7 @@ class OnePass(CodeModel):
         codes: Int[Array, "B T L"],
         segments: Int[Array, "B T"],
         positions: Positions,
-        side: Side | None,
+        side: SideFeatures | None,
         dropout_key: Array | None = None,
         wanted: Int[Array, "B Q"] | None = None,
     ) -> Float[Array, "B Q W"]:

@@ -162,7 +162,7 @@ class Prompted(nnx.Module):
                 f"step: the cache is at level {cache.level}, the last of "
                 f"{len(self.codes_per_level)}: no level follows"
             )
-        hidden, cache = self._extend(codes[:, :, None], cache.of_beams(parents))
+        hidden, cache = self._extend(codes[:, :, None], cache.take_beams(parents))
         return self._readout(hidden[:, :, -1], cache.level), cache
 
     def score_tail(
@@ -187,11 +187,11 @@ class Prompted(nnx.Module):
                 f"score_tail: found {tail} codes a candidate, expected {remaining}: the cache is "
                 f"at level {cache.level} of {len(self.codes_per_level)}"
             )
-        # Many candidates may extend one beam: its readout is normalised before it is copied.
+        # Many candidates may extend one beam: its readout is normalized before it is copied.
         first = take_beams(jax.nn.log_softmax(self._readout(cache.hidden, cache.level)), parents)
         log_probs = [first]
         if tail > 1:
-            hidden, _ = self._extend(codes[:, :, :-1], cache.of_beams(parents))
+            hidden, _ = self._extend(codes[:, :, :-1], cache.take_beams(parents))
             log_probs += [
                 jax.nn.log_softmax(self._readout(hidden[:, :, i], cache.level + i + 1))
                 for i in range(tail - 1)
@@ -232,7 +232,7 @@ class PromptedDecoder(Prompted):
       config: its architecture; ``codes_per_level`` is filled from ``code_tokens``.
       code_tokens: for each level, the token of each code, int [V]. A last level of one token may
         stand for the end of the sequence, where a checkpoint was trained to say it.
-      normalize: "vocabulary": log-probabilities are normalised over all tokens, as ``generate`` of
+      normalize: "vocabulary": log-probabilities are normalized over all tokens, as ``generate`` of
         transformers does; "level": over the codes of the level, without the logits of other tokens.
 
     Raises:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genret.errors import GenretError
-from genret.models._pytree import register_pytree
+from genret.pytree import register_pytree
 from genret.typing import Array, Int
 
 

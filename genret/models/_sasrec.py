@@ -1,4 +1,4 @@
-"""SASRec: the baseline that scores every item of the catalogue by its own embedding."""
+"""SASRec: the baseline that scores every item of the catalog by its own embedding."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from genret.config import ModelConfig
 from genret.errors import GenretError
 from genret.models._attention import attend, causal_mask
 from genret.models._decode import CodeModel, shift_right
-from genret.models._features import Side
+from genret.models._features import SideFeatures
 from genret.models._history import History
 from genret.models._layers import Embedding, Linear, dropout, split_key
 from genret.typing import Array, Bool, Float, Int
@@ -24,10 +24,10 @@ class SASRec(CodeModel):
 
     To everything else it is a generative model with codes of one level: item i has the code i. So
     it is trained by the same loop (its loss is then the full cross-entropy), searched in the
-    same trie, under the same policies and exclusions.
+    same trie, under the same filters and exclusions.
 
     Of the architecture it takes ``width``, ``layers``, ``heads``, ``mlp_dim``, ``max_items``,
-    ``dropout``, ``norm_eps``, ``tie_embeddings`` and ``dtype``. Blocks normalise before attention
+    ``dropout``, ``norm_eps``, ``tie_embeddings`` and ``dtype``. Blocks normalize before attention
     and before the MLP, and once at the end.
 
     Sources: Kang and McAuley, Self-Attentive Sequential Recommendation, 2018; Klenitskiy and
@@ -76,7 +76,7 @@ class SASRec(CodeModel):
         segments: Int[Array, "B T"],
         positions: Int[Array, "B T"],
         *,
-        side: Side | None = None,
+        side: SideFeatures | None = None,
         dropout_key: Array | None = None,
     ) -> Float[Array, "B T L W"]:
         """Return the state that predicts each item, teacher-forced; it reads nothing beside items.
@@ -124,7 +124,7 @@ class SASRec(CodeModel):
         mask: Bool[Array, "B T T"],
         dropout_key: Array | None = None,
     ) -> Float[Array, "B T W"]:
-        """Return normalised hidden states."""
+        """Return normalized hidden states."""
         keys = split_key(dropout_key, len(self.blocks) + 1)
         x = dropout(x + self.positions(positions, x.dtype), self.config.dropout, keys[0])
         for block, key in zip(self.blocks, keys[1:], strict=True):
@@ -176,7 +176,7 @@ class _LayerNorm(nnx.Module):
         self.eps = eps
 
     def __call__(self, x: Float[Array, "B T W"]) -> Float[Array, "B T W"]:
-        """Normalise the last axis."""
+        """Normalize the last axis."""
         y = x.astype(jnp.float32)
         y = y - y.mean(axis=-1, keepdims=True)
         y = y * jax.lax.rsqrt(jnp.mean(y * y, axis=-1, keepdims=True) + self.eps)

@@ -57,14 +57,14 @@ def load_model(path: PathLike, *, dtype: str | None = None) -> Model:
     """Read a model.
 
     Args:
-      path: the artefact ``model/`` of a run, or any folder that :func:`save_model` wrote into.
+      path: the artifact ``model/`` of a run, or any folder that :func:`save_model` wrote into.
       dtype: type of the activations, "float32" or "bfloat16"; None: as in its configuration.
 
     Returns:
       The model.
 
     Raises:
-      GenretError: no such folder, another artefact, a file that is missing, truncated or edited, an
+      GenretError: no such folder, another artifact, a file that is missing, truncated or edited, an
         unknown configuration, or a parameter that is missing, unknown, of another shape or type,
         or not finite.
     """

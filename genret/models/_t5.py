@@ -193,7 +193,7 @@ class Encoder(nnx.Module):
         present: Bool[Array, "B T"],
         dropout_key: Array | None = None,
     ) -> Float[Array, "B T W"]:
-        """Return the normalised states.
+        """Return the normalized states.
 
         Args:
           x: vectors of the tokens.
@@ -296,7 +296,7 @@ class Decoder(nnx.Module):
           beams: sequences of a request.
 
         Returns:
-          Normalised states, and for each block keys and values of all positions up to now.
+          Normalized states, and for each block keys and values of all positions up to now.
         """
         first_key, last_key, *keys = split_key(dropout_key, 2 + len(self.blocks))
         past, length = cache.keys[0].shape[2], x.shape[1]

@@ -116,7 +116,7 @@ class Transformer(nnx.Module):
         dropout_key: Array | None = None,
         wanted: Int[Array, "B Q"] | None = None,
     ) -> tuple[Float[Array, "B Q W"], KeysValues, KeysValues]:
-        """Return normalised hidden states, and keys and values of each block.
+        """Return normalized hidden states, and keys and values of each block.
 
         Args:
           x: the input vectors.
@@ -151,7 +151,7 @@ class Transformer(nnx.Module):
           cache: what came before, with one suffix for each beam of ``x``.
 
         Returns:
-          Normalised hidden states, and the cache with the new positions.
+          Normalized hidden states, and the cache with the new positions.
         """
         rotary = self._rotary_below(
             cache.shared_keys[0].shape[1] + cache.level + x.shape[2], positions

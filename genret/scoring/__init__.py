@@ -7,7 +7,7 @@ from genret.scoring._score import ScoreResult, score
 from genret.scoring._export import Exported, export_decode  # isort: skip
 
 # Its parts
-from genret.scoring._policies import check_order, policy_of  # isort: skip
+from genret.scoring._filters import check_order, filter_where  # isort: skip
 from genret.scoring._scorer import Answers, Scorer, widths_of  # isort: skip
 
 __all__ = [
@@ -17,7 +17,7 @@ __all__ = [
     "Scorer",
     "check_order",
     "export_decode",
-    "policy_of",
+    "filter_where",
     "score",
     "widths_of",
 ]

@@ -10,8 +10,8 @@ import pyarrow.parquet
 
 from genret.scoring._histories import Rejected
 from genret.scoring._job import Job, Shard, read_table
+from genret.scoring._locations import sha256
 from genret.scoring._output import write_rejected
-from genret.scoring._places import sha256
 
 
 def drop_users_of_earlier_shards(job: Job) -> dict[int, dict[str, Any]]:

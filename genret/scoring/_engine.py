@@ -12,8 +12,8 @@ from genret.config import ScoreConfig
 from genret.errors import GenretError
 from genret.scoring._histories import Encoded, Encoder, read_chunks
 from genret.scoring._job import Job, Shard
+from genret.scoring._locations import sha256
 from genret.scoring._output import ShardWriter
-from genret.scoring._places import sha256
 from genret.scoring._scorer import Scorer
 
 T = TypeVar("T")
@@ -75,7 +75,9 @@ def score_shards(
                 started, padding, positions = time.perf_counter(), scorer.padding, scorer.positions
             if part.users is not None:
                 users = part.users
-                answers = scorer.score(users.offsets, users.items, users.policy, progress=advance)
+                answers = scorer.score(
+                    users.offsets, users.items, users.filter_of, progress=advance
+                )
                 background.do(writer.add, users, answers)
                 continue
             if part.error is not None:
@@ -85,7 +87,7 @@ def score_shards(
                 facts = {
                     "shard": part.shard.name,
                     **(part.facts or {}),
-                    "lockstep": scorer.lockstep,
+                    "decode_batch": scorer.decode_batch,
                     "seconds": round(time.perf_counter() - started, 3),
                     "positions": scorer.positions - positions,
                     "padding": scorer.padding - padding,
@@ -111,7 +113,7 @@ def _parts(
 ) -> Iterator[_Part]:
     """Read and encode shards."""
     for shard in shards:
-        encoder = Encoder(item_ids, config, scorer.policy_names, scorer.most_seen)
+        encoder = Encoder(item_ids, config, scorer.filter_names, scorer.most_seen)
         try:
             with shard.place.local() as file:
                 for chunk in read_chunks(file, shard.place.uri, config):

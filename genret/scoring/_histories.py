@@ -41,7 +41,7 @@ class Chunk:
       items: number of each item's id in ``names``, int32 [E]; -1: null.
       names: distinct ids, text.
       bad: reasons to reject a user that the reader found: {user of the chunk: reason}.
-      policies: name of each user's policy; None: there is no such column.
+      filters: name of each user's filter; None: there is no such column.
     """
 
     rows: Any
@@ -50,7 +50,7 @@ class Chunk:
     items: Any
     names: Any
     bad: dict[int, str]
-    policies: Any
+    filters: Any
 
 
 def read_chunks(file: Path, name: str, config: ScoreConfig) -> Iterator[Chunk]:
@@ -73,8 +73,8 @@ def read_chunks(file: Path, name: str, config: ScoreConfig) -> Iterator[Chunk]:
     if item is None:
         find_column(source, "item", None, needed=True)  # says which columns there are
     columns = [user, item]
-    if config.policy_column is not None:
-        columns.append(find_column(source, "policy", config.policy_column, needed=True))
+    if config.where_column is not None:
+        columns.append(find_column(source, "filter", config.where_column, needed=True))
     lists = config.layout == "lists"
     if config.layout == "auto":
         lists = source.schema is not None and _is_list(source.schema.field(item).type)
@@ -103,7 +103,7 @@ def _lists(source: Source, columns: list[Any]) -> Iterator[Chunk]:
             items=numbers,
             names=names,
             bad=bad,
-            policies=_policies(table, columns, source),
+            filters=_filters(table, columns, source),
         )
         first += len(table)
 
@@ -126,13 +126,13 @@ def _events(source: Source, columns: list[Any], time: str | None) -> Iterator[Ch
         where = f"{source.name}: column {time!r}"
         parsed.add(_joined(table[time]), where=where, first_row=0)
         times = parsed.microseconds()
-    policies = _policies(table, columns, source)
+    filters = _filters(table, columns, source)
     # Users in the order in which they first appear; nobody's events come first and are rejected.
     order = np.lexsort((np.arange(len(owner)), times, owner))
     owner, numbers = owner[order], numbers[order]
     nobody = int((owner < 0).sum())
     if nobody:
-        yield _nobody(order[:nobody], policies)
+        yield _nobody(order[:nobody], filters)
     owner, numbers, order = owner[nobody:], numbers[nobody:], order[nobody:]
     bounds = np.searchsorted(owner, np.arange(len(distinct) + 1))
     first_rows = np.minimum.reduceat(order, bounds[:-1]) if len(distinct) else order
@@ -148,11 +148,11 @@ def _events(source: Source, columns: list[Any], time: str | None) -> Iterator[Ch
             items=numbers[events],
             names=names,
             bad={u - start: "an event has no time" for u in late if start <= u < stop},
-            policies=None if policies is None else policies.take(pa.array(rows)),
+            filters=None if filters is None else filters.take(pa.array(rows)),
         )
 
 
-def _nobody(rows: Int[np.ndarray, "R"], policies: Any) -> Chunk:
+def _nobody(rows: Int[np.ndarray, "R"], filters: Any) -> Chunk:
     """Return a chunk of events that are nobody's."""
     return Chunk(
         rows=rows,
@@ -161,7 +161,7 @@ def _nobody(rows: Int[np.ndarray, "R"], policies: Any) -> Chunk:
         items=np.empty(0, np.int32),
         names=pa.array([], pa.large_string()),
         bad={},
-        policies=None if policies is None else policies.take(pa.array(rows)),
+        filters=None if filters is None else filters.take(pa.array(rows)),
     )
 
 
@@ -181,7 +181,7 @@ def _tables(source: Source, columns: list[Any]) -> Iterator[pa.Table]:
             rows += batch.num_rows
 
 
-def _policies(table: pa.Table, columns: list[Any], source: Source) -> Any:
+def _filters(table: pa.Table, columns: list[Any], source: Source) -> Any:
     if len(columns) < 3:
         return None
     return _texts(_joined(table[columns[2]]), f"{source.name}: column {columns[2]!r}")
@@ -226,16 +226,16 @@ class Encoded:
       users: ids, text [U].
       offsets: int64 [U + 1].
       items: item rows, int32 [E].
-      policy: number of each user's policy, int32 [U]; -1: none. None: one for all, or none.
+      filter_of: number of each user's filter, int32 [U]; -1: none. None: one for all, or none.
       rejected: what is not scored, and why.
-      dropped: items of histories that the catalogue does not have, and that were left out.
+      dropped: items of histories that the catalog does not have, and that were left out.
     """
 
     rows: Any
     users: Any
     offsets: Any
     items: Any
-    policy: Any
+    filter_of: Any
     rejected: Rejected
     dropped: int
 
@@ -244,9 +244,9 @@ class Encoder:
     """Turns the ids of one shard into item rows, and picks out what cannot be scored.
 
     Args:
-      item_ids: the ids of the catalogue, in the order of its rows.
+      item_ids: the ids of the catalog, in the order of its rows.
       config: what to do with unknown items.
-      policy_names: the policies, in order.
+      filter_names: the filters, in order.
       most_seen: distinct items that a user may have; None: any number.
     """
 
@@ -254,13 +254,13 @@ class Encoder:
         self,
         item_ids: pa.Array,
         config: ScoreConfig,
-        policy_names: tuple[str, ...],
+        filter_names: tuple[str, ...],
         most_seen: int | None,
     ) -> None:
         self._ids = item_ids.cast(pa.string()).cast(pa.large_string())
         self._reject = config.unknown_items == "reject"
-        self._policies = pa.array(policy_names, pa.large_string())
-        self._by_column = config.policy_column is not None
+        self._filters = pa.array(filter_names, pa.large_string())
+        self._by_column = config.where_column is not None
         self._most_seen = most_seen
         self._known: set[str] = set()
 
@@ -283,11 +283,11 @@ class Encoder:
                 first = begin + int(np.argmin(known[begin:end]))
                 name = chunk.names[int(chunk.items[first])].as_py()
                 reasons[user] = (
-                    f"item {name[:80]!r} is not in the catalogue"
+                    f"item {name[:80]!r} is not in the catalog"
                     if self._reject
-                    else f"no item of the history is in the catalogue ({name[:80]!r}, say)"
+                    else f"no item of the history is in the catalog ({name[:80]!r}, say)"
                 )
-        policy = self._policy_numbers(chunk, reasons)
+        filter_of = self._filter_numbers(chunk, reasons)
         users = chunk.users.to_pylist()
         for number, user in enumerate(users):
             if user is None:
@@ -315,19 +315,19 @@ class Encoder:
             users=chunk.users.filter(pa.array(good)),
             offsets=np.concatenate([[0], np.cumsum(lengths)]),
             items=items[kept],
-            policy=None if policy is None else policy[good],
+            filter_of=None if filter_of is None else filter_of[good],
             rejected=[(int(chunk.rows[n]), users[n], reasons[n]) for n in sorted(reasons)],
             dropped=int(unknown[good].sum()),
         )
 
-    def _policy_numbers(self, chunk: Chunk, reasons: dict[int, str]) -> Int[np.ndarray, "U"] | None:
+    def _filter_numbers(self, chunk: Chunk, reasons: dict[int, str]) -> Int[np.ndarray, "U"] | None:
         if not self._by_column:
             return None
-        require(chunk.policies is not None, "policy_column: not read")
-        numbers = pc.index_in(chunk.policies, value_set=self._policies, skip_nulls=True)
+        require(chunk.filters is not None, "where_column: not read")
+        numbers = pc.index_in(chunk.filters, value_set=self._filters, skip_nulls=True)
         numbers = numbers.fill_null(-1).to_numpy().astype(np.int32)
-        lost = (numbers < 0) & pc.is_valid(chunk.policies).to_numpy(zero_copy_only=False)
+        lost = (numbers < 0) & pc.is_valid(chunk.filters).to_numpy(zero_copy_only=False)
         for user in np.flatnonzero(lost).tolist():
-            name = chunk.policies[user].as_py()
-            reasons.setdefault(user, f"unknown policy {name[:80]!r}")
+            name = chunk.filters[user].as_py()
+            reasons.setdefault(user, f"unknown filter {name[:80]!r}")
         return numbers

@@ -22,7 +22,7 @@ from genret.config import ScoreConfig, require
 from genret.data import Source, find_column
 from genret.errors import GenretError
 from genret.scoring._histories import CHUNK_USERS
-from genret.scoring._places import Place, find_files, is_leftover
+from genret.scoring._locations import Location, find_files, is_leftover
 from genret.typing import PathLike
 
 JOB, LOCK, SUCCESS, REJECTED, SCORES, SHARDS = (
@@ -43,7 +43,7 @@ class Shard:
     """
 
     number: int
-    place: Place
+    place: Location
 
     @property
     def name(self) -> str:
@@ -82,7 +82,7 @@ class Job:
       rows: rows of all shards; None where that takes reading them.
     """
 
-    out: Place
+    out: Location
     shards: tuple[Shard, ...]
     document: Mapping[str, Any]
     rows: int | None
@@ -122,7 +122,7 @@ class Job:
             "platform": platform,
             "versions": {"genret": __version__, "jax": jax.__version__, "pyarrow": pa.__version__},
         }
-        return cls(Place.of(out), shards, document, rows)
+        return cls(Location.of(out), shards, document, rows)
 
     def open(self) -> list[Shard]:
         """Look at the output folder; return the shards that are left to do.
@@ -218,7 +218,7 @@ class Job:
 
     def _write_rejected(self) -> dict[str, Any]:
         """Join the rejected rows of all shards."""
-        from genret.scoring._places import sha256
+        from genret.scoring._locations import sha256
 
         with self.out.scratch(REJECTED) as file:
             with pa.parquet.ParquetWriter(file, REJECTED_SCHEMA, compression="zstd") as writer:
@@ -242,7 +242,7 @@ class Job:
         )
 
 
-def read_table(place: Place, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+def read_table(place: Location, name: str, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a Parquet file of a folder."""
     return pa.parquet.read_table(
         place.at(name), filesystem=place.filesystem, columns=columns, partitioning=None

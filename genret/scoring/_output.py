@@ -11,10 +11,10 @@ import pyarrow.parquet
 
 from genret.scoring._histories import Encoded, Rejected
 from genret.scoring._job import REJECTED_SCHEMA, Job, Shard
-from genret.scoring._places import sha256
+from genret.scoring._locations import sha256
 from genret.scoring._scorer import Answers
 
-NO_ANSWER = "no item is allowed: the policy and the items seen leave none"
+NO_ANSWER = "no item is allowed: the filter and the items seen leave none"
 
 
 class ShardWriter:
@@ -23,7 +23,7 @@ class ShardWriter:
     Args:
       job: the job.
       shard: the shard.
-      item_ids: the ids of the catalogue, by row.
+      item_ids: the ids of the catalog, by row.
     """
 
     def __init__(self, job: Job, shard: Shard, item_ids: pa.Array) -> None:

@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec as P
 
 from genret.config import ModelConfig, require
 from genret.decoding import beam_search
-from genret.models import History, Side
+from genret.models import History, SideFeatures
 from genret.typing import Array, Float, Int
 
 DATA, MODEL = "data", "model"
@@ -28,13 +28,13 @@ class Decoder:
       model: the model.
       index: the items.
       codes: int32 [N, L], the codes of each item.
-      policies: what may be answered; None: every item.
+      filters: what may be answered; None: every item.
     """
 
     model: Any
     index: Any
     codes: Any
-    policies: Any
+    filters: Any
 
 
 @jax.tree_util.register_dataclass
@@ -45,13 +45,13 @@ class Users:
     Attributes:
       items: int32 [B, T], the newest items of each history, oldest first, right-padded.
       lengths: int32 [B].
-      policy: int32 [B], the policy of each; None where there are no policies.
+      filter_of: int32 [B], the filter of each; None where there are no filters.
       exclude: int32 [B, X], items that each must not be answered, padded with -1; None: none.
     """
 
     items: Any
     lengths: Any
-    policy: Any = None
+    filter_of: Any = None
     exclude: Any = None
 
 
@@ -62,7 +62,7 @@ def decode(
     *,
     k: int,
     beams: int,
-    lockstep: int,
+    decode_batch: int,
     normalize: str = "level",
 ) -> tuple[Int[Array, "B k"], Float[Array, "B k"]]:
     """Answer a batch of users, group after group.
@@ -73,29 +73,29 @@ def decode(
     groups that hold somebody.
 
     Args:
-      decoder: the model, the index and the policies.
-      users: B users, a multiple of ``lockstep``.
+      decoder: the model, the index and the filters.
+      users: B users, a multiple of ``decode_batch``.
       groups: int32 [1], how many groups to decode; the rest of the answer is padding.
       k: answers of a user.
       beams: M.
-      lockstep: users of a group.
-      normalize: over which codes the scores are normalised, as in :func:`beam_search`.
+      decode_batch: users of a group.
+      normalize: over which codes the scores are normalized, as in :func:`beam_search`.
 
     Returns:
       The items, int32 [B, k], padded with -1, and their scores, float32 [B, k], with -inf.
     """
 
     def group(number: Array, answers: tuple[Array, Array]) -> tuple[Array, ...]:
-        begin = number * lockstep
-        own = jax.tree.map(lambda x: lax.dynamic_slice_in_dim(x, begin, lockstep), users)
+        begin = number * decode_batch
+        own = jax.tree.map(lambda x: lax.dynamic_slice_in_dim(x, begin, decode_batch), users)
         found = beam_search(
             decoder.model,
             history_of(decoder.codes, own.items, own.lengths),
             decoder.index,
             beams=beams,
             normalize=normalize,
-            policies=decoder.policies,
-            policy_of=own.policy,
+            filters=decoder.filters,
+            filter_of=own.filter_of,
             exclude=own.exclude,
         )
         return tuple(
@@ -155,11 +155,13 @@ class Placement:
         *,
         k: int,
         beams: int,
-        lockstep: int,
+        decode_batch: int,
         normalize: str = "level",
     ) -> jax.stages.Compiled:
         """Compile :func:`decode` for the shapes of a batch; takes (decoder, users, groups [D])."""
-        body = functools.partial(decode, k=k, beams=beams, lockstep=lockstep, normalize=normalize)
+        body = functools.partial(
+            decode, k=k, beams=beams, decode_batch=decode_batch, normalize=normalize
+        )
         if self.copies > 1:
             # Each copy decodes its own users: nothing is asked of the others.
             body = jax.shard_map(
@@ -186,12 +188,12 @@ def history_of(
     return History(
         codes=codes.at[items].get(mode="clip"),
         lengths=lengths,
-        side=Side(items=jnp.where(present, items, -1)),
+        side=SideFeatures(items=jnp.where(present, items, -1)),
     )
 
 
 def normalization_of(model: Any) -> str:
-    """Return over which codes a model's scores are normalised.
+    """Return over which codes a model's scores are normalized.
 
     Raises:
       GenretError: a model that reads what histories in files do not tell.

@@ -14,10 +14,10 @@ from genret.artifacts import Run, read_manifest, verify_files
 from genret.config import EngineConfig, ScoreConfig, require
 from genret.data import Catalog
 from genret.decoding import GenerativeModel, distinct_items, exclusions
-from genret.index import Policy, PolicyStack, TrieIndex
+from genret.index import FilterStack, ItemFilter, TrieIndex
 from genret.models import load_model
+from genret.scoring._filters import filter_where
 from genret.scoring._memory import free_bytes, is_out_of_memory, program_bytes
-from genret.scoring._policies import policy_of
 from genret.scoring._program import Decoder, Placement, Users, normalization_of
 from genret.tokenizers import load_codes
 from genret.typing import Float, Int, PathLike
@@ -62,17 +62,17 @@ class Scorer:
     """Answers histories in few compiled shapes.
 
     A history is padded to one of at most 8 widths, which depend on the model alone, and decoded in
-    groups of ``config.lockstep`` users: so what a user is answered does not depend on who else is
+    groups of ``config.decode_batch`` users: so what a user is answered does not depend on who else is
     scored, nor on ``users_per_batch``, nor on the number of devices.
 
     Args:
       model: a trained model.
       codes: int [N, L], semantic ID of each item.
       index: the trie made from ``codes``.
-      config: what is computed. Its policies are read from ``policies``.
+      config: what is computed. Its filters are read from ``filters``.
       engine: the devices and the size of a batch.
       max_items: longest history that the model sees.
-      policies: allowed items by the policy's name, in order.
+      filters: allowed items by the filter's name, in order.
       compiling: gives what is held while a program is compiled; None: nothing.
 
     Raises:
@@ -84,7 +84,7 @@ class Scorer:
     >>> shape = ModelConfig(codes_per_level=(4, 4), width=16, heads=2, kv_heads=2, head_dim=8)
     >>> codes = [[0, 1], [2, 3], [0, 2]]
     >>> scorer = Scorer(build_model(shape, 0), codes, TrieIndex.from_codes(codes),
-    ...     ScoreConfig(k=2, beams=4, exclude_seen=True, lockstep=2), EngineConfig(), max_items=8)
+    ...     ScoreConfig(k=2, beams=4, exclude_seen=True, decode_batch=2), EngineConfig(), max_items=8)
     >>> answers = scorer.score(np.array([0, 2, 2]), np.array([0, 2]))
     >>> answers.items[0].tolist(), len(scorer.programs)
     ([1, -1], 1)
@@ -99,7 +99,7 @@ class Scorer:
         engine: EngineConfig,
         *,
         max_items: int,
-        policies: Mapping[str, Policy] | None = None,
+        filters: Mapping[str, ItemFilter] | None = None,
         compiling: Compiling | None = None,
     ) -> None:
         codes = np.asarray(codes, np.int32)
@@ -119,27 +119,27 @@ class Scorer:
         self._normalize = normalization_of(model)
         self.num_items = index.num_items
         self.widths = widths_of(max_items)
-        self.policy_names = tuple(policies or ())
+        self.filter_names = tuple(filters or ())
         self.programs: dict[tuple[int, int], float] = {}
         """Widths of the history and of the excluded items -> seconds to compile, of each program."""
         self.positions = self.padding = 0
         """Positions of histories that were computed, and how many of them were padding."""
         stack = None
-        if policies:
-            # The last one allows every item: for users without a policy.
-            everything = Policy.from_mask(index, np.ones(index.num_items, bool))
-            stack = PolicyStack.of(index, [*policies.values(), everything])
+        if filters:
+            # The last one allows every item: for users without a filter.
+            everything = ItemFilter.from_mask(index, np.ones(index.num_items, bool))
+            stack = FilterStack.of(index, [*filters.values(), everything])
         self._placement = Placement.over(devices, config.model_parallel)
         self._decoder = self._placement.put(
-            Decoder(model=model, index=index, codes=jnp.asarray(codes), policies=stack)
+            Decoder(model=model, index=index, codes=jnp.asarray(codes), filters=stack)
         )
         self._compiled: dict[tuple[int, int], jax.stages.Compiled] = {}
         self._compiling = compiling or (lambda _: contextlib.nullcontext())
-        self.lockstep = config.lockstep or (32 if devices[0].platform == "cpu" else 512)
+        self.decode_batch = config.decode_batch or (32 if devices[0].platform == "cpu" else 512)
         self._per_copy = 0
         least = max(1, engine.users_per_batch // self._placement.copies)
         if engine.users_per_batch:
-            self._per_copy = -(-least // self.lockstep) * self.lockstep
+            self._per_copy = -(-least // self.decode_batch) * self.decode_batch
 
     @classmethod
     def load(
@@ -161,7 +161,7 @@ class Scorer:
           The scorer; its ``catalog`` holds the items.
 
         Raises:
-          GenretError: an artefact is missing, stale or damaged, or a policy that cannot be used.
+          GenretError: an artifact is missing, stale or damaged, or a filter that cannot be used.
         """
         folder = Run.open(run)
         for kind in ("catalog", "codes", "index", "model"):
@@ -172,13 +172,13 @@ class Scorer:
         codes, _ = load_codes(folder.folder("codes"))
         model = load_model(folder.folder("model"), dtype=config.dtype)
         index = TrieIndex.load(folder.folder("index"))
-        policies = {
-            name: policy_of(condition, catalog, index)
-            for name, condition in config.named_policies()
+        filters = {
+            name: filter_where(condition, catalog, index)
+            for name, condition in config.named_filters()
         }
         scorer = cls(
             model, codes, index, config, engine,
-            max_items=model.config.max_items, policies=policies, compiling=compiling,
+            max_items=model.config.max_items, filters=filters, compiling=compiling,
         )  # fmt: skip
         scorer.catalog = catalog
         return scorer
@@ -197,7 +197,7 @@ class Scorer:
         With one group its rows are the whole batch: XLA drops the slice of the loop, fuses what is
         left in another way, and the last bits are no longer those of larger batches.
         """
-        return max(self._per_copy, 2 * self.lockstep)
+        return max(self._per_copy, 2 * self.decode_batch)
 
     @property
     def most_seen(self) -> int | None:
@@ -208,7 +208,7 @@ class Scorer:
         self,
         offsets: Int[np.ndarray, "_"],
         items: Int[np.ndarray, "E"],
-        policy: Int[np.ndarray, "U"] | None = None,
+        filter_of: Int[np.ndarray, "U"] | None = None,
         *,
         progress: Callable[[int], object] | None = None,
     ) -> Answers:
@@ -217,7 +217,7 @@ class Scorer:
         Args:
           offsets: int [U + 1], where each user's history begins in ``items``.
           items: the histories, item rows, oldest first.
-          policy: the number of each user's policy, -1: every item is allowed; None: policy 0,
+          filter_of: the number of each user's filter, -1: every item is allowed; None: filter 0,
             where there is one.
           progress: called with the number of users after each batch.
 
@@ -227,7 +227,7 @@ class Scorer:
         Raises:
           GenretError: a user with more distinct items than can be excluded.
         """
-        chunk = _Chunk.of(self, offsets, items, policy)
+        chunk = _Chunk.of(self, offsets, items, filter_of)
         users = len(offsets) - 1
         found = Answers(
             np.full((users, self.config.k), -1, np.int32),
@@ -287,7 +287,7 @@ class Scorer:
 
     def _launch(self, batch: _Batch, chunk: "_Chunk") -> tuple[Int[np.ndarray, "R"], Any]:
         """Start decoding a batch; return the slot of each row, and the answers to come."""
-        copies, step = self._placement.copies, self.lockstep
+        copies, step = self._placement.copies, self.decode_batch
         width = batch.program[0]
         total = -(-len(batch.rows) // step)
         groups = np.array([total // copies + (c < total % copies) for c in range(copies)], np.int32)
@@ -313,7 +313,7 @@ class Scorer:
             with self._compiling(program):
                 self._compiled[program] = self._placement.compile(
                     self._decoder, users,
-                    k=self.config.k, beams=self.config.beams, lockstep=self.lockstep,
+                    k=self.config.k, beams=self.config.beams, decode_batch=self.decode_batch,
                     normalize=self._normalize,
                 )  # fmt: skip
             self.programs[program] = time.perf_counter() - start
@@ -323,17 +323,17 @@ class Scorer:
         """Choose the largest batch whose program fits the memory of a device."""
         free = free_bytes(self._placement.mesh.devices.flat[0])
         while True:
-            self._per_copy = self.lockstep * _GROUPS
+            self._per_copy = self.decode_batch * _GROUPS
             compiled = self._program(program, self._example(program))
             fixed, each = program_bytes(compiled, self._slots_per_copy)
-            while self._per_copy > self.lockstep and fixed + each * self._slots_per_copy > free:
+            while self._per_copy > self.decode_batch and fixed + each * self._slots_per_copy > free:
                 self._per_copy //= 2
-            fits = fixed + each * self._slots_per_copy <= free or self.lockstep == 1
-            if self._per_copy < self.lockstep * _GROUPS or not fits:
+            fits = fixed + each * self._slots_per_copy <= free or self.decode_batch == 1
+            if self._per_copy < self.decode_batch * _GROUPS or not fits:
                 self._forget()
             if fits:
                 return
-            self.lockstep //= 2
+            self.decode_batch //= 2
 
     def _example(self, program: tuple[int, int]) -> Users:
         width, seen = program
@@ -341,18 +341,18 @@ class Scorer:
         return Users(
             items=np.zeros((batch, width), np.int32),
             lengths=np.zeros(batch, np.int32),
-            policy=np.zeros(batch, np.int32) if self.policy_names else None,
+            filter_of=np.zeros(batch, np.int32) if self.filter_names else None,
             exclude=np.zeros((batch, seen), np.int32) if seen else None,
         )
 
     def _halve(self) -> bool:
         """Make batches smaller; say whether that was possible."""
-        if self._per_copy > self.lockstep:
-            groups = self._per_copy // self.lockstep
-            self._per_copy = groups // 2 * self.lockstep
-        elif self.lockstep > 1:
-            self.lockstep //= 2
-            self._per_copy = self.lockstep
+        if self._per_copy > self.decode_batch:
+            groups = self._per_copy // self.decode_batch
+            self._per_copy = groups // 2 * self.decode_batch
+        elif self.decode_batch > 1:
+            self.decode_batch //= 2
+            self._per_copy = self.decode_batch
         else:
             return False
         self._forget()
@@ -369,11 +369,11 @@ class _Chunk:
     offsets: Any
     items: Any
     seen: tuple[Any, Any] | None
-    policy: Any
+    filter_of: Any
     programs: Any
 
     @classmethod
-    def of(cls, scorer: Scorer, offsets: Any, items: Any, policy: Any) -> "_Chunk":
+    def of(cls, scorer: Scorer, offsets: Any, items: Any, filter_of: Any) -> "_Chunk":
         lengths = np.minimum(np.diff(offsets), scorer.widths[-1])
         widths = np.asarray(scorer.widths)
         width = widths[np.searchsorted(widths, lengths)]
@@ -388,12 +388,12 @@ class _Chunk:
             usual = max(_SEEN, 1 << (scorer.widths[-1] - 1).bit_length())
             wide = np.where(each > usual, MOST_SEEN, usual)
             # Whoever saw so much has a history of full length.
-        if not scorer.policy_names:
-            policy = None
+        if not scorer.filter_names:
+            filter_of = None
         else:
-            number = np.zeros(len(lengths), np.int32) if policy is None else policy
-            policy = np.where(number < 0, len(scorer.policy_names), number).astype(np.int32)
-        return cls(offsets, items, seen, policy, np.stack([width, wide], axis=1))
+            number = np.zeros(len(lengths), np.int32) if filter_of is None else filter_of
+            filter_of = np.where(number < 0, len(scorer.filter_names), number).astype(np.int32)
+        return cls(offsets, items, seen, filter_of, np.stack([width, wide], axis=1))
 
     def lay_out(self, batch: _Batch, slots: Int[np.ndarray, "R"], size: int) -> Users:
         """Return the users of a batch, each at its slot."""
@@ -407,7 +407,7 @@ class _Chunk:
         where = np.where(place < mine, ends[:, None] - mine + place, 0)
         if len(self.items):
             newest[slots] = np.where(place < mine, self.items[where], 0)
-        exclude = policy = None
+        exclude = filter_of = None
         if self.seen is not None:
             starts, stops = self.seen[0][rows], self.seen[0][rows + 1]
             counts = stops - starts
@@ -417,10 +417,10 @@ class _Chunk:
             exclude = np.full((size, wide), -1, np.int32)
             bounds = np.concatenate([[0], np.cumsum(counts)])
             exclude[slots] = exclusions(bounds, self.seen[1][chosen], int(wide))
-        if self.policy is not None:
-            policy = np.zeros(size, np.int32)
-            policy[slots] = self.policy[rows]
-        return Users(items=newest, lengths=lengths, policy=policy, exclude=exclude)
+        if self.filter_of is not None:
+            filter_of = np.zeros(size, np.int32)
+            filter_of[slots] = self.filter_of[rows]
+        return Users(items=newest, lengths=lengths, filter_of=filter_of, exclude=exclude)
 
 
 def widths_of(max_items: int) -> Sequence[int]:

@@ -55,7 +55,7 @@ class SharedPrograms:
             lock.release()
 
     def delete_old(self) -> None:
-        """Delete programs of long ago: they are of models and catalogues that are gone."""
+        """Delete programs of long ago: they are of models and catalogs that are gone."""
         oldest = time.time() - _KEPT_DAYS * 86_400
         self._delete(lambda written: written < oldest)
 

@@ -1,6 +1,6 @@
 """Semantic IDs: vectors of items become short rows of codes, and back; and other identifiers.
 
-Item ``i`` of every array is item row ``i`` of the catalogue. Equal vectors and seeds give equal
+Item ``i`` of every array is item row ``i`` of the catalog. Equal vectors and seeds give equal
 bytes.
 """
 
@@ -43,7 +43,7 @@ from genret.tokenizers._reassign import reassign_collisions  # isort: skip
 from genret.tokenizers._kmeans import KMeans, kmeans  # isort: skip
 from genret.tokenizers._spectral import spectral_clusters  # isort: skip
 
-# Reports and the artefact codes/
+# Reports and the artifact codes/
 from genret.tokenizers._report import code_report, nearest_by_prefix  # isort: skip
 from genret.tokenizers._store import (  # isort: skip
     TOKENIZERS,

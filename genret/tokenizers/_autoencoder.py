@@ -44,7 +44,7 @@ class MLP(nnx.Module):
 class Autoencoder(nnx.Module):
     r"""An encoder :math:`z = x P + f(x)` and a decoder :math:`\hat x = z P^T + g(z)`.
 
-    P starts as the first principal axes of the catalogue and the last layers of the MLPs f and g at
+    P starts as the first principal axes of the catalog and the last layers of the MLPs f and g at
     zero: training starts at the best linear map instead of noise, and no code starts dead. Inputs
     are scaled to about unit variance a number before they enter an MLP.
 

@@ -31,7 +31,7 @@ class Tokenizer(Protocol):
         advance: Callable[[], None] = lambda: None,
         pairs: sp.csr_matrix | None = None,
     ) -> "Tokenizer":
-        """Learn the parameters from the vectors [N, D] of a catalogue.
+        """Learn the parameters from the vectors [N, D] of a catalog.
 
         ``advance`` is called after each of the ``config.levels`` parts of the work. ``pairs`` counts
         which items occur together in training histories, [N, N]; what has no use for it ignores it.

@@ -44,13 +44,13 @@ def resolve_collisions(
     """Tell items with equal codes apart, or leave them.
 
     ``suffix`` appends a level: the first item (in row order) of each group gets 0, the next 1 and
-    so on. Rows of a catalogue are in hash order, so the suffix says nothing about the histories.
+    so on. Rows of a catalog are in hash order, so the suffix says nothing about the histories.
     The level has the smallest power of two of codes that holds the largest group, at least 2, so
     that most groups have room for new items.
 
     ``keep`` leaves items on one leaf. A search then returns them one after the other, each at a rank
-    of its own, with the score of the leaf: the lower item row first, which in a catalogue is the
-    order of a hash and favours nobody.
+    of its own, with the score of the leaf: the lower item row first, which in a catalog is the
+    order of a hash and favors nobody.
 
     :func:`reassign_collisions` is the third way.
 
@@ -88,7 +88,7 @@ def suffix_of_new(
 
     Args:
       codes: codes of the new items without suffix, integers [K, L - 1].
-      existing: codes of the catalogue with suffix, integers [N, L].
+      existing: codes of the catalog with suffix, integers [N, L].
       codes_per_level: codes of each level, the suffix last, [L].
 
     Returns:

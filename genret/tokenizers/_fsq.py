@@ -1,4 +1,4 @@
-"""Finite scalar quantisation: codes that are digits of a few rounded numbers; no codebook."""
+"""Finite scalar quantization: codes that are digits of a few rounded numbers; no codebook."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -30,10 +30,10 @@ _NORMAL = 1.702
 
 
 class FSQ(VectorTokenizer):
-    r"""Finite scalar quantisation of an autoencoder's latent numbers.
+    r"""Finite scalar quantization of an autoencoder's latent numbers.
 
-    The encoder gives L groups of d numbers. Number j of a group, standardised by its mean and
-    deviation over the catalogue, becomes one of m_j steps,
+    The encoder gives L groups of d numbers. Number j of a group, standardized by its mean and
+    deviation over the catalog, becomes one of m_j steps,
 
         u = σ(1.702 · z),  step = min(⌊m_j u⌋, m_j − 1),  value = (step + ½) / m_j,
 

@@ -43,7 +43,7 @@ def kmeans(vectors: Vectors, codes: int, *, iterations: int, batch_size: int, se
     points with the largest error. Both stop early once a pass gains less than 1e-4.
 
     With fewer distinct vectors than codes each distinct vector gets a code and the rest stay
-    unused. Centre and scale vectors to about unit variance first: distances are float32.
+    unused. Center and scale vectors to about unit variance first: distances are float32.
 
     Args:
       vectors: finite float32 [N, D].

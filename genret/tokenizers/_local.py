@@ -9,7 +9,7 @@ from genret.typing import Codes, Float, Int
 
 @dataclass(frozen=True)
 class Prefixes:
-    r"""Centre and spread of what the items of a prefix leave for the last level.
+    r"""Center and spread of what the items of a prefix leave for the last level.
 
     Where several items share all codes but the last, their residuals r lie close together. The last
     level sees (r − m) / s with m and s the mean and the root mean square distance of the prefix, so
@@ -18,13 +18,13 @@ class Prefixes:
 
     Attributes:
       codes: the prefixes that several items share, int32 [G, L - 1].
-      centres: m, float32 [G, D].
+      centers: m, float32 [G, D].
       spreads: s, float32 [G].
       rest: spread of the other residuals.
     """
 
     codes: Int[np.ndarray, "G L"]
-    centres: Float[np.ndarray, "G D"]
+    centers: Float[np.ndarray, "G D"]
     spreads: Float[np.ndarray, "G"]
     rest: float
 
@@ -36,8 +36,8 @@ class Prefixes:
         order = np.argsort(group, kind="stable")
         starts = np.cumsum(counts) - counts
         totals = np.add.reduceat(residuals[order], starts, axis=0, dtype=np.float64)
-        centres = (totals / counts[:, None]).astype(np.float32)
-        squares = ((residuals - centres[group]) ** 2).sum(axis=1, dtype=np.float64)
+        centers = (totals / counts[:, None]).astype(np.float32)
+        squares = ((residuals - centers[group]) ** 2).sum(axis=1, dtype=np.float64)
         spreads = np.sqrt(np.bincount(group, squares) / counts)
         # Equal items have no spread, and no code can tell them apart.
         shared = spreads > 1e-6 * np.sqrt((residuals**2).sum(axis=1).mean() + 1e-30)
@@ -47,30 +47,30 @@ class Prefixes:
         )
         return cls(
             prefixes[shared].astype(np.int32),
-            centres[shared],
+            centers[shared],
             spreads[shared].astype(np.float32),
             float(np.float32(rest)) or 1.0,
         )
 
-    def standardise(
+    def standardize(
         self, codes: Int[np.ndarray, "N L"], residuals: Float[np.ndarray, "N D"]
     ) -> Float[np.ndarray, "N D"]:
         """Return what the last level sees of the residuals of items with these prefixes."""
-        centres, spreads = self._of(codes)
-        return ((residuals - centres) / spreads[:, None]).astype(np.float32)
+        centers, spreads = self._of(codes)
+        return ((residuals - centers) / spreads[:, None]).astype(np.float32)
 
     def restore(
         self, codes: Int[np.ndarray, "N L"], values: Float[np.ndarray, "N D"]
     ) -> Float[np.ndarray, "N D"]:
         """Return the residuals that the last level's values stand for."""
-        centres, spreads = self._of(codes)
-        return centres + spreads[:, None] * values
+        centers, spreads = self._of(codes)
+        return centers + spreads[:, None] * values
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays to store."""
         return {
             "local.codes": self.codes,
-            "local.centres": self.centres,
+            "local.centers": self.centers,
             "local.spreads": self.spreads,
             "local.rest": np.array([self.rest], np.float32),
         }
@@ -80,7 +80,7 @@ class Prefixes:
         """Return the shapes of the stored arrays."""
         return {
             "local.codes": (count, levels - 1),
-            "local.centres": (count, width),
+            "local.centers": (count, width),
             "local.spreads": (count,),
             "local.rest": (1,),
         }
@@ -90,7 +90,7 @@ class Prefixes:
         """Build it of stored arrays."""
         return cls(
             arrays["local.codes"],
-            arrays["local.centres"],
+            arrays["local.centers"],
             arrays["local.spreads"],
             float(arrays["local.rest"][0]),
         )
@@ -104,8 +104,8 @@ class Prefixes:
         place = np.full(int(group.max()) + 1, known)
         place[group[:known]] = np.arange(known)
         row = place[group[known:]]
-        zero = np.zeros((1, self.centres.shape[1]), np.float32)
+        zero = np.zeros((1, self.centers.shape[1]), np.float32)
         return (
-            np.concatenate([self.centres, zero])[row],
+            np.concatenate([self.centers, zero])[row],
             np.append(self.spreads, np.float32(self.rest))[row],
         )

@@ -1,4 +1,4 @@
-"""Product quantisation: each code is a cluster of one part of the vector, so codes have no order."""
+"""Product quantization: each code is a cluster of one part of the vector, so codes have no order."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -20,7 +20,7 @@ _PASSES_A_TURN = 2
 
 
 class PQ(VectorTokenizer):
-    r"""Product quantisation: the vector is cut into L parts, and each is clustered by itself.
+    r"""Product quantization: the vector is cut into L parts, and each is clustered by itself.
 
     With a rotation R (the identity for PQ) and parts of equal width,
 
@@ -137,7 +137,7 @@ class PQ(VectorTokenizer):
 
 
 class OPQ(PQ):
-    """Product quantisation after a rotation that is learned with it.
+    """Product quantization after a rotation that is learned with it.
 
     Starts at the principal axes, dealt out so that every part has about the same product of
     variances; then turns alternate: the books take two k-means iterations, and R becomes the

@@ -60,7 +60,7 @@ PRESETS: dict[str, TokenizeConfig] = {
         ),
     ),
     "grid": TokenizeConfig(
-        method="rq_kmeans", levels=3, codebook_size=256, normalise_residuals=True
+        method="rq_kmeans", levels=3, codebook_size=256, normalize_residuals=True
     ),
     "apao": TokenizeConfig(method="rq_kmeans", levels=4, codebook_size=256, collisions="keep"),
     "onerec": TokenizeConfig(method="rq_kmeans", levels=3, codebook_size=8192, collisions="keep"),

@@ -1,4 +1,4 @@
-"""Residual quantisation: each level clusters what the levels before left over."""
+"""Residual quantization: each level clusters what the levels before left over."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -24,10 +24,10 @@ class RQKMeans(VectorTokenizer):
     Level l is the k-means of the residuals that the levels before leave, :math:`r_{l+1} = r_l -
     codebook_l[code_l]`. Three options:
 
-    - ``balanced``: code_l minimises ½‖r_l − c‖² − b_c with the biases of
+    - ``balanced``: code_l minimizes ½‖r_l − c‖² − b_c with the biases of
       :func:`~genret.tokenizers._balance.potentials`, so that every code gets an equal share of the
-      catalogue; new items get codes by the same biases.
-    - ``normalise_residuals``: what a code leaves over is divided by the code's spread, the root mean
+      catalog; new items get codes by the same biases.
+    - ``normalize_residuals``: what a code leaves over is divided by the code's spread, the root mean
       square of what it leaves of its items, :math:`r_{l+1} = (r_l - c) / s_c`. So a dense cluster is
       cut as finely, for its size, as a wide one; otherwise a few distant items take most codes of
       the later levels and near ones get equal codes. Then x ≈ c_1 + s_1 (c_2 + s_2 (c_3 + …)).
@@ -37,14 +37,14 @@ class RQKMeans(VectorTokenizer):
     Attributes:
       codes_per_level: codes of each level, [L].
       codebooks: float32 [V_l, D] for each level.
-      spreads: float32 [V_l] for each level; empty without ``normalise_residuals``.
+      spreads: float32 [V_l] for each level; empty without ``normalize_residuals``.
       biases: float32 [V_l] for each level; empty without ``balanced``.
       prefixes: of the last level with ``local_last``, otherwise None.
       offset: float32 [D], mean of the vectors it was fitted on.
       scale: their root mean square distance from it, the unit of the codebooks.
 
     Source: Juang, Gray, "Multiple stage vector quantization for speech coding", 1982; Luo et al.,
-      "QARM", 2024 (residual k-means as semantic IDs); Ju et al., "GRID", 2025 (which normalises each
+      "QARM", 2024 (residual k-means as semantic IDs); Ju et al., "GRID", 2025 (which normalizes each
       residual by itself).
 
     >>> vectors = np.random.default_rng(0).normal(size=(100, 8)).astype(np.float32)
@@ -90,7 +90,7 @@ class RQKMeans(VectorTokenizer):
         for level in range(config.levels):
             if config.local_last and 0 < level == config.levels - 1:
                 prefixes = Prefixes.fit(codes[:, :level], points)
-                points = prefixes.standardise(codes[:, :level], points)
+                points = prefixes.standardize(codes[:, :level], points)
             result = kmeans(
                 points,
                 size,
@@ -105,7 +105,7 @@ class RQKMeans(VectorTokenizer):
             codebooks.append(codebook)
             codes[:, level] = labels
             points -= codebook[labels]
-            if config.normalise_residuals:
+            if config.normalize_residuals:
                 spreads.append(spread_of(points, labels, size))
                 points /= spreads[-1][labels][:, None]
             advance()
@@ -116,7 +116,7 @@ class RQKMeans(VectorTokenizer):
         for level, codebook in enumerate(self.codebooks):
             bias = jnp.asarray(self.biases[level]) if self.biases else None
             if self.prefixes is not None and level == codes.shape[1] - 1:
-                points = self.prefixes.standardise(codes[:, :level], points)
+                points = self.prefixes.standardize(codes[:, :level], points)
             labels, _ = nearest(points, jnp.asarray(codebook), BATCH, bias)
             points = points - codebook[labels]
             if self.spreads:
@@ -142,7 +142,7 @@ class RQKMeans(VectorTokenizer):
         }
         arrays |= {f"spread.{level:02d}": spread for level, spread in enumerate(self.spreads)}
         arrays |= {f"bias.{level:02d}": bias for level, bias in enumerate(self.biases)}
-        options: dict[str, Any] = {"normalised": bool(self.spreads), "balanced": bool(self.biases)}
+        options: dict[str, Any] = {"normalized": bool(self.spreads), "balanced": bool(self.biases)}
         if self.prefixes is not None:
             options["local_prefixes"] = len(self.prefixes.codes)
             arrays |= self.prefixes.arrays()
@@ -155,7 +155,7 @@ class RQKMeans(VectorTokenizer):
         expected: dict[str, tuple[int, ...]] = {}
         for level, size in enumerate(sizes):
             expected[f"codebook.{level:02d}"] = (size, width)
-            if header.get("normalised"):
+            if header.get("normalized"):
                 expected[f"spread.{level:02d}"] = (size,)
             if header.get("balanced"):
                 expected[f"bias.{level:02d}"] = (size,)
@@ -179,7 +179,7 @@ class RQKMeans(VectorTokenizer):
             of_levels("codebook"),
             offset,
             scale,
-            spreads=of_levels("spread") if header.get("normalised") else (),
+            spreads=of_levels("spread") if header.get("normalized") else (),
             biases=of_levels("bias") if header.get("balanced") else (),
             prefixes=Prefixes.of(arrays) if "local_prefixes" in header else None,
         )

@@ -24,7 +24,7 @@ from genret.tokenizers._autoencoder import (
 from genret.tokenizers._balance import potentials
 from genret.tokenizers._kmeans import kmeans, lloyd, nearest, pad_rows
 from genret.tokenizers._local import Prefixes
-from genret.tokenizers._quantise import Books, commitment, follow, pass_gradients, quantise
+from genret.tokenizers._quantize import Books, commitment, follow, pass_gradients, quantize
 from genret.tokenizers._rq_kmeans import spread_of
 from genret.tokenizers._vector import BATCH, Arrays, VectorTokenizer, default_codebook_size
 from genret.typing import Array, Codes, Float, Vectors
@@ -35,10 +35,10 @@ _BALANCING_ROUNDS = 100
 
 
 class RQVAE(VectorTokenizer):
-    r"""Residual quantisation of an autoencoder's latent vectors.
+    r"""Residual quantization of an autoencoder's latent vectors.
 
     With the encoder's :math:`z`, residuals :math:`r_1 = z, r_{l+1} = r_l - e_l` and
-    :math:`e_l` the nearest code of level l (with ``normalise_residuals`` as in
+    :math:`e_l` the nearest code of level l (with ``normalize_residuals`` as in
     :class:`~genret.tokenizers.RQKMeans`), the loss of a vector x is
 
         ‖x − decode(Σ_l e_l)‖² + β Σ_l ‖r_l − sg(e_l)‖² (+ Σ_l ‖sg(r_l) − e_l‖²)
@@ -48,7 +48,7 @@ class RQVAE(VectorTokenizer):
     codebooks start as k-means of the first latent vectors and follow moving means (or the term in
     brackets); codes that hardly any vector chooses move to one; the last level is balanced by
     optimal transport, whose biases stay with the tokenizer. At the end a few k-means iterations
-    over the whole catalogue settle the codebooks.
+    over the whole catalog settle the codebooks.
 
     Attributes:
       codes_per_level: codes of each level, [L].
@@ -87,12 +87,12 @@ class RQVAE(VectorTokenizer):
         self.network, self.hidden = network, hidden
         self.books, self.spreads, self.bias, self.prefixes = books, spreads, bias, prefixes
         graph, weights = nnx.split(network)
-        quantiser = tuple(map(jnp.asarray, (books, spreads, bias)))
+        quantizer = tuple(map(jnp.asarray, (books, spreads, bias)))
         self._codes_of = jax.jit(
-            lambda x: quantise(nnx.merge(graph, weights).encode(x), *quantiser).codes.T
+            lambda x: quantize(nnx.merge(graph, weights).encode(x), *quantizer).codes.T
         )
         self._left_of = jax.jit(
-            lambda x: quantise(nnx.merge(graph, weights).encode(x), *quantiser).residuals[-1]
+            lambda x: quantize(nnx.merge(graph, weights).encode(x), *quantizer).residuals[-1]
         )
         self._vectors_of = jax.jit(lambda z: nnx.merge(graph, weights).decode(z))
 
@@ -118,7 +118,7 @@ class RQVAE(VectorTokenizer):
         def loss(trained: Any, books: Books, x: Array, linked: Array) -> tuple[Array, Any]:
             model = nnx.merge(graph, trained["network"])
             z, values = model.encode(x), trained["values"]
-            found = jax.lax.stop_gradient(quantise(z, values, books.spreads, books.bias))
+            found = jax.lax.stop_gradient(quantize(z, values, books.spreads, books.bias))
             q = pass_gradients(z, found.sums, options.gradients)
             total = jnp.mean(jnp.sum((model.decode(q) - x) ** 2, axis=1))
             total += options.commitment * commitment(z, found)
@@ -136,7 +136,7 @@ class RQVAE(VectorTokenizer):
                 trained["values"],
                 options,
                 key,
-                normalise=config.normalise_residuals,
+                normalize=config.normalize_residuals,
             )
             return trained | {"values": values}, books
 
@@ -158,7 +158,7 @@ class RQVAE(VectorTokenizer):
     def _encode(self, points: Vectors) -> Codes:
         codes = by_blocks(self._codes_of, points)
         if self.prefixes is not None:
-            left = self.prefixes.standardise(codes[:, :-1], by_blocks(self._left_of, points))
+            left = self.prefixes.standardize(codes[:, :-1], by_blocks(self._left_of, points))
             codes = codes.copy()
             codes[:, -1], _ = nearest(
                 left, jnp.asarray(self.books[-1]), BATCH, jnp.asarray(self.bias)
@@ -218,8 +218,8 @@ class RQVAE(VectorTokenizer):
         network = Autoencoder(len(offset), header["latent"], hidden, rngs=nnx.Rngs(0))
         unflatten(network, arrays)
         prefixes = Prefixes.of(arrays) if "local_prefixes" in header else None
-        quantiser = (arrays["books"], arrays["spreads"], arrays["bias"])
-        return cls(network, *quantiser, hidden, offset, scale, prefixes)
+        quantizer = (arrays["books"], arrays["spreads"], arrays["bias"])
+        return cls(network, *quantizer, hidden, offset, scale, prefixes)
 
 
 def _start(
@@ -238,7 +238,7 @@ def _start(
         )
         values.append(found.centroids)
         residual -= found.centroids[found.labels]
-        spreads.append(_spread(residual, found.labels, size, config.normalise_residuals))
+        spreads.append(_spread(residual, found.labels, size, config.normalize_residuals))
         residual /= spreads[-1][found.labels][:, None]
     stacked = jnp.asarray(np.stack(values))
     equal = min(config.autoencoder.training_batch, len(points)) / size
@@ -262,7 +262,7 @@ def _settle(
         last = level == len(values) - 1
         if config.local_last and level > 0 and last:
             prefixes = Prefixes.fit(codes[:, :level], residual)
-            residual = prefixes.standardise(codes[:, :level], residual)
+            residual = prefixes.standardize(codes[:, :level], residual)
             # Other units, other codes: what was trained is no start.
             book = jnp.asarray(
                 kmeans(
@@ -279,13 +279,13 @@ def _settle(
             bias = potentials(points, weights, moved, bias, _BALANCING_ROUNDS, last=entropy)
         codes[:, level], _ = nearest(residual, moved, BATCH, bias if last else None)
         residual -= np.asarray(moved)[codes[:, level]]
-        spreads.append(_spread(residual, codes[:, level], len(book), config.normalise_residuals))
+        spreads.append(_spread(residual, codes[:, level], len(book), config.normalize_residuals))
         residual /= spreads[-1][codes[:, level]][:, None]
         settled.append(np.asarray(moved))
     return np.stack(settled), np.stack(spreads), np.asarray(bias), prefixes
 
 
 def _spread(
-    residuals: Float[np.ndarray, "N K"], labels: np.ndarray, size: int, normalise: bool
+    residuals: Float[np.ndarray, "N K"], labels: np.ndarray, size: int, normalize: bool
 ) -> Float[np.ndarray, "V"]:
-    return spread_of(residuals, labels, size) if normalise else np.ones(size, np.float32)
+    return spread_of(residuals, labels, size) if normalize else np.ones(size, np.float32)

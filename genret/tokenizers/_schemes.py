@@ -1,6 +1,6 @@
 """Identifiers that need no vectors: random, sequential, by clusters of co-occurrence, by category.
 
-They number a catalogue as it is: another catalogue needs another run. What they read of histories is
+They number a catalog as it is: another catalog needs another run. What they read of histories is
 training events only, so that no identifier says anything about what is held out.
 
 Source: Hua et al., "How to index item IDs for recommendation foundation models", 2023.
@@ -75,7 +75,7 @@ def sequential_identifiers(
 ) -> Identifiers:
     """Number items in the order in which training histories name them first ("SID").
 
-    Items of one history get neighbouring numbers, whose codes share a prefix. Items that no training
+    Items of one history get neighboring numbers, whose codes share a prefix. Items that no training
     history names come last, in the order of their rows, which is that of a hash: the numbering of a
     file that was numbered by whole histories, held-out events included, would give the answers away.
 

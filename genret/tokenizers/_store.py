@@ -1,4 +1,4 @@
-"""The artefact ``codes/``: semantic IDs of the catalogue and the tokenizer that made them.
+"""The artifact ``codes/``: semantic IDs of the catalog and the tokenizer that made them.
 
 codes.npy                                  int32 [N, L]
 tokenizer.json, tokenizer.safetensors      only where they were made here of vectors
@@ -44,7 +44,7 @@ def save_codes(
     seed: int | None = None,
     inputs: Mapping[str, str] | None = None,
 ) -> None:
-    """Write the artefact ``codes/``.
+    """Write the artifact ``codes/``.
 
     Args:
       folder: where.
@@ -56,7 +56,7 @@ def save_codes(
       report: figures for the manifest.
       config: the configuration, for the manifest.
       seed: the seed, for the manifest.
-      inputs: kind -> fingerprint of the artefacts that the codes come from.
+      inputs: kind -> fingerprint of the artifacts that the codes come from.
 
     Raises:
       GenretError: codes out of range, or the folder cannot be written.
@@ -83,13 +83,13 @@ def save_codes(
 
 
 def load_codes(folder: PathLike) -> tuple[Codes, tuple[int, ...]]:
-    """Read the codes of the artefact ``codes/``.
+    """Read the codes of the artifact ``codes/``.
 
     Returns:
       The codes int32 [N, L] and the codes of each level.
 
     Raises:
-      GenretError: no such artefact, damaged, or codes out of range.
+      GenretError: no such artifact, damaged, or codes out of range.
     """
     manifest = read_manifest(folder, "codes")
     verify_files(folder, manifest)
@@ -103,10 +103,10 @@ def load_codes(folder: PathLike) -> tuple[Codes, tuple[int, ...]]:
 
 
 def load_end_code(folder: PathLike) -> int | None:
-    """Return the code that ends a shorter semantic ID of the artefact ``codes/``; None: none does.
+    """Return the code that ends a shorter semantic ID of the artifact ``codes/``; None: none does.
 
     Raises:
-      GenretError: no such artefact, or what it says is no code.
+      GenretError: no such artifact, or what it says is no code.
     """
     end_code = read_manifest(folder, "codes").summary.get("end_code")
     if end_code is not None and (type(end_code) is not int or end_code < 0):
@@ -115,10 +115,10 @@ def load_end_code(folder: PathLike) -> int | None:
 
 
 def load_tokenizer(folder: PathLike) -> Tokenizer:
-    """Read the tokenizer of the artefact ``codes/``.
+    """Read the tokenizer of the artifact ``codes/``.
 
     Raises:
-      GenretError: no such artefact, damaged, or codes that were brought from elsewhere.
+      GenretError: no such artifact, damaged, or codes that were brought from elsewhere.
     """
     manifest = read_manifest(folder, "codes")
     verify_files(folder, manifest)

@@ -28,8 +28,8 @@ BATCH = 65536
 class VectorTokenizer(abc.ABC):
     """Base of the tokenizers here: x = offset + scale · (what the codes stand for).
 
-    Vectors are centred and divided by one number, their root mean square distance from the mean,
-    so that nothing depends on their units. A subclass works on such standardised vectors.
+    Vectors are centered and divided by one number, their root mean square distance from the mean,
+    so that nothing depends on their units. A subclass works on such standardized vectors.
 
     Attributes:
       kind: name of the method.
@@ -76,7 +76,7 @@ class VectorTokenizer(abc.ABC):
         offset = found.mean(axis=0, dtype=np.float64).astype(np.float32)
         scale = _rms_distance(found, offset)
         return cls._fit(
-            _standardise(found, offset, scale), offset, scale, config, seed, advance, pairs
+            _standardize(found, offset, scale), offset, scale, config, seed, advance, pairs
         )
 
     def encode(self, vectors: ArrayLike) -> Int[np.ndarray, "N L"]:
@@ -94,7 +94,7 @@ class VectorTokenizer(abc.ABC):
         found = check_vectors(vectors, width=len(self.offset))
         codes = np.empty((len(found), len(self.codes_per_level)), np.int32)
         for first in range(0, len(found), BATCH):
-            batch = _standardise(found[first : first + BATCH], self.offset, self.scale)
+            batch = _standardize(found[first : first + BATCH], self.offset, self.scale)
             codes[first : first + len(batch)] = self._encode(batch)
         return codes
 
@@ -186,15 +186,15 @@ class VectorTokenizer(abc.ABC):
         advance: Callable[[], None],
         pairs: sp.csr_matrix | None,
     ) -> T:
-        """Learn from standardised vectors, which may be overwritten."""
+        """Learn from standardized vectors, which may be overwritten."""
 
     @abc.abstractmethod
     def _encode(self, points: Vectors) -> Codes:
-        """Give codes to standardised vectors."""
+        """Give codes to standardized vectors."""
 
     @abc.abstractmethod
     def _decode(self, codes: Codes) -> Vectors:
-        """Return the standardised vectors of checked codes."""
+        """Return the standardized vectors of checked codes."""
 
     @abc.abstractmethod
     def _state(self) -> tuple[dict[str, Any], Arrays]:
@@ -256,12 +256,12 @@ def _rms_distance(vectors: Vectors, offset: Float[np.ndarray, "D"]) -> float:
     """Return √(mean ‖x − offset‖²), in float64 so that no square overflows; 1 where it is 0."""
     total = 0.0
     for first in range(0, len(vectors), BATCH):
-        centred = vectors[first : first + BATCH].astype(np.float64) - offset[None, :]
-        total += float(np.vdot(centred, centred))
+        centered = vectors[first : first + BATCH].astype(np.float64) - offset[None, :]
+        total += float(np.vdot(centered, centered))
     return float(np.sqrt(total / len(vectors))) or 1.0
 
 
-def _standardise(vectors: Vectors, offset: Float[np.ndarray, "D"], scale: float) -> Vectors:
+def _standardize(vectors: Vectors, offset: Float[np.ndarray, "D"], scale: float) -> Vectors:
     """Return (x − offset) / scale as float32, formed in float64."""
     result = np.empty(vectors.shape, np.float32)
     for first in range(0, len(vectors), BATCH):

@@ -1,4 +1,4 @@
-"""Training: losses, optimiser, step, loop, checkpoints."""
+"""Training: losses, optimizer, step, loop, checkpoints."""
 
 # Losses
 from genret.training._legal import LegalCodes

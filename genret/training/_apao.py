@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from genret.models import History, Side
+from genret.models import History, SideFeatures
 from genret.typing import Array, Bool, Float, Int
 
 
@@ -98,7 +98,7 @@ def draw_pairs(
       key: a JAX key.
       batch: ``items``, ``segments`` and ``positions``, see :mod:`genret.data.pipeline`.
       codes: semantic ID of every item.
-      negatives: items drawn evenly from the catalogue, with replacement.
+      negatives: items drawn evenly from the catalog, with replacement.
     """
     items, rows = batch["items"], batch["items"].shape[0]
     target_key, negative_key = jax.random.split(key)
@@ -115,7 +115,7 @@ def draw_pairs(
     history = History(
         codes=_codes_of(codes, past["items"]),
         lengths=lengths[:, 0],
-        side=Side(**past, users=users),
+        side=SideFeatures(**past, users=users),
     )
     target = jnp.take_along_axis(items, at, axis=1)
     others = jax.random.randint(negative_key, (rows, negatives), 0, codes.shape[0])

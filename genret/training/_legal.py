@@ -15,7 +15,7 @@ _WORD = 32
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LegalCodes:
-    """The codes that continue the prefix of each item to some item of the catalogue.
+    """The codes that continue the prefix of each item to some item of the catalog.
 
     A prefix with one continuation needs no row: its code is certain. Row 0 of each level stands
     for all of those.
@@ -38,7 +38,7 @@ class LegalCodes:
 
     @classmethod
     def of(cls, codes: Codes, codes_per_level: tuple[int, ...]) -> "LegalCodes":
-        """Find the legal codes of a catalogue.
+        """Find the legal codes of a catalog.
 
         Args:
           codes: semantic ID of each item.

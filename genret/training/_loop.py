@@ -39,7 +39,7 @@ class TrainResult(Generic[Model]):
       model: with the parameters of the best validation, or the last ones without validation.
       records: lines of metrics, in order: ``{"step", "epoch", "loss", "learning_rate", …}`` and
         ``{"step", "valid": {…}}``.
-      steps: optimiser steps done.
+      steps: optimizer steps done.
       best_step: the step whose parameters these are.
       best: the value of ``ndcg@10`` there; None without validation.
       items_per_second: training targets per second, without compilation and validation, of the
@@ -98,7 +98,7 @@ def train(
       codes: semantic ID of each item.
       offsets: where each history begins in ``items``, [U + 1].
       items: training events of all users, item rows, oldest first.
-      config: the optimisation.
+      config: the optimization.
       seed: seed of batches and dropout.
       max_items: longest history that the model sees.
       gaps: bucket of the time before each event, for models that read it.

@@ -23,7 +23,7 @@ def code_nll(
     .. math:: (1 - \varepsilon)\,(-\log p(c_{t,l} \mid c_{t,<l}, h_t))
         + \frac{\varepsilon}{|A|} \sum_{a \in A} -\log p(a \mid c_{t,<l}, h_t)
 
-    with :math:`A` the codes that compete, over which :math:`p` is normalised, and
+    with :math:`A` the codes that compete, over which :math:`p` is normalized, and
     :math:`\varepsilon` the label smoothing.
 
     Source: Szegedy et al., Rethinking the Inception Architecture, 2016 (label smoothing).

@@ -1,4 +1,4 @@
-"""What a step minimises: the losses of :class:`genret.config.TrainConfig`, for any model."""
+"""What a step minimizes: the losses of :class:`genret.config.TrainConfig`, for any model."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genret.config import TrainConfig, require
-from genret.models import Side
+from genret.models import SideFeatures
 from genret.training._apao import adapt_weights, draw_pairs, pairwise_losses, pointwise_losses
 from genret.training._legal import LegalCodes
 from genret.training._losses import code_nll, mean_by_level, sampled_nll
@@ -21,7 +21,7 @@ Batch = dict[str, Array]
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Objective:
-    """A loss of (model, batch), and what it must know of the catalogue.
+    """A loss of (model, batch), and what it must know of the catalog.
 
     Attributes:
       codes: semantic ID of every item, int32 [N, L], on the device.
@@ -194,7 +194,7 @@ class Forward:
         side = {}
         if getattr(self.model, "reads_side", False):
             parts = {name: batch.get(name) for name in ("items", "gaps", "users")}
-            side = {"side": Side(**parts)}
+            side = {"side": SideFeatures(**parts)}
         return getattr(self.model, method)(
             inputs, batch["segments"], batch["positions"], dropout_key=self.dropout_key, **side
         )

@@ -38,7 +38,7 @@ def decay_mask(params: Any) -> Any:
 
 
 def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
-    """Return the optimiser: clipping by the global norm, then AdamW (Loshchilov & Hutter, 2019)."""
+    """Return the optimizer: clipping by the global norm, then AdamW (Loshchilov & Hutter, 2019)."""
     return optax.chain(
         optax.clip_by_global_norm(config.clip),
         optax.adamw(

@@ -1,4 +1,4 @@
-"""One optimiser step as a pure, jitted function of (state, batch)."""
+"""One optimizer step as a pure, jitted function of (state, batch)."""
 
 import dataclasses
 from collections.abc import Callable
@@ -18,11 +18,11 @@ Step = Callable[["TrainState", dict[str, Array]], "TrainState"]
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """Everything that an optimiser step changes.
+    """Everything that an optimizer step changes.
 
     Attributes:
       params: the model's parameters, a pytree.
-      opt_state: the optimiser's state.
+      opt_state: the optimizer's state.
       prefix_weights: APAO's weights of the prefixes, float32 [L].
       step: steps done, int32.
       loss_sum: sum of the losses since the last line of metrics, float32.
@@ -69,7 +69,7 @@ def make_step(
 
     Args:
       graphdef: the model's structure, from ``nnx.split``.
-      optimizer: the optimiser.
+      optimizer: the optimizer.
       objective: the loss.
       seed: seed of the dropout and of what the loss draws.
 

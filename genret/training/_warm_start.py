@@ -20,7 +20,7 @@ def shrink_and_perturb(
     .. math:: \theta \leftarrow \lambda\,\theta_{trained} + \gamma\,\theta_{fresh}
 
     for every matrix; norms, biases and frozen vectors keep their trained values. A model that
-    simply goes on training with new data generalises worse than one trained anew; shrunk and
+    simply goes on training with new data generalizes worse than one trained anew; shrunk and
     perturbed it does not, and still needs fewer steps.
 
     Source: Ash and Adams, On Warm-Starting Neural Network Training, 2020.

@@ -17,7 +17,7 @@ def gather_candidates(
     begin: jax.Array,
     counts: jax.Array,
     base: jax.Array,
-    normaliser: jax.Array,
+    normalizer: jax.Array,
     *,
     width: int,
     implementation: str | None = None,
@@ -26,7 +26,7 @@ def gather_candidates(
     """Score the children of each beam, which are a run of a trie level's edges.
 
     Child k of a beam has the code ``c = edge_codes[begin + k]`` and the score
-    ``base + (logits[c] - normaliser)``.
+    ``base + (logits[c] - normalizer)``.
 
     Implementations: "xla", and "pallas_tpu". On a TPU a gather of single elements is a slow loop
     over them; the kernel reads each beam's run of edges as one copy and looks the logits up in
@@ -42,7 +42,7 @@ def gather_candidates(
       counts: int32 [B, M], how many edges each beam has; 0: none, and the other numbers of the beam
         may be anything.
       base: float32 [B, M], scores of the beams.
-      normaliser: float32 [B, M], what is subtracted from the logits.
+      normalizer: float32 [B, M], what is subtracted from the logits.
       width: K, children to make room for.
       implementation: see above; None takes "xla", no kernel has been measured faster yet.
       interpret: run the kernel in Pallas' interpreter; True or ``pltpu.InterpretParams``.
@@ -69,14 +69,14 @@ def gather_candidates(
         "begin": begin,
         "counts": counts,
         "base": base,
-        "normaliser": normaliser,
+        "normalizer": normalizer,
     }
     sizes = check_shapes(OP, "B M V, E, B M, B M, B M, B M", arrays)
     check_dtype(OP, "logits", logits, jnp.float32, jnp.bfloat16)
     check_dtype(OP, "edge_codes", edge_codes, jnp.uint16, jnp.uint32)
     for name in ("begin", "counts"):
         check_dtype(OP, name, arrays[name], jnp.int32)
-    for name in ("base", "normaliser"):
+    for name in ("base", "normalizer"):
         check_dtype(OP, name, arrays[name], jnp.float32)
     if width < 1:
         raise KernelError(f"{OP}: width: found {width}, expected 1 or more")

@@ -27,7 +27,7 @@ def gather_candidates(
     begin: jax.Array,
     counts: jax.Array,
     base: jax.Array,
-    normaliser: jax.Array,
+    normalizer: jax.Array,
     *,
     width: int,
     interpret: Any,
@@ -59,7 +59,7 @@ def gather_candidates(
         edge_codes = pltpu.with_memory_space_constraint(edge_codes, pltpu.HBM)
     begin = jnp.clip(begin, 0, num_edges - 1)
     # Small whole numbers are exact in float32, so one array holds what a beam needs.
-    of_beam = [base, normaliser, jnp.clip(counts, 0, width), begin & (TILE - 1)]
+    of_beam = [base, normalizer, jnp.clip(counts, 0, width), begin & (TILE - 1)]
     facts = jnp.stack([x.astype(jnp.float32) for x in of_beam], axis=-1)
 
     step = lambda b, j, _: (b, j, 0)  # noqa: E731
@@ -113,7 +113,7 @@ def _kernel(
     edges: Any,  # [E] in HBM
     tail: Any,  # [tail_size] in HBM
     logits: Any,  # [1, 16, V]
-    facts: Any,  # float32 [1, 16, 4]: base, normaliser, count, edges before the first in its tile
+    facts: Any,  # float32 [1, 16, 4]: base, normalizer, count, edges before the first in its tile
     scores: Any,  # float32 [1, 16, K], out
     codes: Any,  # int32 [1, 16, K], out
     windows: Any,  # [2 * 16 * window]: the edges of this step and of the next
@@ -159,7 +159,7 @@ def _kernel(
     def _widen(row: Any) -> None:
         rows[row, :] = place(step, row)[...].astype(jnp.int32)
 
-    base, normaliser, count, skip = (facts[0, :, i : i + 1] for i in range(4))
+    base, normalizer, count, skip = (facts[0, :, i : i + 1] for i in range(4))
     lane = jax.lax.broadcasted_iota(jnp.int32, (BEAMS, LANES), 1)
     # Child k is at place k + skip of the window, and skip is below two registers of lanes: it is in
     # one of three registers, in all of them at the same lane.
@@ -175,7 +175,7 @@ def _kernel(
             functools.partial(_look_up_group, logits, code),
             jnp.zeros((BEAMS, LANES), jnp.float32),
         )
-        score = base + (found - normaliser)
+        score = base + (found - normalizer)
         legal = lane + chunk * LANES < count.astype(jnp.int32)
         span = slice(chunk * LANES, (chunk + 1) * LANES)
         scores[0, :, span] = jnp.where(legal & (score > -jnp.inf), score, -jnp.inf)

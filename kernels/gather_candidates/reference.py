@@ -10,7 +10,7 @@ def gather_candidates(
     begin: jax.Array,
     counts: jax.Array,
     base: jax.Array,
-    normaliser: jax.Array,
+    normalizer: jax.Array,
     *,
     width: int,
 ) -> tuple[jax.Array, jax.Array]:
@@ -20,7 +20,7 @@ def gather_candidates(
     codes = edge_codes.at[edge].get(mode="clip").astype(jnp.int32)
     codes = jnp.minimum(codes, logits.shape[-1] - 1)
     found = jnp.take_along_axis(logits, codes, axis=-1, mode="clip").astype(jnp.float32)
-    scores = base[..., None] + (found - normaliser[..., None])
+    scores = base[..., None] + (found - normalizer[..., None])
     legal = slot[None, None] < counts[..., None]
     # Padding may be NaN, and a score that is NaN may not win a place.
     scores = jnp.where(legal & (scores > -jnp.inf), scores, -jnp.inf)

@@ -1,4 +1,4 @@
-"""Logits of some codes of a level and the normaliser of all."""
+"""Logits of some codes of a level and the normalizer of all."""
 
 from .api import project_level
 

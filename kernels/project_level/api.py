@@ -1,4 +1,4 @@
-"""Logits of some codes of a level and the normaliser of all: the public op and its checks."""
+"""Logits of some codes of a level and the normalizer of all: the public op and its checks."""
 
 from typing import Any
 

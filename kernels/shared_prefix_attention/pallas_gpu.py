@@ -86,7 +86,7 @@ def attend_history(
                 jax.ShapeDtypeStruct(queries.shape, jnp.float32),
                 jax.ShapeDtypeStruct((batch, heads, rows), jnp.float32),
             ],
-            # The programs of one head are neighbours: they read the same keys from the L2 cache.
+            # The programs of one head are neighbors: they read the same keys from the L2 cache.
             grid=(batch, heads, pl.cdiv(rows, row_block)),
             in_specs=[
                 pl.BlockSpec((None,), lambda b, h, i: (b,)),

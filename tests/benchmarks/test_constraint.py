@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import _decoding_bars, constraint
 from benchmarks._draws import draw_codes, given_logits
-from benchmarks._oracle import Catalogue, check_answer, given
+from benchmarks._oracle import Catalog, check_answer, given
 from genret import TrieIndex, beam_search
 from genret.errors import GenretError
 
@@ -18,11 +18,11 @@ def test_a_wrong_answer_is_refused() -> None:
     codes = draw_codes(300, (9, 9, 9))
     index = TrieIndex.from_codes(codes, codes_per_level=(9, 9, 9))
     model, history = given_logits(2, 5, (9, 9, 9), seed=0)
-    catalogue = Catalogue.of(codes)
+    catalog = Catalog.of(codes)
     expected = []
     for request in range(2):
-        rows, scores = catalogue.search(given(model, history, request), 5).items(5)
-        expected.append((catalogue.positions[rows], scores))
+        rows, scores = catalog.search(given(model, history, request), 5).items(5)
+        expected.append((catalog.positions[rows], scores))
     result = beam_search(model, history, index, beams=5)
     check_answer(result, expected, codes)
     items = np.asarray(result.items)

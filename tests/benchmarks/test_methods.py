@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks._draws import draw_codes, given_logits
-from benchmarks._oracle import Catalogue, given
+from benchmarks._oracle import Catalog, given
 from benchmarks.methods import METHODS, Unsupported
 
 SHAPES = {
@@ -32,37 +32,37 @@ def decode(method, model, history, beams):
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", METHODS)
 def test_equals_the_exact_search(name: str, shape: str) -> None:
-    catalogue = Catalogue.of(SHAPES[shape])
-    sizes = tuple(int(x) + 2 for x in catalogue.codes.max(axis=0))
+    catalog = Catalog.of(SHAPES[shape])
+    sizes = tuple(int(x) + 2 for x in catalog.codes.max(axis=0))
     if name == "marisa" and importlib.util.find_spec("marisa_trie") is None:
         with pytest.raises(Unsupported, match="pip install"):
-            METHODS[name].build(catalogue.codes, sizes)
+            METHODS[name].build(catalog.codes, sizes)
         pytest.skip("marisa-trie is not installed")
-    method = METHODS[name].build(catalogue.codes, sizes)
+    method = METHODS[name].build(catalog.codes, sizes)
     model, history = given_logits(BATCH, BEAMS, sizes, seed=5)
     found = jax.jit(decode, static_argnums=3)(method, model, history, BEAMS)
     assert (method.bytes > 0) == (name != "unconstrained")
     for request in range(BATCH):
-        exact = catalogue.search(given(model, history, request), BEAMS)
+        exact = catalog.search(given(model, history, request), BEAMS)
         real = np.asarray(found.scores[request]) > -np.inf
         answers = np.asarray(found.codes[request])[real]
         if not method.exact:
             assert len(answers) <= BEAMS
             continue
-        np.testing.assert_array_equal(answers, catalogue.codes[exact.lo])
+        np.testing.assert_array_equal(answers, catalog.codes[exact.lo])
         np.testing.assert_array_equal(np.asarray(found.scores[request])[real], exact.scores)
 
 
 @pytest.mark.parametrize(("name", "least"), [("ppv-top50", 0.99), ("hash-bitmap", 0.5)])
 def test_approximate_methods_find_most(name: str, least: float) -> None:
-    catalogue = Catalogue.of(draw_codes(2000, (40, 40, 40), seed=6))
-    method = METHODS[name].build(catalogue.codes, (40, 40, 40))
+    catalog = Catalog.of(draw_codes(2000, (40, 40, 40), seed=6))
+    method = METHODS[name].build(catalog.codes, (40, 40, 40))
     model, history = given_logits(4, 8, (40, 40, 40), seed=7)
     found = np.asarray(decode(method, model, history, 8).codes)
     hits = 0
     for request in range(4):
-        exact = catalogue.search(given(model, history, request), 8)
-        right = set(map(tuple, catalogue.codes[exact.lo].tolist()))
+        exact = catalog.search(given(model, history, request), 8)
+        right = set(map(tuple, catalog.codes[exact.lo].tolist()))
         hits += len(right & set(map(tuple, found[request].tolist())))
     assert hits >= least * 32
 
@@ -71,4 +71,4 @@ def test_what_does_not_fit_is_said() -> None:
     codes = draw_codes(10, (70_000, 70_000), seed=8)
     for name in ("static-style",):
         with pytest.raises(Unsupported, match="expected at most"):
-            METHODS[name].build(Catalogue.of(codes).codes, (70_000, 70_000))
+            METHODS[name].build(Catalog.of(codes).codes, (70_000, 70_000))

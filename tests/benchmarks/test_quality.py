@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import quality
 from benchmarks._quality_records import over_seeds
-from benchmarks._quality_results import markdown, summarise, summarise_cold
+from benchmarks._quality_results import markdown, summarize, summarize_cold
 from genret.errors import GenretError
 
 
@@ -99,7 +99,7 @@ def test_results_are_held_against_the_bars(tmp_path: Path) -> None:
             _record(1, 0.1, codes=_codes(3, 1.0)),
         ],
     }
-    document = summarise("office", found)
+    document = summarize("office", found)
     assert document["seeds"] == [0, 1]
     assert document["test"]["recall@10"]["mean"] == 0.08
     met = {bar: said["met"] for bar, said in document["bars"].items()}
@@ -125,7 +125,7 @@ def test_results_are_held_against_the_bars(tmp_path: Path) -> None:
 def test_seeds_of_other_settings_are_not_put_together() -> None:
     older = _record(0, 0.1, method="tiger") | {"settings": {"steps": 3}}
     with pytest.raises(GenretError, match="records of tiger: seeds 0 and 1 have other settings"):
-        summarise("office", {"tiger": [older, _record(1, 0.1, method="tiger")]})
+        summarize("office", {"tiger": [older, _record(1, 0.1, method="tiger")]})
 
 
 def test_new_items_are_a_table(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_new_items_are_a_table(tmp_path: Path) -> None:
         share = {"fraction": 0.02, "rule": "by time", "items": 48, "users": 217}
         return {"commit": "abc", "coldstart": [share | dict.fromkeys(searches, figure)]}
 
-    summary = summarise_cold([cold(2.0), cold(6.0)])
+    summary = summarize_cold([cold(2.0), cold(6.0)])
     assert summary["bars"]["newest 2%, Recall@1 over chance"]["met"]
     document = {"office": summary}
     (tmp_path / "quality-coldstart.json").write_text(json.dumps(document))

@@ -341,7 +341,7 @@ def test_the_smoke_preset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         for name, own in line["methods"].items():
             if name == "marisa" and "error" in own:
                 assert "pip install" in own["error"]
-            elif name == "static-style" and line["sizes"]["policies"]:
+            elif name == "static-style" and line["sizes"]["filters"]:
                 assert "needs an index for each set" in own["error"]
             else:
                 assert own["ms"] > 0
@@ -350,9 +350,9 @@ def test_the_smoke_preset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.slow
-def test_policies_and_updates_are_points(tmp_path: Path) -> None:
+def test_filters_and_updates_are_points(tmp_path: Path) -> None:
     methods = (*METHODS_OF_TEST, "ppv-incremental")
-    found = measure(Point(items=200, policies=2, methods=methods, **SMALL))["methods"]
+    found = measure(Point(items=200, filters=2, methods=methods, **SMALL))["methods"]
     assert found["genret"]["of_exact"] == 1.0
     assert found["genret"]["restrict_s"] > 0
     assert "an index for each set" in found["static-style"]["error"]
@@ -363,7 +363,7 @@ def test_policies_and_updates_are_points(tmp_path: Path) -> None:
     absent = measure(Point(items=200, kind="office", methods=methods, **SMALL), data=tmp_path)
     assert all("found no" in own["error"] for own in absent["methods"].values())
     with pytest.raises(GenretError, match="expected one of them"):
-        Workload.of(Point(items=200, policies=1, inserted=0.1, **SMALL))
+        Workload.of(Point(items=200, filters=1, inserted=0.1, **SMALL))
 
 
 def test_a_trace_names_the_methods(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def genret(capsys: pytest.CaptureFixture[str]) -> Command:
 
 @pytest.fixture(scope="session")
 def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a run folder with every artefact; not to be changed."""
+    """Return a run folder with every artifact; not to be changed."""
     folder = tmp_path_factory.mktemp("trained") / "run"
     ingest = ("--synthetic", "--synthetic-users", "60", "--synthetic-items", "40")
     for verb, *options in (

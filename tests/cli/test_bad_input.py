@@ -170,7 +170,7 @@ CASES = [
         lambda f: _damage(f / "run" / "index"),
     ),
     Case("a foreign folder", ("train", "foreign"), ("foreign",), lambda f: ((f / "foreign").mkdir(), (f / "foreign" / "x.txt").write_text("x"))[0]),
-    Case("a foreign artefact", ("index", "run"), ("codes",), lambda f: (shutil.rmtree(f / "run/codes"), shutil.copytree(f / "run/vectors", f / "run/codes"))[0]),
+    Case("a foreign artifact", ("index", "run"), ("codes",), lambda f: (shutil.rmtree(f / "run/codes"), shutil.copytree(f / "run/vectors", f / "run/codes"))[0]),
     Case("a run folder that is a file", ("train", "file"), ("file",), lambda f: (f / "file").write_text("x") and None),
     Case("a future manifest", ("recommend", "run"), ("codes", "version 99"), lambda f: _edit_manifest(f / "run/codes", format_version=99)),
     Case("a manifest that is no JSON", ("recommend", "run"), ("codes/manifest.json",), lambda f: (f / "run/codes/manifest.json").write_text("{") and None),

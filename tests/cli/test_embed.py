@@ -101,7 +101,7 @@ def test_bad_requests_leave_the_older_vectors(run: Path, tmp_path: Path) -> None
         ({"vectors": "x.npy", "sentence_model": "y"}, "exclude each other"),
         ({"vectors": "x.npy", "embed": SMALL}, "--vectors: found with --text-dim, "),
         ({"vectors_column": "x"}, "--vectors-column goes with --vectors"),
-        ({"embed": EmbedConfig(text_columns=("colour",))}, "has no column 'colour'"),
+        ({"embed": EmbedConfig(text_columns=("color",))}, "has no column 'color'"),
         (
             {"embed": EmbedConfig(text_weight=0.0, cooccurrence_weight=0.0)},
             "weights: all are 0",
@@ -113,7 +113,7 @@ def test_bad_requests_leave_the_older_vectors(run: Path, tmp_path: Path) -> None
     assert read_manifest(run / "vectors").fingerprint == before
 
 
-def test_a_run_without_a_catalogue_names_the_verb(tmp_path: Path) -> None:
+def test_a_run_without_a_catalog_names_the_verb(tmp_path: Path) -> None:
     with pytest.raises(GenretError, match="has no catalog/; make it with `genret ingest"):
         embed(tmp_path)
 

@@ -38,7 +38,7 @@ def run(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_index_holds_the_catalogue(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_index_holds_the_catalog(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     codes = put_codes(run)
     figures = Index(run_folder=run).run(Reporter())
     index = TrieIndex.load(run / "index")

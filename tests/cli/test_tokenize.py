@@ -76,12 +76,12 @@ def test_the_printed_report_shows_levels_and_titles(
     printed = capsys.readouterr().out
     for text in ("perplexity", "suffix", "collisions:", "Items with similar codes"):
         assert text in printed
-    assert len(result["neighbours"]) == 5
+    assert len(result["neighbors"]) == 5
     titles = set(load_run_data(run)[0].titles)
-    for example in result["neighbours"]:
-        shared = [n["shared"] for n in example["neighbours"]]
+    for example in result["neighbors"]:
+        shared = [n["shared"] for n in example["neighbors"]]
         assert shared == sorted(shared, reverse=True)
-        assert {example["title"], *(n["title"] for n in example["neighbours"])} <= titles
+        assert {example["title"], *(n["title"] for n in example["neighbors"])} <= titles
 
 
 def test_ready_codes_of_an_array_need_no_vectors(run: Path, tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_sequential_codes_do_not_see_held_out_events(run: Path, tmp_path: Path) 
 
 def test_a_preset_takes_the_place_of_the_options(run: Path) -> None:
     tokenize(run, preset="grid")
-    assert read_manifest(run / "codes").config["normalise_residuals"]
+    assert read_manifest(run / "codes").config["normalize_residuals"]
     with pytest.raises(GenretError, match="--preset: found 'gird', expected one of tiger"):
         tokenize(run, preset="gird")
     with pytest.raises(
@@ -210,7 +210,7 @@ def test_bad_codes_leave_the_older_ones(run: Path, tmp_path: Path) -> None:
     arrays = {
         "float.npy": (np.zeros((90, 2)), "found dtype float64, expected integers"),
         "negative.npy": (np.full((90, 2), -1), "row 0 has the code -1 at level 0"),
-        "short.npy": (np.zeros((89, 2), int), "found 89 rows, the catalogue has 90 items"),
+        "short.npy": (np.zeros((89, 2), int), "found 89 rows, the catalog has 90 items"),
         "flat.npy": (np.zeros(90, int), r"found shape \(90,\)"),
         "ragged.npy": (np.array([[1], [1, 2]], object), r"cannot be read as \.npy"),
     }

@@ -32,7 +32,7 @@ def test_help_lists_every_verb(genret: Command) -> None:
 
 
 @pytest.mark.parametrize("kind", ["catalog", "vectors", "codes", "index", "model", "reports"])
-def test_inspect_says_what_an_artefact_is(kind: str, trained_once: Path, genret: Command) -> None:
+def test_inspect_says_what_an_artifact_is(kind: str, trained_once: Path, genret: Command) -> None:
     done = genret("inspect", trained_once / kind)
     assert done.status == 0, done.err
     manifest = json.loads((trained_once / kind / "manifest.json").read_text())
@@ -99,12 +99,12 @@ def test_recommend_without_a_history(trained_once: Path, genret: Command) -> Non
     assert len(found["recommendations"]) == 10
 
 
-def test_recommend_under_a_policy(trained_once: Path, genret: Command) -> None:
+def test_recommend_under_a_filter(trained_once: Path, genret: Command) -> None:
     table = pq.read_table(trained_once / "catalog" / "items.parquet")
     middle = sorted(table["price"].to_pylist())[20]
     cheap = {r["item_id"] for r in table.to_pylist() if r["price"] < middle}
     options = ("--user", "7", "--json", "--k", "40", "--beams", "40", "--include-seen")
-    done = genret("recommend", trained_once, *options, "--policy", f"price < {middle!r}")
+    done = genret("recommend", trained_once, *options, "--where", f"price < {middle!r}")
     assert done.status == 0, done.err
     assert {r["item_id"] for r in json.loads(done.out)["recommendations"]} == cheap
     for bad, says in (
@@ -112,7 +112,7 @@ def test_recommend_under_a_policy(trained_once: Path, genret: Command) -> None:
         ("price <", "no expression"),
         ("", "nothing"),
     ):
-        done = genret("recommend", trained_once, "--policy", bad)
+        done = genret("recommend", trained_once, "--where", bad)
         assert done.status == 2
         assert says in done.err
         assert len(done.err.strip().splitlines()) == 1
@@ -132,6 +132,6 @@ def test_every_item_is_scored_on_demand(trained: Path, genret: Command) -> None:
     assert "every item is scored" in (trained / "reports" / "report.html").read_text()
 
 
-def test_more_than_the_catalogue_is_said(trained_once: Path, genret: Command) -> None:
+def test_more_than_the_catalog_is_said(trained_once: Path, genret: Command) -> None:
     done = genret("recommend", trained_once, "--k", "60", "--beams", "60")
     assert "40 items, not 60" in done.out

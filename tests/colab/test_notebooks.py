@@ -86,8 +86,8 @@ def test_the_committed_results_are_of_real_data_and_beat_popularity() -> None:
     assert model > 1.6 * popularity > random
 
 
-def test_the_committed_cold_start_beats_chance_under_the_policy() -> None:
-    found = cells(COLAB / "04_cold_start_and_policies.ipynb")
+def test_the_committed_cold_start_beats_chance_under_the_filter() -> None:
+    found = cells(COLAB / "04_cold_start_and_filters.ipynb")
     unconstrained, random, constrained = cold_recalls(found)
     assert constrained > max(random, unconstrained)
 
@@ -138,12 +138,12 @@ def shows_quickstart(found: list[dict[str, Any]]) -> None:
     shown = printed(outputs(found, "shows-data"))
     assert shown.count("| codes | shared | film |") == 1
     assert shown.count("| watched, oldest first | recommended | log p |") == 6
-    assert "all 30 answers" in printed(outputs(found, "policy"))
+    assert "all 30 answers" in printed(outputs(found, "filter"))
 
 
 def shows_own_ids(found: list[dict[str, Any]]) -> None:
     assert printed(outputs(found, "search")).count("sku-") == 12
-    (dearest,) = re.findall(r"dearest of request 0: ([\d.]+)", printed(outputs(found, "policy")))
+    (dearest,) = re.findall(r"dearest of request 0: ([\d.]+)", printed(outputs(found, "filter")))
     assert float(dearest) < 20
     assert "now: sku-new" in printed(outputs(found, "live"))
     assert printed(outputs(found, "sample")).count("sku-") == 3
@@ -191,7 +191,7 @@ PICTURES = {
     "01_quickstart": 4,
     "02_your_own_ids": 0,
     "03_microbenchmarks": 3,
-    "04_cold_start_and_policies": 3,
+    "04_cold_start_and_filters": 3,
     "05_batch_scoring": 1,
 }
 """Pictures of each notebook."""
@@ -200,7 +200,7 @@ SHOWN: dict[str, Callable[[list[dict[str, Any]]], None]] = {
     "01_quickstart": shows_quickstart,
     "02_your_own_ids": shows_own_ids,
     "03_microbenchmarks": shows_benchmarks,
-    "04_cold_start_and_policies": shows_cold_start,
+    "04_cold_start_and_filters": shows_cold_start,
     "05_batch_scoring": shows_batch_scoring,
 }
 """What a small run of each notebook has to show."""

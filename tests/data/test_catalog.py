@@ -1,4 +1,4 @@
-"""The catalogue: its order, finding items by what somebody types, its text, its file."""
+"""The catalog: its order, finding items by what somebody types, its text, its file."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def test_rows_of_ids_in_either_type() -> None:
         assert rows.dtype == np.int32
         assert CATALOG.item_ids[rows].tolist() == TABLE["item_id"].to_pylist()
     assert CATALOG.rows_of([]).shape == (0,)
-    with pytest.raises(GenretError, match="item '3' is not in the catalogue of 8 items"):
+    with pytest.raises(GenretError, match="item '3' is not in the catalog of 8 items"):
         CATALOG.rows_of([2, 3])
 
 
@@ -127,7 +127,7 @@ def test_round_trip(ids: list, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_no_catalogue(columns: dict, message: str, tmp_path: Path) -> None:
+def test_what_is_no_catalog(columns: dict, message: str, tmp_path: Path) -> None:
     with pytest.raises(GenretError, match=message):
         Catalog(pa.table(columns))
     pq.write_table(pa.table(columns), tmp_path / "items.parquet")

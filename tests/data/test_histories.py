@@ -160,8 +160,8 @@ def test_the_data_of_a_run(tmp_path: Path) -> None:
         load_run_data(tmp_path)
 
 
-def test_histories_of_another_catalogue(tmp_path: Path) -> None:
+def test_histories_of_another_catalog(tmp_path: Path) -> None:
     catalog, histories = example()
     save_run(tmp_path, Catalog(catalog.table[:5]), histories)
-    with pytest.raises(GenretError, match=r"found item row \d+, the catalogue has 5 items"):
+    with pytest.raises(GenretError, match=r"found item row \d+, the catalog has 5 items"):
         load_run_data(tmp_path)

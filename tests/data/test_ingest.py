@@ -279,7 +279,7 @@ def test_report_adds_up_and_converts() -> None:
     _, _, report = ingest(log)
     assert report.rows()[-5:] == [
         ("users", 2, "have a history"),
-        ("items", 2, "are in the catalogue"),
+        ("items", 2, "are in the catalog"),
         ("events", 3, "are in histories"),
         ("validation", 0, "users have a held-out item"),
         ("test", 0, "users have a held-out item"),
@@ -369,7 +369,7 @@ def changed(column: str, values: list, kind: pa.DataType | None = None) -> pa.Ta
         (changed("time", ["7", "8", "2020-01-01", "9"]), None, r"row 3: found '2020-01-01', expect"),
         (changed("time", ["2020-01-01", "x", None, ""]), None, r"'time': row 2: found 'x', expected"),
         (changed("user", [None] * 4), None, r"no interactions are left \(rows read: 4; rows without"),
-        (changed("item", [1] * 4), None, r"interactions: makes a catalogue of 1 item, expected at"),
+        (changed("item", [1] * 4), None, r"interactions: makes a catalog of 1 item, expected at"),
         (LOG[:0], None, r"interactions: has a header but no rows"),
         ([], None, r"interactions: no files given"),
         ([LOG, LOG.drop_columns(["time"])], None, r"interactions: lacks times, unlike"),

@@ -42,7 +42,7 @@ def test_every_event_is_a_target_once_per_epoch(
                 assert ((items < 0) == (segments == 0)).all()
                 for segment in range(1, segments.max() + 1):
                     own = np.flatnonzero(segments == segment)
-                    # A segment is one run of neighbouring events of one history, from position 0.
+                    # A segment is one run of neighboring events of one history, from position 0.
                     np.testing.assert_array_equal(own, own[0] + np.arange(len(own)))
                     np.testing.assert_array_equal(items[own], items[own[0]] + np.arange(len(own)))
                     np.testing.assert_array_equal(positions[own], np.arange(len(own)))

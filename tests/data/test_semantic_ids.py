@@ -16,7 +16,7 @@ def write(folder: Path, codes: object) -> Path:
     return file
 
 
-def test_codes_in_the_order_of_the_catalogue(tmp_path: Path) -> None:
+def test_codes_in_the_order_of_the_catalog(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 256, (50, 4)).astype(np.int32)
     ids = [f"i{k}" for k in rng.permutation(50)]
@@ -36,7 +36,7 @@ def test_codes_in_the_order_of_the_catalogue(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("codes", "message"),
     [
-        ({"1": ["<a_0>"]}, "has no codes for item '2' of the catalogue"),
+        ({"1": ["<a_0>"]}, "has no codes for item '2' of the catalog"),
         ({"1": ["<a_0>"], "2": []}, "item '2': expected a list of codes"),
         ({"1": ["<a_0>"], "2": "a_0"}, "item '2': expected a list of codes"),
         ({"1": ["<a_0>", "<b_1>"], "2": ["<a_0>"]}, "item '2' has 1 codes, the items before 2"),
@@ -51,7 +51,7 @@ def test_codes_in_the_order_of_the_catalogue(tmp_path: Path) -> None:
         ({"1": [2**31], "2": [1]}, "item '1': found the code '2147483648'"),
         ({"1": ["<a_9999999999>"], "2": [1]}, "item '1': found the code '<a_9999999999>'"),
         ({"1": [1], "2": ["<a_1>"]}, r"item '2': levels are lettered \['a'\]"),
-        ([["<a_0>"]], "has no codes for item '1' of the catalogue"),
+        ([["<a_0>"]], "has no codes for item '1' of the catalog"),
         ("{}", "expected a JSON object"),
         ('{"1": [1], "1": [2]}', "the key '1' occurs more than once"),
         ('{"1": [1]', "cannot be read as JSON: .* line 1 column"),

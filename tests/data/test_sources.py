@@ -1,4 +1,4 @@
-"""Every format gives the same catalogue and histories; damaged files end in one clear line."""
+"""Every format gives the same catalog and histories; damaged files end in one clear line."""
 
 import csv
 import functools

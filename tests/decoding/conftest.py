@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from genret.decoding import RankedItem, _ragged, beam_search, rank_all_items, slow_beam_search
-from genret.index import Policy, TrieIndex, _layout
+from genret.index import ItemFilter, TrieIndex, _layout
 from genret.testing import TableModel
 
 
@@ -17,7 +17,7 @@ def exact_model(counts: tuple[int, ...], seed: int, spread: int, dtype: Any = No
     """Make a model whose arithmetic is exact, so that ties and orders are the same everywhere.
 
     The last code of each level, which no item has, has logit 0; the others have integers of at
-    most -110, whose exponential is 0 in float32. So the normaliser is 0, log-probabilities are
+    most -110, whose exponential is 0 in float32. So the normalizer is 0, log-probabilities are
     the logits, and their sums are exact. A small ``spread`` gives many ties.
     """
     rng = np.random.default_rng(seed)
@@ -58,7 +58,7 @@ def compare(
     beams: int,
     batch: int = 3,
     masks: np.ndarray | None = None,
-    policy_of: list[int] | None = None,
+    filter_of: list[int] | None = None,
     exclude: np.ndarray | None = None,
     beams_of: list[int] | None = None,
     exhaustive: bool = False,
@@ -70,8 +70,8 @@ def compare(
     history = jnp.arange(batch, dtype=jnp.int32)
     result = beam_search(
         model, history, index, beams=beams,
-        policies=None if masks is None else [Policy.from_mask(index, mask) for mask in masks],
-        policy_of=policy_of, exclude=exclude, beams_of=beams_of, check=True,
+        filters=None if masks is None else [ItemFilter.from_mask(index, mask) for mask in masks],
+        filter_of=filter_of, exclude=exclude, beams_of=beams_of, check=True,
     )  # fmt: skip
     items, scores, valid = (np.asarray(x) for x in (result.items, result.scores, result.valid))
     found = np.asarray(result.codes)
@@ -80,7 +80,7 @@ def compare(
     answers = []
     for b in range(batch):
         allowed = (
-            np.ones(len(codes), bool) if masks is None else masks[(policy_of or [0] * batch)[b]]
+            np.ones(len(codes), bool) if masks is None else masks[(filter_of or [0] * batch)[b]]
         )
         gone = set() if exclude is None else set(exclude[b].tolist())
         keep = [i for i in np.flatnonzero(allowed).tolist() if i not in gone]

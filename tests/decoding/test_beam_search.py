@@ -29,7 +29,7 @@ CASES = st.fixed_dictionaries(
         "stored": st.sampled_from(["auto", "window", "ragged"]),
     }
 )
-"""A trie, a model, and any of policies, exclusions and beams per request."""
+"""A trie, a model, and any of filters, exclusions and beams per request."""
 
 
 def check(
@@ -41,7 +41,7 @@ def check(
     if case["allowed"] is not None:
         options["masks"] = rng.random((3, num_items)) < case["allowed"]
         options["masks"][0] = seed % 2  # everything, or nothing
-        options["policy_of"] = rng.integers(0, 3, 3).tolist()
+        options["filter_of"] = rng.integers(0, 3, 3).tolist()
     if case["excluded"] is not None:
         options["exclude"] = rng.integers(-1, num_items, (3, case["excluded"]))
     if case["own_beams"]:
@@ -79,7 +79,7 @@ def test_equals_the_oracle_at_length(
         (60, "ragged", "duplicates"),
     ],
 )
-def test_many_models_policies_and_exclusions_in_one_program(
+def test_many_models_filters_and_exclusions_in_one_program(
     equals_oracle: Callable,
     make_exact: Callable,
     make_index: Callable,
@@ -99,14 +99,14 @@ def test_many_models_policies_and_exclusions_in_one_program(
             beams=beams,
             batch=6,
             masks=rng.random((3, 50)) < [[0.5], [0.05], [1.0]],
-            policy_of=rng.integers(0, 3, 6).tolist(),
+            filter_of=rng.integers(0, 3, 6).tolist(),
             exclude=rng.integers(-1, 50, (6, 12)),
             beams_of=rng.integers(0, beams + 1, 6).tolist(),
         )
 
 
 @pytest.mark.parametrize("kind", ["uniform", "zipf", "duplicates"])
-def test_normalised_scores(equals_oracle: Callable, kind: str) -> None:
+def test_normalized_scores(equals_oracle: Callable, kind: str) -> None:
     counts = (8, 16, 5)
     codes = random_codes(80, counts, kind, seed=1)
     index = TrieIndex.from_codes(codes)

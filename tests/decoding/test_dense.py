@@ -28,17 +28,17 @@ def test_blocks_and_groups_equal_a_stable_sort(
         logits = rng.choice(values, (2, rows, num_codes)).astype(np.float32)
         legal = rng.random((2, num_beams, num_codes)) < rng.choice([0.0, 0.02, 0.5, 1.0])
         base = rng.choice(np.array([-np.inf, -2.0, -1.0], np.float32), (2, num_beams))
-        normaliser = np.ones((2, rows), np.float32)
+        normalizer = np.ones((2, rows), np.float32)
 
         padded = np.zeros((2, num_beams, -(-num_codes // GROUP) * GROUP), bool)
         padded[..., :num_codes] = legal
         words = np.packbits(padded, axis=-1, bitorder="little").view(np.uint32)
         scored = Scored(
-            readout=jnp.asarray(logits), normaliser=jnp.asarray(normaliser), base=jnp.asarray(base)
+            readout=jnp.asarray(logits), normalizer=jnp.asarray(normalizer), base=jnp.asarray(base)
         )
         scores, parents, codes = search(jnp.asarray(words), scored, beams=beams)
 
-        every = base[..., None] + (logits - normaliser[..., None])
+        every = base[..., None] + (logits - normalizer[..., None])
         every = np.where(legal, every, -np.inf).astype(np.float32).reshape(2, -1)
         order = np.argsort(-every, axis=1, kind="stable")[:, :beams]
         best = np.take_along_axis(every, order, axis=1)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genret.decoding import legal_codes
-from genret.index import Policy, PolicyStack, TrieIndex
+from genret.index import FilterStack, ItemFilter, TrieIndex
 
 ask = jax.jit(legal_codes)
 
@@ -33,14 +33,14 @@ def test_masks_are_those_of_a_look_at_every_item(seed, sizes, count) -> None:
     codes = np.stack([rng.integers(0, v, count) // rng.integers(1, 4) for v in sizes], axis=1)
     index = TrieIndex.from_codes(codes, codes_per_level=sizes)
     chosen = np.flatnonzero(rng.random(count) < 0.5)
-    stack = PolicyStack.of(index, [Policy.from_items(index, chosen)])
+    stack = FilterStack.of(index, [ItemFilter.from_items(index, chosen)])
     allowed = np.isin(np.arange(count), chosen)
     for length in range(len(sizes)):
         prefixes = np.concatenate(
             [codes[rng.integers(0, count, 6), :length], rng.integers(-1, 60, (3, length))]
         ).astype(np.int32)
-        for policies, mask in ((None, np.ones(count, bool)), (stack, allowed)):
-            found = ask(index, jnp.asarray(prefixes), policies=policies)
+        for filters, mask in ((None, np.ones(count, bool)), (stack, allowed)):
+            found = ask(index, jnp.asarray(prefixes), filters=filters)
             for row, prefix in zip(np.asarray(found), prefixes, strict=True):
                 np.testing.assert_array_equal(row, slow(codes, mask, prefix, sizes[length]))
 

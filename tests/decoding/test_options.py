@@ -1,4 +1,4 @@
-"""Other ways to search: legal normalisation, tails, samples, end codes, readouts, one-pass models."""
+"""Other ways to search: legal normalization, tails, samples, end codes, readouts, one-pass models."""
 
 import dataclasses
 import functools
@@ -19,7 +19,7 @@ from genret.decoding import (
     slow_beam_search,
 )
 from genret.errors import GenretError
-from genret.index import DictTrie, Policy, TrieIndex
+from genret.index import DictTrie, ItemFilter, TrieIndex
 from genret.testing import TableModel, random_codes
 
 COUNTS = (6, 5, 7)
@@ -51,14 +51,14 @@ def assert_answers(result: Any, request_: int, expected: list) -> None:
 
 @STORED
 @pytest.mark.parametrize("normalize", ["legal", "catalog"])
-def test_scores_normalised_over_children(make_index: Callable, stored: str, normalize: str) -> None:
+def test_scores_normalized_over_children(make_index: Callable, stored: str, normalize: str) -> None:
     index = make_index(CODES, stored, codes_per_level=COUNTS)
-    policy = Policy.from_mask(index, MASK)
+    item_filter = ItemFilter.from_mask(index, MASK)
     seen = [[3, 4, -1], [59, 0, 1], [-1, -1, -1]]
     models = {"dense": [MODEL], "window": [projected(MODEL)], "ragged": [MODEL, projected(MODEL)]}
     for model in models[stored]:
         result = beam_search(
-            model, HISTORY, index, beams=9, policies=[policy], exclude=seen, normalize=normalize
+            model, HISTORY, index, beams=9, filters=[item_filter], exclude=seen, normalize=normalize
         )
         for b in range(3):
             allowed = [i for i in np.flatnonzero(MASK).tolist() if i not in seen[b]]
@@ -72,7 +72,7 @@ def test_scores_normalised_over_children(make_index: Callable, stored: str, norm
 
             assert_answers(result, b, slow_beam_search(among, CODES, 9, allowed))
         # With beams for all items, a search misses none: it is the exact one.
-        all_items = {"policies": [policy], "exclude": seen, "normalize": normalize}
+        all_items = {"filters": [item_filter], "exclude": seen, "normalize": normalize}
         wide = beam_search(model, HISTORY, index, beams=len(CODES), **all_items)
         exact = exact_search(model, HISTORY, index, top=len(CODES), **all_items)
         np.testing.assert_array_equal(wide.valid, exact.valid)
@@ -138,7 +138,7 @@ def test_a_tail_finds_the_best_items_below_the_beams(beams: int, restricted: boo
     keep = np.flatnonzero(MASK) if restricted else np.arange(60)
     options: dict[str, Any] = {"beams_of": [beams, 2, beams]}
     if restricted:
-        options["policies"] = [Policy.from_mask(index, MASK)]
+        options["filters"] = [ItemFilter.from_mask(index, MASK)]
     broken = NoSteps(tables=model.tables)
     result = beam_search(broken, HISTORY, index, beams=beams, tail=80, **options)
     stepped = beam_search(model, HISTORY, index, beams=beams, **options)
@@ -215,7 +215,7 @@ def test_samples_follow_the_model_and_repeat_nothing(make_index: Callable, store
     assert all(len(set(row)) == 3 for row in items.tolist())
     again = beam_search(model, history, index, beams=3, normalize="legal", sample=jax.random.key(0))
     np.testing.assert_array_equal(again.items, items)
-    # The second draw, given the first: the probabilities of the others, renormalised.
+    # The second draw, given the first: the probabilities of the others, renormalized.
     first = int(np.argmax(probability))
     rows = drawn[:, 0] == first
     second = [leaves.tolist().index(c) for c in spelled[rows, 1].tolist()]
@@ -269,9 +269,9 @@ def test_exact_search_ranks_all_items(kind: str) -> None:
     codes = random_codes(60, COUNTS, kind, seed=4)
     index = TrieIndex.from_codes(codes, codes_per_level=COUNTS)
     seen = [[3, 4, -1], [59, 0, 1], [-1, -1, -1]]
-    policies = [Policy.from_mask(index, MASK), ~Policy.from_mask(index, MASK)]
+    filters = [ItemFilter.from_mask(index, MASK), ~ItemFilter.from_mask(index, MASK)]
     result = exact_search(
-        MODEL, HISTORY, index, top=70, policies=policies, policy_of=[0, 1, 0], exclude=seen
+        MODEL, HISTORY, index, top=70, filters=filters, filter_of=[0, 1, 0], exclude=seen
     )
     for b in range(3):
         mask = ~MASK if b == 1 else MASK

@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec as P
 from genret.decoding import beam_search, protocol_logits
 from genret.decoding._beam_search import _search
 from genret.errors import GenretError
-from genret.index import Policy, PolicyStack, TrieIndex
+from genret.index import FilterStack, ItemFilter, TrieIndex
 from genret.testing import TableModel, random_codes
 
 COUNTS = (6, 6, 6)
@@ -35,19 +35,19 @@ def assert_equal(a: Any, b: Any) -> None:
 
 
 def test_a_second_call_of_equal_shapes_compiles_nothing(index: TrieIndex) -> None:
-    def search(seed: int, num_policies: int) -> Any:
+    def search(seed: int, num_filters: int) -> Any:
         rng = np.random.default_rng(seed)
-        masks = rng.random((num_policies, 64)) < 0.5
+        masks = rng.random((num_filters, 64)) < 0.5
         return beam_search(
             TableModel.random(COUNTS, seed=seed), jnp.array([seed, 1]), index, beams=5,
-            policies=[Policy.from_mask(index, mask) for mask in masks], policy_of=[0, 2],
+            filters=[ItemFilter.from_mask(index, mask) for mask in masks], filter_of=[0, 2],
             exclude=rng.integers(-1, 64, (2, 3)),
         )  # fmt: skip
 
     first = search(0, 3)
     compiled = _search._cache_size()
     assert not np.array_equal(search(1, 3).items, first.items)
-    search(2, 4)  # another number of policies, up to the next power of two
+    search(2, 4)  # another number of filters, up to the next power of two
     assert _search._cache_size() == compiled
 
 
@@ -57,16 +57,18 @@ def test_data_parallel_over_eight_devices(index: TrieIndex, model: TableModel) -
     over_batch, everywhere = NamedSharding(mesh, P("data")), NamedSharding(mesh, P())
     history = jnp.arange(16, dtype=jnp.int32)
     rng = np.random.default_rng(0)
-    stack = PolicyStack.of(index, [Policy.from_mask(index, m) for m in rng.random((2, 64)) < 0.5])
-    policy_of, exclude = jnp.arange(16) % 2, jnp.array(rng.integers(-1, 64, (16, 4)))
+    stack = FilterStack.of(
+        index, [ItemFilter.from_mask(index, m) for m in rng.random((2, 64)) < 0.5]
+    )
+    filter_of, exclude = jnp.arange(16) % 2, jnp.array(rng.integers(-1, 64, (16, 4)))
     alone = beam_search(
-        model, history, index, beams=9, policies=stack, policy_of=policy_of, exclude=exclude
+        model, history, index, beams=9, filters=stack, filter_of=filter_of, exclude=exclude
     )
     # A stack that went to the devices no longer knows its size on the host; P says it.
     put = jax.device_put
     sharded = beam_search(
         put(model, everywhere), put(history, over_batch), put(index, everywhere), beams=9,
-        policies=put(stack, everywhere), policy_of=put(policy_of, over_batch),
+        filters=put(stack, everywhere), filter_of=put(filter_of, over_batch),
         exclude=put(exclude, over_batch),
     )  # fmt: skip
     assert_equal(alone, sharded)
@@ -85,14 +87,14 @@ def test_data_parallel_needs_no_communication(
     per_request = [jnp.arange(16, dtype=jnp.int32), None, None, None]
     shared = [model, index, None, None]
     if restricted:
-        stack = PolicyStack.of(index, [Policy.from_items(index, [1, 2])])
+        stack = FilterStack.of(index, [ItemFilter.from_items(index, [1, 2])])
         exclude, beams_of = jnp.ones((16, 5), jnp.int32), jnp.full(16, 3, jnp.int32)
         per_request[1:] = [jnp.zeros(16, jnp.int32), exclude, beams_of]
         shared[2:] = [stack, index.row_of_item]
-    history, policy_of, exclude, beams_of = jax.device_put(per_request, over_batch)
+    history, filter_of, exclude, beams_of = jax.device_put(per_request, over_batch)
     model, index, stack, row_of_item = jax.device_put(shared, everywhere)
     lowered = _search.lower(
-        model, history, index, stack, policy_of, exclude, row_of_item, beams_of,
+        model, history, index, stack, filter_of, exclude, row_of_item, beams_of,
         beams=9, check=False,
     )  # fmt: skip
     text = lowered.compile().as_text()
@@ -112,13 +114,13 @@ def test_inside_a_jitted_function(index: TrieIndex, model: TableModel) -> None:
         jax.jit(lambda h: beam_search(model, h, index, beams=4, check=True).items)(history)
 
 
-def test_one_policy_needs_no_choice(index: TrieIndex, model: TableModel) -> None:
-    policy = Policy.from_items(index, [3, 4, 5])
+def test_one_filter_needs_no_choice(index: TrieIndex, model: TableModel) -> None:
+    item_filter = ItemFilter.from_items(index, [3, 4, 5])
     history = jnp.array([3, 4])
-    expected = beam_search(model, history, index, beams=4, policies=[policy], policy_of=[0, 0])
+    expected = beam_search(model, history, index, beams=4, filters=[item_filter], filter_of=[0, 0])
     assert sorted(expected.items[0].tolist()) == [-1, 3, 4, 5]
-    assert_equal(beam_search(model, history, index, beams=4, policies=[policy]), expected)
-    assert_equal(beam_search(model, history, index, beams=4, policies=policy), expected)
+    assert_equal(beam_search(model, history, index, beams=4, filters=[item_filter]), expected)
+    assert_equal(beam_search(model, history, index, beams=4, filters=item_filter), expected)
 
 
 def test_the_oracle_can_ask_through_the_protocol(model: TableModel) -> None:
@@ -142,8 +144,8 @@ BAD_ARGUMENTS = {
         "exclude: found 64",
     ),
     "too many beams": ({"beams_of": [4, 5]}, "beams_of: found 5, expected 0 to 4"),
-    "no policies": ({"policies": []}, "policies: found none"),
-    "a choice of nothing": ({"policy_of": [0, 0]}, "policy_of: found, but no policies"),
+    "no filters": ({"filters": []}, "filters: found none"),
+    "a choice of nothing": ({"filter_of": [0, 0]}, "filter_of: found, but no filters"),
 }
 
 
@@ -155,15 +157,15 @@ def test_bad_arguments_are_named(index: TrieIndex, model: TableModel, name: str)
     assert "\n" not in str(raised.value)
 
 
-def test_bad_choices_of_policies_are_named(index: TrieIndex, model: TableModel) -> None:
-    policies = [Policy.from_items(index, [i]) for i in range(3)]
+def test_bad_choices_of_filters_are_named(index: TrieIndex, model: TableModel) -> None:
+    filters = [ItemFilter.from_items(index, [i]) for i in range(3)]
     other = TrieIndex.from_codes(CODES[::-1], codes_per_level=COUNTS)
     for arguments, message in (
-        ({"policies": policies}, "policy_of: left out"),
-        ({"policies": policies, "policy_of": [0, 3]}, "policy_of: found 3, expected 0 to 2"),
-        ({"policies": policies, "policy_of": [0]}, "policy_of: found 1 requests"),
-        ({"policies": [Policy.from_items(other, [0])]}, "another index"),
-        ({"policies": PolicyStack.of(other, [Policy.from_items(other, [0])])}, "another index"),
+        ({"filters": filters}, "filter_of: left out"),
+        ({"filters": filters, "filter_of": [0, 3]}, "filter_of: found 3, expected 0 to 2"),
+        ({"filters": filters, "filter_of": [0]}, "filter_of: found 1 requests"),
+        ({"filters": [ItemFilter.from_items(other, [0])]}, "another index"),
+        ({"filters": FilterStack.of(other, [ItemFilter.from_items(other, [0])])}, "another index"),
     ):
         with pytest.raises(GenretError, match=message):
             beam_search(model, jnp.array([1, 2]), index, beams=4, **arguments)
@@ -201,20 +203,20 @@ def test_nan_of_beams_that_are_not_alive_is_nobodys_fault() -> None:
     assert result.valid.tolist() == [[True, False, False, False]]
 
 
-def test_the_index_and_the_policies_may_be_traced(index: TrieIndex, model: TableModel) -> None:
-    policy = Policy.from_mask(index, np.arange(64) % 3 == 0)
-    stack = PolicyStack.of(index, [policy])
+def test_the_index_and_the_filters_may_be_traced(index: TrieIndex, model: TableModel) -> None:
+    item_filter = ItemFilter.from_mask(index, np.arange(64) % 3 == 0)
+    stack = FilterStack.of(index, [item_filter])
     history = jnp.array([3, 4])
 
-    def search(index: TrieIndex, policies: Any) -> Any:
-        return beam_search(model, history, index, beams=5, policies=policies)
+    def search(index: TrieIndex, filters: Any) -> Any:
+        return beam_search(model, history, index, beams=5, filters=filters)
 
-    expected = search(index, [policy])
+    expected = search(index, [item_filter])
     assert_equal(jax.jit(search)(index, stack), expected)
     # A stack that is closed over still says what it was made for; the traced index does not.
     assert_equal(jax.jit(lambda index: search(index, stack))(index), expected)
     other = TrieIndex.from_codes(CODES[:40], codes_per_level=COUNTS)
     with pytest.raises(GenretError, match="made for another index"):
-        search(other, policy)
+        search(other, item_filter)
     with pytest.raises(GenretError, match="stacked for another index"):
         search(other, stack)

@@ -19,7 +19,7 @@ from genret.decoding import (
     rank_all_items,
     slow_beam_search,
 )
-from genret.index import DictTrie, Policy, TrieIndex
+from genret.index import DictTrie, ItemFilter, TrieIndex
 from genret.testing import TableModel, random_codes
 
 COUNTS = (5, 4, 6)
@@ -97,7 +97,7 @@ def drawn_case(
     mask = rng.random(len(codes)) < (0.5 if restricted else 2)
     seen = rng.integers(0, len(codes), (2, 5))
     keep = [[i for i in np.flatnonzero(mask & there).tolist() if i not in own] for own in seen]
-    return index, codes, {"policies": [Policy.from_mask(index, mask)], "exclude": seen}, keep
+    return index, codes, {"filters": [ItemFilter.from_mask(index, mask)], "exclude": seen}, keep
 
 
 def assert_answers(result: BeamResult, request: int, expected: list[RankedItem]) -> None:

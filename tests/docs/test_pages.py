@@ -28,7 +28,7 @@ def test_the_first_script_of_the_tutorial_is_short_and_prints_what_the_page_says
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["tutorial.md", "own_model.md", "policies.md"])
+@pytest.mark.parametrize("page", ["tutorial.md", "own_model.md", "filters.md"])
 def test_the_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     pages.run(page, ("", "slow"))

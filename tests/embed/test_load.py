@@ -52,7 +52,7 @@ def test_parquet_in_any_order(
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(_load, "_BATCH", batch)
-    ids = ["a", "not in the catalogue", "ü\t1", "b"]
+    ids = ["a", "not in the catalog", "ü\t1", "b"]
     rows = [[2, 3], [9, 9], [4, 5], [0, 1]]
     path = write_parquet(tmp_path / "v.parquet", ids, rows, KINDS[kind])
     with caplog.at_level(logging.WARNING):
@@ -85,14 +85,14 @@ NAN, INF = float("nan"), float("inf")
 @pytest.mark.parametrize(
     ("ids", "rows", "message"),
     [
-        (IDS[:2], [[0, 1], [2, 3]], r"1 items of the catalogue have no vector, e\.g\. 'ü\\t1'"),
+        (IDS[:2], [[0, 1], [2, 3]], r"1 items of the catalog have no vector, e\.g\. 'ü\\t1'"),
         ([*IDS, "a"], [[0, 1]] * 4, "item 'a' occurs more than once"),
         (IDS, [[0, 1], None, [2, 3]], "item 'a' has no vector"),
         (["b", None, "a"], [[0, 1]] * 3, "row 1 has no id"),
         (IDS, [[0, 1], [2], [3, 4]], "item 'a' has a vector of 1 numbers, the items before 2"),
         (IDS, [[0, 1], [2, NAN], [3, 4]], r"row 1 \(item 'a'\) holds nan at position 1"),
         (IDS, [[0, 1], [2, 3], [None, 4]], r"\(item 'ü\\t1'\) holds nan at position 0"),
-        ([], [], "3 items of the catalogue have no vector"),
+        ([], [], "3 items of the catalog have no vector"),
     ],
 )
 @pytest.mark.parametrize("batch", [1, 16384])

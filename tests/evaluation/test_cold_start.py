@@ -1,4 +1,4 @@
-"""Cold start: the policy asks for new items only, chance is exact, and figures are those of lists."""
+"""Cold start: the filter asks for new items only, chance is exact, and figures are those of lists."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from genret.config import EvaluateConfig
 from genret.data import HeldOut
 from genret.evaluation import evaluate_cold_start, recommend
-from genret.index import Policy, TrieIndex
+from genret.index import ItemFilter, TrieIndex
 from genret.testing import TableModel, random_codes
 
 SIZES = (6, 5)
@@ -26,11 +26,11 @@ def test_figures_follow_from_the_lists() -> None:
     config = EvaluateConfig(k=(1, 3, 5), beams=8, batch_size=16, bootstrap=50)
     found = evaluate_cold_start(MODEL, CODES, INDEX, questions, COLD, config, max_items=4)
     assert (found["items"], found["users"]) == (4, 40)
-    only = Policy.from_items(INDEX, COLD)
-    for name, policies in (("unconstrained", None), ("constrained", [only])):
+    only = ItemFilter.from_items(INDEX, COLD)
+    for name, filters in (("unconstrained", None), ("constrained", [only])):
         lists = recommend(
             MODEL, CODES, INDEX, questions.offsets, questions.items,
-            k=5, beams=8, max_items=4, policies=policies,
+            k=5, beams=8, max_items=4, filters=filters,
         ).items  # fmt: skip
         for k in (1, 3, 5):
             hit = (lists[:, :k] == questions.targets[:, None]).any(axis=1)

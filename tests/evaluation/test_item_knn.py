@@ -19,7 +19,7 @@ def arrays(histories):
     return offsets, np.array([i for own in histories for i in own], np.int32)
 
 
-def slow(training, histories, k, neighbours, exclude_seen):
+def slow(training, histories, k, neighbors, exclude_seen):
     had = [{u for u, own in enumerate(training) if i in own} for i in range(ITEMS)]
     popular = sorted(range(ITEMS), key=lambda i: (-len(had[i]), i))
     near = []
@@ -29,7 +29,7 @@ def slow(training, histories, k, neighbours, exclude_seen):
             for j in range(ITEMS)
             if j != i and had[i] & had[j]
         }
-        best = sorted(cosine, key=lambda j: (-cosine[j], popular.index(j)))[:neighbours]
+        best = sorted(cosine, key=lambda j: (-cosine[j], popular.index(j)))[:neighbors]
         near.append({j: cosine[j] for j in best})
     lists = []
     for own in histories:
@@ -42,12 +42,12 @@ def slow(training, histories, k, neighbours, exclude_seen):
 
 
 @given(HISTORIES, HISTORIES, st.integers(1, 8), st.integers(1, 6), st.booleans(), st.booleans())
-def test_equals_the_slow_twin(training, histories, k, neighbours, exclude_seen, small) -> None:
-    knn = ItemKNN.fit(*arrays(training), ITEMS, neighbours=neighbours)
+def test_equals_the_slow_twin(training, histories, k, neighbors, exclude_seen, small) -> None:
+    knn = ItemKNN.fit(*arrays(training), ITEMS, neighbors=neighbors)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_item_knn, "_CELLS", ITEMS if small else 1 << 24)
         found = knn.recommend(*arrays(histories), k=k, exclude_seen=exclude_seen)
-    expected = slow(training, histories, k, neighbours, exclude_seen)
+    expected = slow(training, histories, k, neighbors, exclude_seen)
     assert found.shape == (len(histories), k)
     for row, own, want in zip(found.tolist(), histories, expected, strict=True):
         if row != want:  # only the order of scores that are equal but for rounding may differ
@@ -57,8 +57,8 @@ def test_equals_the_slow_twin(training, histories, k, neighbours, exclude_seen, 
 
 
 def test_bad_input() -> None:
-    with pytest.raises(GenretError, match="neighbours: found 0"):
-        ItemKNN.fit(np.array([0, 1]), np.array([0]), 2, neighbours=0)
+    with pytest.raises(GenretError, match="neighbors: found 0"):
+        ItemKNN.fit(np.array([0, 1]), np.array([0]), 2, neighbors=0)
 
 
 def test_no_training_event_ranks_by_row() -> None:

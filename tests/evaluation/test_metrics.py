@@ -143,7 +143,7 @@ def test_padding_is_never_a_hit() -> None:
     assert target_ranks(np.zeros((2, 0), np.int32), np.array([0, 1])).tolist() == [0, 0]
 
 
-def test_items_outside_the_catalogue_are_not_valid() -> None:
+def test_items_outside_the_catalog_are_not_valid() -> None:
     nothing = np.array([0, 0]), np.array([], np.int32)
     assert valid_share(np.array([[0, 5]]), 5, *nothing) == 0.5
     assert valid_share(np.array([[0, 4]]), 5, *nothing) == 1.0

@@ -118,6 +118,6 @@ def test_bad_numbers_are_refused(histories, options, message) -> None:
         run(histories, **options)
 
 
-def test_codes_of_another_catalogue_are_refused(histories) -> None:
+def test_codes_of_another_catalog_are_refused(histories) -> None:
     with pytest.raises(GenretError, match="found 39 items, expected 40"):
         recommend(MODEL, CODES[:39], INDEX, *histories, k=1, beams=1, max_items=1)

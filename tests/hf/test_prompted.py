@@ -200,7 +200,7 @@ def test_bad_templates_are_named(tmp_path) -> None:
     for text, message in {
         "[]": "found list",
         '{"separator": ", "}': "prompt: missing",
-        '{"prompt": "{history}", "colour": "red"}': "colour",
+        '{"prompt": "{history}", "color": "red"}': "color",
         '{"prompt": "{history} {price}"}': "expected {history} or {query}",
         '{"prompt": "{history"}': "expected '}'",
     }.items():

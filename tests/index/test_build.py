@@ -14,7 +14,7 @@ from genret.testing import random_codes
 
 
 @st.composite
-def catalogues(draw: st.DrawFn) -> tuple[np.ndarray, tuple[int, ...]]:
+def catalogs(draw: st.DrawFn) -> tuple[np.ndarray, tuple[int, ...]]:
     """Draw codes of any skew: whole rows are repeated, and levels have from 1 to 70,000 codes."""
     counts = tuple(draw(st.lists(st.sampled_from([1, 2, 3, 7, 70_000]), min_size=1, max_size=6)))
     row = st.tuples(*(st.integers(0, min(count, 5) - 1) for count in counts))
@@ -69,13 +69,13 @@ def padded(values: np.ndarray) -> jax.Array:
 
 
 @settings(max_examples=15)
-@given(catalogues())
+@given(catalogs())
 @example((np.array([[0]]), (1,)))
 @example((np.zeros((5, 3), np.int32), (1, 1, 1)))
 def test_lookups_equal_the_dictionary_trie(
-    catalogue: tuple[np.ndarray, tuple[int, ...]],
+    catalog: tuple[np.ndarray, tuple[int, ...]],
 ) -> None:
-    codes, counts = catalogue
+    codes, counts = catalog
     index = TrieIndex.from_codes(codes, codes_per_level=counts)
     check_against_oracle(index, codes)
     assert index.num_items == len(codes)

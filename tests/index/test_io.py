@@ -10,8 +10,8 @@ import pytest
 from genret import tensors
 from genret.artifacts import MANIFEST, read_manifest, write_folder
 from genret.errors import GenretError
-from genret.index import Policy, TrieIndex
-from genret.testing import random_codes, tiny_catalogue
+from genret.index import ItemFilter, TrieIndex
+from genret.testing import random_codes, tiny_catalog
 
 
 @pytest.mark.parametrize("kind", ["uniform", "zipf", "duplicates"])
@@ -32,12 +32,12 @@ def test_an_index_comes_back(tmp_path: Path, kind: str, ids: str) -> None:
         np.testing.assert_array_equal(a, b)
     everything = np.arange(-1, 300)
     assert again.ids_of(everything).tolist() == index.ids_of(everything).tolist()
-    # A policy made with the one is good for the other.
-    Policy.from_items(index, index.ids_of([3])).check_index(again)
+    # A filter made with the one is good for the other.
+    ItemFilter.from_items(index, index.ids_of([3])).check_index(again)
 
 
 def test_equal_indices_have_equal_fingerprints(tmp_path: Path) -> None:
-    codes, ids = tiny_catalogue()
+    codes, ids = tiny_catalog()
     found = []
     for name, some in [("a", codes), ("b", codes.astype(np.int64)), ("c", codes[::-1])]:
         TrieIndex.from_codes(some, ids).save(tmp_path / name)
@@ -46,7 +46,7 @@ def test_equal_indices_have_equal_fingerprints(tmp_path: Path) -> None:
 
 
 def test_every_damaged_file_is_named(tmp_path: Path) -> None:
-    codes, ids = tiny_catalogue()
+    codes, ids = tiny_catalog()
     TrieIndex.from_codes(codes, ids).save(tmp_path / "index")
     files = [p for p in (tmp_path / "index").rglob("*") if p.is_file()]
     assert len(files) > 10
@@ -70,7 +70,7 @@ def test_every_damaged_file_is_named(tmp_path: Path) -> None:
 
 
 STRUCTURAL = {
-    # tiny_catalogue: 6 items, rows of the items 2, 4, 5, 0, 1, 3; their codes at level 0: 0 0 1 2 2 2.
+    # tiny_catalog: 6 items, rows of the items 2, 4, 5, 0, 1, 3; their codes at level 0: 0 0 1 2 2 2.
     "a code too large": ("codes/level_00", np.array([0, 0, 1, 2, 2, 3], np.uint8), "found code 3"),
     "rows out of order": (
         "codes/level_00",
@@ -91,7 +91,7 @@ STRUCTURAL = {
 @pytest.mark.parametrize("name", STRUCTURAL)
 def test_a_wrong_structure_is_refused_even_with_right_checksums(tmp_path: Path, name: str) -> None:
     file, array, message = STRUCTURAL[name]
-    index = TrieIndex.from_codes(*tiny_catalogue())
+    index = TrieIndex.from_codes(*tiny_catalog())
     with write_folder(tmp_path / "index", "index") as folder:
         index.write(folder)
         assert (folder / file).is_dir()
@@ -113,7 +113,7 @@ def test_a_wrong_structure_is_refused_even_with_right_checksums(tmp_path: Path, 
     ],
 )
 def test_a_wrong_header_is_refused(tmp_path: Path, key: str, value: object, message: str) -> None:
-    index = TrieIndex.from_codes(*tiny_catalogue())
+    index = TrieIndex.from_codes(*tiny_catalog())
     with write_folder(tmp_path / "index", "index") as folder:
         index.write(folder)
         header = json.loads((folder / "index.json").read_text())
@@ -137,7 +137,7 @@ def test_an_end_code_is_kept(tmp_path: Path) -> None:
     assert again.codes_of([0]).tolist() == [[1, 0, 0]]
 
 
-def test_another_artefact_is_neither_read_nor_replaced(tmp_path: Path) -> None:
+def test_another_artifact_is_neither_read_nor_replaced(tmp_path: Path) -> None:
     with write_folder(tmp_path / "codes", "codes"):
         pass
     with pytest.raises(GenretError, match="'codes'"):

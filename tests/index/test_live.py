@@ -1,4 +1,4 @@
-"""A catalogue that changes: at every moment what is found equals an index that was built anew."""
+"""A catalog that changes: at every moment what is found equals an index that was built anew."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from genret.decoding import beam_search
 from genret.decoding._beam_search import _search
 from genret.errors import GenretError
-from genret.index import Policy, PolicyStack, TrieIndex
+from genret.index import FilterStack, ItemFilter, TrieIndex
 from genret.testing import TableModel, random_codes
 
 COUNTS = (5, 4, 6)
@@ -19,7 +19,7 @@ MODEL = TableModel.random(COUNTS, seed=1)
 HISTORY = jnp.array([3, 4])
 
 
-class Catalogue:
+class Catalog:
     """The items that there should be, in a dictionary."""
 
     def __init__(self, codes: np.ndarray) -> None:
@@ -42,7 +42,7 @@ class Catalogue:
             del self.codes[item_id]
 
     def check(self, seed: int, beams: int = 8) -> None:
-        """Compare a search under policies and exclusions with that of an index built anew."""
+        """Compare a search under filters and exclusions with that of an index built anew."""
         ids = list(self.codes)
         rng = np.random.default_rng(seed)
         fresh = TrieIndex.from_codes(list(self.codes.values()), ids, like=self.first)
@@ -52,8 +52,8 @@ class Catalogue:
         def found(index: TrieIndex) -> list[Any]:
             result = beam_search(
                 MODEL, HISTORY, index, beams=beams,
-                policies=[Policy.from_items(index, allowed), Policy.from_items(index, ids)],
-                policy_of=[0, 1], exclude=[index.positions_of(own) for own in seen],
+                filters=[ItemFilter.from_items(index, allowed), ItemFilter.from_items(index, ids)],
+                filter_of=[0, 1], exclude=[index.positions_of(own) for own in seen],
             )  # fmt: skip
             plain = beam_search(MODEL, HISTORY, index, beams=beams)
             return [
@@ -68,17 +68,17 @@ ACTIONS = st.lists(st.tuples(st.sampled_from("irc"), st.integers(0, 999)), min_s
 
 
 def play(actions: list[tuple[str, int]], kind: str) -> None:
-    catalogue = Catalogue(random_codes(40, COUNTS, kind, seed=1))
+    catalog = Catalog(random_codes(40, COUNTS, kind, seed=1))
     for action, number in actions:
         rng = np.random.default_rng(number)
         if action == "i":
-            catalogue.insert(random_codes(1 + number % 9, COUNTS, kind, seed=number))
-        elif action == "r" and len(catalogue.codes) > 5:
-            ids = list(catalogue.codes)
-            catalogue.remove([ids[i] for i in set(rng.integers(0, len(ids), 3).tolist())])
+            catalog.insert(random_codes(1 + number % 9, COUNTS, kind, seed=number))
+        elif action == "r" and len(catalog.codes) > 5:
+            ids = list(catalog.codes)
+            catalog.remove([ids[i] for i in set(rng.integers(0, len(ids), 3).tolist())])
         elif action == "c":
-            catalogue.index = catalogue.index.compact()
-        catalogue.check(number)
+            catalog.index = catalog.index.compact()
+        catalog.check(number)
 
 
 def test_some_changes() -> None:
@@ -96,36 +96,36 @@ def test_any_order_of_changes_at_length(actions: list[tuple[str, int]], kind: st
 def test_changes_compile_nothing() -> None:
     codes = random_codes(200, COUNTS, seed=0)
     index = TrieIndex.from_codes(codes, codes_per_level=COUNTS, insert_capacity=100)
-    stack = PolicyStack.of(index, [Policy.from_mask(index, np.arange(200) % 2 == 0)])
-    for policies in (None, stack):
-        beam_search(MODEL, HISTORY, index, beams=4, policies=policies)
+    stack = FilterStack.of(index, [ItemFilter.from_mask(index, np.arange(200) % 2 == 0)])
+    for filters in (None, stack):
+        beam_search(MODEL, HISTORY, index, beams=4, filters=filters)
     compiled = _search._cache_size()
     for seed in range(6):
         index = index.insert(random_codes(5, COUNTS, seed=seed))
         index = index.remove([seed, 200 + 5 * seed])
         mask = np.random.default_rng(seed).random(index.num_items) < 0.5
-        for policies in (None, PolicyStack.of(index, [Policy.from_mask(index, mask)])):
-            beam_search(MODEL, HISTORY, index, beams=4, policies=policies)
+        for filters in (None, FilterStack.of(index, [ItemFilter.from_mask(index, mask)])):
+            beam_search(MODEL, HISTORY, index, beams=4, filters=filters)
     index = index.compact()
     assert index.num_items == 200 + 6 * 5 - 12
     assert _search._cache_size() == compiled
 
 
-def test_policies_outlive_changes_but_stacks_do_not() -> None:
+def test_filters_outlive_changes_but_stacks_do_not() -> None:
     index = TrieIndex.from_codes([[0, 0], [1, 1], [1, 2]], ["a", "b", "c"])
-    policy = Policy.from_items(index, ["a", "b"])
-    stack = PolicyStack.of(index, [policy])
+    item_filter = ItemFilter.from_items(index, ["a", "b"])
+    stack = FilterStack.of(index, [item_filter])
     changed = index.insert([[0, 1]], ["d"]).remove(["b"])
     model = TableModel.random((2, 3), seed=0)
-    found = beam_search(model, HISTORY, changed, beams=4, policies=policy)
+    found = beam_search(model, HISTORY, changed, beams=4, filters=item_filter)
     assert changed.ids_of(found.items)[0].tolist() == ["a", None, None, None]
-    assert (~policy).num_allowed == 1  # an item that came later is in neither
-    both = policy | Policy.from_items(changed, ["d"])
+    assert (~item_filter).num_allowed == 1  # an item that came later is in neither
+    both = item_filter | ItemFilter.from_items(changed, ["d"])
     assert both.num_allowed == 3
     with pytest.raises(GenretError, match="before its items changed"):
-        beam_search(model, HISTORY, changed, beams=4, policies=stack)
+        beam_search(model, HISTORY, changed, beams=4, filters=stack)
     with pytest.raises(GenretError, match="another index"):
-        beam_search(model, HISTORY, changed.compact(), beams=4, policies=policy)
+        beam_search(model, HISTORY, changed.compact(), beams=4, filters=item_filter)
 
 
 def test_ids_that_are_positions_stay_after_compaction() -> None:

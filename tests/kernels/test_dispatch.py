@@ -37,7 +37,7 @@ def call(op: str, **changed: Any) -> Callable[..., Any]:
                 "begin": whole(2, 3),
                 "counts": whole(2, 3),
                 "base": ones(2, 3),
-                "normaliser": ones(2, 3),
+                "normalizer": ones(2, 3),
                 "width": 4,
             },
         ),

@@ -27,14 +27,14 @@ def draw(
     counts = rng.integers(0, width + 2, begin.shape)
     logits = rng.normal(size=shape).astype(np.float32)
     logits[rng.random(shape) < 0.1] = -np.inf
-    base, normaliser = rng.normal(size=(2, batch, beams)).astype(np.float32)
+    base, normalizer = rng.normal(size=(2, batch, beams)).astype(np.float32)
     base[rng.random(base.shape) < 0.2] = -np.inf
     for b, m in np.ndindex(batch, beams):
         slots = np.arange(min(counts[b, m], width))
         read = codes[np.minimum(begin[b, m] + slots, num_edges - 1)]
         logits[b, m, np.setdiff1d(np.arange(num_codes), read)] = np.nan
         if counts[b, m] == 0:  # a beam that is no beam: nothing of it may matter
-            base[b, m], normaliser[b, m] = np.nan, np.nan
+            base[b, m], normalizer[b, m] = np.nan, np.nan
             begin[b, m] = rng.choice([NONE.min, -5, num_edges + 7, NONE.max])
     return (
         jnp.asarray(logits, dtype),
@@ -42,23 +42,23 @@ def draw(
         jnp.asarray(begin, jnp.int32),
         jnp.asarray(counts, jnp.int32),
         jnp.asarray(base),
-        jnp.asarray(normaliser),
+        jnp.asarray(normalizer),
     )
 
 
 def slow(
-    logits: Any, codes: Any, begin: Any, counts: Any, base: Any, normaliser: Any, width: int
+    logits: Any, codes: Any, begin: Any, counts: Any, base: Any, normalizer: Any, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
     logits = np.asarray(logits, np.float32)
-    codes, begin, counts, base, normaliser = map(
-        np.asarray, (codes, begin, counts, base, normaliser)
+    codes, begin, counts, base, normalizer = map(
+        np.asarray, (codes, begin, counts, base, normalizer)
     )
     scores = np.full((*begin.shape, width), -np.inf, np.float32)
     found = np.full(scores.shape, -1, np.int32)
     for b, m in np.ndindex(*begin.shape):
         for k in range(min(counts[b, m], width)):
             code = codes[min(begin[b, m] + k, len(codes) - 1)]
-            score = base[b, m] + (logits[b, m, code] - normaliser[b, m])
+            score = base[b, m] + (logits[b, m, code] - normalizer[b, m])
             scores[b, m, k], found[b, m, k] = score, code
     return scores, found
 

@@ -118,7 +118,7 @@ def test_dropout_zeroes_the_asked_share_and_keeps_the_mean(width) -> None:
     assert set(np.unique(y)) == {0.0, np.float32(4 / 3)}
     deviation = np.sqrt(0.25 * 0.75 / x.size)
     assert abs(kept.mean() - 0.75) < 5 * deviation
-    # Neighbours are independent: a byte is used once.
+    # Neighbors are independent: a byte is used once.
     if width > 1:
         pairs = (kept[:, :-1] & kept[:, 1:]).mean()
         assert abs(pairs - 0.75**2) < 6 * np.sqrt(0.25 / kept[:, 1:].size)

@@ -10,7 +10,7 @@ import pytest
 from genret.config import ModelConfig
 from genret.data import gap_buckets, user_buckets
 from genret.errors import GenretError
-from genret.models import History, Side, build_model, load_model, save_model
+from genret.models import History, SideFeatures, build_model, load_model, save_model
 
 CODES = (7, 5, 3)
 CONFIG = ModelConfig(
@@ -35,7 +35,7 @@ def logits_of(model, codes, segments, positions, side):
 
 
 def side_of(parts):
-    return Side(**jax.tree.map(jnp.asarray, parts))
+    return SideFeatures(**jax.tree.map(jnp.asarray, parts))
 
 
 def rows(rng):
@@ -91,7 +91,7 @@ def test_cached_decoding_equals_the_full_forward(model) -> None:
     codes = np.zeros((3, WIDTH, 3), np.int32)
     codes[:, :4] = history.codes
     codes[np.arange(3), lengths] = target
-    side = Side(
+    side = SideFeatures(
         items=jnp.pad(history.side.items, ((0, 0), (0, 1))),  # the target's is never read
         gaps=jnp.pad(history.side.gaps, ((0, 0), (0, 1))),
         users=jnp.broadcast_to(history.side.users, (3, WIDTH)),

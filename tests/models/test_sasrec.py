@@ -10,7 +10,7 @@ import pytest
 from genret.config import ModelConfig
 from genret.decoding import beam_search
 from genret.errors import GenretError
-from genret.index import Policy, TrieIndex
+from genret.index import ItemFilter, TrieIndex
 from genret.models import History, SASRec, build_model, load_model, save_model
 
 ITEMS = 11
@@ -70,8 +70,8 @@ def test_the_search_ranks_all_items_and_obeys(model) -> None:
     best = np.argsort(-scores, axis=1, kind="stable")
     result = beam_search(model, history, index, beams=ITEMS)
     np.testing.assert_array_equal(result.items, best)
-    few = Policy.from_items(index, [2, 3, 5])
-    result = beam_search(model, history, index, beams=4, policies=[few])
+    few = ItemFilter.from_items(index, [2, 3, 5])
+    result = beam_search(model, history, index, beams=4, filters=[few])
     for row, order in zip(np.asarray(result.items).tolist(), best.tolist(), strict=True):
         assert row == [i for i in order if i in (2, 3, 5)] + [-1]
 

@@ -145,7 +145,7 @@ def test_foreign_folders_are_refused(tmp_path) -> None:
         load_model(tmp_path / "codes")
 
 
-def test_an_edited_artefact_is_refused(tmp_path, model) -> None:
+def test_an_edited_artifact_is_refused(tmp_path, model) -> None:
     with write_folder(tmp_path / "model", "model") as folder:
         save_model(folder, model)
     file = tmp_path / "model" / "config.json"

@@ -23,12 +23,12 @@ from genret.tokenizers import save_codes
 SIZES = (9, 8)
 ITEMS = 60
 MAX_ITEMS = 5
-CONFIG: dict[str, Any] = {"k": 4, "beams": 6, "lockstep": 8}
+CONFIG: dict[str, Any] = {"k": 4, "beams": 6, "decode_batch": 8}
 
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a run folder with catalogue, codes, index and model; not to be changed."""
+    """Return a run folder with catalog, codes, index and model; not to be changed."""
     folder = tmp_path_factory.mktemp("scoring") / "run"
     options = ("--synthetic", "--synthetic-users", "30", "--synthetic-items", str(ITEMS))
     assert main(["ingest", str(folder), "--json", *options]) == 0

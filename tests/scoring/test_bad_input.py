@@ -45,7 +45,7 @@ def test_rows_that_cannot_be_scored_are_rejected_and_the_others_are_not(
         (3, None, "the user is null"),
         (4, "cid", "an item of the history is null"),
         (5, "ann", "the user occurs before in this shard"),
-        (6, "dan", "no item of the history is in the catalogue ('999', say)"),
+        (6, "dan", "no item of the history is in the catalog ('999', say)"),
     ]
     assert result.rejected == 6
 
@@ -56,7 +56,7 @@ def test_unknown_items_are_left_out_and_counted(job: Job, tmp_path: Path) -> Non
     assert [r["item"] for r in rows[:4]] == [r["item"] for r in rows[4:]]
     assert result.manifest["summary"]["unknown_items"] == 1
     job(table([1, 2], [[3, 999, 4], [3, 4]]), out=tmp_path / "strict", unknown_items="reject")
-    assert reasons(tmp_path / "strict") == [(0, "1", "item '999' is not in the catalogue")]
+    assert reasons(tmp_path / "strict") == [(0, "1", "item '999' is not in the catalog")]
 
 
 def test_ids_are_compared_by_their_text(job: Job, tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_user_who_saw_everything_is_told_of(job: Job, tmp_path: Path) -> None:
     job(table([1, 2], [list(range(1, ITEMS + 1)), [1]]), exclude_seen=True)
     (row,) = rejected(tmp_path / "out")
     assert (row["row"], row["user"]) == (0, "1")
-    assert row["reason"] == "no item is allowed: the policy and the items seen leave none"
+    assert row["reason"] == "no item is allowed: the filter and the items seen leave none"
     assert users_of(tmp_path / "out") == [2]
 
 
@@ -176,16 +176,16 @@ def test_more_seen_items_than_can_be_excluded(
     ]
 
 
-def test_policies_by_column(job: Job, tmp_path: Path) -> None:
+def test_filters_by_column(job: Job, tmp_path: Path) -> None:
     data = table([1, 2, 3], [[1], [1], [1]], plan=["cheap", None, "gold"])
-    policies = {"policy": ("cheap=price < 15", "any=price > 0"), "policy_column": "plan"}
-    job(data, **policies)
-    assert reasons(tmp_path / "out") == [(2, "3", "unknown policy 'gold'")]
+    filters = {"where": ("cheap=price < 15", "any=price > 0"), "where_column": "plan"}
+    job(data, **filters)
+    assert reasons(tmp_path / "out") == [(2, "3", "unknown filter 'gold'")]
     assert users_of(tmp_path / "out") == [1, 2]
     with pytest.raises(GenretError, match="has no column 'tier'"):
-        job(data, out=tmp_path / "b", **policies | {"policy_column": "tier"})
-    with pytest.raises(GenretError, match="has no column 'colour'"):
-        job(data, out=tmp_path / "c", policy=("colour == 'red'",))
+        job(data, out=tmp_path / "b", **filters | {"where_column": "tier"})
+    with pytest.raises(GenretError, match="has no column 'color'"):
+        job(data, out=tmp_path / "c", where=("color == 'red'",))
 
 
 def test_events_without_a_user_or_a_time(job: Job, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_runs_with_only_jax(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "decode"
     found = export_decode(run, out, k=4, beams=6, batch=8, exclude=64)
     assert found.inputs == {"items": [8, 5], "lengths": [8], "exclude": [8, 64]}
-    config = ScoreConfig(k=4, beams=6, lockstep=8, exclude_seen=True)
+    config = ScoreConfig(k=4, beams=6, decode_batch=8, exclude_seen=True)
     scorer = Scorer.load(run, config, EngineConfig(all_devices=False, users_per_batch=8))
     rng = np.random.default_rng(0)
     lists = [rng.permutation(60)[:n] for n in (0, 1, 2, 3, 4, 5, 5, 5)]

@@ -18,8 +18,8 @@ from genret.cli.main import main
 from genret.errors import GenretError
 from genret.scoring import ScoreResult
 from genret.scoring._engine import _Background, _finish
+from genret.scoring._locations import Location
 from genret.scoring._output import ShardWriter
-from genret.scoring._places import Place
 from tests.scoring.conftest import Job, answers, histories, rejected
 
 
@@ -106,14 +106,14 @@ def test_lists_hold_what_rows_hold(job: Job, tmp_path: Path) -> None:
 def test_a_restart_scores_what_is_left(
     job: Job, shards: Path, tmp_path: Path, whole: ScoreResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = Place.write_json
+    write = Location.write_json
 
-    def dies(self: Place, name: str, value: object) -> None:
+    def dies(self: Location, name: str, value: object) -> None:
         if name.endswith("00001.json"):
             raise KeyboardInterrupt
         write(self, name, value)
 
-    monkeypatch.setattr(Place, "write_json", dies)
+    monkeypatch.setattr(Location, "write_json", dies)
     with pytest.raises(KeyboardInterrupt):
         job(shards)
     monkeypatch.undo()
@@ -193,8 +193,8 @@ def test_half_a_file_of_somebody_else_is_left_alone(job: Job, shards: Path, tmp_
 def test_a_second_job_is_refused(job: Job, shards: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     held = (
-        "import sys; from genret.scoring._places import Place\n"
-        f"with Place.of({str(out)!r}).lock('_lock'): print('held', flush=True); sys.stdin.read()"
+        "import sys; from genret.scoring._locations import Location\n"
+        f"with Location.of({str(out)!r}).lock('_lock'): print('held', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(
         [sys.executable, "-c", held], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -213,7 +213,7 @@ def test_a_second_job_is_refused(job: Job, shards: Path, tmp_path: Path) -> None
     ("change", "message"),
     [
         ({"k": 3}, "its k is 4, now 3"),
-        ({"policy": ("price < 5",)}, r"its policy is \[\], now \['price < 5'\]"),
+        ({"where": ("price < 5",)}, r"its where is \[\], now \['price < 5'\]"),
         ({"exclude_seen": True}, "its exclude_seen is False, now True"),
     ],
 )
@@ -280,7 +280,7 @@ def test_the_command_line(
         status = main([str(a) for a in argv])
         return status, *capsys.readouterr()
 
-    options = ("--k", "4", "--beams", "6", "--lockstep", "8", "--no-all-devices")
+    options = ("--k", "4", "--beams", "6", "--decode-batch", "8", "--no-all-devices")
     base = ("score", run, "--histories", f"{shards}/day-*.parquet", "--out")
     status, out, err = genret(*base, tmp_path / "a", *options, "--json")
     assert status == 0, err

@@ -15,7 +15,7 @@ import pytest
 from genret.config import EngineConfig, ScoreConfig
 from genret.errors import GenretError
 from genret.scoring import ScoreResult, score
-from genret.scoring._places import Place, find_files
+from genret.scoring._locations import Location, find_files
 from tests.scoring.conftest import CONFIG
 
 SERVER = """
@@ -52,8 +52,8 @@ def bucket() -> Iterator[str]:
     server.communicate()
 
 
-def upload(bucket: str, shards: Path, folder: str) -> Place:
-    place = Place.of(bucket.format(folder))
+def upload(bucket: str, shards: Path, folder: str) -> Location:
+    place = Location.of(bucket.format(folder))
     for file in sorted(shards.iterdir()):
         place.publish(file, file.name)
     return place
@@ -65,7 +65,7 @@ def test_the_same_answers(bucket: str, run: Path, shards: Path, whole: ScoreResu
     out = bucket.format("out")
     result = score(run, bucket.format("in/day-*.parquet"), out, config, engine)
     assert result.manifest["fingerprint"] == whole.manifest["fingerprint"]
-    place = Place.of(out)
+    place = Location.of(out)
     assert place.names() == ["_SUCCESS", "manifest.json", "rejected.parquet", "scores"]
     again = score(run, bucket.format("in/day-*.parquet"), out, config, engine)
     assert again.users_scored_now == 0
@@ -77,7 +77,7 @@ def test_the_same_answers(bucket: str, run: Path, shards: Path, whole: ScoreResu
 def test_a_lock_is_held_while_its_holder_lives(
     bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = Place.of(bucket.format("locked"))
+    place = Location.of(bucket.format("locked"))
     refused = pytest.raises(GenretError, match=f"another job writes into it .process {os.getpid()}")
     with place.lock("_lock"), refused, place.lock("_lock"):
         pass
@@ -93,12 +93,12 @@ def test_missing_files_and_unknown_stores(bucket: str) -> None:
     with pytest.raises(GenretError, match="no such file"):
         find_files(bucket.format("nowhere/*.parquet"))
     with pytest.raises(GenretError, match="cannot be opened"):
-        Place.of("gopher://hole/burrow")
+        Location.of("gopher://hole/burrow")
 
 
 def test_what_fsspec_knows() -> None:
     pytest.importorskip("fsspec")
-    place = Place.of("memory://box")
+    place = Location.of("memory://box")
     place.write("a.txt", b"hello")
     place.write_json("b.json", {"x": 1})
     assert place.names() == ["a.txt", "b.json"]

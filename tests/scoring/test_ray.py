@@ -111,5 +111,5 @@ def test_a_job_begun_here_goes_on_there(
 def test_a_scorer_that_cannot_be_made_is_one_clear_line(
     cluster: Any, run: Path, data: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(GenretError, match="has no column 'colour'"):
-        on_ray(run, data, tmp_path / "out", policy=("colour == 'red'",))
+    with pytest.raises(GenretError, match="has no column 'color'"):
+        on_ray(run, data, tmp_path / "out", where=("color == 'red'",))

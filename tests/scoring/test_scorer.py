@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from genret.config import EngineConfig, ModelConfig, ScoreConfig
 from genret.errors import GenretError
 from genret.evaluation import recommend
-from genret.index import Policy, TrieIndex
+from genret.index import ItemFilter, TrieIndex
 from genret.models import build_model
 from genret.scoring import Answers, Scorer, widths_of
 from genret.scoring._program import Placement, Users
@@ -33,23 +33,23 @@ MODEL = build_model(
     1,
 )  # fmt: skip
 ONE = EngineConfig(all_devices=False, users_per_batch=32)
-EVEN = Policy.from_mask(INDEX, np.arange(60) % 2 == 0)
-FEW = Policy.from_mask(INDEX, np.arange(60) < 3)
+EVEN = ItemFilter.from_mask(INDEX, np.arange(60) % 2 == 0)
+FEW = ItemFilter.from_mask(INDEX, np.arange(60) < 3)
 
 
 def scorer(
     engine: EngineConfig = ONE,
-    policies: Any = None,
+    filters: Any = None,
     model: Any = MODEL,
     max_items: int = MAX_ITEMS,
     **options: Any,
 ) -> Scorer:
-    config = ScoreConfig(**{"k": 4, "beams": 6, "lockstep": 8, "exclude_seen": True} | options)
-    return Scorer(model, CODES, INDEX, config, engine, max_items=max_items, policies=policies)
+    config = ScoreConfig(**{"k": 4, "beams": 6, "decode_batch": 8, "exclude_seen": True} | options)
+    return Scorer(model, CODES, INDEX, config, engine, max_items=max_items, filters=filters)
 
 
-def table(engine: EngineConfig = ONE, policies: Any = None, **options: Any) -> Scorer:
-    return scorer(engine, policies, TABLE, 4, **options)
+def table(engine: EngineConfig = ONE, filters: Any = None, **options: Any) -> Scorer:
+    return scorer(engine, filters, TABLE, 4, **options)
 
 
 ALONE = scorer()
@@ -123,16 +123,16 @@ def test_a_model_split_over_two_devices() -> None:
         table(engine, model_parallel=3)
 
 
-def test_each_user_obeys_a_policy() -> None:
+def test_each_user_obeys_a_filter() -> None:
     lists = csr(users(30))
-    policy = np.arange(30, dtype=np.int32) % 3 - 1  # -1: none
-    found = table(policies={"even": EVEN, "few": FEW}).score(*lists, policy)
+    filter_of = np.arange(30, dtype=np.int32) % 3 - 1  # -1: none
+    found = table(filters={"even": EVEN, "few": FEW}).score(*lists, filter_of)
     free = PLAIN.score(*lists)
     for user in range(30):
         items = found.items[user][found.items[user] >= 0]
-        if policy[user] == 0:
+        if filter_of[user] == 0:
             assert (items % 2 == 0).all()
-        elif policy[user] == 1:
+        elif filter_of[user] == 1:
             assert (items < 3).all()
         else:
             np.testing.assert_array_equal(found.items[user], free.items[user])
@@ -170,9 +170,9 @@ def test_memory_that_one_user_does_not_fit_is_an_error(monkeypatch: pytest.Monke
 def test_the_probe_fits_the_batch_to_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     lists = csr(users(20))
     expected = PLAIN.score(*lists)
-    for free, lockstep, batch in ((1 << 30, 8, 128), (0, 2, 1)):
+    for free, decode_batch, batch in ((1 << 30, 8, 128), (0, 2, 1)):
         monkeypatch.setattr("genret.scoring._scorer.free_bytes", lambda _, free=free: free)
-        found = table(EngineConfig(all_devices=False), lockstep=lockstep)
+        found = table(EngineConfig(all_devices=False), decode_batch=decode_batch)
         answers = found.score(*lists)
         assert found.users_per_batch == batch
         np.testing.assert_array_equal(answers.items, expected.items)
@@ -204,7 +204,7 @@ def test_widths_are_few_and_rise_to_the_longest(longest: int) -> None:
 
 @pytest.mark.slow
 def test_bfloat16_is_close(run: Path) -> None:
-    config = {"k": 4, "beams": 6, "lockstep": 8}
+    config = {"k": 4, "beams": 6, "decode_batch": 8}
     lists = csr(users(16))
     exact = Scorer.load(run, ScoreConfig(**config), ONE).score(*lists)
     short = Scorer.load(run, ScoreConfig(**config, dtype="bfloat16"), ONE).score(*lists)
@@ -216,7 +216,7 @@ def test_program_of_an_empty_batch_answers_nothing() -> None:
     placement = Placement.over(jax.local_devices()[:1])
     users = Users(items=np.zeros((8, 4), np.int32), lengths=np.zeros(8, np.int32))
     plain = table(exclude_seen=False)
-    compiled = placement.compile(plain._decoder, users, k=2, beams=3, lockstep=8)
+    compiled = placement.compile(plain._decoder, users, k=2, beams=3, decode_batch=8)
     items, scores = compiled(
         plain._decoder, placement.split(users), placement.split(np.zeros(1, np.int32))
     )

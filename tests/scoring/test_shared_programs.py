@@ -126,7 +126,7 @@ def test_a_program_that_was_kept_answers_the_same_bits(run: Path, tmp_path: Path
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         hits = []
         jax.monitoring.register_event_listener(lambda event, **_: hits.append(event))
-        scorer = Scorer.load({str(run)!r}, ScoreConfig(k=4, beams=6, lockstep=8),
+        scorer = Scorer.load({str(run)!r}, ScoreConfig(k=4, beams=6, decode_batch=8),
             EngineConfig(all_devices=False), shared_programs().compiling)
         hits.clear()
         answers = scorer.score(np.array([0, 2, 5]), np.array([1, 2, 3, 4, 5]))

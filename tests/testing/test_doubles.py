@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from genret.decoding import GenerativeModel
-from genret.testing import TableModel, random_codes, tiny_catalogue
+from genret.testing import TableModel, random_codes, tiny_catalog
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_codes_of_every_kind() -> None:
     assert len(np.unique(random_codes(300, (99, 99), "duplicates"), axis=0)) <= 100
 
 
-def test_the_tiny_catalogue_has_a_shared_semantic_id() -> None:
-    codes, ids = tiny_catalogue()
+def test_the_tiny_catalog_has_a_shared_semantic_id() -> None:
+    codes, ids = tiny_catalog()
     assert len(codes) == len(set(ids)) == 6
     assert len(np.unique(codes, axis=0)) == 5

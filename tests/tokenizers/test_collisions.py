@@ -50,7 +50,7 @@ def test_new_items_get_free_suffixes(
     found = suffix_of_new(new, existing, (3, 3, 64))
     together = np.concatenate([existing, found])
     assert len(np.unique(together, axis=0)) == len(old) + len(new)
-    # The same as if they had come at the end of the catalogue.
+    # The same as if they had come at the end of the catalog.
     whole, _ = resolve_collisions(old + new, (3, 3), "suffix")
     np.testing.assert_array_equal(together, whole)
 

@@ -13,8 +13,8 @@ from genret.tokenizers._kmeans import assign, nearest, pad_rows
 
 def blobs(num_points: int, num_blobs: int, width: int, spread: float, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(num_blobs, width))
-    points = centres[rng.integers(0, num_blobs, num_points)]
+    centers = rng.normal(size=(num_blobs, width))
+    points = centers[rng.integers(0, num_blobs, num_points)]
     return (points + spread * rng.normal(size=points.shape)).astype(np.float32)
 
 

@@ -49,7 +49,7 @@ def test_constant_vectors_have_no_error() -> None:
     st.integers(1, 5),
     st.booleans(),
 )
-def test_neighbours_equal_the_slow_twin(
+def test_neighbors_equal_the_slow_twin(
     rows: list[tuple[int, int, int]], count: int, by_distance: bool
 ) -> None:
     vectors = np.random.default_rng(len(rows)).normal(size=(len(rows), 2)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Residual k-means: a NumPy twin, degenerate catalogues, frozen codebooks, the files."""
+"""Residual k-means: a NumPy twin, degenerate catalogs, frozen codebooks, the files."""
 
 import json
 from pathlib import Path
@@ -110,7 +110,7 @@ def test_units_do_not_matter(tokenizer: RQKMeans, factor: float, shift: float) -
     st.integers(1, 3),
     st.sampled_from([0, 2, 8]),
 )
-def test_small_and_degenerate_catalogues(vectors: np.ndarray, levels: int, size: int) -> None:
+def test_small_and_degenerate_catalogs(vectors: np.ndarray, levels: int, size: int) -> None:
     """One item, duplicates, constant vectors, more codes than items."""
     config = TokenizeConfig(levels=levels, codebook_size=size, iterations=20)
     tokenizer = RQKMeans.fit(vectors, config, seed=0)

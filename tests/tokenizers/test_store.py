@@ -1,4 +1,4 @@
-"""The artefact codes/ keeps codes, tokenizer and figures, and refuses what is damaged."""
+"""The artifact codes/ keeps codes, tokenizer and figures, and refuses what is damaged."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every tokenizer of vectors: the protocol, frozen parameters, files, degenerate catalogues."""
+"""Every tokenizer of vectors: the protocol, frozen parameters, files, degenerate catalogs."""
 
 from pathlib import Path
 from typing import Any
@@ -117,7 +117,7 @@ def test_bad_input_is_refused(fitted: dict[str, Any], kind: str, tmp_path: Path)
         np.array([[1e30, 0, 0], [0, -1e30, 5], [0, 0, 0]], np.float32),
     ],
 )
-def test_degenerate_catalogues(kind: str, vectors: np.ndarray) -> None:
+def test_degenerate_catalogs(kind: str, vectors: np.ndarray) -> None:
     tokenizer = TOKENIZERS[kind].fit(vectors, CONFIG, 0)
     codes = tokenizer.encode(vectors)
     decoded = tokenizer.decode(codes)
@@ -137,7 +137,7 @@ def test_work_is_reported_by_parts() -> None:
 # Slow twins
 
 
-def test_product_quantisation_equals_its_twin(fitted: dict[str, Any]) -> None:
+def test_product_quantization_equals_its_twin(fitted: dict[str, Any]) -> None:
     for cls in (PQ, OPQ):
         tokenizer = fitted[cls.kind]
         padded = np.pad(standard(tokenizer, NEW), ((0, 0), (0, 2)))  # 7 numbers in 3 parts of 3
@@ -210,23 +210,23 @@ def test_balanced_residual_k_means() -> None:
 
 
 @pytest.mark.parametrize("kind", KMEANS_AND_VAE)
-def test_normalised_residuals_tell_near_items_apart(kind: str, tmp_path: Path) -> None:
+def test_normalized_residuals_tell_near_items_apart(kind: str, tmp_path: Path) -> None:
     """Dense clusters among wide ones: divided by their spread, they are cut as finely."""
     rng = np.random.default_rng(0)
-    centres, spread = rng.normal(size=(8, 4)), np.logspace(-3, 0, 8)
+    centers, spread = rng.normal(size=(8, 4)), np.logspace(-3, 0, 8)
     cluster = np.repeat(np.arange(8), 40)
-    vectors = centres[cluster] + spread[cluster, None] * rng.normal(size=(320, 4)) * 0.3
+    vectors = centers[cluster] + spread[cluster, None] * rng.normal(size=(320, 4)) * 0.3
     distinct = {}
-    for normalise in (False, True):
+    for normalize in (False, True):
         config = TokenizeConfig(
             levels=3,
             codebook_size=8,
-            normalise_residuals=normalise,
+            normalize_residuals=normalize,
             autoencoder=AutoencoderConfig(hidden=(8,), latent=4, training_steps=10),
         )
         tokenizer = TOKENIZERS[kind].fit(vectors, config, 0)
         codes = tokenizer.encode(vectors)
-        distinct[normalise] = len(np.unique(codes, axis=0))
+        distinct[normalize] = len(np.unique(codes, axis=0))
         tokenizer.save(tmp_path)
         np.testing.assert_array_equal(TOKENIZERS[kind].load(tmp_path).encode(vectors), codes)
         report = tokenizer.report(vectors)

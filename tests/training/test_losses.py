@@ -26,7 +26,7 @@ SIZES = (5, 40, 3)
 """The second level needs two words of bits."""
 
 
-def catalogue(items: int, seed: int = 0) -> np.ndarray:
+def catalog(items: int, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     return np.stack([rng.integers(0, v, items) for v in SIZES], axis=1).astype(np.int32)
 
@@ -39,7 +39,7 @@ def log_softmax(x: np.ndarray) -> np.ndarray:
 @settings(max_examples=20, deadline=None)
 @given(items=st.sampled_from([1, 7, 30]), seed=st.integers(0, 99))  # few shapes to compile
 def test_legal_codes_are_those_of_a_dictionary(items: int, seed: int) -> None:
-    codes = catalogue(items, seed)
+    codes = catalog(items, seed)
     legal = LegalCodes.of(codes, SIZES)
     rows = np.arange(items)[None]
     masks = [np.asarray(mask)[0] for mask in legal.at(jnp.asarray(rows))]
@@ -56,7 +56,7 @@ def test_legal_codes_are_those_of_a_dictionary(items: int, seed: int) -> None:
 @pytest.mark.parametrize("over", ["level", "legal"])
 def test_cross_entropy_equals_its_numpy_twin(over: str, smoothing: float) -> None:
     rng = np.random.default_rng(0)
-    codes = catalogue(12)
+    codes = catalog(12)
     items = rng.integers(0, 12, (2, 5))
     logits = [rng.normal(size=(2, 5, v)).astype(np.float32) * 30 for v in SIZES]
     targets = rng.random((2, 5)) < 0.6
@@ -136,7 +136,7 @@ def test_apao_equals_its_numpy_twin() -> None:
 
 
 def test_pairs_are_a_target_of_each_row_and_the_history_before_it() -> None:
-    codes = catalogue(12)
+    codes = catalog(12)
     offsets, items = np.array([0, 3, 9, 13]), np.arange(13).astype(np.int32) % 12
     config = TrainConfig(batch_size=3)
     batch = next(iter(TrainingBatches(offsets, items, config, max_items=6, seed=0)))
@@ -194,7 +194,7 @@ def loss_of(name: str, packing: Any = "pack", **changes: Any) -> tuple[float, li
     """Return the loss of the first batch, and the weights of the prefixes after it."""
     config = dataclasses.replace(BASE, **LOSSES[name], packing=packing)
     model = build_model(dataclasses.replace(MODEL, **changes), 0)
-    codes, (offsets, items) = catalogue(12), histories()
+    codes, (offsets, items) = catalog(12), histories()
     objective = Objective.of(config, codes, SIZES, items)
     batch = next(iter(TrainingBatches(offsets, items, config, max_items=6, seed=0)))
     loss, weights = objective(
@@ -225,7 +225,7 @@ def test_models_learn_with_every_loss(kind: Any, name: str) -> None:
     if kind == "encoder_decoder":  # T5's vectors start large
         config = dataclasses.replace(config, learning_rate=0.005)
     model = build_model(dataclasses.replace(MODEL, kind=kind), 0)
-    result = train(model, catalogue(12), *histories(), config, max_items=6)
+    result = train(model, catalog(12), *histories(), config, max_items=6)
     assert result.losses[-1] < result.losses[0]
 
 
@@ -248,7 +248,7 @@ def test_bad_settings_are_refused() -> None:
     with pytest.raises(
         GenretError, match=r"level_weights: found 2, expected one for each of the 3"
     ):
-        Objective.of(TrainConfig(level_weights=(1.0, 1.0)), catalogue(4), SIZES)
+        Objective.of(TrainConfig(level_weights=(1.0, 1.0)), catalog(4), SIZES)
     with pytest.raises(GenretError, match=r"label_smoothing: found 1\.0, expected 0 or more"):
         TrainConfig(label_smoothing=1.0)
     with pytest.raises(GenretError, match="label_smoothing: found with loss 'sampled'"):

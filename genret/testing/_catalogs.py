@@ -1,4 +1,4 @@
-"""Semantic IDs of small made-up catalogues."""
+"""Semantic IDs of small made-up catalogs."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -13,7 +13,7 @@ Kind = Literal["uniform", "zipf", "duplicates"]
 def random_codes(
     num_items: int, codes_per_level: Sequence[int], kind: Kind = "uniform", *, seed: int = 0
 ) -> Codes:
-    """Draw the semantic IDs of a catalogue.
+    """Draw the semantic IDs of a catalog.
 
     Args:
       num_items: N, items.
@@ -38,10 +38,10 @@ def random_codes(
     return codes.astype(np.int32)
 
 
-def tiny_catalogue() -> tuple[Codes, list[str]]:
+def tiny_catalog() -> tuple[Codes, list[str]]:
     """Return the semantic IDs and the ids of six items, two of which share a semantic ID.
 
-    >>> codes, item_ids = tiny_catalogue()
+    >>> codes, item_ids = tiny_catalog()
     >>> codes.shape, item_ids[:2]
     ((6, 3), ['alien', 'blade runner'])
     """

@@ -30,7 +30,7 @@ _DEAD = 60.0
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class Location:
     """A folder or a file, on this machine or in an object store.
 
     Attributes:
@@ -44,13 +44,13 @@ class Place:
     path: str
 
     @classmethod
-    def of(cls, uri: PathLike) -> "Place":
+    def of(cls, uri: PathLike) -> "Location":
         """Open a path, or a URI: ``s3://``, ``gs://``, or what fsspec knows.
 
         Raises:
           GenretError: nothing knows such a URI.
 
-        >>> Place.of("scores").is_local, Place.of("memory://scores").is_local
+        >>> Location.of("scores").is_local, Location.of("memory://scores").is_local
         (True, False)
         """
         text = os.fspath(uri)
@@ -165,7 +165,7 @@ class Place:
     @contextlib.contextmanager
     def local_of(self, name: str) -> Iterator[Path]:
         """Give a path of this machine at which a file of the folder can be read."""
-        with Place(f"{self.uri}/{name}", self.filesystem, self.at(name)).local() as file:
+        with Location(f"{self.uri}/{name}", self.filesystem, self.at(name)).local() as file:
             yield file
 
     def delete(self, name: str) -> None:
@@ -251,7 +251,7 @@ class Place:
             raise GenretError(f"{where}: {_line(e)}") from e
 
 
-def find_files(pattern: PathLike) -> list[Place]:
+def find_files(pattern: PathLike) -> list[Location]:
     """Return the files that a path, a folder or a pattern with ``*`` names, in order of path.
 
     Raises:
@@ -265,16 +265,16 @@ def find_files(pattern: PathLike) -> list[Place]:
         paths = sorted(glob.glob(text)) if has_pattern else [text]
         if len(paths) == 1 and os.path.isdir(paths[0]):
             paths = sorted(str(p) for p in Path(paths[0]).iterdir() if _is_data(p.name))
-        found = [Place.of(p) for p in paths if os.path.isfile(p)]
+        found = [Location.of(p) for p in paths if os.path.isfile(p)]
     else:
         suffix = f"?{query}" if query else ""
         folder = text.rsplit("/", 1)[0] if has_pattern else text
-        place = Place.of(folder + suffix)
+        place = Location.of(folder + suffix)
         if not has_pattern and place._info(place.path).type == pa.fs.FileType.File:
             return [place]
         wanted = text.rsplit("/", 1)[1] if has_pattern else "*"
         names = [n for n in place.names() if fnmatch.fnmatchcase(n, wanted) and _is_data(n)]
-        found = [Place(f"{folder}/{n}", place.filesystem, place.at(n)) for n in names]
+        found = [Location(f"{folder}/{n}", place.filesystem, place.at(n)) for n in names]
     if not found:
         raise GenretError(f"{pattern}: no such file (histories)")
     return found

@@ -35,7 +35,7 @@ class Books(NamedTuple):
 
 
 class Codes(NamedTuple):
-    """What a residual quantiser says about latent vectors.
+    """What a residual quantizer says about latent vectors.
 
     Attributes:
       codes: int32 [L, B].
@@ -50,7 +50,7 @@ class Codes(NamedTuple):
     sums: Float[Array, "B K"]
 
 
-def quantise(
+def quantize(
     z: Float[Array, "B K"],
     values: Float[Array, "L V K"],
     spreads: Float[Array, "L V"],
@@ -127,7 +127,7 @@ def follow(
     config: AutoencoderConfig,
     key: Array,
     *,
-    normalise: bool = False,
+    normalize: bool = False,
 ) -> tuple[Float[Array, "L V K"], Books]:
     """Move codebooks after a step: moving means, dead codes to points of the step, biases.
 
@@ -137,7 +137,7 @@ def follow(
       values: the codebooks after the step's gradients; with codebooks="ema" the means replace them.
       config: the rules.
       key: of the points that dead codes move to.
-      normalise: let the spreads follow; otherwise they stay as they are.
+      normalize: let the spreads follow; otherwise they stay as they are.
 
     Returns:
       The codebooks and the books for the next step.
@@ -157,7 +157,7 @@ def follow(
     values = jnp.where(dead[..., None], fresh, values)
     counts = jnp.where(dead, equal, counts)
     totals = jnp.where(dead[..., None], equal * fresh, totals)
-    spreads = _spread(books, found, values, member) if normalise else books.spreads
+    spreads = _spread(books, found, values, member) if normalize else books.spreads
     bias = books.bias
     if config.sinkhorn:
         bias = _rebalance(found.residuals[-1], values[-1], bias, config.sinkhorn)

@@ -1,4 +1,4 @@
-"""Policies: counts over rows against a sum over a mask, and the algebra of sets."""
+"""Filters: counts over rows against a sum over a mask, and the algebra of sets."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genret.errors import GenretError
-from genret.index import DictTrie, Policy, PolicyStack, TrieIndex
+from genret.index import DictTrie, FilterStack, ItemFilter, TrieIndex
 from genret.index.bits import unpack_bits
 from genret.testing import random_codes
 
@@ -19,22 +19,22 @@ from genret.testing import random_codes
     st.sampled_from([0.0, 0.02, 0.5, 1.0]),
     st.integers(0, 99),
 )
-def test_policies_are_sets_of_rows(num_items: int, share: float, seed: int) -> None:
+def test_filters_are_sets_of_rows(num_items: int, share: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     codes = random_codes(num_items, (7, 7), seed=seed)
     index = TrieIndex.from_codes(codes)
     one, two = rng.random((2, num_items)) < share
-    a, b = Policy.from_mask(index, one), Policy.from_mask(index, two)
-    policies = [a, ~a, a & b, a | ~b]
+    a, b = ItemFilter.from_mask(index, one), ItemFilter.from_mask(index, two)
+    filters = [a, ~a, a & b, a | ~b]
     masks = [one, ~one, one & two, one | ~two]
-    stack = PolicyStack.of(index, policies)
+    stack = FilterStack.of(index, filters)
     assert stack.capacity == 4
     (allowed,) = stack.segments
     segment = index.segments[0]
     positions = np.asarray(segment.position_of(jnp.arange(num_items)))
-    for number, (policy, mask) in enumerate(zip(policies, masks, strict=True)):
-        assert policy.num_allowed == mask.sum()
-        assert policy.mask().tolist() == mask.tolist()
+    for number, (item_filter, mask) in enumerate(zip(filters, masks, strict=True)):
+        assert item_filter.num_allowed == mask.sum()
+        assert item_filter.mask().tolist() == mask.tolist()
         assert unpack_bits(allowed.rows[number], num_items).tolist() == mask[positions].tolist()
         # The masks of a dense level are those of an index of the allowed items.
         for level, words in enumerate(allowed.masks):
@@ -50,31 +50,31 @@ def test_policies_are_sets_of_rows(num_items: int, share: float, seed: int) -> N
             assert {(*prefixes[node], code) for node, code in found} == expected
 
 
-def test_policies_from_ids() -> None:
+def test_filters_from_ids() -> None:
     index = TrieIndex.from_codes([[3], [1], [2]], ["c", "a", "b"])
-    policy = Policy.from_items(index, ["a", "c", "a"])
-    assert policy.mask().tolist() == [True, True, False]
-    assert Policy.from_items(index, []).num_allowed == 0
+    item_filter = ItemFilter.from_items(index, ["a", "c", "a"])
+    assert item_filter.mask().tolist() == [True, True, False]
+    assert ItemFilter.from_items(index, []).num_allowed == 0
     with pytest.raises(GenretError, match="'nobody'"):
-        Policy.from_items(index, ["a", "nobody"])
+        ItemFilter.from_items(index, ["a", "nobody"])
 
 
 def test_bad_masks_are_named() -> None:
     index = TrieIndex.from_codes([[3], [1], [2]])
     for mask in ([True, False], [1, 0, 1], [[True, True, True]]):
         with pytest.raises(GenretError, match="mask: found"):
-            Policy.from_mask(index, mask)
+            ItemFilter.from_mask(index, mask)
 
 
-def test_policies_of_two_indices_do_not_mix() -> None:
+def test_filters_of_two_indices_do_not_mix() -> None:
     first = TrieIndex.from_codes([[3], [1], [2]])
     for codes in ([[1], [2], [3]], [[3], [1], [2], [4]], [[3], [1], [4]]):
         other = TrieIndex.from_codes(codes)
-        foreign = Policy.from_items(other, [0])
+        foreign = ItemFilter.from_items(other, [0])
         with pytest.raises(GenretError, match="two indices"):
-            foreign & Policy.from_items(first, [0])
+            foreign & ItemFilter.from_items(first, [0])
         with pytest.raises(GenretError, match="another index"):
-            PolicyStack.of(first, [foreign])
-    for policies in ([], ["fresh"]):
-        with pytest.raises(GenretError, match="policies"):
-            PolicyStack.of(first, policies)
+            FilterStack.of(first, [foreign])
+    for filters in ([], ["fresh"]):
+        with pytest.raises(GenretError, match="filters"):
+            FilterStack.of(first, filters)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genret.config import AutoencoderConfig
-from genret.tokenizers._quantise import Books, commitment, follow, pass_gradients, quantise
+from genret.tokenizers._quantize import Books, commitment, follow, pass_gradients, quantize
 
 RNG = np.random.default_rng(0)
 Z = RNG.normal(size=(40, 3)).astype(np.float32)
@@ -34,7 +34,7 @@ def slow_codes(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_codes_equal_the_slow_twin() -> None:
-    found = quantise(
+    found = quantize(
         jnp.asarray(Z), jnp.asarray(VALUES, jnp.float32), jnp.asarray(SPREADS), jnp.asarray(BIAS)
     )
     codes, sums = slow_codes(Z)
@@ -73,7 +73,7 @@ def test_straight_through_is_the_identity() -> None:
 
 def test_the_commitment_and_its_gradient() -> None:
     z, values, bias = jnp.asarray(Z), jnp.asarray(VALUES, jnp.float32), jnp.asarray(BIAS)
-    found = quantise(z, values, jnp.asarray(SPREADS), bias)
+    found = quantize(z, values, jnp.asarray(SPREADS), bias)
     after = [found.gains[1][:, None] * found.residuals[1], z - found.sums]
     assert float(commitment(z, found)) == pytest.approx(
         float(sum((r**2).sum() for r in after) / len(z)), rel=1e-5
@@ -91,7 +91,7 @@ def books(size: int = 5) -> Books:
 
 def test_codebooks_are_moving_means() -> None:
     values, state = jnp.asarray(VALUES, jnp.float32), books()
-    found = quantise(jnp.asarray(Z), values, state.spreads, state.bias)
+    found = quantize(jnp.asarray(Z), values, state.spreads, state.bias)
     config = AutoencoderConfig(sinkhorn=0.0)
     moved, after = follow(state, found, values, config, jax.random.key(0))
     for level in range(2):
@@ -103,11 +103,11 @@ def test_codebooks_are_moving_means() -> None:
             assert float(after.counts[level, code]) == pytest.approx(count, rel=1e-5)
     np.testing.assert_array_equal(after.bias, state.bias)
     np.testing.assert_array_equal(after.spreads, state.spreads)
-    _, normalised = follow(state, found, values, config, jax.random.key(0), normalise=True)
+    _, normalized = follow(state, found, values, config, jax.random.key(0), normalize=True)
     left = np.asarray(found.residuals[0]) - np.asarray(moved[0])[np.asarray(found.codes[0])]
     squares = (left[np.asarray(found.codes[0]) == 2] ** 2).sum(axis=1).mean()
     expected = np.sqrt(0.95 * SPREADS[0, 2] ** 2 + 0.05 * squares)
-    assert float(normalised.spreads[0, 2]) == pytest.approx(expected, rel=1e-4)
+    assert float(normalized.spreads[0, 2]) == pytest.approx(expected, rel=1e-4)
     kept, _ = follow(state, found, values, AutoencoderConfig(codebooks="loss"), jax.random.key(0))
     np.testing.assert_array_equal(kept, values)
 
@@ -115,7 +115,7 @@ def test_codebooks_are_moving_means() -> None:
 def test_dead_codes_move_to_points() -> None:
     values = jnp.asarray(VALUES, jnp.float32).at[:, 4].set(99.0)  # nobody is near
     state = books()._replace(counts=jnp.full((2, 5), 8.0).at[:, 4].set(0.5))
-    found = quantise(jnp.asarray(Z), values, state.spreads, jnp.zeros(5))
+    found = quantize(jnp.asarray(Z), values, state.spreads, jnp.zeros(5))
     moved, after = follow(state, found, values, AutoencoderConfig(), jax.random.key(0))
     for level in range(2):
         distance = np.abs(np.asarray(found.residuals[level]) - np.asarray(moved[level, 4])).max(1)

@@ -140,7 +140,7 @@ trained = train(
 
 # %% [markdown]
 # ## Ask for the new items
-# *Unconstrained*: among all items. *Constrained*: the same search under a policy that allows the new items
+# *Unconstrained*: among all items. *Constrained*: the same search under a filter that allows the new items
 # only. *Random*: a draw among the new items, which is exactly min(k, C)/C.
 
 # %% tags=["cold"]
@@ -160,9 +160,9 @@ def shown(interval):
 rows = [[way, *(shown(found[way][f"recall@{k}"]) for k in (1, 10))] for way in (*ways, "ratio")]
 display(table(["search", "Recall@1", "Recall@10"], rows))
 figure, axis = canvas("Recall@10 of items that were never trained on", 5.2)
-for place, (way, colour) in enumerate(zip(ways, (GREY, ORANGE, BLUE), strict=True)):
+for place, (way, color) in enumerate(zip(ways, (GREY, ORANGE, BLUE), strict=True)):
     one = found[way]["recall@10"]
-    axis.bar(place, one["mean"], color=colour, width=0.65)
+    axis.bar(place, one["mean"], color=color, width=0.65)
     axis.errorbar(place, one["mean"], capsize=4, color="#333333",
                   yerr=[[one["mean"] - one["low"]], [one["high"] - one["mean"]]])  # fmt: skip
 axis.set_xticks(range(3), ways)
@@ -171,21 +171,21 @@ picture(figure)
 
 # %% [markdown]
 # The model has learnt which of the other items are asked for; left alone, it mostly answers those. Under the
-# policy no old item takes a beam, and what it knows of codes, which new items share, decides among the new
+# filter no old item takes a beam, and what it knows of codes, which new items share, decides among the new
 # ones. How much that is depends on what the text says. Here a title names the category, and people stay in a
 # category. On MovieLens-100K, where the text is a title and some genres, the same program (newest tenth,
 # 400 steps) found 0.065 [0.035, 0.100] where a draw finds 0.060. On your data: `genret coldstart RUN`.
 
 # %% [markdown]
 # ## Rules as conditions, seen items left out
-# A condition on the columns of the catalogue becomes a policy; it is parsed, never run as Python. Each
+# A condition on the columns of the catalog becomes a filter; it is parsed, never run as Python. Each
 # request of a batch obeys its own, and nobody is answered what they have seen. All of it acts inside the
 # search.
 
 # %% tags=["rules"]
 from genret.data import where
 from genret.decoding import beam_search, distinct_items, exclusions
-from genret.index import Policy
+from genret.index import ItemFilter
 from genret.models import History
 
 conditions = [
@@ -194,10 +194,10 @@ conditions = [
     "not contains(title, 'Rug') and not startswith(title, 'Dusty')",
 ]
 masks = [where(catalog, condition) for condition in conditions]
-rules = [Policy.from_mask(index, mask) for mask in masks]
+rules = [ItemFilter.from_mask(index, mask) for mask in masks]
 for condition, rule in zip(conditions, rules, strict=True):
     print(f"{rule.num_allowed:5,} items: {condition}")
-only_new = Policy.from_mask(index, is_new)
+only_new = ItemFilter.from_mask(index, is_new)
 print(f"{(only_new & rules[1]).num_allowed:5,} items: new, and the second")
 
 people = np.arange(3)
@@ -206,7 +206,7 @@ bounds, events = held.offsets[:4], held.items[: held.offsets[3]]
 history = History.from_items(codes, bounds, events, LONGEST)
 seen = exclusions(*distinct_items(bounds, events, catalog.num_items))
 ruled = beam_search(
-    trained.model, history, index, beams=50, policies=rules, policy_of=people, exclude=seen
+    trained.model, history, index, beams=50, filters=rules, filter_of=people, exclude=seen
 )
 answers = np.asarray(ruled.items)
 for person, (mask, own) in enumerate(zip(masks, answers, strict=True)):
@@ -235,13 +235,13 @@ prices = np.array(catalog.table["price"])
 shares, behind, inside = [], [], []
 for share in (0.5, 0.2, 0.1, 0.05, 0.02):
     allowed = prices < np.quantile(prices, share)
-    policy = [Policy.from_mask(index, allowed)]  # another policy compiles nothing
-    ruled = beam_search(trained.model, history, index, beams=50, policies=policy)
+    item_filter = [ItemFilter.from_mask(index, allowed)]  # another filter compiles nothing
+    ruled = beam_search(trained.model, history, index, beams=50, filters=item_filter)
     shares.append(f"{allowed.mean():.1%}")
     behind.append(np.minimum((allowed[free] & (free >= 0)).sum(axis=1), 10).mean())
     inside.append(np.minimum(np.asarray(ruled.valid).sum(axis=1), 10).mean())
 figure, axis = canvas("Places of a list of ten that are filled")
-axis.plot(shares, inside, color=BLUE, marker="o", label="policy inside the search")
+axis.plot(shares, inside, color=BLUE, marker="o", label="filter inside the search")
 axis.plot(shares, behind, color=ORANGE, marker="s", label="filter behind it, of 50 answers")
 axis.set(xlabel="share of the items that are allowed", ylabel="places filled", ylim=(0, 10.5))
 axis.legend(frameon=False, loc="lower left")

@@ -1,30 +1,30 @@
-"""Policies from conditions on the columns of the catalogue."""
+"""Filters from conditions on the columns of the catalog."""
 
 import numpy as np
 
 from genret.config import require
 from genret.data import Catalog, where
-from genret.index import Policy, TrieIndex
+from genret.index import ItemFilter, TrieIndex
 
 
-def policy_of(expression: str, catalog: Catalog, index: TrieIndex) -> Policy:
-    """Return the policy that allows the items of a catalogue that meet a condition.
+def filter_where(expression: str, catalog: Catalog, index: TrieIndex) -> ItemFilter:
+    """Return the filter that allows the items of a catalog that meet a condition.
 
     Raises:
       GenretError: a condition that cannot be used, or an index of other items, or in other order.
     """
     mask = where(catalog, expression)
     check_order(catalog, index)
-    return Policy.from_mask(index, mask)
+    return ItemFilter.from_mask(index, mask)
 
 
 def check_order(catalog: Catalog, index: TrieIndex) -> None:
-    """Raise GenretError unless an item's position in the index is its row in the catalogue."""
+    """Raise GenretError unless an item's position in the index is its row in the catalog."""
     same = index.num_items == catalog.num_items and np.array_equal(
         index.positions_of(catalog.item_ids), np.arange(catalog.num_items)
     )
     require(
         same,
-        "policy: found other items in the index, or another order, than in the catalogue, "
+        "filter: found other items in the index, or another order, than in the catalog, "
         "expected the same",
     )

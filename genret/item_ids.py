@@ -1,0 +1,151 @@
+"""Item ids on the host: checked, looked up, stored, and given back for item positions."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genret import tensors
+from genret.errors import GenretError
+
+KINDS = ("positions", "integers", "strings")
+"""What the ids of items may be, as the headers of files say it."""
+
+
+def check_ids(item_ids: Any, num_items: int) -> np.ndarray | None:
+    """Check the ids of a catalog's items.
+
+    Args:
+      item_ids: N distinct integers or N distinct strings (list or array); None: ids are positions.
+      num_items: N.
+
+    Returns:
+      None, int64 [N], or strings [N] (NumPy's variable-width string type).
+
+    Raises:
+      GenretError: another number of ids, neither all integers nor all strings, or a duplicate.
+    """
+    if item_ids is None:
+        return None
+    ids = _as_array(item_ids)
+    if ids.shape != (num_items,):
+        raise GenretError(
+            f"item_ids: found shape {ids.shape}, expected one id an item ({num_items},)"
+        )
+    values = ids.tolist()
+    if len(set(values)) != num_items:
+        seen: set[Any] = set()
+        for row, value in enumerate(values):
+            if value in seen:
+                raise GenretError(f"item_ids[{row}]: {value!r} occurs twice, expected distinct ids")
+            seen.add(value)
+    return ids
+
+
+def positions(lookup: Mapping[Any, int], wanted: Any) -> np.ndarray:
+    """Return the positions of items by id: int32 [E].
+
+    Raises:
+      GenretError: an id that the index does not hold.
+    """
+    values = _as_array(wanted).reshape(-1).tolist()
+    found = np.fromiter((lookup.get(v, -1) for v in values), np.int32, len(values))
+    if (found < 0).any():
+        raise GenretError(f"item_ids: no item has the id {values[int(np.argmax(found < 0))]!r}")
+    return found
+
+
+def position_of_id(item_ids: np.ndarray) -> dict[Any, int]:
+    """Return the position of each id."""
+    return {value: position for position, value in enumerate(item_ids.tolist())}
+
+
+def check_positions(item_ids: Any, num_items: int) -> np.ndarray:
+    """Return ids that are positions, after checking them: int32 [K].
+
+    Raises:
+      GenretError: not integers, or one that is no position.
+    """
+    found = np.asarray(item_ids).reshape(-1)
+    if found.size and not np.issubdtype(found.dtype, np.integer):
+        raise GenretError(f"item_ids: found dtype {found.dtype}, expected integers")
+    outside = (found < 0) | (found >= num_items)
+    if outside.any():
+        wrong = found[int(np.argmax(outside))]
+        raise GenretError(f"item_ids: no item has the id {wrong} ({num_items} items)")
+    return found.astype(np.int32)
+
+
+def ids_at(item_ids: np.ndarray | None, items: Any) -> np.ndarray:
+    """Return the ids at item positions; padding (-1) gives -1 for integer ids, None for strings."""
+    where = np.asarray(items)
+    if item_ids is None:
+        return where.astype(np.int64)
+    taken = item_ids[np.maximum(where, 0)]
+    if taken.dtype == np.int64:
+        return np.where(where < 0, -1, taken)
+    strings = taken.astype(object)
+    strings[where < 0] = None
+    return strings
+
+
+def _as_array(ids: Any) -> np.ndarray:
+    """Return ids as int64 or as variable-width strings; refuse everything else."""
+    array = np.asarray(ids)
+    if array.size == 0:
+        return array.astype(np.int64)
+    if np.issubdtype(array.dtype, np.integer):
+        if array.max() > np.iinfo(np.int64).max:
+            raise GenretError(f"item_ids: found {array.max()}, expected integers below 2**63")
+        return array.astype(np.int64)
+    # A list of mixed types becomes an array of strings in NumPy: look at the values themselves.
+    values = (
+        ids if isinstance(ids, list | tuple) and array.ndim == 1 else array.reshape(-1).tolist()
+    )
+    for row, value in enumerate(values):
+        if not isinstance(value, str):
+            raise GenretError(
+                f"item_ids[{row}]: found {value!r}, expected all strings or all integers below 2**63"
+            )
+    try:
+        return np.array(values, dtype=np.dtypes.StringDType()).reshape(array.shape)
+    except UnicodeEncodeError as e:
+        raise GenretError(f"item_ids: a string is not valid Unicode ({e})") from e
+
+
+def write_ids(folder: Path, item_ids: np.ndarray | None) -> str:
+    """Write ids into a folder and say what they are, one of :data:`KINDS`."""
+    if item_ids is None:
+        return "positions"
+    if item_ids.dtype == np.int64:
+        tensors.write_array(folder / "item_ids", item_ids)
+        return "integers"
+    (folder / "item_ids.json").write_text(json.dumps(item_ids.tolist()), encoding="utf-8")
+    return "strings"
+
+
+def read_ids(folder: Path, kind: str, num_items: int) -> np.ndarray | None:
+    """Read what :func:`write_ids` wrote.
+
+    Raises:
+      GenretError: missing or damaged, or no ids of that many items.
+    """
+    if kind == "positions":
+        return None
+    if kind == "integers":
+        return check_ids(tensors.read_array(folder / "item_ids"), num_items)
+    return check_ids(read_json(folder / "item_ids.json"), num_items)
+
+
+def read_json(file: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+      GenretError: it is missing or damaged.
+    """
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as e:
+        raise GenretError(f"{file}: cannot be read as JSON ({e})") from e
