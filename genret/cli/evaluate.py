@@ -39,9 +39,9 @@ class Evaluate(Verb):
     def run(self, reporter: Reporter) -> dict[str, Any]:
         """Evaluate; return the contents of metrics.json."""
         from genret.cli.baselines import BASELINES, evaluate_baseline, training_use
-        from genret.evaluation.report import METHODS, headline_table, metrics_table, write_report
         from genret.data import load_run_data
         from genret.evaluation import evaluate_model
+        from genret.evaluation.report import METHODS, headline_table, metrics_table, write_report
         from genret.index import TrieIndex
         from genret.models import build_model, load_model
         from genret.tokenizers import load_codes
