@@ -25,7 +25,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped, UInt
+from jaxtyping import Bool, Float, Int, Integer, Shaped, UInt
 
 if TYPE_CHECKING:
     from jax import Array
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 PathLike = str | os.PathLike[str]
 """Anything that names a file or a folder."""
 
-Codes = Int[np.ndarray, "N L"]
-"""Semantic IDs on the host, one row an item."""
+Codes = Integer[np.ndarray, "N L"]
+"""Semantic IDs on the host, one row an item; signed or unsigned integers."""
 
 Vectors = Float[np.ndarray, "N D"]
 """Item vectors on the host, one row an item."""
@@ -49,4 +49,15 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["Array", "Bool", "Codes", "Float", "Int", "PathLike", "Shaped", "UInt", "Vectors"]
+__all__ = [
+    "Array",
+    "Bool",
+    "Codes",
+    "Float",
+    "Int",
+    "Integer",
+    "PathLike",
+    "Shaped",
+    "UInt",
+    "Vectors",
+]

@@ -11,13 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from genret import item_ids as ids
 from genret.errors import GenretError
-from genret.index import _ids, _io, _live
+from genret.index import _io, _live
 from genret.index._builder import build_segment
-from genret.index._codes import check_codes, check_reserve, join_batches
 from genret.index._filter import FilterStack, ItemFilter
 from genret.index.allowed import AllowedRows, Edges, allow, column_of, edges_of
 from genret.index.segment import Segment
+from genret.semantic_ids import SemanticIds
 from genret.typing import Array, Int, PathLike
 
 
@@ -82,7 +83,8 @@ class TrieIndex:
         """Build the index of a catalog.
 
         Args:
-          codes: integers [N, L], one row an item, in any order; items may share a row.
+          codes: integers [N, L], one row an item, in any order; items may share a row. Or a
+            :class:`SemanticIds`, which has the next three arguments already.
           item_ids: N distinct integers or strings; None takes the positions 0 to N - 1.
           codes_per_level: L counts of codes; None takes the largest code of each level + 1.
           end_code: the code that ends a semantic ID of fewer than L codes. What stands behind it
@@ -106,28 +108,36 @@ class TrieIndex:
         """
         if like is not None and codes_per_level is None:
             codes_per_level = like.codes_per_level
-        array, counts = check_codes(codes, codes_per_level, end_code)
-        ids = _ids.check_ids(item_ids, array.shape[0])
-        check_reserve(reserve, insert_capacity)
+        items = SemanticIds.from_codes(
+            codes, item_ids, codes_per_level=codes_per_level, end_code=end_code
+        )
+        counts, end_code = items.codes_per_level, items.end_code
+        _check_room(reserve, insert_capacity)
         if like is not None and (like.codes_per_level, like.end_code) != (counts, end_code):
             raise GenretError(
                 f"like: found an index of {like.codes_per_level} codes (end code {like.end_code}), "
                 f"expected {counts} (end code {end_code})"
             )
         base = build_segment(
-            array,
+            items.codes,
             counts,
             like=None if like is None else like.segments[0].layout,
             reserve=reserve,
         )
-        index = cls.of_segment(base, counts, end_code, ids)
+        index = cls.of_segment(base, counts, end_code, items.item_ids)
         if like is not None and like.allowed is not None:
             insert_capacity = max(insert_capacity, like.insert_capacity)
         return _live.with_room(index, insert_capacity) if insert_capacity else index
 
     @classmethod
     def from_batches(
-        cls, batches: Iterable[Any], item_ids: Any = None, **options: Any
+        cls,
+        batches: Iterable[Any],
+        item_ids: Any = None,
+        *,
+        codes_per_level: Any = None,
+        end_code: int | None = None,
+        **options: Any,
     ) -> "TrieIndex":
         """Build the index of a catalog whose codes come in batches.
 
@@ -136,6 +146,8 @@ class TrieIndex:
         Args:
           batches: arrays of integers [n, L], one after the other.
           item_ids: as in :meth:`from_codes`.
+          codes_per_level: as in :meth:`from_codes`.
+          end_code: as in :meth:`from_codes`.
           options: the other arguments of :meth:`from_codes`.
 
         Returns:
@@ -144,7 +156,10 @@ class TrieIndex:
         Raises:
           GenretError: as :meth:`from_codes`; batches of different L.
         """
-        return cls.from_codes(join_batches(batches), item_ids, **options)
+        items = SemanticIds.from_batches(
+            batches, item_ids, codes_per_level=codes_per_level, end_code=end_code
+        )
+        return cls.from_codes(items, **options)
 
     @classmethod
     def of_segment(
@@ -259,7 +274,7 @@ class TrieIndex:
         Returns:
           int64 (padding: -1) or objects (strings; padding: None), of the shape of ``items``.
         """
-        return _ids.ids_at(self.item_ids, items)
+        return ids.ids_at(self.item_ids, items)
 
     def positions_of(self, item_ids: Any) -> Int[np.ndarray, "E"]:
         """Return the positions of items by id, int32.
@@ -268,9 +283,9 @@ class TrieIndex:
           GenretError: an id that the index does not hold, or whose item is removed.
         """
         if self.item_ids is None:
-            found = self._checked_positions(item_ids)
+            found = ids.check_positions(item_ids, self.num_items)
         else:
-            found = _ids.positions(self._position_of_id, item_ids)
+            found = ids.positions(self._position_of_id, item_ids)
         gone = self._host.removed[found]
         if gone.any():
             removed = self.ids_of(found[gone]).tolist()[0]
@@ -280,16 +295,6 @@ class TrieIndex:
     @functools.cached_property
     def _position_of_id(self) -> ChainMap[Any, int]:
         return _live.position_of_id(self.item_ids, self._host)
-
-    def _checked_positions(self, item_ids: Any) -> Int[np.ndarray, "E"]:
-        positions = np.asarray(item_ids).reshape(-1)
-        if positions.size and not np.issubdtype(positions.dtype, np.integer):
-            raise GenretError(f"item_ids: found dtype {positions.dtype}, expected integers")
-        outside = (positions < 0) | (positions >= self.num_items)
-        if outside.any():
-            found = positions[int(np.argmax(outside))]
-            raise GenretError(f"item_ids: no item has the id {found} ({self.num_items} items)")
-        return positions.astype(np.int32)
 
     def codes_of(self, items: Any) -> Int[np.ndarray, "N L"]:
         """Return the semantic IDs of items by position, on the host: int64 [N, L]."""
@@ -441,6 +446,14 @@ class TrieIndex:
     def _refuse_changes(self) -> None:
         if self._host.any:
             raise GenretError("index: items were inserted or removed: compact() before saving")
+
+
+def _check_room(reserve: Any, insert_capacity: Any) -> None:
+    """Check the room that an index is to leave."""
+    if not isinstance(reserve, int | float) or not 0 <= reserve <= 16:
+        raise GenretError(f"reserve: found {reserve!r}, expected a share of 0 to 16")
+    if not isinstance(insert_capacity, int) or not 0 <= insert_capacity <= 2**30:
+        raise GenretError(f"insert_capacity: found {insert_capacity!r}, expected 0 to 2**30 items")
 
 
 def _row_of_item(segment: Segment, first_position: Any) -> Any:

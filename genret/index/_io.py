@@ -16,14 +16,14 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from genret import item_ids as ids
 from genret import tensors
 from genret.artifacts import read_manifest, verify_files, write_folder
 from genret.errors import GenretError
 from genret.index._builder import build_sorted, code_dtype
-from genret.index._codes import check_counts
-from genret.index._ids import check_ids
 from genret.index.allowed import column_of
 from genret.index.segment import Segment
+from genret.semantic_ids import check_counts, read_header
 from genret.typing import PathLike
 
 HEADER = "index.json"
@@ -62,7 +62,7 @@ def write_files(
         "codes_per_level": list(codes_per_level),
         "end_code": end_code,
         "permuted": segment.positions is not None,
-        "item_ids": _write_ids(folder, item_ids),
+        "item_ids": ids.write_ids(folder, item_ids),
     }
     (folder / HEADER).write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
 
@@ -85,7 +85,7 @@ def load_artifact(
         _check_positions(positions, num_rows, str(folder))
     columns = _checked_columns(folder, counts, num_rows, positions)
     segment = build_sorted(columns, positions, num_rows, counts)
-    return segment, counts, header["end_code"], _read_ids(folder, header["item_ids"], num_rows)
+    return segment, counts, header["end_code"], ids.read_ids(folder, header["item_ids"], num_rows)
 
 
 def _checked_columns(
@@ -128,44 +128,9 @@ def _level(folder: Path, level: int) -> Path:
     return folder / "codes" / f"level_{level:02d}"
 
 
-def _write_ids(folder: Path, item_ids: np.ndarray | None) -> str:
-    if item_ids is None:
-        return "positions"
-    if item_ids.dtype == np.int64:
-        tensors.write_array(folder / "item_ids", item_ids)
-        return "integers"
-    (folder / "item_ids.json").write_text(json.dumps(item_ids.tolist()), encoding="utf-8")
-    return "strings"
-
-
-def _read_ids(folder: Path, kind: str, num_items: int) -> np.ndarray | None:
-    if kind == "positions":
-        return None
-    if kind == "integers":
-        return check_ids(tensors.read_array(folder / "item_ids"), num_items)
-    return check_ids(_read_json(folder / "item_ids.json"), num_items)
-
-
 def _read_header(file: Path) -> Mapping[str, Any]:
     """Read the header; refuse one that does not say what the folder holds."""
-    header = _read_json(file)
-    right = (
-        isinstance(header, dict)
-        and header.keys() >= {"items", "codes_per_level", "end_code", "permuted", "item_ids"}
-        and isinstance(header["items"], int)
-        and header["items"] > 0
-        and isinstance(header["codes_per_level"], list)
-        and isinstance(header["end_code"], int | None)
-        and isinstance(header["permuted"], bool)
-        and header["item_ids"] in ("positions", "integers", "strings")
-    )
-    if not right:
+    header = read_header(file)
+    if not isinstance(header.get("permuted"), bool):
         raise GenretError(f"{file}: damaged: does not describe an index")
     return header
-
-
-def _read_json(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e:
-        raise GenretError(f"{file}: cannot be read as JSON ({e})") from e

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genret import item_ids as ids_of_items
 from genret.errors import GenretError
 from genret.index._builder import build_segment
-from genret.index._codes import check_codes
 from genret.index._filter import FilterStack
-from genret.index._ids import check_ids
 from genret.index._layout import any_layout, power_of_two
 from genret.index.allowed import AllowedRows, allow, edges_of
 from genret.index.segment import Segment
+from genret.semantic_ids import SemanticIds
 
 if TYPE_CHECKING:
     from genret.index._index import TrieIndex
@@ -74,7 +74,9 @@ def remove(index: "TrieIndex", positions: np.ndarray) -> "TrieIndex":
 def insert(index: "TrieIndex", codes: Any, item_ids: Any) -> "TrieIndex":
     """See :meth:`TrieIndex.insert`."""
     before = index.changes
-    new, _ = check_codes(codes, index.codes_per_level, index.end_code)
+    new = SemanticIds.from_codes(
+        codes, codes_per_level=index.codes_per_level, end_code=index.end_code
+    ).codes
     ids = _joined_ids(index, item_ids, len(new))
     inserted = new if before.inserted is None else np.concatenate([before.inserted, new])
     if before.num_items + len(new) > np.iinfo(np.int32).max:
@@ -171,7 +173,7 @@ def _joined_ids(index: "TrieIndex", item_ids: Any, count: int) -> np.ndarray | N
         if item_ids is not None:
             raise GenretError("item_ids: found ids, but ids are positions in this index")
         return None
-    new = check_ids(item_ids, count)
+    new = ids_of_items.check_ids(item_ids, count)
     if new is None or new.dtype != index.item_ids.dtype:
         kind = "integers" if index.item_ids.dtype == np.int64 else "strings"
         raise GenretError(f"item_ids: expected {count} {kind}, as the index has")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from genret.errors import GenretError
 from genret.index import DictTrie, TrieIndex, _layout
 from genret.index._builder import columns_of, sort_rows
+from genret.semantic_ids import SemanticIds
 from genret.testing import random_codes
 
 
@@ -245,3 +246,14 @@ def test_an_index_goes_through_transformations() -> None:
 
     assert jax.jit(rows)(jnp.array([1])).tolist() == [0]
     assert index.row_of_item[0][:2].tolist() == [1, 0]
+
+
+def test_semantic_ids_carry_their_counts_end_code_and_ids() -> None:
+    items = SemanticIds.from_codes([[1, 0], [0, 2]], ["a", "b"], codes_per_level=(3, 4))
+    index = TrieIndex.from_codes(items)
+    assert index.codes_per_level == (3, 4)
+    assert index.ids_of(index.items_below((0,))).tolist() == ["b"]
+    ended = SemanticIds.from_codes([[1, 0, 5], [0, 2, 1]], end_code=2)
+    assert TrieIndex.from_codes(ended).end_code == 2
+    with pytest.raises(GenretError, match="codes_per_level: found"):
+        TrieIndex.from_codes(items, codes_per_level=(5, 5))

@@ -103,13 +103,13 @@ def test_a_wrong_structure_is_refused_even_with_right_checksums(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("items", "six", "does not describe an index"),
+        ("items", "six", "does not describe"),
         ("items", 7, "positions are"),
-        ("permuted", None, "does not describe an index"),
-        ("end_code", "x", "does not describe an index"),
-        ("codes_per_level", 3, "does not describe an index"),
+        ("permuted", None, "does not describe"),
+        ("end_code", "x", "does not describe"),
+        ("codes_per_level", 3, "does not describe"),
         ("codes_per_level", [3, 4, "x"], "codes_per_level"),
-        ("item_ids", "pickled", "does not describe an index"),
+        ("item_ids", "pickled", "does not describe"),
     ],
 )
 def test_a_wrong_header_is_refused(tmp_path: Path, key: str, value: object, message: str) -> None:
