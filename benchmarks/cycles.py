@@ -1,0 +1,203 @@
+"""What the compiler of an accelerator makes of a function, on a machine that has no such accelerator.
+
+    from benchmarks.cycles import compile_for
+    figures = compile_for("v6e", search, index, model, history)
+    figures["cycles"], figures["kinds"], figures["slowest"][:5]
+
+The cycles are those of libtpu's static schedule: of each operation's VLIW code, sorts, gathers, fusions
+and Pallas kernels, times the rounds of the loop that it is in. They are the compiler's schedule and
+not a time: waits for memory, the launches and the host are not in them, nor is what runs on a SparseCore.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax import export
+
+from benchmarks._compile_alone import TPU_TOPOLOGIES
+from benchmarks.hlo import KINDS, Module
+from genret.errors import GenretError
+
+Figures = dict[str, Any]
+CHILD = Path(__file__).with_name("_compile_alone.py")
+PROFILE = "--xla_jf_dump_static_llo_profile_to="
+
+
+def compile_for(
+    chip: str,
+    function: Callable[..., Any],
+    *arguments: Any,
+    timeout: float = 1200.0,
+    keep: Path | None = None,
+) -> Figures:
+    """Compile a function for a TPU that need not be there and return what its schedule says.
+
+    Args:
+      chip: "v5e", "v6e" or "v7x".
+      function: takes and returns pytrees; jitted or not. It is traced here, so choices that it makes
+        by platform have to be made by its arguments.
+      arguments: arrays or ``jax.ShapeDtypeStruct``; only shapes and types count.
+      timeout: seconds that the compiler may take.
+      keep: folder for the program, the HLO and the profiles; None: a temporary one.
+
+    Returns:
+      ``{"error": one line}`` of what did not compile, else: ``cycles``; ``cycles_of_one_pass``, each
+      loop's body once; ``kinds``, cycles by kind (:data:`benchmarks.hlo.KINDS`); ``operations`` launched;
+      ``sparse_core_calls``, whose cycles nobody tells; ``unbounded_loops``; ``hbm_bytes``; ``vmem_bytes``,
+      the high water; ``code_bytes``, ``argument_bytes``, ``temporary_bytes``; ``compile_s``; and
+      ``slowest``, the 20 dearest groups of operations: name, kind, cycles, how often.
+
+    Raises:
+      GenretError: an unknown chip.
+    """
+    if chip not in TPU_TOPOLOGIES:
+        raise GenretError(f"chip: found {chip!r}, expected one of {[*TPU_TOPOLOGIES]}")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = scratch if keep is None else str(keep)
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / "program").write_bytes(exported(function, arguments, "tpu"))
+        return compile_exported(Path(folder), chip, timeout)
+
+
+def exported(function: Callable[..., Any], arguments: tuple[Any, ...], platform: str) -> bytes:
+    """Return a function of pytrees, traced and lowered for a platform, with flat arguments."""
+    leaves, tree = jax.tree.flatten(arguments)
+
+    def flat(*values: Any) -> list[Any]:
+        return jax.tree.leaves(function(*jax.tree.unflatten(tree, values)))
+
+    allowed = ("tpu_custom_call", "mosaic_gpu_v2", "__gpu$xla.gpu.triton", "triton_kernel_call")
+    checks = [export.DisabledSafetyCheck.custom_call(name) for name in allowed]
+    lowered = export.export(jax.jit(flat), platforms=[platform], disabled_checks=checks)
+    return bytes(lowered(*leaves).serialize())
+
+
+def compile_exported(folder: Path, chip: str, timeout: float) -> Figures:
+    """Compile the program of a folder for a TPU; as :func:`compile_for`."""
+    error = run_compiler(folder, chip, timeout, _tpu_flags(folder, profile=True))
+    note = {}
+    if error and "timed out" not in error:
+        # Some kernels compile, but not with the flag that writes the profile.
+        without = run_compiler(folder, chip, timeout, _tpu_flags(folder, profile=False))
+        if without is None:
+            note, error = {"note": f"compiled without cycles: with the profile flag: {error}"}, None
+    if error:
+        return {"error": error}
+    return json.loads((folder / "compiled.json").read_text()) | read_dumps(folder) | note
+
+
+def run_compiler(
+    folder: Path, chip: str, timeout: float, flags: dict[str, str], python: str = sys.executable
+) -> str | None:
+    """Compile in a process of its own; return None, or why there is no program."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        "JAX_PLATFORMS": "cpu",
+        "JAX_COMPILATION_CACHE_DIR": "",
+        **flags,
+    }
+    try:
+        done = subprocess.run(
+            [python, str(CHILD), str(folder), chip],
+            env=environment, capture_output=True, text=True, timeout=timeout, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return f"timed out: not compiled within {timeout:.0f} s"
+    if done.returncode == 0:
+        return None
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    said = next((x for x in reversed(lines) if re.match(r"[\w.]*(Error|Exception)\b", x)), "")
+    if done.returncode < 0:
+        fatal = next((x for x in lines if re.match(r"F\d{4} |.*Check failed", x)), "")
+        return (
+            f"the compiler aborted ({signal.Signals(-done.returncode).name}): {fatal[:300]}".strip(
+                ": "
+            )
+        )
+    return (said or (lines[-1] if lines else f"exit status {done.returncode}"))[:400]
+
+
+def _tpu_flags(folder: Path, *, profile: bool) -> dict[str, str]:
+    (folder / "profile").mkdir(exist_ok=True)
+    return {
+        "ALLOW_MULTIPLE_LIBTPU_LOAD": "true",
+        "TPU_SKIP_MDS_QUERY": "1",
+        "LIBTPU_INIT_ARGS": f"{PROFILE}{folder / 'profile'}" if profile else "",
+        "XLA_FLAGS": f"--xla_dump_to={folder / 'hlo'} --xla_dump_hlo_as_text",
+    }
+
+
+def read_dumps(folder: Path) -> Figures:
+    """Read the compiled HLO and the profiles that libtpu wrote into a folder."""
+    text = _only(folder / "hlo", "*.after_codegen.txt")
+    module = Module(text)
+    figures: Figures = {
+        "operations": sum(times for _, times in module.executed()),
+        "sparse_core_calls": module.on_sparse_core(),
+        "unbounded_loops": module.unbounded,
+        "hbm_bytes": module.hbm_bytes(),
+        "vmem_bytes": _vmem(_only(folder / "hlo", "*memory-usage-report.txt"), text),
+    }
+    groups = read_profile(folder / "profile")
+    if not groups:
+        return figures | {"cycles": None}
+    of_computation = {
+        each.name: times
+        for name, times in module.runs.items()
+        for each in module.computations[name]
+    }
+    kinds = dict.fromkeys(KINDS, 0)
+    once, slowest = 0, []
+    for name, cycles, count in groups:
+        # Operations that share code are taken to run as often as the one that the group is named after.
+        times = of_computation.get(name, 1)
+        kind = module.kind(module.by_name[name]) if name in module.by_name else "other"
+        kinds[kind] += cycles * count * times
+        once += cycles * count
+        slowest.append({"name": name, "kind": kind, "cycles": cycles, "times": count * times})
+    slowest.sort(key=lambda each: -each["cycles"] * each["times"])
+    return {
+        "cycles": sum(kinds.values()),
+        "cycles_of_one_pass": once,
+        "kinds": kinds,
+        **figures,
+        "slowest": slowest[:20],
+    }
+
+
+def read_profile(folder: Path) -> list[tuple[str, int, int]]:
+    """Return the groups of operations of a static profile: name, cycles of one, how many."""
+    found = []
+    for file in sorted(folder.glob("*.textproto")):
+        for block in file.read_text().split("hlo_op_estimate")[1:]:
+            name = re.search(r'hlo_op_name: "([^"]*)"', block)
+            cycles = re.search(r"estimated_cycles: (-?\d+)", block)
+            count = re.search(r"num_equivalent_hlos: (\d+)", block)
+            if name and cycles:
+                found.append((name[1], int(cycles[1]), int(count[1]) if count else 1))
+    return found
+
+
+def _vmem(report: str, text: str) -> int:
+    """Return the VMEM high water: what is allocated there, and the most an operation adds."""
+    held = re.search(r"Memory Space: vmem \(color=1\)\nTotal bytes: (\d+)", report)
+    scoped = r'"used_scoped_memory_configs":\[\{"memory_space":"1","offset":"\d+","size":"(\d+)"'
+    most = max(map(int, re.findall(scoped, text)), default=0)
+    return (int(held[1]) if held else 0) + most
+
+
+def _only(folder: Path, pattern: str) -> str:
+    """Read the one file of a pattern; of several, the largest: the others are helpers."""
+    files = sorted(folder.glob(pattern), key=lambda file: file.stat().st_size)
+    if not files:
+        raise GenretError(f"{folder}: found no {pattern}: another version of the compiler?")
+    return files[-1].read_text()
