@@ -3,6 +3,7 @@
     python -m benchmarks --preset smoke --json FILE
     python -m benchmarks compare A B
     python -m benchmarks paper FILE
+    python -m benchmarks accelerators --chips v6e,v7x,v5e,h100 --json FILE --page FILE
     python -m benchmarks readme
 
 Every method answers the same requests; its answer is compared with brute force before it is timed.
@@ -102,12 +103,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     # A table that is piped into a file need not be as narrow as a terminal of 80 columns.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 130)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     try:
         if arguments[:1] == ["compare"]:
             return tyro.cli(Compare, args=arguments[1:], prog="python -m benchmarks compare").main(
                 console
             )
+        if arguments[:1] == ["accelerators"]:
+            from benchmarks.accelerators import Accelerators
+
+            asked = tyro.cli(
+                Accelerators, args=arguments[1:], prog="python -m benchmarks accelerators"
+            )
+            return asked.main(console)
         if arguments[:1] == ["paper"]:
             return tyro.cli(Paper, args=arguments[1:], prog="python -m benchmarks paper").main(
                 console

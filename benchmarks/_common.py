@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ def environment() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 2),
         "versions": {"python": platform.python_version()}
-        | {name: metadata.version(name) for name in ("genret", "jax", "flax", "numpy", "pyarrow")},
+        | {name: metadata.version(name) for name in ("genret", "jax", "flax", "numpy", "pyarrow")}
+        | ({"libtpu": metadata.version("libtpu")} if find_spec("libtpu") else {}),
     }
 
 

@@ -12,6 +12,7 @@ not a time: waits for memory, the launches and the host are not in them, nor is 
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -88,6 +89,7 @@ def compile_exported(folder: Path, chip: str, timeout: float) -> Figures:
     if error and "timed out" not in error:
         # Some kernels compile, but not with the flag that writes the profile.
         without = run_compiler(folder, chip, timeout, _tpu_flags(folder, profile=False))
+        shutil.rmtree(folder / "profile")
         if without is None:
             note, error = {"note": f"compiled without cycles: with the profile flag: {error}"}, None
     if error:
@@ -138,14 +140,14 @@ def _tpu_flags(folder: Path, *, profile: bool) -> dict[str, str]:
 
 def read_dumps(folder: Path) -> Figures:
     """Read the compiled HLO and the profiles that libtpu wrote into a folder."""
-    text = _only(folder / "hlo", "*.after_codegen.txt")
+    text = only(folder / "hlo", "*.after_codegen.txt")
     module = Module(text)
     figures: Figures = {
         "operations": sum(times for _, times in module.executed()),
         "sparse_core_calls": module.on_sparse_core(),
         "unbounded_loops": module.unbounded,
         "hbm_bytes": module.hbm_bytes(),
-        "vmem_bytes": _vmem(_only(folder / "hlo", "*memory-usage-report.txt"), text),
+        "vmem_bytes": _vmem(only(folder / "hlo", "*memory-usage-report.txt"), text),
     }
     groups = read_profile(folder / "profile")
     if not groups:
@@ -195,7 +197,7 @@ def _vmem(report: str, text: str) -> int:
     return (int(held[1]) if held else 0) + most
 
 
-def _only(folder: Path, pattern: str) -> str:
+def only(folder: Path, pattern: str) -> str:
     """Read the one file of a pattern; of several, the largest: the others are helpers."""
     files = sorted(folder.glob(pattern), key=lambda file: file.stat().st_size)
     if not files:
