@@ -9,8 +9,6 @@ equal fingerprints, and a stale input can be named.
 
 import contextlib
 import dataclasses
-import hashlib
-import json
 import os
 import shutil
 import time
@@ -20,53 +18,41 @@ from pathlib import Path
 from typing import Any
 
 from genret.errors import GenretError
+from genret.json_files import encode_json, read_json
+from genret.locks import hold
+from genret.manifest import (
+    FORMAT_VERSIONS,
+    MANIFEST,
+    MAX_MANIFEST_BYTES,
+    OLDEST_VERSIONS,
+    RUN_KINDS,
+    VERBS,
+    Manifest,
+    files_of,
+    fingerprint_of,
+    manifest_fields,
+    read_manifest,
+    sha256_of,
+    verify_files,
+)
 from genret.typing import PathLike
 
-MANIFEST = "manifest.json"
-FORMAT_VERSIONS = {
-    "catalog": 1,
-    "vectors": 1,
-    "codes": 1,
-    "index": 2,
-    "model": 1,
-    "reports": 1,
-    "checkpoint": 1,
-    "scores": 1,
-    "hugging_face": 1,
-}
-"""Newest format version of each kind of artifact that this release reads and writes."""
+__all__ = [
+    "FORMAT_VERSIONS",
+    "LOCK",
+    "MANIFEST",
+    "OLDEST_VERSIONS",
+    "RUN_KINDS",
+    "Manifest",
+    "Run",
+    "fingerprint_of",
+    "read_manifest",
+    "verify_files",
+    "write_folder",
+]
 
-_ELSEWHERE = ("checkpoint", "scores", "hugging_face")
-RUN_KINDS = tuple(kind for kind in FORMAT_VERSIONS if kind not in _ELSEWHERE)
-"""Kinds that have a folder of their name in a run; checkpoints lie in ``checkpoints/step-N``; scores,
-and models that are written for transformers, wherever one likes."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Manifest:
-    """What an artifact is and where it came from.
-
-    Attributes:
-      kind: one of :data:`FORMAT_VERSIONS`.
-      format_version: version of the folder's layout.
-      genret_version: the release that wrote it.
-      seed: the seed of the verb that wrote it; None where nothing was random.
-      config: the verb's configuration, as JSON values.
-      inputs: kind of each artifact that it was made from -> its fingerprint then.
-      files: path inside the folder -> ``{"bytes": int, "sha256": str}``.
-      summary: figures worth showing (shapes, sizes, quality), as JSON values.
-      fingerprint: hash over kind, format version and the files' contents.
-    """
-
-    kind: str
-    format_version: int
-    genret_version: str
-    seed: int | None
-    config: Mapping[str, Any]
-    inputs: Mapping[str, str]
-    files: Mapping[str, Mapping[str, Any]]
-    summary: Mapping[str, Any]
-    fingerprint: str
+LOCK = ".lock"
+"""Name of the file in a run that belongs to whoever writes into the run."""
 
 
 @contextlib.contextmanager
@@ -106,9 +92,8 @@ def write_folder(
     ...     read_manifest(f"{run}/codes", "codes").summary
     {'levels': 3}
     """
-    path = Path(path)
     summary = {} if summary is None else summary
-    _check_replaceable(path, kind)
+    path = _destination(Path(path), kind)
     scratch = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.partial"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -121,68 +106,6 @@ def write_folder(
         raise GenretError(f"{path}: cannot be written: {e.strerror or e}") from e
     finally:
         _remove(scratch)
-
-
-def read_manifest(path: PathLike, kind: str | None = None) -> Manifest:
-    """Read and check the manifest of an artifact.
-
-    Args:
-      path: the artifact's folder.
-      kind: the expected kind; None takes any.
-
-    Returns:
-      The manifest.
-
-    Raises:
-      GenretError: no such folder, not an artifact, another kind, damaged, or written by a newer
-        release in a format that this one does not know.
-    """
-    path = Path(path)
-    file = path / MANIFEST
-    if not path.is_dir():
-        raise GenretError(f"{path}: no such folder (expected the artifact {kind or 'of a run'!r})")
-    if not file.is_file():
-        raise GenretError(f"{path}: not a genret artifact: it has no {MANIFEST}")
-    try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
-        found = raw["kind"]
-        version = raw["format_version"]
-        newest = FORMAT_VERSIONS.get(found)
-        if newest is None:
-            raise GenretError(f"{file}: unknown kind of artifact {found!r}")
-        if not isinstance(version, int) or version > newest:
-            raise GenretError(
-                f"{file}: format version {version} of {found!r} is newer than this release reads "
-                f"({newest}); update genret"
-            )
-        manifest = Manifest(**raw)
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as e:
-        raise GenretError(f"{file}: damaged manifest ({e})") from e
-    if kind is not None and manifest.kind != kind:
-        raise GenretError(f"{path}: holds an artifact of kind {manifest.kind!r}, expected {kind!r}")
-    return manifest
-
-
-def verify_files(path: PathLike, manifest: Manifest, *, checksums: bool = True) -> None:
-    """Check that every file of an artifact is there, whole and unchanged.
-
-    Args:
-      path: the artifact's folder.
-      manifest: its manifest.
-      checksums: compare SHA-256 sums too, not only sizes.
-
-    Raises:
-      GenretError: a file is missing, of another size, or of other contents.
-    """
-    for name, expected in manifest.files.items():
-        file = Path(path) / name
-        if not file.is_file():
-            raise GenretError(f"{file}: missing (the manifest of {manifest.kind!r} lists it)")
-        size = file.stat().st_size
-        if size != expected["bytes"]:
-            raise GenretError(f"{file}: has {size} bytes, expected {expected['bytes']}: damaged")
-        if checksums and _sha256(file) != expected["sha256"]:
-            raise GenretError(f"{file}: SHA-256 differs from the manifest: damaged or edited")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,24 +134,40 @@ class Run:
             neither empty nor a run.
         """
         path = Path(path)
-        if path.exists() and not path.is_dir():
-            raise GenretError(f"{path}: is a file, expected a run folder")
-        if not path.exists() and not create:
-            raise GenretError(
-                f"{path}: no such run folder; make one with `genret ingest` or `genret quickstart`"
-            )
-        if path.is_dir():
+        try:
+            if path.exists() and not path.is_dir():
+                raise GenretError(f"{path}: is a file, expected a run folder")
+            if path.is_symlink() and not path.exists():
+                raise GenretError(f"{path}: is a link to {os.readlink(path)}, which is not there")
+            if not path.exists() and not create:
+                raise GenretError(
+                    f"{path}: no such run folder; make one with `genret ingest` or "
+                    "`genret quickstart`"
+                )
+            if not path.is_dir():
+                path.mkdir(parents=True)
             entries = [e for e in path.iterdir() if not e.name.startswith(".")]
-            if entries and not any((e / MANIFEST).is_file() for e in entries):
+            if entries and not any((e / MANIFEST).is_file() for e in entries if e.is_dir()):
                 raise GenretError(
                     f"{path}: is neither empty nor a genret run (found {entries[0].name!r})"
                 )
-        else:
-            try:
-                path.mkdir(parents=True)
-            except OSError as e:
-                raise GenretError(f"{path}: cannot be made: {e.strerror}") from e
+        except (OSError, ValueError) as e:
+            raise GenretError(
+                f"{path}: cannot be opened: {getattr(e, 'strerror', None) or e}"
+            ) from e
         return cls(path)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the run for writing: one process at a time trains, or makes any artifact, here.
+
+        The lock ends with the process that holds it. Its holder may take it again.
+
+        Raises:
+          GenretError: another process writes into the run; the message says which.
+        """
+        with hold(self.path / LOCK, f"{self.path}: another genret writes into this run"):
+            yield
 
     def folder(self, kind: str) -> Path:
         """Return where the run keeps its artifact of a kind (it need not exist)."""
@@ -236,7 +175,10 @@ class Run:
 
     def has(self, kind: str) -> bool:
         """Say whether the run holds an artifact of a kind."""
-        return (self.folder(kind) / MANIFEST).is_file()
+        try:
+            return (self.folder(kind) / MANIFEST).is_file()
+        except OSError as e:
+            raise GenretError(f"{self.folder(kind)}: cannot be read: {e.strerror}") from e
 
     def require(self, kind: str) -> Manifest:
         """Return the manifest of an artifact that a verb needs, after checking it is up to date.
@@ -250,7 +192,7 @@ class Run:
         """
         if not self.has(kind):
             raise GenretError(
-                f"{self.path}: has no {kind}/; make it with `genret {_VERB[kind]} {self.path}`"
+                f"{self.path}: has no {kind}/; make it with `genret {VERBS[kind]} {self.path}`"
             )
         manifest = read_manifest(self.folder(kind), kind)
         verify_files(self.folder(kind), manifest, checksums=False)
@@ -259,20 +201,9 @@ class Run:
             if now != fingerprint:
                 raise GenretError(
                     f"{self.folder(kind)}: stale: made from {upstream}/ {fingerprint[:12]}, but "
-                    f"{upstream}/ is {now[:12]} now; rerun `genret {_VERB[kind]} {self.path}`"
+                    f"{upstream}/ is {now[:12]} now; rerun `genret {VERBS[kind]} {self.path}`"
                 )
         return manifest
-
-
-_VERB = {
-    "catalog": "ingest",
-    "vectors": "embed",
-    "codes": "tokenize",
-    "index": "index",
-    "model": "train",
-    "reports": "evaluate",
-}
-"""The verb that makes each kind of artifact."""
 
 
 def _write_manifest(
@@ -283,35 +214,15 @@ def _write_manifest(
     inputs: Mapping[str, str],
     summary: Mapping[str, Any],
 ) -> None:
-    from genret import __version__
-
     files = {}
-    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+    for name in files_of(folder):
+        file = folder / name
         _fsync(file)
-        name = file.relative_to(folder).as_posix()
-        files[name] = {"bytes": file.stat().st_size, "sha256": _sha256(file)}
-    manifest = Manifest(
-        kind=kind,
-        format_version=FORMAT_VERSIONS[kind],
-        genret_version=__version__,
-        seed=seed,
-        config=config,
-        inputs=inputs,
-        files=files,
-        summary=summary,
-        fingerprint=fingerprint_of(kind, files),
-    )
-    text = json.dumps(dataclasses.asdict(manifest), indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        files[name] = {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
+    fields = manifest_fields(kind, files, config=config, seed=seed, inputs=inputs, summary=summary)
+    (folder / MANIFEST).write_bytes(encode_json(fields))
     _fsync(folder / MANIFEST)
-
-
-def fingerprint_of(kind: str, files: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the fingerprint of an artifact from its kind and the files of its manifest."""
-    digest = hashlib.sha256(f"{kind} {FORMAT_VERSIONS[kind]}".encode())
-    for name, entry in files.items():
-        digest.update(f"\n{name} {entry['sha256']}".encode())
-    return digest.hexdigest()
+    _fsync(folder)
 
 
 def _remove(scratch: Path) -> None:
@@ -321,6 +232,25 @@ def _remove(scratch: Path) -> None:
         if not scratch.exists():
             return
         time.sleep(0.05)
+
+
+def _destination(path: Path, kind: str) -> Path:
+    """Return where an artifact is to lie: a link is followed, so that it stays a link.
+
+    Raises:
+      GenretError: something lies there that must not be replaced, or a link leads nowhere.
+    """
+    try:
+        if path.is_symlink():
+            target = path.resolve()
+            if not target.exists():
+                raise GenretError(f"{path}: is a link to {target}, which is not there")
+            path = target
+        _check_replaceable(path, kind)
+    except (OSError, RuntimeError, ValueError) as e:  # RuntimeError: links in a circle
+        reason = getattr(e, "strerror", None) or e
+        raise GenretError(f"{path}: cannot be written: {reason}") from e
+    return path
 
 
 def _check_replaceable(path: Path, kind: str) -> None:
@@ -333,12 +263,16 @@ def _check_replaceable(path: Path, kind: str) -> None:
         return
     if not (path / MANIFEST).is_file():
         raise GenretError(f"{path}: holds files that genret did not write; refusing to replace it")
-    with contextlib.suppress(json.JSONDecodeError, UnicodeDecodeError, AttributeError):
-        found = json.loads((path / MANIFEST).read_text(encoding="utf-8")).get("kind")
-        if found != kind:
-            raise GenretError(
-                f"{path}: holds an artifact of kind {found!r}; refusing to replace it by {kind!r}"
-            )
+    try:
+        fields = read_json(path / MANIFEST, max_bytes=MAX_MANIFEST_BYTES)
+    except GenretError:
+        return  # a damaged artifact may be replaced
+    found = fields.get("kind") if isinstance(fields, dict) else None
+    if found is not None and found != kind:
+        raise GenretError(
+            f"{path}: holds an artifact of kind {str(found)[:40]!r}; refusing to replace it by "
+            f"{kind!r}"
+        )
 
 
 def _replace(scratch: Path, path: Path) -> None:
@@ -347,6 +281,7 @@ def _replace(scratch: Path, path: Path) -> None:
     if path.exists():
         os.rename(path, aside)
     os.rename(scratch, path)
+    _fsync(path.parent)
     shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -361,11 +296,10 @@ def _sweep(path: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _sha256(file: Path) -> str:
-    with file.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
-
-
-def _fsync(file: Path) -> None:
-    with file.open("rb") as f:
-        os.fsync(f.fileno())
+def _fsync(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

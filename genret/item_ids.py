@@ -9,6 +9,7 @@ import numpy as np
 
 from genret import tensors
 from genret.errors import GenretError
+from genret.json_files import read_json
 
 KINDS = ("positions", "integers", "strings")
 """What the ids of items may be, as the headers of files say it."""
@@ -137,15 +138,3 @@ def read_ids(folder: Path, kind: str, num_items: int) -> np.ndarray | None:
     if kind == "integers":
         return check_ids(tensors.read_array(folder / "item_ids"), num_items)
     return check_ids(read_json(folder / "item_ids.json"), num_items)
-
-
-def read_json(file: Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-      GenretError: it is missing or damaged.
-    """
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as e:
-        raise GenretError(f"{file}: cannot be read as JSON ({e})") from e

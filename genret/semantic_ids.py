@@ -11,6 +11,7 @@ import numpy as np
 
 from genret import item_ids as ids
 from genret.errors import GenretError
+from genret.json_files import read_json
 from genret.typing import Codes, Int, PathLike
 
 MAX_DEPTH = 64
@@ -236,7 +237,7 @@ def read_header(file: Path) -> dict[str, Any]:
     Raises:
       GenretError: it cannot be read, or says something else.
     """
-    header = ids.read_json(file)
+    header = read_json(file)
     right = (
         isinstance(header, dict)
         and header.keys() >= {"items", "codes_per_level", "end_code", "item_ids"}

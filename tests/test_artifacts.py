@@ -1,15 +1,15 @@
 """Run folders: whole or not at all, stale inputs named, foreign folders left alone."""
 
 import errno
-import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from genret.artifacts import MANIFEST, Run, read_manifest, verify_files, write_folder
+from genret.artifacts import LOCK, Run, read_manifest, verify_files, write_folder
 from genret.errors import GenretError
 
 
@@ -90,39 +90,6 @@ def test_a_missing_input_names_its_verb(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (lambda f: (f / MANIFEST).write_text("{"), "damaged manifest"),
-        (lambda f: (f / MANIFEST).write_bytes(b"\xff\xfe\x00"), "damaged manifest"),
-        (lambda f: (f / MANIFEST).write_text("[]"), "damaged manifest"),
-        (
-            lambda f: (f / MANIFEST).write_text('{"kind": "codes", "format_version": 1}'),
-            "damaged manifest",
-        ),
-        (
-            lambda f: (f / MANIFEST).write_text('{"kind": "cake", "format_version": 1}'),
-            "unknown kind",
-        ),
-        (lambda f: edit(f, format_version=99), "newer than this release"),
-        (lambda f: edit(f, format_version="x"), "newer than this release"),
-        (lambda f: edit(f, kind="index"), "expected 'codes'"),
-        (lambda f: (f / MANIFEST).unlink(), "not a genret artifact"),
-    ],
-)
-def test_a_damaged_manifest_is_refused(tmp_path: Path, damage, message: str) -> None:
-    make(tmp_path, "codes", "a")
-    damage(tmp_path / "codes")
-    with pytest.raises(GenretError, match=message):
-        read_manifest(tmp_path / "codes", "codes")
-
-
-def edit(folder: Path, **changes: object) -> None:
-    """Change entries of a manifest."""
-    file = folder / MANIFEST
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
-
-
-@pytest.mark.parametrize(
     ("text", "message"),
     [("12", "has 2 bytes, expected 3"), ("124", "SHA-256 differs"), (None, "missing")],
 )
@@ -162,3 +129,61 @@ def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
     ):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_link_stays_a_link_and_a_dangling_one_is_named(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    make(disk, "codes", "1")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "codes").symlink_to(disk / "codes")
+    after = make(run, "codes", "2")
+    assert (run / "codes").is_symlink()
+    assert read_manifest(disk / "codes").fingerprint == after
+    assert sorted(p.name for p in disk.iterdir()) == ["codes"]
+    (run / "model").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(GenretError, match=r"model: is a link to .*nowhere, which is not there"):
+        make(run, "model", "3")
+    (run / "index").symlink_to(run / "index")
+    with pytest.raises(GenretError, match="index: "):
+        make(run, "index", "3")
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(GenretError, match=r"link: is a link to .*which is not there"):
+        Run.open(tmp_path / "link", create=True)
+
+
+def test_one_process_writes_into_a_run(tmp_path: Path) -> None:
+    make(tmp_path, "codes", "1")
+    script = f"""
+import sys
+from genret.artifacts import Run
+with Run.open({str(tmp_path)!r}).writing():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+    run = Run.open(tmp_path)
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with (
+            pytest.raises(GenretError, match=rf"another genret writes .*process {other.pid} on "),
+            run.writing(),
+        ):
+            pass
+        other.kill()
+    with run.writing(), run.writing():  # what a killed process held is free; stages nest
+        assert (tmp_path / LOCK).exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["codes"]
+
+
+def test_two_threads_do_not_write_into_a_run(tmp_path: Path) -> None:
+    run = Run.open(tmp_path / "run", create=True)
+
+    def write() -> None:
+        with run.writing():
+            pass
+
+    with run.writing(), ThreadPoolExecutor(1) as pool, pytest.raises(GenretError, match="thread"):
+        pool.submit(write).result()
+    write()

@@ -20,6 +20,9 @@ BASE = {
     "semantic_ids",
     "histories",
     "item_ids",
+    "json_files",
+    "locks",
+    "manifest",
 }
 SIDE_BY_SIDE = {"data", "embed", "tokenizers", "index"}
 MAY_IMPORT = {

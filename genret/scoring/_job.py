@@ -17,10 +17,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from genret.artifacts import MANIFEST, Run, fingerprint_of
+from genret.artifacts import Run
 from genret.config import ScoreConfig, require
 from genret.data import Source, find_column
 from genret.errors import GenretError
+from genret.manifest import MANIFEST, manifest_fields
 from genret.scoring._histories import CHUNK_USERS
 from genret.scoring._locations import Location, find_files, is_leftover
 from genret.typing import PathLike
@@ -195,17 +196,14 @@ class Job:
             name: sum(e[name] for e in entries)
             for name in ("users", "answers", "short_lists", "rejected", "unknown_items")
         }
-        manifest = {
-            "kind": "scores",
-            "format_version": 1,
-            "genret_version": self.document["versions"]["genret"],
-            "seed": None,
-            "config": self.document,
-            "inputs": self.document["run"],
-            "files": files,
-            "summary": {**total, **figures, "shards": [_shown(e) for e in entries]},
-            "fingerprint": fingerprint_of("scores", files),
-        }
+        manifest = manifest_fields(
+            "scores",
+            files,
+            config=self.document,
+            seed=None,
+            inputs=self.document["run"],
+            summary={**total, **figures, "shards": [_shown(e) for e in entries]},
+        )
         self.out.write_json(MANIFEST, manifest)
         self.out.write(SUCCESS, b"")
         self.clean()
