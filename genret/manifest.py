@@ -173,7 +173,9 @@ def read_manifest(path: PathLike, kind: str | None = None) -> Manifest:
     return Manifest(**fields)
 
 
-def verify_files(path: PathLike, manifest: Manifest, *, checksums: bool = True) -> None:
+def verify_files(
+    path: PathLike, manifest: Manifest, *, checksums: bool = True, others: bool = False
+) -> None:
     """Check that an artifact holds the files of its manifest, whole and unchanged, and no others.
 
     Names that begin with a dot or an underscore are left alone: no reader of an artifact reads them.
@@ -182,6 +184,7 @@ def verify_files(path: PathLike, manifest: Manifest, *, checksums: bool = True) 
       path: the artifact's folder.
       manifest: its manifest.
       checksums: compare SHA-256 sums too, not only sizes.
+      others: allow files that the manifest does not list.
 
     Raises:
       GenretError: a file is missing, of another size, of other contents, not in the manifest, or
@@ -200,7 +203,8 @@ def verify_files(path: PathLike, manifest: Manifest, *, checksums: bool = True) 
                 )
             if checksums and sha256_of(file) != expected["sha256"]:
                 raise GenretError(f"{file}: SHA-256 differs from the manifest: damaged or edited")
-        _refuse_others(folder, manifest)
+        if not others:
+            _refuse_others(folder, manifest)
     except OSError as e:
         raise GenretError(f"{e.filename or folder}: cannot be read: {e.strerror or e}") from e
 

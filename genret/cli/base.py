@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, ClassVar, Literal, Union
 
 import tyro
 from rich.console import Console
@@ -23,6 +23,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from genret.artifacts import Run
+from genret.cli.terminal import CELL, can_encode, printable
 from genret.config import Config, require
 
 RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -93,31 +95,31 @@ class Reporter:
         self.out = Console(quiet=as_json, highlight=False)
         self.err = Console(stderr=True, highlight=False)
         handler = RichHandler(console=self.err, show_path=False)
+        handler.setFormatter(_PrintableFormatter("%(message)s"))
         if log_level != "debug":
             # Orbax logs the traceback of each of its threads before it raises what we report.
             handler.addFilter(lambda record: record.name != "absl")
-        logging.basicConfig(
-            level=log_level.upper(), format="%(message)s", handlers=[handler], force=True
-        )
+        logging.basicConfig(level=log_level.upper(), handlers=[handler], force=True)
 
     @contextlib.contextmanager
     def stage(self, title: str) -> Iterator[None]:
         """Print a heading, run the block, print how long it took."""
-        self.out.print(f"[bold]== {title}[/bold]")
+        shown = _plain(title)
+        self.out.print(f"[bold]== {shown}[/bold]")
         start = time.perf_counter()
         yield
-        self.out.print(f"   [dim]{title}: {time.perf_counter() - start:.1f} s[/dim]")
+        self.out.print(f"   [dim]{shown}: {time.perf_counter() - start:.1f} s[/dim]")
 
     def say(self, text: str) -> None:
         """Print a line (no markup, and not cut in pieces: a path stays one)."""
-        self.out.print(f"   {text}", markup=False, soft_wrap=True)
+        self.out.print(f"   {printable(text)}", markup=False, soft_wrap=True)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Print a table; numbers are right-aligned."""
-        table = Table(title=title, title_justify="left", title_style="bold")
+        table = Table(title=_plain(title), title_justify="left", title_style="bold")
         for i, name in enumerate(columns):
             numeric = bool(rows) and all(isinstance(r[i], int | float) for r in rows)
-            table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+            table.add_column(_plain(name), justify="right" if numeric else "left", overflow="fold")
         for row in rows:
             table.add_row(
                 *(
@@ -179,14 +181,23 @@ class Reporter:
     def finish(self, result: Mapping[str, Any]) -> None:
         """Print the result of the verb as JSON, where that was asked for."""
         if self.as_json:
-            json.dump(result, sys.stdout, indent=1, ensure_ascii=False)
-            print()
+            text = json.dumps(result, indent=1, ensure_ascii=False)
+            if not can_encode(text, sys.stdout):
+                text = json.dumps(result, indent=1)
+            print(text)
 
 
 def _plain(value: Any) -> str:
     from rich.markup import escape
 
-    return escape(str(value))
+    return escape(printable(str(value), CELL))
+
+
+class _PrintableFormatter(logging.Formatter):
+    """Formats log records without control characters; tracebacks keep their lines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(printable(line) for line in super().format(record).split("\n"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -199,6 +210,22 @@ class Verb:
     """How much to log to standard error."""
     json: bool = False
     """Print the result as one JSON document on standard output."""
+
+    writes_run: ClassVar[bool] = False
+    """Whether the verb writes into the run folder that it is given."""
+    makes_run: ClassVar[bool] = False
+    """Whether the verb makes the run folder where there is none."""
+
+    def holding(self) -> contextlib.AbstractContextManager[None]:
+        """Hold the run folder for the length of the verb, where the verb writes into it.
+
+        Raises:
+          GenretError: another process writes into it; the message says which.
+        """
+        folder = getattr(self, "run_folder", None)
+        if not self.writes_run or folder is None:
+            return contextlib.nullcontext()
+        return Run.open(folder, create=self.makes_run).writing()
 
     def run(self, reporter: Reporter) -> dict[str, Any]:
         """Do the job; return its result as JSON values."""

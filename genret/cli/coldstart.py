@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from genret.artifacts import Run, read_manifest, write_folder
 from genret.cli.base import Reporter, RunFolder, Verb
@@ -39,6 +39,8 @@ class Coldstart(Verb):
 
     Example: genret coldstart runs/shop --fractions 0.02 0.05
     """
+
+    writes_run: ClassVar[bool] = True
 
     run_folder: RunFolder
     """Folder of the run, with its model."""

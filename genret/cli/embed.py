@@ -1,7 +1,7 @@
 """``genret embed``: vectors of the items of a run."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from genret.artifacts import Run, read_manifest
 from genret.cli.base import Reporter, RunFolder, Verb, refuse_options
@@ -22,6 +22,8 @@ class Embed(Verb):
 
     Example: genret embed runs/shop --text-columns title brand --text-dim 128
     """
+
+    writes_run: ClassVar[bool] = True
 
     run_folder: RunFolder
     """Folder of the run."""

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from genret.artifacts import Run, write_folder
 from genret.cli.base import Reporter, RunFolder, Verb
@@ -24,6 +24,8 @@ class Evaluate(Verb):
 
     Example: genret evaluate runs/shop --split test --k 10 20 --beams 50 --baselines
     """
+
+    writes_run: ClassVar[bool] = True
 
     run_folder: RunFolder
     """Folder of the run, with its model."""

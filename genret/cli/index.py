@@ -1,7 +1,7 @@
 """``genret index``: semantic IDs into the constraint index."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from genret.artifacts import Run, read_manifest, write_folder
 from genret.cli.base import Reporter, RunFolder, Verb
@@ -16,6 +16,8 @@ class Index(Verb):
 
     Example: genret index runs/shop
     """
+
+    writes_run: ClassVar[bool] = True
 
     run_folder: RunFolder
     """Folder of the run, with catalog/ and codes/."""

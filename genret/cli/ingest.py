@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from genret.artifacts import Run, read_manifest, write_folder
 from genret.cli.base import Reporter, RunFolder, Verb
@@ -20,6 +20,9 @@ class Ingest(Verb):
 
     Example: genret ingest runs/shop --interactions log.parquet --items items.csv.gz
     """
+
+    writes_run: ClassVar[bool] = True
+    makes_run: ClassVar[bool] = True
 
     run_folder: RunFolder
     """Folder of the run; made where there is none."""

@@ -1,10 +1,16 @@
 """``genret``: the entry point. Parses, runs one verb, turns bad input into exit status 2."""
 
+import contextlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
+from genret.cli.terminal import Terminated, orderly, printable
 from genret.errors import GenretError
+
+BAD_INPUT, INTERRUPTED, TERMINATED = 2, 128 + signal.SIGINT, 128 + signal.SIGTERM
+"""Exit statuses: bad input, Ctrl-C (130), SIGTERM (143)."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -15,8 +21,35 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
       The exit status: 0 when all went well, 2 for bad input (one line on standard error says
-      what), 3 where a job is whole but for rows that it rejected, 130 when interrupted.
+      what), 3 where a job is whole but for rows that it rejected, 130 after Ctrl-C, 143 after
+      SIGTERM.
     """
+    try:
+        with orderly():
+            return _run(argv)
+    except BrokenPipeError:
+        # The reader of our output went away (`genret inspect | head`): not an error of ours.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except GenretError as e:
+        return _say(f"error: {e}", BAD_INPUT)
+    except KeyboardInterrupt:
+        return _say("interrupted", INTERRUPTED)
+    except Terminated:
+        return _say("terminated", TERMINATED)
+    except OSError as e:
+        where = f"{e.filename}: " if e.filename is not None else ""
+        return _say(f"error: {where}{e.strerror or e}", BAD_INPUT)
+    except MemoryError:
+        return _say("error: memory ran out", BAD_INPUT)
+    except RuntimeError as e:
+        if not _is_missing_device(e):
+            raise
+        return _say(f"error: JAX_PLATFORMS: {e}", BAD_INPUT)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     from genret.cli.base import Reporter, parse
     from genret.cli.coldstart import Coldstart
     from genret.cli.embed import Embed
@@ -45,22 +78,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         "export": Export,
         "inspect": Inspect,
     }
-    try:
-        verb = parse(verbs, argv)
-        reporter = Reporter(as_json=verb.json, log_level=verb.log_level)
+    verb = parse(verbs, argv)
+    reporter = Reporter(as_json=verb.json, log_level=verb.log_level)
+    with verb.holding():
         result = verb.run(reporter)
-        reporter.finish(result)
-    except GenretError as e:
-        print(f"genret: error: {' '.join(str(e).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("genret: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader of our output went away (`genret inspect | head`): not an error of ours.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    reporter.finish(result)
+    sys.stdout.flush()  # here, where a closed pipe is understood
     return int(result.get("exit_status", 0))
+
+
+def _say(text: str, status: int) -> int:
+    """Print one line on standard error; return the exit status."""
+    with contextlib.suppress(OSError):
+        print(f"genret: {printable(' '.join(text.split()))}", file=sys.stderr)
+    return status
+
+
+def _is_missing_device(error: RuntimeError) -> bool:
+    """Say whether JAX was told to use a kind of device that is not there."""
+    text = str(error)
+    return "Unable to initialize backend" in text or "Unknown backend" in text
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from genret.cli.base import Reporter, RunFolder, Verb
 from genret.cli.embed import Embed
@@ -37,6 +37,9 @@ class Quickstart(Verb):
 
     Example: genret quickstart
     """
+
+    writes_run: ClassVar[bool] = True
+    makes_run: ClassVar[bool] = True
 
     run_folder: RunFolder = Path("runs/quickstart")
     """Folder of the run."""

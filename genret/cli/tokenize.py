@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from genret.artifacts import Run, read_manifest
 from genret.cli.base import ReadyCodes, Reporter, RunFolder, Verb, refuse_options
@@ -28,6 +28,8 @@ class Tokenize(Verb):
 
     Example: genret tokenize runs/shop --method rq_vae --levels 4 --codebook-size 256
     """
+
+    writes_run: ClassVar[bool] = True
 
     run_folder: RunFolder
     """Folder of the run."""

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from genret.artifacts import Run, read_manifest, write_folder
 from genret.cli.base import Reporter, RunFolder, Verb, refuse_options
@@ -25,6 +25,8 @@ class Train(Verb):
     Example: genret train runs/shop --preset small --steps 4000
     Example: genret train runs/office --recipe office
     """
+
+    writes_run: ClassVar[bool] = True
 
     run_folder: RunFolder
     """Folder of the run, with catalog/ and codes/."""

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 
-from genret.artifacts import write_folder
+from genret.artifacts import MANIFEST, read_manifest, verify_files, write_folder
 from genret.config import ModelConfig
 from genret.errors import GenretError
-from genret.hf._config import CONFIG, fields_of, model_config, read_object
+from genret.hf._config import CONFIG, fields_of, model_config, read_object, short
 from genret.hf._names import hf_name
 from genret.hf._t5 import t5_config, t5_fields
 from genret.hf._tensors import TensorFolder, write_tensors
+from genret.json_files import read_json
 from genret.models import T5, LanguageModel, PromptedDecoder, PromptedEncoderDecoder
 from genret.typing import Array, PathLike
 
@@ -67,9 +69,15 @@ class Checkpoint:
         model = self.language_model
         if isinstance(model, LanguageModel):
             return PromptedDecoder(model, self.config, code_tokens, normalize=normalize)
-        start = self.fields.get("decoder_start_token_id", self.fields.get("pad_token_id", 0))
+        fields = self.fields
+        start = fields.get("decoder_start_token_id", fields.get("pad_token_id", 0)) or 0
+        if type(start) is not int or not 0 <= start < self.vocabulary:
+            raise GenretError(
+                f"{CONFIG}: decoder_start_token_id: found {short(start)}, expected a token below "
+                f"{self.vocabulary}"
+            )
         return PromptedEncoderDecoder(
-            model, self.config, code_tokens, normalize=normalize, start_token=int(start or 0)
+            model, self.config, code_tokens, normalize=normalize, start_token=start
         )
 
 
@@ -101,6 +109,7 @@ def load_checkpoint(
         raise GenretError(f"{folder}: no such folder, expected a checkpoint")
     if not (folder / CONFIG).is_file():
         raise GenretError(f"{folder}: has no {CONFIG}, expected a checkpoint")
+    _verify_own(folder)
     fields = read_object(folder / CONFIG)
     is_t5 = fields.get("model_type") == "t5"
     translate = t5_config if is_t5 else model_config
@@ -110,10 +119,17 @@ def load_checkpoint(
             raise GenretError(f"{name}: found {value!r}, expected 'float32' or 'bfloat16'")
     config = dataclasses.replace(config, dtype=dtype)  # type: ignore[arg-type]
     build = T5 if is_t5 else LanguageModel
-    model = nnx.eval_shape(lambda: build(config, vocabulary, rngs=nnx.Rngs(0)))
-    graphdef, state = nnx.split(model)
-    expected = {_path(path): leaf for path, leaf in jax.tree.leaves_with_path(state)}
     with TensorFolder(folder) as tensors:
+        if not is_t5 and _has_head_of_its_own(tensors, config):
+            warnings.warn(
+                f"{folder}: {CONFIG} says tie_word_embeddings, but lm_head.weight is not the "
+                "embedding: the head in the file is used, as transformers does",
+                stacklevel=2,
+            )
+            config = dataclasses.replace(config, tie_embeddings=False)
+        model = nnx.eval_shape(lambda: build(config, vocabulary, rngs=nnx.Rngs(0)))
+        graphdef, state = nnx.split(model)
+        expected = {_path(path): leaf for path, leaf in jax.tree.leaves_with_path(state)}
         _check_names(tensors, expected, config, folder)
         values = [
             _place(tensors, ours, leaf.shape, jnp.dtype(parameters), placement, config)
@@ -146,7 +162,8 @@ def save_checkpoint(
     """
     config, model = checkpoint.config, checkpoint.language_model
     if positions is None:
-        positions = int(checkpoint.fields.get("max_position_embeddings", 2048))
+        given = checkpoint.fields.get("max_position_embeddings")
+        positions = given if type(given) is int else 2048
     if config.kind == "encoder_decoder":
         fields = t5_fields(config, checkpoint.vocabulary)
     else:
@@ -179,6 +196,37 @@ def save_checkpoint(
             (folder / name).write_bytes(contents)
 
 
+def _verify_own(folder: Path) -> None:
+    """Check the files of a folder that :func:`save_checkpoint` wrote; others may lie beside them."""
+    if not (folder / MANIFEST).is_file():
+        return
+    found = read_json(folder / MANIFEST)
+    if isinstance(found, dict) and "genret_version" in found:
+        verify_files(folder, read_manifest(folder, "hugging_face"), others=True)
+
+
+_HEAD, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
+_ROWS = 4096
+"""Rows that are compared together."""
+
+
+def _has_head_of_its_own(tensors: TensorFolder, config: ModelConfig) -> bool:
+    """Say whether a checkpoint that is said to be tied holds an output embedding that differs.
+
+    So it is where the head alone was tuned or resized.
+    """
+    if not config.tie_embeddings or not {_HEAD, _EMBEDDING} <= tensors.names:
+        return False
+    shape = tensors.shape(_HEAD)
+    if shape != tensors.shape(_EMBEDDING):
+        return True
+    for start in range(0, shape[0], _ROWS):
+        rows = (slice(start, start + _ROWS),)
+        if not np.array_equal(tensors.read(_HEAD, rows), tensors.read(_EMBEDDING, rows)):
+            return True
+    return False
+
+
 _IGNORED = re.compile(r".*\.rotary_emb\.inv_freq|(en|de)coder\.embed_tokens\.weight")
 """What follows from the configuration, or is there twice."""
 
@@ -192,13 +240,13 @@ def _check_names(
         theirs, transposed = hf_name(ours, config)
         known[theirs] = leaf.shape[::-1] if transposed else leaf.shape
     unknown = {n for n in tensors.names - known.keys() if not _IGNORED.fullmatch(n)}
-    if config.tie_embeddings and "lm_head.weight" in unknown:
-        unknown.discard("lm_head.weight")
+    if config.tie_embeddings and _HEAD in unknown:
+        unknown.discard(_HEAD)
         if config.kind == "encoder_decoder" and not np.array_equal(
-            tensors.read("lm_head.weight"), tensors.read("shared.weight")
+            tensors.read(_HEAD), tensors.read("shared.weight")
         ):
             raise GenretError(
-                f"{tensors.where('lm_head.weight')} is not shared.weight, but the scores are scaled"
+                f"{tensors.where(_HEAD)} is not shared.weight, but the scores are scaled"
             )
     for name in sorted(n for n in unknown if config.qkv_bias and n.endswith(".o_proj.bias")):
         if np.any(tensors.read(name)):

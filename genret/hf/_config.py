@@ -1,15 +1,18 @@
 """``config.json`` of Llama, Qwen2 and Qwen3 to our architecture and back; the rest is refused by name."""
 
 import dataclasses
-import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from genret.config import ModelConfig
 from genret.errors import GenretError
+from genret.json_files import read_json
 
 CONFIG = "config.json"
+MAX_CONFIG_BYTES = 256 << 20
+"""Largest ``config.json``, or index of shards, that is read."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,20 +23,46 @@ class Family:
       architecture: the class that transformers makes of it.
       qk_norm: queries and keys are normalized.
       qkv_bias: the projections have biases; None: the field ``attention_bias`` says it.
-      rope_theta: the base where the file gives none.
+      defaults: what transformers takes for a field that the file does not have. A ``config.json``
+        names only the fields that differ from them.
     """
 
     architecture: str
     qk_norm: bool
     qkv_bias: bool | None
-    rope_theta: float = 10000.0
+    defaults: Mapping[str, Any]
 
 
+_QWEN = {
+    "vocab_size": 151936, "hidden_size": 4096, "intermediate_size": 22016, "num_hidden_layers": 32,
+    "num_attention_heads": 32, "num_key_value_heads": 32, "rms_norm_eps": 1e-6,
+    "tie_word_embeddings": False, "rope_theta": 10000.0, "max_position_embeddings": 32768,
+}  # fmt: skip
 FAMILIES = {
-    "llama": Family(architecture="LlamaForCausalLM", qk_norm=False, qkv_bias=None),
-    "qwen2": Family(architecture="Qwen2ForCausalLM", qk_norm=False, qkv_bias=True),
-    "qwen3": Family(architecture="Qwen3ForCausalLM", qk_norm=True, qkv_bias=None),
-}
+    "llama": Family(
+        architecture="LlamaForCausalLM",
+        qk_norm=False,
+        qkv_bias=None,
+        defaults={
+            "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008,
+            "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": None,
+            "head_dim": None, "rms_norm_eps": 1e-6, "tie_word_embeddings": False,
+            "attention_bias": False, "rope_theta": 10000.0, "max_position_embeddings": 2048,
+        },
+    ),
+    "qwen2": Family(
+        architecture="Qwen2ForCausalLM",
+        qk_norm=False,
+        qkv_bias=True,
+        defaults=_QWEN,
+    ),
+    "qwen3": Family(
+        architecture="Qwen3ForCausalLM",
+        qk_norm=True,
+        qkv_bias=None,
+        defaults=_QWEN | {"head_dim": 128, "attention_bias": False},
+    ),
+}  # fmt: skip
 """Families of causal language models, by ``model_type``."""
 
 _READ = {
@@ -72,12 +101,7 @@ _EXPECTED: dict[str, tuple[Any, ...]] = {
 
 def read_object(file: Path) -> dict[str, Any]:
     """Return the JSON object of a file, or refuse it by name."""
-    try:
-        fields = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise GenretError(f"{file}: cannot be read: {e.strerror or e}") from e
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as e:
-        raise GenretError(f"{file}: not JSON ({e})") from e
+    fields = read_json(file, max_bytes=MAX_CONFIG_BYTES)
     if not isinstance(fields, dict):
         raise GenretError(f"{file}: found {type(fields).__name__}, expected an object")
     return fields
@@ -107,32 +131,40 @@ def model_config(fields: Mapping[str, Any], where: str) -> tuple[ModelConfig, in
     family = FAMILIES.get(kind) if isinstance(kind, str) else None
     if family is None:
         raise GenretError(
-            f"{where}: model_type: found {kind!r}, expected one of "
+            f"{where}: model_type: found {short(kind)}, expected one of "
             f"{', '.join(map(repr, sorted([*FAMILIES, 't5'])))}"
         )
     _refuse_unsupported(fields, where)
+    fields = {**family.defaults, **fields}
     heads = count(fields, "num_attention_heads", where)
     width = count(fields, "hidden_size", where)
-    head_dim = count(fields, "head_dim", where, default=width // heads)
-    theta, scaling = _rope(fields, family, where)
-    tied = fields.get("tie_word_embeddings", False)
+    theta, scaling = _rope(fields, where)
     bias = family.qkv_bias
-    config = ModelConfig(
-        kind="decoder_only",
-        width=width,
-        layers=count(fields, "num_hidden_layers", where),
-        heads=heads,
-        kv_heads=count(fields, "num_key_value_heads", where, default=heads),
-        head_dim=head_dim,
-        mlp_dim=count(fields, "intermediate_size", where),
-        dropout=0.0,
-        rope_theta=theta,
-        rope_scaling=scaling,
-        qk_norm=family.qk_norm,
-        qkv_bias=bool(fields.get("attention_bias", False)) if bias is None else bias,
-        norm_eps=number(fields.get("rms_norm_eps", 1e-6), "rms_norm_eps", where),
-        tie_embeddings=bool(tied),
-    )
+    try:
+        config = ModelConfig(
+            kind="decoder_only",
+            width=width,
+            layers=count(fields, "num_hidden_layers", where),
+            heads=heads,
+            kv_heads=count(fields, "num_key_value_heads", where, default=heads),
+            head_dim=count(
+                fields,
+                "head_dim",
+                where,
+                default=None if family.defaults.get("head_dim") else max(1, width // heads),
+            ),
+            mlp_dim=count(fields, "intermediate_size", where),
+            dropout=0.0,
+            rope_theta=theta,
+            rope_scaling=scaling,
+            qk_norm=family.qk_norm,
+            qkv_bias=flag(fields, "attention_bias", where) if bias is None else bias,
+            norm_eps=number(fields["rms_norm_eps"], "rms_norm_eps", where),
+            tie_embeddings=flag(fields, "tie_word_embeddings", where),
+        )
+    except GenretError as e:
+        text = str(e)
+        raise GenretError(text if text.startswith(where) else f"{where}: {text}") from e
     return config, count(fields, "vocab_size", where)
 
 
@@ -191,29 +223,44 @@ def fields_of(
 
 
 def _refuse_unsupported(fields: Mapping[str, Any], where: str) -> None:
+    known = _READ | WITHOUT_EFFECT | _EXPECTED.keys() | {"sliding_window", "layer_types"}
     for name, value in fields.items():
-        if name in _EXPECTED and value not in _EXPECTED[name]:
+        if name in _EXPECTED and not _is_one_of(value, _EXPECTED[name]):
             wanted = ", ".join(repr(v) for v in _EXPECTED[name] if v is not None) or "None"
-            raise GenretError(f"{where}: {name}: found {value!r}, expected one of {wanted}")
+            raise GenretError(f"{where}: {name}: found {short(value)}, expected one of {wanted}")
         if (
             name == "sliding_window"
             and value is not None
             and fields.get("use_sliding_window", True)
         ):
-            raise GenretError(f"{where}: sliding_window: found {value!r}, expected None")
-        if name == "layer_types" and set(value or ()) - {"full_attention"}:
-            found = sorted(set(value) - {"full_attention"})[0]
-            raise GenretError(f"{where}: layer_types: found {found!r}, expected 'full_attention'")
-        known = _READ | WITHOUT_EFFECT | _EXPECTED.keys() | {"sliding_window", "layer_types"}
-        if name not in known and value not in (None, False):
-            raise GenretError(f"{where}: {name}: an unsupported field (found {str(value)[:40]})")
+            raise GenretError(f"{where}: sliding_window: found {short(value)}, expected None")
+        if name == "layer_types" and value is not None:
+            kinds = value if isinstance(value, list) else [value]
+            for kind in kinds:
+                if kind != "full_attention":
+                    raise GenretError(
+                        f"{where}: layer_types: found {short(kind)}, expected 'full_attention'"
+                    )
+        if name not in known and value is not None and value is not False:
+            raise GenretError(f"{where}: {name[:80]}: an unsupported field (found {short(value)})")
 
 
-def _rope(fields: Mapping[str, Any], family: Family, where: str) -> tuple[float, tuple[float, ...]]:
+def _is_one_of(value: Any, expected: tuple[Any, ...]) -> bool:
+    """Compare as JSON does: true is not 1."""
+    return any(type(value) is type(e) and value == e for e in expected) or (
+        type(value) in (int, float) and value in [e for e in expected if type(e) in (int, float)]
+    )
+
+
+def _rope(fields: Mapping[str, Any], where: str) -> tuple[float, tuple[float, ...]]:
     """Return the base and our form of the scaling."""
-    rope = dict(fields.get("rope_scaling") or {}) | dict(fields.get("rope_parameters") or {})
-    theta = rope.pop("rope_theta", fields.get("rope_theta", family.rope_theta))
-    theta = number(theta, "rope_theta", where)
+    rope: dict[str, Any] = {}
+    for name in ("rope_scaling", "rope_parameters"):
+        found = fields.get(name)
+        if found is not None and not isinstance(found, dict):
+            raise GenretError(f"{where}: {name}: found {short(found)}, expected an object")
+        rope |= found or {}
+    theta = number(rope.pop("rope_theta", fields["rope_theta"]), "rope_theta", where)
     kind = rope.pop("rope_type", rope.pop("type", "default"))
     rope.pop("type", None)
     if rope.pop("partial_rotary_factor", 1) != 1:
@@ -224,29 +271,56 @@ def _rope(fields: Mapping[str, Any], family: Family, where: str) -> tuple[float,
         "llama3": (
             "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings",
         ),
-    }.get(kind)  # fmt: skip
+    }.get(kind if isinstance(kind, str) else "")  # fmt: skip
     if names is None:
         raise GenretError(
-            f"{where}: rope scaling: found {kind!r}, expected 'default', 'linear' or 'llama3'"
+            f"{where}: rope scaling: found {short(kind)}, expected 'default', 'linear' or 'llama3'"
         )
     if kind == "llama3":
         rope.setdefault(names[3], fields.get("max_position_embeddings"))
     unknown = sorted(rope.keys() - set(names) - {"original_max_position_embeddings"})
     if unknown:
-        raise GenretError(f"{where}: rope scaling: {unknown[0]}: unsupported for {kind!r}")
+        raise GenretError(f"{where}: rope scaling: {unknown[0][:80]}: unsupported for {kind!r}")
     scaling = tuple(number(rope.get(name), f"rope scaling: {name}", where) for name in names)
     return theta, scaling
 
 
 def count(fields: Mapping[str, Any], name: str, where: str, default: int | None = None) -> int:
+    """Return a positive integer below 2**31, or refuse it by name; ``default`` stands for null."""
     value = fields.get(name)
     value = default if value is None else value
-    if type(value) is not int or value < 1:
-        raise GenretError(f"{where}: {name}: found {value!r}, expected a positive integer")
+    if type(value) is not int or not 1 <= value < 2**31:
+        raise GenretError(
+            f"{where}: {name}: found {short(value)}, expected a positive integer below 2**31"
+        )
     return value
 
 
 def number(value: Any, name: str, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise GenretError(f"{where}: {name}: found {value!r}, expected a positive number")
-    return float(value)
+    """Return a positive finite number, or refuse it by name."""
+    right = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    try:
+        found = float(value) if right else math.nan
+    except OverflowError:
+        found = math.inf
+    if not math.isfinite(found):
+        raise GenretError(f"{where}: {name}: found {short(value)}, expected a positive number")
+    return found
+
+
+def flag(fields: Mapping[str, Any], name: str, where: str) -> bool:
+    """Return true or false, or refuse the value by name; null is false."""
+    value = fields.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise GenretError(f"{where}: {name}: found {short(value)}, expected true or false")
+    return bool(value)
+
+
+def short(value: Any) -> str:
+    """Show a value of a JSON file in at most 60 characters."""
+    if isinstance(value, int) and abs(value) > 10**40:
+        return "an integer of more than 40 digits"
+    if isinstance(value, dict | list):
+        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:59] + "…"

@@ -5,7 +5,7 @@ from typing import Any
 
 from genret.config import ModelConfig
 from genret.errors import GenretError
-from genret.hf._config import WITHOUT_EFFECT, count, number
+from genret.hf._config import WITHOUT_EFFECT, count, flag, number, short
 
 _READ = {
     "model_type", "vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers",
@@ -18,6 +18,14 @@ _FOLLOWS = {"dense_act_fn", "is_gated_act", "dropout_rate", "initializer_factor"
 """Fields that follow from those that are read, or say something of training only."""
 
 _MLPS = {"relu": False, "gated-gelu": True}
+
+DEFAULTS = {
+    "vocab_size": 32128, "d_model": 512, "d_kv": 64, "d_ff": 2048, "num_layers": 6,
+    "num_decoder_layers": None, "num_heads": 8, "relative_attention_num_buckets": 32,
+    "relative_attention_max_distance": 128, "layer_norm_epsilon": 1e-6,
+    "feed_forward_proj": "relu", "tie_word_embeddings": True,
+}  # fmt: skip
+"""What transformers takes for a field that the file does not have."""
 
 
 def t5_config(fields: Mapping[str, Any], where: str) -> tuple[ModelConfig, int]:
@@ -34,33 +42,44 @@ def t5_config(fields: Mapping[str, Any], where: str) -> tuple[ModelConfig, int]:
       GenretError: a field that we do not know or do not follow, or a missing one.
     """
     for name, value in fields.items():
-        if name not in _READ | _FOLLOWS | WITHOUT_EFFECT and value not in (None, False):
-            raise GenretError(f"{where}: {name}: an unsupported field (found {str(value)[:40]})")
-    mlp = fields.get("feed_forward_proj", "relu")
-    if mlp not in _MLPS:
+        if (
+            name not in _READ | _FOLLOWS | WITHOUT_EFFECT
+            and value is not None
+            and value is not False
+        ):
+            raise GenretError(f"{where}: {name[:80]}: an unsupported field (found {short(value)})")
+    fields = {**DEFAULTS, **fields}
+    mlp = fields["feed_forward_proj"]
+    if not isinstance(mlp, str) or mlp not in _MLPS:
         raise GenretError(
-            f"{where}: feed_forward_proj: found {mlp!r}, expected 'relu' or 'gated-gelu'"
+            f"{where}: feed_forward_proj: found {short(mlp)}, expected 'relu' or 'gated-gelu'"
         )
     # T5 scales what it scores exactly where the embeddings are tied; T5 1.1 does neither.
-    tied = fields.get("tie_word_embeddings", True) is not False
-    tied = bool(fields.get("scale_decoder_outputs", tied))
+    name = "tie_word_embeddings"
+    tied = fields[name] is None or flag(fields, name, where)
+    if fields.get("scale_decoder_outputs") is not None:
+        tied = flag(fields, "scale_decoder_outputs", where)
     heads, layers = count(fields, "num_heads", where), count(fields, "num_layers", where)
-    config = ModelConfig(
-        kind="encoder_decoder",
-        width=count(fields, "d_model", where),
-        layers=layers,
-        code_layers=count(fields, "num_decoder_layers", where, default=layers),
-        heads=heads,
-        kv_heads=heads,
-        head_dim=count(fields, "d_kv", where),
-        mlp_dim=count(fields, "d_ff", where),
-        dropout=0.0,
-        norm_eps=number(fields.get("layer_norm_epsilon", 1e-6), "layer_norm_epsilon", where),
-        tie_embeddings=tied,
-        gated_mlp=_MLPS[mlp],
-        relative_buckets=count(fields, "relative_attention_num_buckets", where, default=32),
-        relative_distance=count(fields, "relative_attention_max_distance", where, default=128),
-    )
+    try:
+        config = ModelConfig(
+            kind="encoder_decoder",
+            width=count(fields, "d_model", where),
+            layers=layers,
+            code_layers=count(fields, "num_decoder_layers", where, default=layers),
+            heads=heads,
+            kv_heads=heads,
+            head_dim=count(fields, "d_kv", where),
+            mlp_dim=count(fields, "d_ff", where),
+            dropout=0.0,
+            norm_eps=number(fields["layer_norm_epsilon"], "layer_norm_epsilon", where),
+            tie_embeddings=tied,
+            gated_mlp=_MLPS[mlp],
+            relative_buckets=count(fields, "relative_attention_num_buckets", where),
+            relative_distance=count(fields, "relative_attention_max_distance", where),
+        )
+    except GenretError as e:
+        text = str(e)
+        raise GenretError(text if text.startswith(where) else f"{where}: {text}") from e
     return config, count(fields, "vocab_size", where)
 
 

@@ -14,9 +14,13 @@ from flax import nnx
 
 from genret.errors import GenretError
 from genret.hf._checkpoint import Checkpoint
+from genret.hf._config import short
+from genret.json_files import parse_json
 from genret.typing import Array, Float, Int
 
-TOKENIZER = "tokenizer.json"
+TOKENIZER, ADDED = "tokenizer.json", "added_tokens.json"
+MAX_CODE = 1 << 24
+"""Codes of a level that tokens may name: a table with an entry for each code is held."""
 _TOKEN = re.compile(r"<(\w+?)_(\d{1,9})>")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -61,6 +65,10 @@ class SemanticTokens:
                     f"tokenizer: has no tokens like '<{name}_12>', only of {sorted(found)}"
                 )
             own = found[name]
+            if max(own) >= MAX_CODE:
+                raise GenretError(
+                    f"tokenizer: found the token '<{name}_{max(own)}>', expected codes below {MAX_CODE}"
+                )
             level = np.full(max(own) + 1, -1, np.int32)
             level[list(own)] = list(own.values())
             if level.max() >= checkpoint.vocabulary:
@@ -166,19 +174,24 @@ def _extended(
 
 def _vocabulary(files: Mapping[str, bytes]) -> dict[str, int]:
     """Return the tokens of a tokenizer; only its JSON is read."""
-    found: dict[str, int] = {}
     try:
         if TOKENIZER in files:
-            tokenizer = json.loads(files[TOKENIZER])
+            tokenizer = parse_json(files[TOKENIZER], TOKENIZER)
             vocabulary = tokenizer["model"].get("vocab", {})
             if isinstance(vocabulary, list):  # Unigram: pieces and their scores
                 vocabulary = {piece: number for number, (piece, _) in enumerate(vocabulary)}
             found = dict(vocabulary)
             found |= {t["content"]: t["id"] for t in tokenizer.get("added_tokens") or ()}
-        elif "added_tokens.json" in files:
-            found = dict(json.loads(files["added_tokens.json"]))
+        else:
+            found = dict(parse_json(files.get(ADDED, b"{}"), ADDED))
     except (ValueError, KeyError, TypeError, AttributeError) as e:
         raise GenretError(f"tokenizer: cannot be read ({type(e).__name__}: {e})") from e
+    for text, token in found.items():
+        if type(token) is not int or not 0 <= token < 2**31:
+            raise GenretError(
+                f"tokenizer: found the number {short(token)} of the token {text[:40]!r}, expected a "
+                "number from 0 to 2**31 - 1"
+            )
     return found
 
 
@@ -186,7 +199,7 @@ def _with_tokens(files: Mapping[str, bytes], tokens: SemanticTokens) -> dict[str
     """Return the tokenizer's files with added tokens."""
     if TOKENIZER not in files:
         return dict(files)
-    tokenizer = json.loads(files[TOKENIZER])
+    tokenizer = parse_json(files[TOKENIZER], TOKENIZER)
     tokenizer["added_tokens"] = [*(tokenizer.get("added_tokens") or ()), *added_tokens(tokens)]
     text = json.dumps(tokenizer, ensure_ascii=False)
     return {**files, TOKENIZER: text.encode()}

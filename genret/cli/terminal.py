@@ -1,0 +1,131 @@
+"""What may go to a terminal: text without control characters, in any encoding, and no strangers' noise."""
+
+import contextlib
+import io
+import os
+import re
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any, TextIO
+
+CELL = 200
+"""Longest text of a cell of a table: three lines of an ordinary terminal."""
+_LINE = 4000
+"""Longest line that is printed whole."""
+
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f"  # C0 and C1: escape sequences begin with one of them
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # change the direction of what follows
+    "\u2028\u2029\ufeff\ufff9-\ufffb"  # line ends of Unicode, and marks that nobody sees
+    "\ud800-\udfff]"  # halves of characters: bytes of a file name that are no UTF-8
+)
+
+
+class Terminated(BaseException):
+    """SIGTERM came: whatever is open is to be closed, as after Ctrl-C."""
+
+
+def printable(text: str, limit: int = _LINE) -> str:
+    r"""Return a text that does nothing to a terminal but show characters.
+
+    Control characters, marks that turn the direction of writing, and halves of characters are
+    spelled out, so that a title cannot move the cursor, clear the screen or hide what follows.
+    What is longer than ``limit`` is cut.
+
+    >>> print(printable("\x1b[2Jlamp\u202e"))
+    \x1b[2Jlamp\u202e
+    >>> printable("a" * 12, limit=5)
+    'aaaa…'
+    """
+    shown = _UNSAFE.sub(_spelled, text[: limit + 1])
+    return shown if len(shown) <= limit and len(text) <= limit else shown[: limit - 1] + "…"
+
+
+def _spelled(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8, as Python keeps it in file names
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def can_encode(text: str, stream: TextIO) -> bool:
+    """Say whether a stream's encoding has all characters of a text."""
+    try:
+        text.encode(getattr(stream, "encoding", None) or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def orderly() -> Iterator[None]:
+    """Prepare the process for the length of a command.
+
+    Characters that the output cannot encode become a replacement instead of an error after the
+    work was done; SIGTERM raises :class:`Terminated`; warnings are one line; libraries that write to
+    standard error from C++ are told to say errors only.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    before = [_tolerant(stream) for stream in (sys.stdout, sys.stderr)]
+    try:
+        with _signals(), warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            yield
+    finally:
+        for stream, errors in before:
+            if stream is not None and not stream.closed:
+                with contextlib.suppress(OSError, ValueError):
+                    stream.reconfigure(errors=errors)
+
+
+_QUIET = {
+    "TF_CPP_MIN_LOG_LEVEL": "2",  # XLA
+    "TPU_MIN_LOG_LEVEL": "3",  # libtpu looks for a TPU where there is none, and says so five times
+    "TPU_STDERR_LOG_LEVEL": "3",
+    "GRPC_VERBOSITY": "ERROR",
+    "GLOG_minloglevel": "2",
+}
+"""Variables by which libraries decide what to write to standard error; the user's own value stands."""
+
+
+def _tolerant(stream: Any) -> tuple[io.TextIOWrapper | None, str]:
+    """Let a stream replace what it cannot encode; return it, and how it was."""
+    if not isinstance(stream, io.TextIOWrapper):
+        return None, ""
+    before = stream.errors or "strict"
+    stream.reconfigure(errors="replace")
+    return stream, before
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[None]:
+    """Turn SIGTERM into an exception, where signals can be handled at all."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not cut the cleaning up
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    print(f"genret: warning: {printable(' '.join(str(message).split()))}", file=sys.stderr)
