@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 import logging
 import sys
 import time
@@ -24,7 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from genret.artifacts import Run
-from genret.cli.terminal import CELL, can_encode, printable
+from genret.cli.terminal import CELL, printable, printable_json
 from genret.config import Config, require
 
 RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -181,10 +180,7 @@ class Reporter:
     def finish(self, result: Mapping[str, Any]) -> None:
         """Print the result of the verb as JSON, where that was asked for."""
         if self.as_json:
-            text = json.dumps(result, indent=1, ensure_ascii=False)
-            if not can_encode(text, sys.stdout):
-                text = json.dumps(result, indent=1)
-            print(text)
+            print(printable_json(result, sys.stdout.encoding))
 
 
 def _plain(value: Any) -> str:

@@ -43,10 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _say(f"error: {where}{e.strerror or e}", BAD_INPUT)
     except MemoryError:
         return _say("error: memory ran out", BAD_INPUT)
-    except RuntimeError as e:
-        if not _is_missing_device(e):
+    except (RuntimeError, AssertionError):
+        reason = _missing_device()
+        if reason is None:
             raise
-        return _say(f"error: JAX_PLATFORMS: {e}", BAD_INPUT)
+        return _say(f"error: {reason}", BAD_INPUT)
 
 
 def _run(argv: Sequence[str] | None) -> int:
@@ -94,10 +95,20 @@ def _say(text: str, status: int) -> int:
     return status
 
 
-def _is_missing_device(error: RuntimeError) -> bool:
-    """Say whether JAX was told to use a kind of device that is not there."""
-    text = str(error)
-    return "Unable to initialize backend" in text or "Unknown backend" in text
+def _missing_device() -> str | None:
+    """Say why JAX finds no device; None: it finds one, so that something else went wrong."""
+    jax = sys.modules.get("jax")
+    if jax is None:
+        return None
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as e:  # an assertion without a word in jax 0.10
+        platforms = jax.config.jax_platforms
+        reason = str(e) or "it cannot be initialized"
+        return (
+            f"JAX_PLATFORMS: found {platforms!r}, expected a kind of device that is here: {reason}"
+        )
+    return None
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import re
 import signal
@@ -52,13 +53,22 @@ def _spelled(found: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
-def can_encode(text: str, stream: TextIO) -> bool:
-    """Say whether a stream's encoding has all characters of a text."""
+def printable_json(value: Any, encoding: str | None) -> str:
+    r"""Return a JSON document for a stream; nothing is lost or cut.
+
+    What does more to a terminal than show itself, and what the encoding lacks, is escaped as JSON has
+    it.
+
+    >>> printable_json("Café \x9b2J", "utf-8"), printable_json("Café", "ascii")
+    ('"Café \\u009b2J"', '"Caf\\u00e9"')
+    """
+    text = json.dumps(value, indent=1, ensure_ascii=False)
+    text = _UNSAFE.sub(lambda m: m[0] if m[0] == "\n" else f"\\u{ord(m[0]):04x}", text)
     try:
-        text.encode(getattr(stream, "encoding", None) or "utf-8")
+        text.encode(encoding or "utf-8")
     except (UnicodeEncodeError, LookupError):
-        return False
-    return True
+        return json.dumps(value, indent=1)
+    return text
 
 
 @contextlib.contextmanager

@@ -221,7 +221,7 @@ def _has_head_of_its_own(tensors: TensorFolder, config: ModelConfig) -> bool:
     if shape != tensors.shape(_EMBEDDING):
         return True
     for start in range(0, shape[0], _ROWS):
-        rows = (slice(start, start + _ROWS),)
+        rows = (slice(start, min(start + _ROWS, shape[0])),)
         if not np.array_equal(tensors.read(_HEAD, rows), tensors.read(_EMBEDDING, rows)):
             return True
     return False

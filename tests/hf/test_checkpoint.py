@@ -10,7 +10,13 @@ import safetensors.numpy
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from genret.errors import GenretError
-from genret.hf import checkpoint_of, decoder_of, load_checkpoint, save_checkpoint
+from genret.hf import (
+    SemanticTokens,
+    checkpoint_of,
+    decoder_of,
+    load_checkpoint,
+    save_checkpoint,
+)
 from genret.models import History, build_model
 from genret.models._attention import causal_mask
 from tests.hf.conftest import FIELDS, T5_FIELDS, golden, write
@@ -75,7 +81,8 @@ def test_a_t5_goes_in_and_out(family, tmp_path) -> None:
     [
         ({"feed_forward_proj": "gated-silu"}, "feed_forward_proj: found 'gated-silu'"),
         ({"mystery": 3}, "mystery: an unsupported field"),
-        ({"d_kv": "left out"}, "d_kv: found None, expected a positive integer"),
+        ({"d_kv": None}, "d_kv: found None, expected a positive integer"),
+        ({"d_kv": "left out"}, r"has shape \(\d+, \d+\), expected"),
         ({"tie_word_embeddings": False, "scale_decoder_outputs": False}, "'lm_head.weight' is mis"),
     ],
 )
@@ -142,7 +149,8 @@ def test_parameters_may_stay_in_half_precision(tmp_path) -> None:
             {"rope_parameters": "left out", "rope_scaling": {"type": "linear", "factor": "x"}},
             "factor: found 'x'",
         ),
-        ({"hidden_size": "left out"}, "hidden_size: found None, expected a positive integer"),
+        ({"hidden_size": None}, "hidden_size: found None, expected a positive integer"),
+        ({"hidden_size": "left out"}, r"has shape \(.*\), expected \(.*4096.*\)"),
         ({"num_hidden_layers": 3}, r"tensor 'model\.layers\.2\.\S+' is missing"),
         ({"num_hidden_layers": 1}, "is none of this architecture's"),
         ({"intermediate_size": 50}, r"has shape \(.*\), expected \(.*50.*\)"),
@@ -249,3 +257,82 @@ def test_other_folders_are_not_replaced(trained, tmp_path) -> None:
     with pytest.raises(GenretError, match="NaN or infinite"):
         save_checkpoint(tmp_path / "m", checkpoint_of(broken)[0])
     assert [f.name for f in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_head_of_its_own_is_used_although_the_file_says_tied(tmp_path) -> None:
+    """So it is where the head alone was tuned; transformers keeps it as well."""
+    theirs = golden("llama")
+    folder = write(tmp_path / "in", "llama", tie_word_embeddings=True)
+    with pytest.warns(UserWarning, match="the head in the file is used"):
+        loaded = load_checkpoint(folder)
+    tokens = jnp.asarray(theirs["tokens"])
+    np.testing.assert_allclose(
+        logits_of(loaded.language_model, tokens), theirs["logits"], atol=1e-4
+    )
+    save_checkpoint(tmp_path / "out", loaded)
+    assert not json.loads((tmp_path / "out" / "config.json").read_text())["tie_word_embeddings"]
+    again = load_checkpoint(tmp_path / "out")
+    np.testing.assert_array_equal(
+        again.language_model.output_table, loaded.language_model.output_table
+    )
+
+
+def test_a_head_that_is_the_embedding_stays_tied(tmp_path) -> None:
+    folder = write(tmp_path / "in", "llama", tie_word_embeddings=True)
+    file = folder / "model.safetensors"
+    tensors = safetensors.numpy.load_file(file)
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"]
+    safetensors.numpy.save_file(tensors, file)
+    assert load_checkpoint(folder).config.tie_embeddings
+
+
+def test_a_folder_that_we_wrote_is_verified(tmp_path) -> None:
+    save_checkpoint(tmp_path / "out", load_checkpoint(write(tmp_path / "in", "qwen3")))
+    (tmp_path / "out" / "README.md").write_text("may lie there")
+    load_checkpoint(tmp_path / "out")
+    file = tmp_path / "out" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"\x00")
+    with pytest.raises(GenretError, match=r"model\.safetensors: SHA-256 differs"):
+        load_checkpoint(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("config.json", '{"vocab_size": ' + "9" * 5000 + "}", "thousands of digits"),
+        ("config.json", "[" * 50_000, "nested too deeply"),
+        ("config.json", "[]", "found list, expected an object"),
+        ("config.json", '{"model_type": "llama", "vocab_size": [1]}', "found a list of 1"),
+        ("config.json", '{"model_type": "llama", "rope_scaling": [1]}', "expected an object"),
+        ("config.json", '{"model_type": {"a": 1}}', "model_type: found an object of 1"),
+        ("model.safetensors.index.json", '{"weight_map": [1]}', "expected an object 'weight_map'"),
+        ("model.safetensors.index.json", '{"weight_map": {"a": 3}}', "'weight_map' of file names"),
+        ("model.safetensors.index.json", '{"weight_map": {"a": "../x.safetensors"}}', "beside it"),
+    ],
+)
+def test_hostile_json_is_one_line(name, text, message, tmp_path) -> None:
+    folder = write(tmp_path / "in", "llama")
+    (folder / name).write_text(text)
+    if name != "config.json":
+        (folder / "model.safetensors").unlink()
+    with pytest.raises(GenretError, match=message) as refused:
+        load_checkpoint(folder)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "tokenizer",
+    [
+        "[]", "{}", "null", "3", '{"model": []}', '{"model": {"vocab": 3}}', '{"model": {"vocab": {"<a_0>": "x"}}}',
+        '{"model": {"vocab": {"<a_0>": -1}}}', '{"model": {"vocab": {"<a_0>": 1e3}}}',
+        '{"model": {"vocab": {"<a_999999999>": 3}}}', '{"model": {"vocab": [3]}}',
+        '{"model": {"vocab": {}}, "added_tokens": [{"id": 3}]}', '{"model": {"vocab": {"<a_0>": ' + "9" * 5000 + "}}}",
+        "[" * 50_000,
+    ],
+)  # fmt: skip
+def test_a_hostile_tokenizer_is_one_line(tokenizer, tmp_path) -> None:
+    folder = write(tmp_path / "in", "llama")
+    (folder / "tokenizer.json").write_text(tokenizer)
+    with pytest.raises(GenretError, match="tokenizer") as refused:
+        SemanticTokens.of(load_checkpoint(folder))
+    assert "\n" not in str(refused.value)
