@@ -157,7 +157,7 @@ def real_codes(folder: Path) -> Codes:
     path = folder / "index.json"
     if not path.is_file():
         raise GenretError(f"data: found no {path}")
-    return read_semantic_ids(path, json.loads(path.read_text(encoding="utf-8")))
+    return read_semantic_ids(path, json.loads(path.read_text(encoding="utf-8"))).codes
 
 
 def tokenized_codes(num_items: int, *, levels: int = 4, codebook: int = 256) -> Codes:
@@ -180,4 +180,4 @@ def tokenized_codes(num_items: int, *, levels: int = 4, codebook: int = 256) -> 
     config = TokenizeConfig(levels=levels, codebook_size=codebook, iterations=10)
     tokenizer = RQKMeans.fit(draw(min(num_items, 50_000)), config, seed=0)
     pieces = [min(100_000, num_items - begin) for begin in range(0, num_items, 100_000)]
-    return np.concatenate([np.asarray(tokenizer.encode(draw(count))) for count in pieces])
+    return np.concatenate([tokenizer.encode(draw(count)).codes for count in pieces])

@@ -216,7 +216,7 @@ class Program:
         from genret.tokenizers import load_codes
 
         catalog, histories = load_run_data(folder)
-        codes, _ = load_codes(folder / "codes")
+        codes = load_codes(folder / "codes").codes
         index = TrieIndex.load(folder / "index")
         model = load_model(folder / "model")
         train = training_use(histories, catalog.num_items)

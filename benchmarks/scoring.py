@@ -129,6 +129,7 @@ def make_run(folder: Path, architecture: dict[str, Any]) -> Path:
     from genret.data import synthetic
     from genret.index import TrieIndex
     from genret.models import build_model, num_parameters, save_model
+    from genret.semantic_ids import SemanticIds
     from genret.tokenizers import save_codes
 
     catalog, histories = synthetic(2000, ITEMS, EVENTS, seed=SEED)
@@ -137,7 +138,8 @@ def make_run(folder: Path, architecture: dict[str, Any]) -> Path:
         histories.save(scratch)
     codes = np.random.default_rng(SEED).integers(0, SIZES[0], (ITEMS, len(SIZES)))
     inputs = {"catalog": read_manifest(folder / "catalog").fingerprint}
-    save_codes(folder / "codes", codes, SIZES, inputs=inputs)
+    semantic_ids = SemanticIds.from_codes(codes, codes_per_level=SIZES)
+    save_codes(folder / "codes", semantic_ids, inputs=inputs)
     inputs = {"codes": read_manifest(folder / "codes").fingerprint}
     with write_folder(folder / "index", "index", inputs=inputs) as scratch:
         TrieIndex.from_codes(codes, catalog.item_ids, codes_per_level=SIZES).write(scratch)

@@ -139,9 +139,10 @@ def measure(vectors: Vectors, pairs: Any, config: TokenizeConfig, seed: int) -> 
     tokenizer: Tokenizer = TOKENIZERS[config.method].fit(vectors, config, seed, pairs=pairs)
     seconds = time.perf_counter() - start
     report = tokenizer.report(vectors)
-    codes = tokenizer.encode(vectors)
+    found = tokenizer.encode(vectors)
+    codes = found.codes
     start = time.perf_counter()
-    moved = reassign_collisions(codes, tokenizer.codes_per_level, vectors, tokenizer)
+    moved = reassign_collisions(found, vectors, tokenizer).codes
     reassign_seconds = time.perf_counter() - start
     links = pairs.tocoo()
     together = links.data @ (codes[links.row, 0] == codes[links.col, 0])

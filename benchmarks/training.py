@@ -29,6 +29,7 @@ from genret.data import ingest
 from genret.data.pipeline import TrainingBatches
 from genret.errors import GenretError
 from genret.models import PRESETS, build_model, num_parameters
+from genret.semantic_ids import SemanticIds
 from genret.testing import random_codes
 from genret.tokenizers import resolve_collisions
 from genret.training import Objective, TrainState, make_optimizer, make_step
@@ -83,7 +84,7 @@ class Method:
         self.config = dataclasses.replace(
             dataclasses.replace(preset, layers=1) if options.smoke else preset,
             kind=kind,
-            codes_per_level=data.codes_per_level,
+            codes_per_level=data.semantic_ids.codes_per_level,
             max_items=options.max_items,
         )
         train = TrainConfig(
@@ -93,7 +94,7 @@ class Method:
         self.parameters = num_parameters(model)
         graphdef, params = nnx.split(model)
         optimizer = make_optimizer(train)
-        objective = Objective.of(train, data.codes, data.codes_per_level)
+        objective = Objective.of(train, data.semantic_ids)
         self.state = TrainState.init(params, optimizer, objective)
         # Methods of one architecture share its compiled step.
         steps = {} if steps is None else steps
@@ -165,8 +166,7 @@ class Method:
 class Data:
     """Training histories (item rows) and the semantic IDs of the items."""
 
-    codes: np.ndarray
-    codes_per_level: tuple[int, ...]
+    semantic_ids: SemanticIds
     offsets: np.ndarray
     items: np.ndarray
 
@@ -179,9 +179,9 @@ class Data:
             (folder / "inter.json",), (folder / "item.json",), config=IngestConfig()
         )
         raw = read_semantic_ids(folder / "index.json", catalog.item_ids)
-        codes, sizes = resolve_collisions(raw, tuple((raw.max(0) + 1).tolist()), collisions)
+        semantic_ids = resolve_collisions(raw, collisions)
         offsets, items = histories.training()
-        return cls(codes, sizes, offsets, items)
+        return cls(semantic_ids, offsets, items)
 
     @property
     def num_users(self) -> int:
@@ -244,8 +244,8 @@ def measure(options: Options) -> dict[str, Any]:
             k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(options).items()
         },
         "data": {
-            "items": len(data.codes),
-            "codes_per_level": list(data.codes_per_level),
+            "items": len(data.semantic_ids),
+            "codes_per_level": list(data.semantic_ids.codes_per_level),
             "users": data.num_users,
             "events": len(data.items),
         },

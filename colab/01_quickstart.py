@@ -89,8 +89,8 @@ from genret.evaluation import plots
 from genret.tokenizers import RQKMeans, nearest_by_prefix, resolve_collisions
 
 tokenizer = RQKMeans.fit(vectors, TokenizeConfig(levels=2), seed=0)
-codes = tokenizer.encode(vectors)
-codes, codes_per_level = resolve_collisions(codes, tokenizer.codes_per_level, "suffix")
+semantic_ids = resolve_collisions(tokenizer.encode(vectors), "suffix")
+codes, codes_per_level = semantic_ids.codes, semantic_ids.codes_per_level
 picture(plots.plot_code_usage, codes, codes_per_level)
 
 # %% [markdown]
@@ -147,7 +147,7 @@ def log(record):
 
 print(f"{num_parameters(untrained):,} parameters")
 trained = train(
-    untrained, codes, offsets, items, steps, max_items=LONGEST, log=log,
+    untrained, semantic_ids, offsets, items, steps, max_items=LONGEST, log=log,
     validate=lambda model: metrics_of(model, "valid", users=300, beams=20),
 )  # fmt: skip
 picture(plots.plot_training, trained.records, metric="ndcg@10")

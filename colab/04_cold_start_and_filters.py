@@ -101,7 +101,8 @@ vectors, _ = text_vectors(catalog.text(), dim=64, pieces=500, seed=0)
 tokenizer = RQKMeans.fit(
     vectors[~is_new], TokenizeConfig(levels=2, codebook_size=16 if SMOKE else 64), seed=0
 )
-codes, sizes = tokenizer.encode(vectors), tokenizer.codes_per_level
+semantic_ids = tokenizer.encode(vectors)
+codes, sizes = semantic_ids.codes, semantic_ids.codes_per_level
 index = TrieIndex.from_codes(codes, catalog.item_ids, codes_per_level=sizes)
 known = {tuple(row[:depth]) for row in codes[~is_new].tolist() for depth in (1, 2)}
 for depth in (1, 2):
@@ -134,9 +135,8 @@ def ndcg(model):
     return found
 
 
-trained = train(
-    build_model(config, seed=0), codes, offsets, items, steps, max_items=LONGEST, validate=ndcg
-)
+untrained = build_model(config, seed=0)
+trained = train(untrained, semantic_ids, offsets, items, steps, max_items=LONGEST, validate=ndcg)
 
 # %% [markdown]
 # ## Ask for the new items

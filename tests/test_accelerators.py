@@ -18,6 +18,7 @@ from genret import History, ItemFilter, TrieIndex, beam_search
 from genret.config import ModelConfig, TrainConfig
 from genret.index import FilterStack
 from genret.models import build_model
+from genret.semantic_ids import SemanticIds
 from genret.testing import TableModel, random_codes
 from genret.training import Objective, TrainState, make_optimizer, make_step
 
@@ -50,7 +51,7 @@ def step_program(kind: str, dtype: str) -> tuple[Callable[..., Any], tuple[Any, 
         build_model(dataclasses.replace(CONFIG, kind=kind, dtype=dtype), 0)
     )
     optimizer = make_optimizer(config)
-    objective = Objective.of(config, CODES, SIZES)
+    objective = Objective.of(config, SemanticIds.from_codes(CODES, codes_per_level=SIZES))
     step = make_step(graphdef, optimizer, objective, seed=0)
     rows = jnp.ones((4, 8), jnp.int32)
     batch = {"items": rows, "segments": rows, "positions": rows}

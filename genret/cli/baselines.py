@@ -10,12 +10,10 @@ from genret.cli.base import Reporter
 from genret.config import EvaluateConfig, SASRecConfig
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from genret.data import Histories
     from genret.index import TrieIndex
     from genret.models import SASRec
-    from genret.typing import Int
+    from genret.semantic_ids import SemanticIds
 
 
 Baseline = Literal["popularity", "item_knn", "sasrec"]
@@ -73,9 +71,11 @@ def evaluate_baseline(
     model = trained_sasrec(run, histories, num_items, sasrec, seed=seed, reporter=reporter)
     # One level: the search misses nothing. As many beams as places are enough.
     search = dataclasses.replace(config, exact=False, beams=max(config.k))
+    semantic_ids, index = item_codes(num_items)
     return evaluate_model(
         model,
-        *item_codes(num_items),
+        semantic_ids.codes,
+        index,
         held_out,
         search,
         max_items=sasrec.max_items,
@@ -126,7 +126,7 @@ def trained_sasrec(
         return model
     offsets, items = histories.training()
     held_out = histories.held_out("valid")
-    codes, index = item_codes(num_items)
+    semantic_ids, index = item_codes(num_items)
     training = config.training(len(items))
     validation = EvaluateConfig(
         split="valid", k=(10,), beams=10, users=training.eval_users, bootstrap=0
@@ -134,7 +134,13 @@ def trained_sasrec(
 
     def validate(model: Any) -> dict[str, float]:
         found = evaluate_model(
-            model, codes, index, held_out, validation, max_items=config.max_items, seed=seed
+            model,
+            semantic_ids.codes,
+            index,
+            held_out,
+            validation,
+            max_items=config.max_items,
+            seed=seed,
         )
         return {name: found[name] for name in ("ndcg@10", "recall@10")}
 
@@ -153,7 +159,7 @@ def trained_sasrec(
 
         result = train(
             build_model(config.model(num_items), seed),
-            codes,
+            semantic_ids,
             offsets,
             items,
             training,
@@ -179,14 +185,16 @@ def trained_sasrec(
     return model
 
 
-def item_codes(num_items: int) -> "tuple[Int[np.ndarray, 'N 1'], TrieIndex]":
-    """Return codes and trie of a catalog whose items are their own codes."""
+def item_codes(num_items: int) -> "tuple[SemanticIds, TrieIndex]":
+    """Return semantic IDs and trie of a catalog whose items are their own codes."""
     import numpy as np
 
     from genret.index import TrieIndex
+    from genret.semantic_ids import SemanticIds
 
     codes = np.arange(num_items, dtype=np.int32)[:, None]
-    return codes, TrieIndex.from_codes(codes, codes_per_level=(num_items,))
+    semantic_ids = SemanticIds(codes=codes, codes_per_level=(num_items,))
+    return semantic_ids, TrieIndex.from_codes(codes, codes_per_level=(num_items,))
 
 
 def _is_current(folder: Path, config: SASRecConfig, inputs: dict[str, str], seed: int) -> bool:

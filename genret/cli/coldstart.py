@@ -115,8 +115,8 @@ class Coldstart(Verb):
         plan.tokenize_without(run, cold, self.seed, reporter)
         if not _is_made(run, "index", None, None):
             Index(**common).run(reporter)  # type: ignore[arg-type]
-        codes, codes_per_level = load_codes(run.folder("codes"))
-        architecture = dataclasses.replace(plan.model, codes_per_level=codes_per_level)
+        semantic_ids = load_codes(run.folder("codes"))
+        architecture = dataclasses.replace(plan.model, codes_per_level=semantic_ids.codes_per_level)
         wanted = {"model": architecture.to_dict(), "train": plan.train.to_dict()}
         if not _is_made(run, "model", wanted, self.seed):
             Train(**common, model=plan.model, train=plan.train).run(reporter)  # type: ignore[arg-type]
@@ -136,7 +136,7 @@ class Coldstart(Verb):
         ):
             result = {"fraction": made_from["fraction"], "rule": rule} | evaluate_cold_start(
                 model,
-                codes,
+                semantic_ids.codes,
                 TrieIndex.load(run.folder("index")),
                 held_out,
                 cold,
@@ -236,13 +236,12 @@ class _Plan:
         with reporter.stage("tokenize without the newest items"):
             fit = TOKENIZERS[self.tokenize.method].fit
             tokenizer = fit(vectors[known], self.tokenize, seed)
-            codes, sizes = tokenizer.encode(vectors), tokenizer.codes_per_level
+            semantic_ids = tokenizer.encode(vectors)
             save_codes(
                 run.folder("codes"),
-                codes,
-                sizes,
+                semantic_ids,
                 tokenizer=tokenizer,
-                report=code_report(codes, sizes, vectors, tokenizer, levels=codes.shape[1]),
+                report=code_report(semantic_ids, vectors, tokenizer),
                 config=config,
                 seed=seed,
                 inputs={kind: run.require(kind).fingerprint for kind in ("catalog", "vectors")},

@@ -57,7 +57,8 @@ class Evaluate(Verb):
         run = Run.open(self.run_folder)
         manifests = {kind: run.require(kind) for kind in ("catalog", "codes", "index", "model")}
         catalog, histories = load_run_data(run.folder("catalog"))
-        codes, codes_per_level = load_codes(run.folder("codes"))
+        semantic_ids = load_codes(run.folder("codes"))
+        codes, codes_per_level = semantic_ids.codes, semantic_ids.codes_per_level
         index = TrieIndex.load(run.folder("index"))
         trained = load_model(run.folder("model"))
         held_out = histories.held_out(config.split)

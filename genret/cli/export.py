@@ -68,7 +68,7 @@ class Export(Verb):
         from genret.tokenizers import load_codes
 
         run.require("codes")
-        codes, _ = load_codes(run.folder("codes"))
+        codes = load_codes(run.folder("codes")).codes
         catalog, _ = load_run_data(run.folder("catalog"))
         write_semantic_ids(file, catalog.item_ids.tolist(), codes, self.style)
         return f"{file}: {len(codes):,} items, {codes.shape[1]} codes each"

@@ -10,8 +10,9 @@ from genret.errors import GenretError
 
 if TYPE_CHECKING:
     from genret.data import Catalog, Histories
+    from genret.semantic_ids import SemanticIds
     from genret.tokenizers import Tokenizer
-    from genret.typing import Codes, Vectors
+    from genret.typing import Vectors
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,19 +20,15 @@ class Made:
     """Codes before collisions are resolved, and what is known about them.
 
     Attributes:
-      codes: int32 [N, L].
-      codes_per_level: codes of each level.
+      semantic_ids: codes [N, L].
       tokenizer: what made them of vectors.
       vectors: what they were made of, float32 [N, D].
-      end_code: ends a shorter row of codes.
       text_model: sentencepiece model of titles.
     """
 
-    codes: "Codes"
-    codes_per_level: tuple[int, ...]
+    semantic_ids: "SemanticIds"
     tokenizer: "Tokenizer | None" = None
     vectors: "Vectors | None" = None
-    end_code: int | None = None
     text_model: bytes | None = None
 
 
@@ -66,29 +63,23 @@ def make_codes(
         reporter.say(f"contrast: {pairs.nnz:,} pairs of items in training histories")
     with reporter.progress("parts", config.levels) as advance:
         tokenizer = TOKENIZERS[config.method].fit(vectors, config, seed, advance, pairs)
-    return Made(
-        codes=tokenizer.encode(vectors),
-        codes_per_level=tokenizer.codes_per_level,
-        tokenizer=tokenizer,
-        vectors=vectors,
-    )
+    return Made(semantic_ids=tokenizer.encode(vectors), tokenizer=tokenizer, vectors=vectors)
 
 
-def resolve(made: Made, how: str) -> tuple["Codes", tuple[int, ...]]:
+def resolve(made: Made, how: str) -> "SemanticIds":
     """Resolve the collisions of made codes; titles have been told apart already."""
     from genret.tokenizers import reassign_collisions, resolve_collisions
 
-    if made.end_code is not None:
-        return made.codes, made.codes_per_level
+    if made.semantic_ids.end_code is not None:
+        return made.semantic_ids
     if how != "reassign":
-        return resolve_collisions(made.codes, made.codes_per_level, how)  # type: ignore[arg-type]
+        return resolve_collisions(made.semantic_ids, how)  # type: ignore[arg-type]
     if made.tokenizer is None or made.vectors is None:
         raise GenretError(
             "collisions: 'reassign' moves items to near codes and needs vectors; give "
             "--collisions suffix or keep"
         )
-    codes = reassign_collisions(made.codes, made.codes_per_level, made.vectors, made.tokenizer)
-    return codes, made.codes_per_level
+    return reassign_collisions(made.semantic_ids, made.vectors, made.tokenizer)
 
 
 def _made_without_vectors(
@@ -100,7 +91,6 @@ def _made_without_vectors(
 ) -> Made:
     from genret.tokenizers import (
         DEFAULT_PIECES,
-        END_CODE,
         collaborative_identifiers,
         hybrid_identifiers,
         random_identifiers,
@@ -121,12 +111,7 @@ def _made_without_vectors(
         reporter.say(
             f"titles: {found.cut:,} of {num_items:,} were cut to {config.title_pieces} pieces"
         )
-        return Made(
-            codes=found.codes,
-            codes_per_level=found.codes_per_level,
-            end_code=END_CODE,
-            text_model=found.model,
-        )
+        return Made(semantic_ids=found.semantic_ids, text_model=found.model)
     if config.method == "random":
         made = random_identifiers(num_items, config.levels, size, seed)
     elif config.method == "sequential":
@@ -138,7 +123,7 @@ def _made_without_vectors(
         made = collaborative_identifiers(pairs, config.levels, size, seed)
     if config.method == "hybrid":
         made = hybrid_identifiers(made, seed)
-    return Made(codes=made[0], codes_per_level=made[1])
+    return Made(semantic_ids=made)
 
 
 def _pairs(catalog: "Catalog", histories: "Histories", config: TokenizeConfig) -> Any:

@@ -26,28 +26,28 @@ class Index(Verb):
         """Build the index; return its figures."""
         from genret.data import load_run_data
         from genret.index import TrieIndex
-        from genret.tokenizers import load_codes, load_end_code
+        from genret.tokenizers import load_codes
 
         run = Run.open(self.run_folder)
         inputs = {kind: run.require(kind).fingerprint for kind in ("catalog", "codes")}
         catalog, _ = load_run_data(run.folder("catalog"))
-        codes, codes_per_level = load_codes(run.folder("codes"))
-        if len(codes) != catalog.num_items:
+        semantic_ids = load_codes(run.folder("codes"))
+        if len(semantic_ids) != catalog.num_items:
             raise GenretError(
-                f"{run.folder('codes')}: holds codes of {len(codes)} items, expected "
+                f"{run.folder('codes')}: holds codes of {len(semantic_ids)} items, expected "
                 f"{catalog.num_items} as in the catalog"
             )
         with reporter.stage("index"):
             index = TrieIndex.from_codes(
-                codes,
+                semantic_ids.codes,
                 catalog.item_ids,
-                codes_per_level=codes_per_level,
-                end_code=load_end_code(run.folder("codes")),
+                codes_per_level=semantic_ids.codes_per_level,
+                end_code=semantic_ids.end_code,
             )
             summary = {
                 "items": index.num_items,
                 "depth": index.depth,
-                "codes_per_level": list(codes_per_level),
+                "codes_per_level": list(index.codes_per_level),
                 "nodes": list(index.num_nodes),
                 "stored_as": list(index.stored_as),
                 "bytes": index.nbytes,

@@ -87,22 +87,22 @@ def describe(folder: Path) -> dict[str, Any]:
 
 def _inspect_codes(file: Path, reporter: Reporter) -> dict[str, Any]:
     """Describe a file of semantic IDs."""
-    from genret.data import read_all_semantic_ids
+    from genret.data import read_semantic_ids
     from genret.tokenizers import code_report, code_shape
 
-    found = read_all_semantic_ids(file)
-    sizes = (found.codes.max(axis=0) + 1).tolist()
-    report, shape = code_report(found.codes, sizes), code_shape(found.codes)
-    names = [name or str(level) for level, name in enumerate(found.names)]
+    found = read_semantic_ids(file)
+    report, shape = code_report(found), code_shape(found)
     reporter.table(
-        f"{file}: {len(found.item_ids):,} items",
+        f"{file}: {len(found):,} items",
         ("level", "codes", "used", "perplexity", "nodes", "children", "most", "one child"),
         [
             (
-                name, own["codes"], own["used"], f"{own['perplexity']:.1f}", trie["nodes"],
+                level, own["codes"], own["used"], f"{own['perplexity']:.1f}", trie["nodes"],
                 f"{trie['children']:.1f}", trie["most_children"], f"{trie['one_child']:.1%}",
             )
-            for name, own, trie in zip(names, report["levels"], shape["levels"], strict=True)
+            for level, (own, trie) in enumerate(
+                zip(report["levels"], shape["levels"], strict=True)
+            )
         ],
     )  # fmt: skip
     collisions = report["collisions_after"]
@@ -112,7 +112,7 @@ def _inspect_codes(file: Path, reporter: Reporter) -> dict[str, Any]:
     )
     sizes_shown = ", ".join(f"{size}: {count:,}" for size, count in shape["leaf_sizes"].items())
     reporter.say(f"leaves by number of items: {sizes_shown}")
-    return {"path": str(file), "kind": "semantic_ids", "names": names, **report, "trie": shape}
+    return {"path": str(file), "kind": "semantic_ids", **report, "trie": shape}
 
 
 def _state(folder: Path, manifest: Manifest) -> str:

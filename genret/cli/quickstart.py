@@ -102,7 +102,7 @@ class Quickstart(Verb):
 
         run = Run.open(self.run_folder)
         catalog, histories = load_run_data(run.folder("catalog"))
-        codes, _ = load_codes(run.folder("codes"))
+        codes = load_codes(run.folder("codes")).codes
         model = load_model(run.folder("model"))
         index = TrieIndex.load(run.folder("index"))
         chosen = np.random.default_rng(self.seed).choice(

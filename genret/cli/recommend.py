@@ -70,7 +70,7 @@ class Recommend(Verb):
             known = {"times": times, "users": np.array([row])}
         else:
             seen = np.array([catalog.find(text) for text in self.history], np.int32)
-        codes, _ = load_codes(run.folder("codes"))
+        codes = load_codes(run.folder("codes")).codes
         model = load_model(run.folder("model"))
         index = TrieIndex.load(run.folder("index"))
         filters = None if self.where is None else [filter_where(self.where, catalog, index)]

@@ -47,7 +47,8 @@ class Tokenize(Verb):
 
         from genret.cli.identifiers import Made, make_codes, resolve
         from genret.data import load_run_data
-        from genret.tokenizers import TOKENIZERS, check_codes, code_report, save_codes
+        from genret.semantic_ids import SemanticIds
+        from genret.tokenizers import TOKENIZERS, code_report, save_codes
 
         config = self._config()
         run = Run.open(self.run_folder)
@@ -59,30 +60,27 @@ class Tokenize(Verb):
             if self.codes is None:
                 made = make_codes(run, catalog, histories, config, self.seed, reporter)
             else:
-                raw, sizes = check_codes(_read_codes(self.codes, catalog), name=str(self.codes))
+                raw = SemanticIds.from_codes(_read_codes(self.codes, catalog), name=str(self.codes))
                 if len(raw) != catalog.num_items:
                     raise GenretError(
                         f"{self.codes}: found {len(raw)} rows, the catalog has "
                         f"{catalog.num_items} items"
                     )
-                made = Made(codes=raw, codes_per_level=sizes)
-            codes, sizes = resolve(made, config.collisions)
+                made = Made(semantic_ids=raw)
+            semantic_ids = resolve(made, config.collisions)
             report = code_report(
-                codes,
-                sizes,
+                semantic_ids,
                 made.vectors,
                 made.tokenizer,
-                levels=made.codes.shape[1],
-                raw=made.codes,
+                levels=made.semantic_ids.depth,
+                raw=made.semantic_ids,
             )
             popularity = np.bincount(histories.training()[1], minlength=catalog.num_items)
-            examples = _examples(codes, catalog, popularity, made.vectors, self.seed)
+            examples = _examples(semantic_ids.codes, catalog, popularity, made.vectors, self.seed)
             save_codes(
                 run.folder("codes"),
-                codes,
-                sizes,
+                semantic_ids,
                 tokenizer=made.tokenizer,
-                end_code=made.end_code,
                 text_model=made.text_model,
                 report=report,
                 config=config.to_dict()
@@ -92,7 +90,7 @@ class Tokenize(Verb):
             )
             _print(reporter, report, examples, config.collisions)
         return {
-            "codes_per_level": list(sizes),
+            "codes_per_level": list(semantic_ids.codes_per_level),
             "report": report,
             "neighbors": examples,
             "fingerprint": read_manifest(run.folder("codes"), "codes").fingerprint,
@@ -122,7 +120,7 @@ def _read_codes(path: Path, catalog: "Catalog") -> Any:
     from genret.data import read_semantic_ids
 
     if path.suffix.lower() == ".json":
-        return read_semantic_ids(path, catalog.item_ids)
+        return read_semantic_ids(path, catalog.item_ids).codes
     if path.suffix.lower() != ".npy":
         raise GenretError(f"{path}: expected a .json or .npy file of codes")
     try:

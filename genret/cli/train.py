@@ -56,7 +56,7 @@ class Train(Verb):
         from genret.evaluation import evaluate_model
         from genret.index import TrieIndex
         from genret.models import num_parameters, save_model
-        from genret.tokenizers import load_codes, load_end_code
+        from genret.tokenizers import load_codes
         from genret.training import train
 
         chosen = self._chosen()
@@ -64,11 +64,15 @@ class Train(Verb):
         kinds = ["catalog", "codes", *(["vectors"] if chosen.model.item_vectors else [])]
         inputs = {kind: run.require(kind).fingerprint for kind in kinds}
         catalog, histories = load_run_data(run.folder("catalog"))
-        codes, codes_per_level = load_codes(run.folder("codes"))
-        model = self._model(run, chosen, codes_per_level, catalog.num_items)
+        semantic_ids = load_codes(run.folder("codes"))
+        codes = semantic_ids.codes
+        model = self._model(run, chosen, semantic_ids.codes_per_level, catalog.num_items)
         architecture, start = model.config, self._start()
-        end_code = load_end_code(run.folder("codes"))
-        index = TrieIndex.from_codes(codes, codes_per_level=codes_per_level, end_code=end_code)
+        index = TrieIndex.from_codes(
+            codes,
+            codes_per_level=semantic_ids.codes_per_level,
+            end_code=semantic_ids.end_code,
+        )
         held_out = histories.held_out("valid")
         validation = EvaluateConfig(
             split="valid",
@@ -116,7 +120,7 @@ class Train(Verb):
 
             result = train(
                 model,
-                codes,
+                semantic_ids,
                 offsets,
                 items,
                 chosen.train,
@@ -156,7 +160,7 @@ class Train(Verb):
         mean_events = len(items) / max(1, int(np.count_nonzero(np.diff(offsets))))
         speed = {
             "users_per_second": result.items_per_second / mean_events,
-            "tokens_per_second": result.items_per_second * len(codes_per_level),
+            "tokens_per_second": result.items_per_second * semantic_ids.depth,
         }
         reporter.say(
             f"best at step {result.best_step:,} of {result.steps:,}; {speed['users_per_second']:,.0f} users/s, "

@@ -6,7 +6,6 @@ from genret.data._movielens import MovieLens, movielens
 from genret.data._report import IngestReport, Rule
 from genret.data._semantic_ids import (
     SemanticIds,
-    read_all_semantic_ids,
     read_semantic_ids,
     write_semantic_ids,
 )
@@ -50,7 +49,6 @@ __all__ = [
     "movielens",
     "newest_items",
     "open_sources",
-    "read_all_semantic_ids",
     "read_semantic_ids",
     "synthetic",
     "synthetic_tables",

@@ -7,7 +7,6 @@
 ``lists``     ``[[159, 42, 1], …]``, row i of item i: GRID, whose tensor is saved as JSON or ``.npy``
 """
 
-import dataclasses
 import json
 import os
 import re
@@ -21,6 +20,7 @@ from numpy.typing import ArrayLike
 
 from genret.data._semantic_json import load_object
 from genret.errors import GenretError
+from genret.semantic_ids import SemanticIds
 from genret.typing import Int, PathLike
 
 Style = Literal["letters", "integers", "lists"]
@@ -30,31 +30,16 @@ _TEXT = re.compile(r"(?:<\|\w+\|>)?((?:<\w+?_\d{1,9}>)+)(?:<\|\w+\|>)?")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class SemanticIds:
-    """Semantic IDs of a file, for the items that it names.
-
-    Attributes:
-      item_ids: the items, in the order of the file, [N].
-      codes: int32 [N, L].
-      names: what stands before the code in a level's tokens, "" for integers, [L].
-    """
-
-    item_ids: list[str]
-    codes: Int[np.ndarray, "N L"]
-    names: tuple[str, ...]
-
-
-def read_semantic_ids(path: PathLike, item_ids: Iterable[Any]) -> Int[np.ndarray, "N L"]:
-    """Read the semantic IDs of a catalog's items.
+def read_semantic_ids(path: PathLike, item_ids: Iterable[Any] | None = None) -> SemanticIds:
+    """Read the semantic IDs of a catalog's items, or of all items of a file.
 
     Args:
       path: a ``.json`` or ``.npy`` file in one of the forms above.
       item_ids: ids of the catalog's items, in order of its rows, [N]. In a file of rows the id is
-        the number of the row.
+        the number of the row. None takes the items that the file names, in its order.
 
     Returns:
-      The codes, int32 [N, L].
+      The semantic IDs, codes int32 [N, L]; the ids are strings where the file says which they are.
 
     Raises:
       GenretError: the file cannot be read, an item of the catalog is not in it, items have
@@ -64,30 +49,17 @@ def read_semantic_ids(path: PathLike, item_ids: Iterable[Any]) -> Int[np.ndarray
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = pathlib.Path(folder, "x.index.json")
     ...     _ = file.write_text('{"7": ["<a_1>", "<b_0>"], "5": ["<a_2>", "<b_3>"]}')
-    ...     read_semantic_ids(file, [5, 7]).tolist()
+    ...     read_semantic_ids(file, [5, 7]).codes.tolist()
     [[2, 3], [1, 0]]
     """
     path = Path(path)
     table = _table(path)
-    items = [str(item) for item in item_ids]
-    for item in items:
-        if item not in table:
-            raise GenretError(f"{path}: has no codes for item {item!r} of the catalog")
-    return _parsed(path, table, items).codes
-
-
-def read_all_semantic_ids(path: PathLike) -> SemanticIds:
-    """Read the semantic IDs of all items of a file.
-
-    Args:
-      path: as in :func:`read_semantic_ids`.
-
-    Raises:
-      GenretError: as :func:`read_semantic_ids`.
-    """
-    path = Path(path)
-    table = _table(path)
-    return _parsed(path, table, list(table))
+    wanted = list(table) if item_ids is None else list(item_ids)
+    for item in wanted:
+        if str(item) not in table:
+            raise GenretError(f"{path}: has no codes for item {str(item)!r} of the catalog")
+    codes = _codes(path, table, [str(item) for item in wanted])
+    return SemanticIds.from_codes(codes, wanted, name=str(path))
 
 
 def write_semantic_ids(
@@ -182,7 +154,8 @@ def _npy(path: Path) -> np.ndarray:
     return array
 
 
-def _parsed(path: Path, table: Mapping[str, Any], items: list[str]) -> SemanticIds:
+def _codes(path: Path, table: Mapping[str, Any], items: list[str]) -> Int[np.ndarray, "N L"]:
+    """Return the codes of items, after checking that all have the same levels."""
     rows: list[list[int]] = []
     names: list[str] = []
     for item in items:
@@ -196,8 +169,7 @@ def _parsed(path: Path, table: Mapping[str, Any], items: list[str]) -> SemanticI
         if found != names:
             raise GenretError(f"{path}: item {item!r}: levels are lettered {found}, before {names}")
         rows.append([code for _, code in parsed])
-    codes = np.array(rows, np.int32).reshape(len(rows), len(names))
-    return SemanticIds(item_ids=items, codes=codes, names=tuple(names))
+    return np.array(rows, np.int32).reshape(len(rows), len(names))
 
 
 def _tokens(value: Any, path: Path, item: str) -> list[Any]:

@@ -104,7 +104,7 @@ def export_decode(
     place = folder.folder("catalog")
     verify_files(place, read_manifest(place, "catalog"))
     catalog = Catalog.load(place)
-    codes, _ = load_codes(folder.folder("codes"))
+    codes = load_codes(folder.folder("codes")).codes
     model = load_model(folder.folder("model"))
     index = TrieIndex.load(folder.folder("index"))
     leaves, structure = jax.tree.flatten((model, index, jnp.asarray(codes, jnp.int32)))

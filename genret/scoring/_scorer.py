@@ -169,7 +169,7 @@ class Scorer:
         place = folder.folder("catalog")
         verify_files(place, read_manifest(place, "catalog"))
         catalog = Catalog.load(place)
-        codes, _ = load_codes(folder.folder("codes"))
+        codes = load_codes(folder.folder("codes")).codes
         model = load_model(folder.folder("model"), dtype=config.dtype)
         index = TrieIndex.load(folder.folder("index"))
         filters = {

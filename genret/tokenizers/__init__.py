@@ -5,7 +5,7 @@ bytes.
 """
 
 # Tokenizers
-from genret.tokenizers._base import Tokenizer, check_codes
+from genret.tokenizers._base import Tokenizer
 from genret.tokenizers._fsq import FSQ
 from genret.tokenizers._hierarchical import HierarchicalKMeans
 from genret.tokenizers._pq import OPQ, PQ
@@ -48,7 +48,6 @@ from genret.tokenizers._report import code_report, nearest_by_prefix  # isort: s
 from genret.tokenizers._store import (  # isort: skip
     TOKENIZERS,
     load_codes,
-    load_end_code,
     load_tokenizer,
     save_codes,
 )
@@ -70,7 +69,6 @@ __all__ = [
     "Tokenizer",
     "VectorTokenizer",
     "category_paths",
-    "check_codes",
     "code_report",
     "code_shape",
     "collaborative_identifiers",
@@ -78,7 +76,6 @@ __all__ = [
     "hybrid_identifiers",
     "kmeans",
     "load_codes",
-    "load_end_code",
     "load_tokenizer",
     "nearest_by_prefix",
     "random_identifiers",

@@ -1,18 +1,17 @@
 """Items with equal codes: told apart by one more level, or left to share a leaf."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import dataclasses
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from genret.errors import GenretError
-from genret.tokenizers._base import check_codes
+from genret.semantic_ids import SemanticIds
 from genret.typing import Codes, Int
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Collisions:
     """How many items share their codes with another one.
 
@@ -38,9 +37,7 @@ class Collisions:
         return cls(int(shared.sum()), len(shared), int(sizes.max()))
 
 
-def resolve_collisions(
-    codes: ArrayLike, codes_per_level: Sequence[int], how: Literal["suffix", "keep"]
-) -> tuple[Codes, tuple[int, ...]]:
+def resolve_collisions(semantic_ids: SemanticIds, how: Literal["suffix", "keep"]) -> SemanticIds:
     """Tell items with equal codes apart, or leave them.
 
     ``suffix`` appends a level: the first item (in row order) of each group gets 0, the next 1 and
@@ -55,53 +52,57 @@ def resolve_collisions(
     :func:`reassign_collisions` is the third way.
 
     Args:
-      codes: integers [N, L].
-      codes_per_level: codes of each level.
-      how: "suffix", or "keep" to return the codes as they are.
+      semantic_ids: codes [N, L], without an end code.
+      how: "suffix", or "keep" to return the semantic IDs as they are.
 
     Returns:
-      The codes int32 [N, L + 1] (suffix; all rows differ) or [N, L] (keep), and the codes of each
-      level.
+      The semantic IDs: codes [N, L + 1] (suffix; all rows differ) or [N, L] (keep).
 
     Raises:
-      GenretError: codes out of range, or another value of ``how``.
+      GenretError: another value of ``how``, or semantic IDs with an end code, which have no last
+        level to tell items apart by.
 
-    >>> codes, sizes = resolve_collisions([[3, 1], [0, 2], [3, 1]], [4, 4], "suffix")
-    >>> codes.tolist(), sizes
+    >>> ids = SemanticIds.from_codes([[3, 1], [0, 2], [3, 1]], codes_per_level=[4, 4])
+    >>> found = resolve_collisions(ids, "suffix")
+    >>> found.codes.tolist(), found.codes_per_level
     ([[3, 1, 0], [0, 2, 0], [3, 1, 1]], (4, 4, 2))
     """
-    found, sizes = check_codes(codes, codes_per_level)
     if how == "keep":
-        return found, sizes
+        return semantic_ids
     if how != "suffix":
         raise GenretError(f"collisions: found {how!r}, expected 'suffix' or 'keep'")
+    if semantic_ids.end_code is not None:
+        raise GenretError("collisions: found an end code, expected 'keep' with it")
+    found = semantic_ids.codes
     _, group = np.unique(found, axis=0, return_inverse=True)
     suffix = _rank_in_group(group.reshape(-1))
     room = 1 << max(1, int(suffix.max()).bit_length())
-    return np.concatenate([found, suffix[:, None]], axis=1), (*sizes, room)
+    return dataclasses.replace(
+        semantic_ids,
+        codes=np.concatenate([found, suffix[:, None]], axis=1),
+        codes_per_level=(*semantic_ids.codes_per_level, room),
+    )
 
 
-def suffix_of_new(
-    codes: ArrayLike, existing: ArrayLike, codes_per_level: Sequence[int]
-) -> Int[np.ndarray, "K L"]:
+def suffix_of_new(codes: ArrayLike | SemanticIds, existing: SemanticIds) -> SemanticIds:
     """Append suffixes to the codes of new items, past those of the items that are there.
 
     Args:
       codes: codes of the new items without suffix, integers [K, L - 1].
-      existing: codes of the catalog with suffix, integers [N, L].
-      codes_per_level: codes of each level, the suffix last, [L].
+      existing: semantic IDs of the catalog with suffix, codes [N, L].
 
     Returns:
-      int32 [K, L]: different from each other and from the existing ones.
+      Codes [K, L], different from each other and from the existing ones; no item ids.
 
     Raises:
       GenretError: codes out of range, or no suffix left for a new item (its row is named).
 
-    >>> suffix_of_new([[3, 1], [3, 1]], [[3, 1, 0], [0, 2, 0]], [4, 4, 4]).tolist()
+    >>> known = SemanticIds.from_codes([[3, 1, 0], [0, 2, 0]], codes_per_level=[4, 4, 4])
+    >>> suffix_of_new([[3, 1], [3, 1]], known).codes.tolist()
     [[3, 1, 1], [3, 1, 2]]
     """
-    old, sizes = check_codes(existing, codes_per_level, "existing")
-    new, _ = check_codes(codes, sizes[:-1])
+    old, sizes = existing.codes, existing.codes_per_level
+    new = SemanticIds.from_codes(codes, codes_per_level=sizes[:-1]).codes
     _, group = np.unique(np.concatenate([old[:, :-1], new]), axis=0, return_inverse=True)
     group = group.reshape(-1)
     # Past the largest suffix of the group, not the count: an item that left may leave a gap.
@@ -115,7 +116,7 @@ def suffix_of_new(
             f"codes: row {row} {new[row].tolist()} needs the suffix {suffix[row]}, but the suffix "
             f"level has {sizes[-1]} codes; run `genret tokenize` again"
         )
-    return np.concatenate([new, suffix[:, None]], axis=1)
+    return SemanticIds(codes=np.concatenate([new, suffix[:, None]], axis=1), codes_per_level=sizes)
 
 
 def _rank_in_group(group: Int[np.ndarray, "N"]) -> Int[np.ndarray, "N"]:

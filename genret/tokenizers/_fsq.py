@@ -56,7 +56,7 @@ class FSQ(VectorTokenizer):
     >>> small = AutoencoderConfig(hidden=(16,), training_steps=5)
     >>> config = TokenizeConfig(levels=2, fsq_levels=(4, 3), autoencoder=small)
     >>> tokenizer = FSQ.fit(vectors, config, seed=0)
-    >>> tokenizer.codes_per_level, tokenizer.encode(vectors[:3]).shape
+    >>> tokenizer.codes_per_level, tokenizer.encode(vectors[:3]).codes.shape
     ((12, 12), (3, 2))
     """
 

@@ -36,7 +36,7 @@ class HierarchicalKMeans(VectorTokenizer):
     >>> vectors = np.random.default_rng(0).normal(size=(100, 8)).astype(np.float32)
     >>> config = TokenizeConfig(levels=2, codebook_size=5)
     >>> tokenizer = HierarchicalKMeans.fit(vectors, config, seed=0)
-    >>> tokenizer.encode(vectors[:3]).shape, [len(c) for c in tokenizer.centroids]
+    >>> tokenizer.encode(vectors[:3]).codes.shape, [len(c) for c in tokenizer.centroids]
     ((3, 2), [5, 25])
     """
 

@@ -40,7 +40,7 @@ class PQ(VectorTokenizer):
 
     >>> vectors = np.random.default_rng(0).normal(size=(100, 8)).astype(np.float32)
     >>> tokenizer = PQ.fit(vectors, TokenizeConfig(levels=2, codebook_size=8), seed=0)
-    >>> tokenizer.encode(vectors[:3]).shape, tokenizer.decode([[0, 1]]).shape
+    >>> tokenizer.encode(vectors[:3]).codes.shape, tokenizer.decode([[0, 1]]).shape
     ((3, 2), (1, 8))
     """
 

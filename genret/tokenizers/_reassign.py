@@ -1,6 +1,6 @@
 """Items with equal codes: moved to the nearest codes that are free."""
 
-from collections.abc import Sequence
+import dataclasses
 
 import numpy as np
 import scipy.optimize
@@ -8,18 +8,18 @@ from numpy.typing import ArrayLike
 
 from genret.checks import check_vectors
 from genret.errors import GenretError
-from genret.tokenizers._base import Tokenizer, check_codes
+from genret.semantic_ids import SemanticIds
+from genret.tokenizers._base import Tokenizer
 from genret.typing import Codes, Float, Int, Vectors
 
 
 def reassign_collisions(
-    codes: ArrayLike,
-    codes_per_level: Sequence[int],
+    semantic_ids: SemanticIds,
     vectors: ArrayLike,
     tokenizer: Tokenizer,
     *,
-    taken: ArrayLike | None = None,
-) -> Codes:
+    taken: ArrayLike | SemanticIds | None = None,
+) -> SemanticIds:
     r"""Move items off codes that they share, to the nearest free ones.
 
     Items that share a row of codes compete for the last codes below their prefix that no other item
@@ -30,18 +30,17 @@ def reassign_collisions(
     grandparent, and so on.
 
     Args:
-      codes: integers [N, L].
-      codes_per_level: codes of each level.
+      semantic_ids: codes [N, L].
       vectors: what was encoded, [N, D].
       tokenizer: what encoded them.
-      taken: codes [K, L] of items that stay where they are (new items: give those of the old ones).
+      taken: codes [K, L] of items that stay where they are: for new items, those of the old ones.
 
     Returns:
-      int32 [N, L], all different and different from ``taken``; items that shared with nobody keep
-      their codes.
+      Codes int32 [N, L], all different and different from ``taken``; items that shared with nobody
+      keep their codes.
 
     Raises:
-      GenretError: codes out of range, vectors that do not fit, or more items than rows of codes.
+      GenretError: vectors that do not fit, or more items than rows of codes.
 
     Source: Zheng et al., "LC-Rec", 2024 (uniform semantic mapping of conflicting items).
 
@@ -49,23 +48,26 @@ def reassign_collisions(
     >>> from genret.tokenizers import RQKMeans
     >>> vectors = np.repeat(np.eye(4, dtype=np.float32), 2, axis=0)
     >>> tokenizer = RQKMeans.fit(vectors, TokenizeConfig(levels=2, codebook_size=4), seed=0)
-    >>> codes = reassign_collisions(tokenizer.encode(vectors), (4, 4), vectors, tokenizer)
-    >>> len(np.unique(codes, axis=0))
+    >>> found = reassign_collisions(tokenizer.encode(vectors), vectors, tokenizer)
+    >>> len(np.unique(found.codes, axis=0))
     8
     """
-    found, sizes = check_codes(codes, codes_per_level)
+    found = semantic_ids.codes.astype(np.int32, copy=False)
+    sizes = semantic_ids.codes_per_level
     x = check_vectors(vectors)
     if len(x) != len(found):
         raise GenretError(f"vectors: found {len(x)} rows, expected {len(found)}, one an item")
     fixed = np.empty((0, len(sizes)), np.int32)
-    if taken is not None and len(np.asarray(taken)):
-        fixed, _ = check_codes(taken, sizes, "taken")
+    if taken is not None and len(taken if isinstance(taken, SemanticIds) else np.asarray(taken)):
+        known = SemanticIds.from_codes(taken, codes_per_level=sizes, name="taken")
+        fixed = known.codes.astype(np.int32, copy=False)
     if len(found) + len(fixed) > np.prod([float(size) for size in sizes]):
         raise GenretError(
             f"codes: {len(found) + len(fixed)} items, but only {int(np.prod(sizes))} rows of codes; "
             "use more levels or codes, or collisions=suffix"
         )
-    return _Board(found, sizes, fixed).settle(x, tokenizer)
+    moved = _Board(found, sizes, fixed).settle(x, tokenizer)
+    return dataclasses.replace(semantic_ids, codes=moved)
 
 
 class _Board:

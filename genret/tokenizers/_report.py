@@ -1,13 +1,13 @@
 """Figures that say how good codes are, and items that should resemble each other."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from genret.checks import check_vectors
-from genret.tokenizers._base import Tokenizer, check_codes
+from genret.semantic_ids import SemanticIds
+from genret.tokenizers._base import Tokenizer
 from genret.tokenizers._collisions import Collisions
 from genret.typing import Codes, Float, Int, Vectors
 
@@ -15,23 +15,21 @@ _BATCH = 65536
 
 
 def code_report(
-    codes: ArrayLike,
-    codes_per_level: Sequence[int],
+    semantic_ids: SemanticIds,
     vectors: ArrayLike | None = None,
     tokenizer: Tokenizer | None = None,
     *,
     levels: int | None = None,
-    raw: ArrayLike | None = None,
+    raw: SemanticIds | None = None,
 ) -> dict[str, Any]:
-    """Measure codes.
+    """Measure how semantic IDs use their codes.
 
     Args:
-      codes: integers [N, L], with the suffix where there is one.
-      codes_per_level: codes of each level.
+      semantic_ids: with the suffix where there is one.
       vectors: what was encoded, [N, D]; with ``tokenizer`` gives the reconstruction errors.
       tokenizer: what encoded them.
       levels: levels before the suffix; None takes the tokenizer's, or all.
-      raw: the codes before collisions were resolved; None takes the first ``levels`` of ``codes``.
+      raw: the semantic IDs before collisions were resolved; None takes the first ``levels`` codes.
 
     Returns:
       JSON values: ``items``; ``levels_before_suffix``; ``levels``, for each level ``codes``, ``used`` (codes that an item
@@ -42,15 +40,16 @@ def code_report(
       ``collisions_after`` the suffix (``items``, ``groups``, ``largest``).
 
     Raises:
-      GenretError: codes out of range, or bad vectors.
+      GenretError: bad vectors.
 
-    >>> report = code_report([[0, 0], [0, 1], [1, 0], [1, 0]], [2, 4])
+    >>> codes = [[0, 0], [0, 1], [1, 0], [1, 0]]
+    >>> report = code_report(SemanticIds.from_codes(codes, codes_per_level=[2, 4]))
     >>> report["levels"][1]["used_share"], round(report["levels"][0]["perplexity"], 2)
     (0.5, 2.0)
     >>> report["collisions_after"]
     {'items': 2, 'groups': 1, 'largest': 2}
     """
-    found, sizes = check_codes(codes, codes_per_level)
+    found, sizes = semantic_ids.codes, semantic_ids.codes_per_level
     depth = levels or len(sizes if tokenizer is None else tokenizer.codes_per_level)
     errors: list[float | None] = [None] * len(sizes)
     if tokenizer is not None and vectors is not None:
@@ -70,7 +69,7 @@ def code_report(
                 "error": errors[level],
             }
         )
-    before = found[:, :depth] if raw is None else check_codes(raw, name="raw")[0]
+    before = found[:, :depth] if raw is None else raw.codes
     return {
         "items": len(found),
         "levels_before_suffix": depth,

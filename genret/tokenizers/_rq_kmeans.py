@@ -51,7 +51,7 @@ class RQKMeans(VectorTokenizer):
     >>> tokenizer = RQKMeans.fit(vectors, TokenizeConfig(levels=2, codebook_size=8), seed=0)
     >>> tokenizer.codes_per_level
     (8, 8)
-    >>> tokenizer.encode(vectors[:3]).shape, tokenizer.decode([[0, 1]]).shape
+    >>> tokenizer.encode(vectors[:3]).codes.shape, tokenizer.decode([[0, 1]]).shape
     ((3, 2), (1, 8))
     """
 

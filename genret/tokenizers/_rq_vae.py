@@ -66,7 +66,7 @@ class RQVAE(VectorTokenizer):
     >>> small = AutoencoderConfig(hidden=(16,), latent=4, training_steps=5)
     >>> config = TokenizeConfig(levels=2, codebook_size=4, autoencoder=small)
     >>> tokenizer = RQVAE.fit(vectors, config, seed=0)
-    >>> tokenizer.encode(vectors[:3]).shape, tokenizer.decode([[0, 1]]).shape
+    >>> tokenizer.encode(vectors[:3]).codes.shape, tokenizer.decode([[0, 1]]).shape
     ((3, 2), (1, 8))
     """
 

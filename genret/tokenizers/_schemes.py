@@ -12,11 +12,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from genret.errors import GenretError
+from genret.semantic_ids import SemanticIds
 from genret.tokenizers._spectral import spectral_clusters
 from genret.typing import Codes, Int
-
-Identifiers = tuple[Int[np.ndarray, "N _"], tuple[int, ...]]
-"""Codes int32 [N, L] and the codes of each level."""
 
 
 def smallest_base(num_items: int, levels: int) -> int:
@@ -31,7 +29,7 @@ def smallest_base(num_items: int, levels: int) -> int:
     return base
 
 
-def random_identifiers(num_items: int, levels: int, codebook_size: int, seed: int) -> Identifiers:
+def random_identifiers(num_items: int, levels: int, codebook_size: int, seed: int) -> SemanticIds:
     """Give every item a random row of codes of its own ("RID").
 
     Args:
@@ -46,8 +44,8 @@ def random_identifiers(num_items: int, levels: int, codebook_size: int, seed: in
     Raises:
       GenretError: fewer rows of codes than items.
 
-    >>> codes, sizes = random_identifiers(8, 3, 0, seed=0)
-    >>> sizes, len(np.unique(codes, axis=0))
+    >>> found = random_identifiers(8, 3, 0, seed=0)
+    >>> found.codes_per_level, len(np.unique(found.codes, axis=0))
     ((2, 2, 2), 8)
     """
     base = _base(num_items, levels, codebook_size)
@@ -63,7 +61,7 @@ def random_identifiers(num_items: int, levels: int, codebook_size: int, seed: in
             merged = np.concatenate([numbers, drawn])
             numbers = merged[np.sort(np.unique(merged, return_index=True)[1])]
         numbers = numbers[:num_items]
-    return _digits(numbers, base, levels), (base,) * levels
+    return SemanticIds(codes=_digits(numbers, base, levels), codes_per_level=(base,) * levels)
 
 
 def sequential_identifiers(
@@ -72,7 +70,7 @@ def sequential_identifiers(
     num_items: int,
     levels: int,
     codebook_size: int,
-) -> Identifiers:
+) -> SemanticIds:
     """Number items in the order in which training histories name them first ("SID").
 
     Items of one history get neighboring numbers, whose codes share a prefix. Items that no training
@@ -92,7 +90,7 @@ def sequential_identifiers(
     Raises:
       GenretError: fewer rows of codes than items, or offsets that do not cover the events.
 
-    >>> sequential_identifiers(np.array([0, 2, 3]), np.array([3, 1, 0]), 4, 2, 0)[0].tolist()
+    >>> sequential_identifiers(np.array([0, 2, 3]), np.array([3, 1, 0]), 4, 2, 0).codes.tolist()
     [[1, 0], [0, 1], [1, 1], [0, 0]]
     """
     if offsets[-1] != len(items):
@@ -102,12 +100,12 @@ def sequential_identifiers(
     np.minimum.at(first_seen, items, np.arange(len(items)))
     numbers = np.empty(num_items, np.int64)
     numbers[np.argsort(first_seen, kind="stable")] = np.arange(num_items)
-    return _digits(numbers, base, levels), (base,) * levels
+    return SemanticIds(codes=_digits(numbers, base, levels), codes_per_level=(base,) * levels)
 
 
 def collaborative_identifiers(
     counts: sp.csr_matrix, levels: int, codebook_size: int, seed: int
-) -> Identifiers:
+) -> SemanticIds:
     """Name items by clusters of items that occur together, clusters within clusters ("CID").
 
     The graph of co-occurrence is cut into V clusters by spectral clustering, each of them again, and
@@ -126,8 +124,9 @@ def collaborative_identifiers(
       The identifiers.
 
     >>> friends = np.kron(np.eye(4), np.ones((2, 2))) - np.eye(8)
-    >>> codes, sizes = collaborative_identifiers(sp.csr_matrix(friends), 1, 4, seed=0)
-    >>> sizes, bool((codes[0] == codes[1]).all()), len(np.unique(codes))
+    >>> found = collaborative_identifiers(sp.csr_matrix(friends), 1, 4, seed=0)
+    >>> codes = found.codes
+    >>> found.codes_per_level, bool((codes[0] == codes[1]).all()), len(np.unique(codes))
     ((5,), True, 4)
     """
     size = codebook_size or 16
@@ -145,10 +144,10 @@ def collaborative_identifiers(
             codes[rows, level] = labels + 1
             smaller += [rows[labels == label] for label in np.unique(labels)]
         groups = smaller
-    return codes, (size + 1,) * levels
+    return SemanticIds(codes=codes, codes_per_level=(size + 1,) * levels)
 
 
-def semantic_identifiers(paths: Sequence[Sequence[str]], levels: int) -> Identifiers:
+def semantic_identifiers(paths: Sequence[Sequence[str]], levels: int) -> SemanticIds:
     """Name items by their path in a tree of categories ("SemID").
 
     Level l is the number of the l-th category among all of that depth, in alphabetical order, plus
@@ -162,7 +161,7 @@ def semantic_identifiers(paths: Sequence[Sequence[str]], levels: int) -> Identif
     Returns:
       The identifiers.
 
-    >>> semantic_identifiers([["office", "pens"], ["office"], []], levels=2)[0].tolist()
+    >>> semantic_identifiers([["office", "pens"], ["office"], []], levels=2).codes.tolist()
     [[1, 1], [1, 0], [0, 0]]
     """
     codes = np.zeros((len(paths), levels), np.int32)
@@ -172,12 +171,10 @@ def semantic_identifiers(paths: Sequence[Sequence[str]], levels: int) -> Identif
         number = {name: i + 1 for i, name in enumerate(names)}
         codes[:, level] = [number[path[level]] if len(path) > level else 0 for path in paths]
         sizes.append(len(names) + 1)
-    return codes, tuple(sizes)
+    return SemanticIds(codes=codes, codes_per_level=tuple(sizes))
 
 
-def hybrid_identifiers(
-    identifiers: Identifiers, seed: int
-) -> tuple[Int[np.ndarray, "N more"], tuple[int, ...]]:
+def hybrid_identifiers(identifiers: SemanticIds, seed: int) -> SemanticIds:
     """Append a code that no other item has ("HID": categories or clusters, and a token an item).
 
     Args:
@@ -185,14 +182,17 @@ def hybrid_identifiers(
       seed: of the order of the last codes.
 
     Returns:
-      The identifiers [N, L + 1]; the last level has N codes.
+      The identifiers, codes [N, L + 1]; the last level has N codes.
 
-    >>> hybrid_identifiers(semantic_identifiers([["a"], ["a"]], 1), seed=0)[1]
+    >>> hybrid_identifiers(semantic_identifiers([["a"], ["a"]], 1), seed=0).codes_per_level
     (2, 2)
     """
-    codes, sizes = identifiers
-    own = np.random.default_rng(seed).permutation(len(codes)).astype(np.int32)
-    return np.concatenate([codes, own[:, None]], axis=1), (*sizes, len(codes))
+    num_items = len(identifiers)
+    own = np.random.default_rng(seed).permutation(num_items).astype(np.int32)
+    return SemanticIds(
+        codes=np.concatenate([identifiers.codes, own[:, None]], axis=1),
+        codes_per_level=(*identifiers.codes_per_level, num_items),
+    )
 
 
 def category_paths(values: Sequence[object]) -> list[list[str]]:

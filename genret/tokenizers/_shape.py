@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from genret.tokenizers._base import check_codes
+from genret.semantic_ids import SemanticIds
 
 
-def code_shape(codes: ArrayLike) -> dict[str, Any]:
+def code_shape(codes: ArrayLike | SemanticIds) -> dict[str, Any]:
     """Measure the trie of semantic IDs.
 
     Args:
-      codes: integers [N, L].
+      codes: integers [N, L], or semantic IDs.
 
     Returns:
       JSON values: ``levels``, for each level ``nodes`` (prefixes that end there), ``children`` (of
@@ -29,7 +29,7 @@ def code_shape(codes: ArrayLike) -> dict[str, Any]:
     >>> shape["leaf_sizes"], shape["shared"]
     ({1: 2, 2: 1}, 2)
     """
-    rows, _ = check_codes(codes)
+    rows = SemanticIds.from_codes(codes).codes
     node = np.zeros(len(rows), np.int64)
     levels = []
     for level in range(rows.shape[1]):

@@ -8,6 +8,7 @@ import sentencepiece
 
 from genret.errors import GenretError
 from genret.pieces import one_line, train_pieces
+from genret.semantic_ids import SemanticIds
 from genret.typing import Codes
 
 END_CODE = 0
@@ -19,14 +20,13 @@ class Titles(NamedTuple):
     """Titles in codes.
 
     Attributes:
-      codes: int32 [N, L]: pieces, then the end code to the end of the row.
-      codes_per_level: pieces and numbers, the same for each level.
+      semantic_ids: codes int32 [N, L]: pieces, then the end code to the end of the row; every level
+        has as many codes as there are pieces and numbers.
       model: the sentencepiece model's bytes.
       cut: titles that had more pieces than there are levels.
     """
 
-    codes: Codes
-    codes_per_level: tuple[int, ...]
+    semantic_ids: SemanticIds
     model: bytes
     cut: int
 
@@ -56,7 +56,7 @@ def title_identifiers(
 
     >>> titles = ["red socks", "red socks", "blue socks and a very long scarf"]
     >>> found = title_identifiers(titles, levels=8, pieces=64, seed=0)
-    >>> len(np.unique(found.codes, axis=0)), found.cut
+    >>> len(np.unique(found.semantic_ids.codes, axis=0)), found.cut
     (3, 1)
     """
     lines = [one_line(title, row) for row, title in enumerate(titles)]
@@ -75,7 +75,10 @@ def title_identifiers(
     cut = sum(len(found) > levels for found in spelled)
     size = processor.vocab_size()
     numbers = _number(codes, size) if number else 0
-    return Titles(codes, (size + numbers,) * levels, model, cut)
+    semantic_ids = SemanticIds(
+        codes=codes, codes_per_level=(size + numbers,) * levels, end_code=END_CODE
+    )
+    return Titles(semantic_ids, model, cut)
 
 
 def _number(codes: Codes, first: int) -> int:

@@ -15,9 +15,9 @@ from safetensors.numpy import load_file, save_file
 from genret.checks import check_vectors
 from genret.config import TokenizeConfig
 from genret.errors import GenretError
-from genret.tokenizers._base import check_codes
+from genret.semantic_ids import SemanticIds
 from genret.tokenizers._report import code_report
-from genret.typing import Codes, Float, Int, PathLike, Vectors
+from genret.typing import Codes, Float, PathLike, Vectors
 
 T = TypeVar("T", bound="VectorTokenizer")
 Arrays = dict[str, np.ndarray]
@@ -79,14 +79,14 @@ class VectorTokenizer(abc.ABC):
             _standardize(found, offset, scale), offset, scale, config, seed, advance, pairs
         )
 
-    def encode(self, vectors: ArrayLike) -> Int[np.ndarray, "N L"]:
-        """Give codes to vectors, of items known or new; the parameters stay as they are.
+    def encode(self, vectors: ArrayLike) -> SemanticIds:
+        """Give semantic IDs to vectors, of items known or new; the parameters stay as they are.
 
         Args:
           vectors: [N, D].
 
         Returns:
-          The codes, int32 [N, L].
+          The semantic IDs, codes int32 [N, L]; items may share a row.
 
         Raises:
           GenretError: vectors that are no finite numbers or of another width.
@@ -96,7 +96,7 @@ class VectorTokenizer(abc.ABC):
         for first in range(0, len(found), BATCH):
             batch = _standardize(found[first : first + BATCH], self.offset, self.scale)
             codes[first : first + len(batch)] = self._encode(batch)
-        return codes
+        return SemanticIds(codes=codes, codes_per_level=self.codes_per_level)
 
     def decode(self, codes: ArrayLike) -> Vectors:
         """Return the vectors that codes stand for.
@@ -110,11 +110,13 @@ class VectorTokenizer(abc.ABC):
         Raises:
           GenretError: codes that are no integers in range, or more levels than there are.
         """
-        found, _ = check_codes(codes)
-        levels = found.shape[1]
+        checked = SemanticIds.from_codes(codes)
+        levels = checked.depth
         if levels > len(self.codes_per_level):
             raise GenretError(f"codes: found {levels} levels, expected {len(self.codes_per_level)}")
-        check_codes(found, self.codes_per_level[:levels])
+        found = SemanticIds.from_codes(
+            checked.codes, codes_per_level=self.codes_per_level[:levels]
+        ).codes.astype(np.int32, copy=False)
         decoded = np.empty((len(found), len(self.offset)), np.float32)
         for first in range(0, len(found), BATCH):
             part = self._decode(found[first : first + BATCH])
@@ -124,7 +126,7 @@ class VectorTokenizer(abc.ABC):
 
     def report(self, vectors: ArrayLike) -> dict[str, Any]:
         """Return the figures of :func:`~genret.tokenizers.code_report` for the codes of vectors."""
-        return code_report(self.encode(vectors), self.codes_per_level, vectors, self)
+        return code_report(self.encode(vectors), vectors, self)
 
     def save(self, folder: PathLike) -> None:
         """Write ``tokenizer.json`` and ``tokenizer.safetensors`` into a folder."""

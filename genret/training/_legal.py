@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genret.typing import Array, Bool, Codes, Int
+from genret.semantic_ids import SemanticIds
+from genret.typing import Array, Bool, Int
 
 _WORD = 32
 
@@ -26,7 +27,8 @@ class LegalCodes:
         uint32 [S, V / 32].
       codes_per_level: V of each level (static).
 
-    >>> legal = LegalCodes.of(np.array([[0, 1], [0, 2], [3, 1]]), (4, 3))
+    >>> ids = SemanticIds.from_codes([[0, 1], [0, 2], [3, 1]])
+    >>> legal = LegalCodes.of(ids)
     >>> [mask[0, 0].tolist() for mask in legal.at(jnp.array([[1]]))]
     [[True, False, False, True], [False, True, True]]
     """
@@ -37,13 +39,13 @@ class LegalCodes:
     codes_per_level: tuple[int, ...] = dataclasses.field(metadata={"static": True})
 
     @classmethod
-    def of(cls, codes: Codes, codes_per_level: tuple[int, ...]) -> "LegalCodes":
+    def of(cls, semantic_ids: SemanticIds) -> "LegalCodes":
         """Find the legal codes of a catalog.
 
         Args:
-          codes: semantic ID of each item.
-          codes_per_level: codes of each level.
+          semantic_ids: those of the catalog's items.
         """
+        codes, codes_per_level = semantic_ids.codes, semantic_ids.codes_per_level
         rows, masks = [], []
         node = np.zeros(len(codes), np.int64)  # of each item, the node of its prefix
         for column, count in zip(codes.T.astype(np.int64), codes_per_level, strict=True):

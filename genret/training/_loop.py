@@ -15,6 +15,7 @@ from flax import nnx
 from genret.config import TrainConfig
 from genret.data.pipeline import TrainingBatches
 from genret.errors import GenretError
+from genret.semantic_ids import SemanticIds
 from genret.training._checkpoint import restore_checkpoint, save_checkpoint
 from genret.training._objective import Objective
 from genret.training._optimizer import learning_rate, make_optimizer
@@ -73,7 +74,7 @@ class _Progress:
 
 def train(
     model: Model,
-    codes: Int[np.ndarray, "N L"],
+    semantic_ids: SemanticIds,
     offsets: Int[np.ndarray, "_"],
     items: Int[np.ndarray, "E"],
     config: TrainConfig,
@@ -95,7 +96,7 @@ def train(
 
     Args:
       model: a model with ``logits(codes, segments, positions, dropout_key=…)``; it is not changed.
-      codes: semantic ID of each item.
+      semantic_ids: those of the items.
       offsets: where each history begins in ``items``, [U + 1].
       items: training events of all users, item rows, oldest first.
       config: the optimization.
@@ -121,9 +122,7 @@ def train(
     optimizer = make_optimizer(config)
     # The step consumes its state: start from copies, so that the caller's model stays whole.
     params = parallel.replicate(jax.tree.map(jnp.copy, params))
-    # A model says how many codes its levels have; else they are those that occur.
-    sizes = getattr(model, "codes_per_level", None) or tuple((codes.max(axis=0) + 1).tolist())
-    objective = Objective.of(config, codes, sizes, items)
+    objective = Objective.of(config, semantic_ids, items)
     state = parallel.replicate(TrainState.init(params, optimizer, objective))
     best_params = jax.tree.map(jnp.copy, params)
     batches = iter(

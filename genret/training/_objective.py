@@ -10,10 +10,11 @@ import numpy as np
 
 from genret.config import TrainConfig, require
 from genret.models import SideFeatures
+from genret.semantic_ids import SemanticIds
 from genret.training._apao import adapt_weights, draw_pairs, pairwise_losses, pointwise_losses
 from genret.training._legal import LegalCodes
 from genret.training._losses import code_nll, mean_by_level, sampled_nll
-from genret.typing import Array, Bool, Codes, Float, Int
+from genret.typing import Array, Bool, Float, Int
 
 Batch = dict[str, Array]
 
@@ -30,8 +31,8 @@ class Objective:
       proposals: for each level the share of each code in the training events, [V]: what sampled
         codes are drawn from; None draws evenly.
 
-    >>> codes = np.array([[0, 1], [0, 2], [3, 1]])
-    >>> objective = Objective.of(TrainConfig(loss="legal"), codes, (4, 3), items=[0, 2])
+    >>> ids = SemanticIds.from_codes([[0, 1], [0, 2], [3, 1]])
+    >>> objective = Objective.of(TrainConfig(loss="legal"), ids, items=[0, 2])
     >>> objective.first_weights.tolist()
     [0.5, 0.5]
     """
@@ -46,39 +47,40 @@ class Objective:
     def of(
         cls,
         config: TrainConfig,
-        codes: Codes,
-        codes_per_level: Sequence[int],
+        semantic_ids: SemanticIds,
         items: Int[np.ndarray, "E"] | Sequence[int] = (),
     ) -> "Objective":
         """Prepare a loss.
 
         Args:
           config: which loss.
-          codes: semantic ID of each item.
-          codes_per_level: codes of each level.
+          semantic_ids: those of the items.
           items: item rows of the training events.
 
         Raises:
           GenretError: the weights of the levels are not one a level.
         """
-        levels = codes.shape[1]
+        levels = semantic_ids.depth
         require(
             len(config.level_weights) in (0, levels),
             f"level_weights: found {len(config.level_weights)}, expected one for each of the "
             f"{levels} levels, or none",
         )
-        legal = LegalCodes.of(codes, tuple(codes_per_level)) if config.loss == "legal" else None
+        legal = LegalCodes.of(semantic_ids) if config.loss == "legal" else None
         proposals = None
         if config.loss == "sampled" and config.sampled_from == "popularity":
-            events = codes[np.asarray(items, np.int64)]
+            events = semantic_ids.codes[np.asarray(items, np.int64)]
             # A code that never occurs is still drawn now and then, as if seen once.
             counts = [
                 1.0 + np.bincount(events[:, level], minlength=count)
-                for level, count in enumerate(codes_per_level)
+                for level, count in enumerate(semantic_ids.codes_per_level)
             ]
             proposals = tuple(jnp.asarray(c / c.sum(), jnp.float32) for c in counts)
         return cls(
-            codes=jnp.asarray(codes, jnp.int32), config=config, legal=legal, proposals=proposals
+            codes=jnp.asarray(semantic_ids.codes, jnp.int32),
+            config=config,
+            legal=legal,
+            proposals=proposals,
         )
 
     @property

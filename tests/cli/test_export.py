@@ -19,9 +19,9 @@ def test_ids_go_out_and_are_inspected(
     file = tmp_path / "shop.index.json"
     done = genret("export", trained_once, "--ids", file, "--style", style)
     assert done.status == 0, done.err
-    codes, _ = load_codes(trained_once / "codes")
+    codes = load_codes(trained_once / "codes").codes
     ids = load_run_data(trained_once / "catalog")[0].item_ids.tolist()
-    np.testing.assert_array_equal(read_semantic_ids(file, ids), codes)
+    np.testing.assert_array_equal(read_semantic_ids(file, ids).codes, codes)
 
     described = json.loads(genret("inspect", file, "--json").out)
     assert described["kind"] == "semantic_ids"

@@ -12,6 +12,7 @@ from genret.cli.ingest import Ingest
 from genret.data import load_run_data
 from genret.errors import GenretError
 from genret.index import TrieIndex
+from genret.semantic_ids import SemanticIds
 from genret.testing import random_codes
 from genret.tokenizers import save_codes
 
@@ -25,7 +26,9 @@ def index_verb(run: Path) -> dict:
 def put_codes(run: Path, num_items: int = ITEMS, seed: int = 0) -> np.ndarray:
     codes = random_codes(num_items, (8, 6, 5), "duplicates", seed=seed)
     inputs = {"catalog": Run.open(run).require("catalog").fingerprint}
-    save_codes(run / "codes", codes, (8, 6, 5), inputs=inputs)
+    save_codes(
+        run / "codes", SemanticIds.from_codes(codes, codes_per_level=(8, 6, 5)), inputs=inputs
+    )
     return codes
 
 

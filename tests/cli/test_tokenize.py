@@ -20,7 +20,7 @@ from genret.data import load_run_data
 from genret.embed import load_vectors
 from genret.errors import GenretError
 from genret.index import TrieIndex
-from genret.tokenizers import load_codes, load_end_code, load_tokenizer
+from genret.tokenizers import load_codes, load_tokenizer
 
 SMALL = TokenizeConfig(levels=2, codebook_size=8)
 
@@ -46,12 +46,13 @@ def tokenize(run: Path, **options) -> dict:
 
 def test_codes_are_unique_and_the_tokenizer_gives_them_again(run: Path) -> None:
     result = tokenize(run)
-    codes, sizes = load_codes(run / "codes")
+    ids = load_codes(run / "codes")
+    codes, sizes = ids.codes, ids.codes_per_level
     assert codes.shape == (90, 3)
     assert result["codes_per_level"] == list(sizes)
     assert len(np.unique(codes, axis=0)) == 90
     vectors = load_vectors(run / "vectors")
-    np.testing.assert_array_equal(load_tokenizer(run / "codes").encode(vectors), codes[:, :2])
+    np.testing.assert_array_equal(load_tokenizer(run / "codes").encode(vectors).codes, codes[:, :2])
     manifest = Run.open(run).require("codes")
     assert set(manifest.inputs) == {"catalog", "vectors"}
     assert manifest.summary["report"]["levels"][1]["error"] < 1
@@ -65,7 +66,7 @@ def test_equal_seeds_give_equal_fingerprints(run: Path) -> None:
 def test_collisions_can_be_kept(run: Path) -> None:
     config = TokenizeConfig(levels=1, codebook_size=4, collisions="keep")
     result = tokenize(run, tokenize=config)
-    assert load_codes(run / "codes")[0].shape == (90, 1)
+    assert load_codes(run / "codes").codes.shape == (90, 1)
     assert result["report"]["collisions_after"]["items"] == 90
 
 
@@ -89,7 +90,8 @@ def test_ready_codes_of_an_array_need_no_vectors(run: Path, tmp_path: Path) -> N
     ready = np.stack([np.arange(90) // 2 // 9, np.arange(90) // 2 % 9], axis=1)
     np.save(tmp_path / "ids.npy", ready.astype(np.uint16))
     result = tokenize(run, codes=tmp_path / "ids.npy")
-    codes, sizes = load_codes(run / "codes")
+    ids = load_codes(run / "codes")
+    codes, sizes = ids.codes, ids.codes_per_level
     np.testing.assert_array_equal(codes[:, :2], ready)
     assert sizes == (5, 9, 2)
     assert result["report"]["collisions_before"] == {"items": 90, "groups": 45, "largest": 2}
@@ -104,7 +106,8 @@ def test_ready_codes_of_an_index_json_go_by_id(run: Path, tmp_path: Path) -> Non
     table = {i: [f"<a_{n // 10}>", f"<b_{n % 10}>"] for n, i in reversed(list(enumerate(ids)))}
     (tmp_path / "x.index.json").write_text(json.dumps(table))
     tokenize(run, codes=tmp_path / "x.index.json", tokenize=TokenizeConfig(collisions="keep"))
-    codes, sizes = load_codes(run / "codes")
+    ids = load_codes(run / "codes")
+    codes, sizes = ids.codes, ids.codes_per_level
     assert codes.tolist() == [[n // 10, n % 10] for n in range(90)]
     assert sizes == (9, 10)
 
@@ -140,9 +143,9 @@ def test_methods_make_codes_that_can_be_indexed(run: Path, method: str) -> None:
 def test_titles_end_where_they_end(run: Path) -> None:
     shutil.rmtree(run / "vectors")
     tokenize(run, tokenize=TokenizeConfig(method="titles", codebook_size=64, title_pieces=12))
-    codes, _ = load_codes(run / "codes")
-    assert load_end_code(run / "codes") == 0
-    lengths = (codes != 0).sum(axis=1)
+    ids = load_codes(run / "codes")
+    assert ids.end_code == 0
+    lengths = (ids.codes != 0).sum(axis=1)
     assert lengths.min() < lengths.max()
     assert (run / "codes" / "text.model").is_file()
     Index(run_folder=run).run(Reporter(as_json=True))
@@ -154,7 +157,8 @@ def test_titles_end_where_they_end(run: Path) -> None:
 def test_collisions_can_be_reassigned(run: Path) -> None:
     config = TokenizeConfig(levels=2, codebook_size=12, collisions="reassign")
     result = tokenize(run, tokenize=config)
-    codes, sizes = load_codes(run / "codes")
+    ids = load_codes(run / "codes")
+    codes, sizes = ids.codes, ids.codes_per_level
     assert sizes == (12, 12)
     assert result["report"]["collisions_before"]["items"] > 0
     assert result["report"]["collisions_after"]["items"] == 0
@@ -202,14 +206,14 @@ def test_ready_codes_come_from_the_command_line(run: Path, tmp_path: Path) -> No
     for option in ("--from", "--codes"):
         argv = ["tokenize", str(run), option, str(tmp_path / "x.json"), "--collisions", "keep"]
         assert main([*argv, "--json"]) == 0
-        assert load_codes(run / "codes")[0].tolist() == [[n // 10, n % 10] for n in range(90)]
+        assert load_codes(run / "codes").codes.tolist() == [[n // 10, n % 10] for n in range(90)]
 
 
 def test_bad_codes_leave_the_older_ones(run: Path, tmp_path: Path) -> None:
     before = tokenize(run)["fingerprint"]
     arrays = {
         "float.npy": (np.zeros((90, 2)), "found dtype float64, expected integers"),
-        "negative.npy": (np.full((90, 2), -1), "row 0 has the code -1 at level 0"),
+        "negative.npy": (np.full((90, 2), -1), r"\[0, 0\]: found -1"),
         "short.npy": (np.zeros((89, 2), int), "found 89 rows, the catalog has 90 items"),
         "flat.npy": (np.zeros(90, int), r"found shape \(90,\)"),
         "ragged.npy": (np.array([[1], [1, 2]], object), r"cannot be read as \.npy"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genret.data import ingest, read_all_semantic_ids, read_semantic_ids, write_semantic_ids
+from genret.data import ingest, read_semantic_ids, write_semantic_ids
 from genret.errors import GenretError
 
 
@@ -25,12 +25,14 @@ def test_codes_in_the_order_of_the_catalog(tmp_path: Path) -> None:
         for i, row in zip(ids, codes, strict=True)
     }
     shuffled = {i: tokens[i] for i in sorted(ids)}
-    found = read_semantic_ids(write(tmp_path, shuffled), ids)
+    found = read_semantic_ids(write(tmp_path, shuffled), ids).codes
     assert found.dtype == np.int32
     np.testing.assert_array_equal(found, codes)
     plain = dict(zip(ids, codes.tolist(), strict=True))
-    np.testing.assert_array_equal(read_semantic_ids(write(tmp_path, plain), ids), codes)
-    np.testing.assert_array_equal(read_semantic_ids(write(tmp_path, plain), ids[:3]), codes[:3])
+    np.testing.assert_array_equal(read_semantic_ids(write(tmp_path, plain), ids).codes, codes)
+    np.testing.assert_array_equal(
+        read_semantic_ids(write(tmp_path, plain), ids[:3]).codes, codes[:3]
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,11 +83,10 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_everyones_forms(form: str, tmp_path: Path) -> None:
     file = write(tmp_path, FORMS[form])
-    assert read_semantic_ids(file, [5, 7]).tolist() == [[2, 3], [1, 0]]
-    found = read_all_semantic_ids(file)
-    assert (found.item_ids, found.codes.tolist()) == (["7", "5"], [[1, 0], [2, 3]])
-    names = {"OpenOneRec": ("s_a", "s_b"), "integers": ("", "")}
-    assert found.names == names.get(form, ("a", "b"))
+    assert read_semantic_ids(file, [5, 7]).codes.tolist() == [[2, 3], [1, 0]]
+    found = read_semantic_ids(file)
+    assert found.ids_of([0, 1]).tolist() == ["7", "5"]
+    assert found.codes.tolist() == [[1, 0], [2, 3]]
 
 
 def test_rows_are_items_by_number(tmp_path: Path) -> None:
@@ -94,16 +95,16 @@ def test_rows_are_items_by_number(tmp_path: Path) -> None:
     file = write(tmp_path, rows)
     np.save(tmp_path / "x.npy", np.array(rows, np.uint16))
     for name in (file, tmp_path / "x.npy"):
-        assert read_semantic_ids(name, [2, 0]).tolist() == [rows[2], rows[0]]
-        assert read_all_semantic_ids(name).item_ids == ["0", "1", "2"]
+        assert read_semantic_ids(name, [2, 0]).codes.tolist() == [rows[2], rows[0]]
+        assert read_semantic_ids(name).ids_of([0, 1, 2]).tolist() == ["0", "1", "2"]
     with pytest.raises(GenretError, match="has no codes for item '3'"):
         read_semantic_ids(file, [3])
     np.save(tmp_path / "x.npy", np.array(rows, float))
     with pytest.raises(GenretError, match=r"found float64 \(3, 3\), expected integers"):
-        read_all_semantic_ids(tmp_path / "x.npy")
+        read_semantic_ids(tmp_path / "x.npy")
     (tmp_path / "x.pt").write_bytes(b"PK")
     with pytest.raises(GenretError, match=r"a pickle is not read .* as \.npy or JSON"):
-        read_all_semantic_ids(tmp_path / "x.pt")
+        read_semantic_ids(tmp_path / "x.pt")
 
 
 @pytest.mark.parametrize("style", ["letters", "integers", "lists"])
@@ -113,7 +114,7 @@ def test_what_is_written_is_read_again(style: str, tmp_path: Path) -> None:
     ids = rng.permutation(30) if style == "lists" else [f'ü"{i}' for i in range(30)]
     file = tmp_path / "x.json"
     write_semantic_ids(file, ids, codes, style)  # type: ignore[arg-type]
-    np.testing.assert_array_equal(read_semantic_ids(file, ids), codes)
+    np.testing.assert_array_equal(read_semantic_ids(file, ids).codes, codes)
     assert [f.name for f in tmp_path.iterdir()] == ["x.json"]
     before = file.read_bytes()
     with pytest.raises(GenretError, match="for 29 items, expected integers"):
@@ -131,7 +132,7 @@ def test_what_is_written_is_read_again(style: str, tmp_path: Path) -> None:
 def test_shipped_ids_are_as_their_readme_says(name: str, distinct: int, shared_data: Path) -> None:
     folder = shared_data / name
     catalog, _, _ = ingest(folder / "inter.json")
-    codes = read_semantic_ids(folder / "index.json", catalog.item_ids.tolist())
+    codes = read_semantic_ids(folder / "index.json", catalog.item_ids.tolist()).codes
     assert codes.shape == (catalog.num_items, 4)
     assert 0 <= codes.min() <= codes.max() < 256
     assert len(np.unique(codes, axis=0)) == distinct

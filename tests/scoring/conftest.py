@@ -18,6 +18,7 @@ from genret.data import load_run_data
 from genret.index import TrieIndex
 from genret.models import build_model, save_model
 from genret.scoring import Scorer, ScoreResult, score
+from genret.semantic_ids import SemanticIds
 from genret.tokenizers import save_codes
 
 SIZES = (9, 8)
@@ -36,7 +37,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made_from = {"catalog": read_manifest(folder / "catalog").fingerprint}
     rng = np.random.default_rng(0)
     codes = np.stack([rng.integers(0, size, catalog.num_items) for size in SIZES], axis=1)
-    save_codes(folder / "codes", codes, SIZES, inputs=made_from)
+    semantic_ids = SemanticIds.from_codes(codes, codes_per_level=SIZES)
+    save_codes(folder / "codes", semantic_ids, inputs=made_from)
     inputs = {"codes": read_manifest(folder / "codes").fingerprint}
     with write_folder(folder / "index", "index", inputs=inputs) as scratch:
         TrieIndex.from_codes(codes, catalog.item_ids, codes_per_level=SIZES).write(scratch)

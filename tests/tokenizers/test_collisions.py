@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genret.errors import GenretError
+from genret.semantic_ids import SemanticIds
 from genret.tokenizers import Collisions, resolve_collisions, suffix_of_new
 
 ROWS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=30)
@@ -15,17 +16,18 @@ ROWS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max
 
 @given(ROWS)
 def test_suffixes_equal_the_slow_twin(rows: list[tuple[int, int]]) -> None:
-    codes, sizes = resolve_collisions(rows, (3, 5), "suffix")
+    ids = SemanticIds.from_codes(rows, codes_per_level=(3, 5))
+    found = resolve_collisions(ids, "suffix")
+    codes, sizes = found.codes, found.codes_per_level
     seen: dict[tuple[int, int], int] = {}
-    for row, found in zip(rows, codes.tolist(), strict=True):
-        assert found == [*row, seen.get(row, 0)]
+    for row, suffixed in zip(rows, codes.tolist(), strict=True):
+        assert suffixed == [*row, seen.get(row, 0)]
         seen[row] = seen.get(row, 0) + 1
     largest = max(seen.values())
     assert sizes[:2] == (3, 5)
     assert sizes[2] >= max(2, largest)
     assert sizes[2] == 2 or sizes[2] // 2 < largest
     assert len(np.unique(codes, axis=0)) == len(rows)
-    assert codes.dtype == np.int32
     assert Collisions.count(codes) == Collisions(0, 0, 1)
 
 
@@ -37,48 +39,54 @@ def test_counts_equal_the_slow_twin(rows: list[tuple[int, int]]) -> None:
 
 
 def test_keep_leaves_the_codes() -> None:
-    codes, sizes = resolve_collisions([[1, 1], [1, 1]], (2, 2), "keep")
-    assert codes.tolist() == [[1, 1], [1, 1]]
-    assert sizes == (2, 2)
+    ids = SemanticIds.from_codes([[1, 1], [1, 1]])
+    assert resolve_collisions(ids, "keep") is ids
+    titles = SemanticIds.from_codes([[1, 0], [1, 1]], end_code=0)
+    with pytest.raises(GenretError, match="found an end code, expected 'keep'"):
+        resolve_collisions(titles, "suffix")
+
+
+def with_suffixes(rows: list[tuple[int, int]], room: int = 64) -> SemanticIds:
+    """Return rows of two codes below 3 with their suffixes, on a level of many codes."""
+    found = resolve_collisions(SemanticIds.from_codes(rows, codes_per_level=(3, 3)), "suffix")
+    return SemanticIds.from_codes(found.codes, codes_per_level=(3, 3, room))
 
 
 @given(ROWS, ROWS)
 def test_new_items_get_free_suffixes(
     old: list[tuple[int, int]], new: list[tuple[int, int]]
 ) -> None:
-    existing, _ = resolve_collisions(old, (3, 3), "suffix")
-    found = suffix_of_new(new, existing, (3, 3, 64))
-    together = np.concatenate([existing, found])
+    existing = with_suffixes(old)
+    found = suffix_of_new(new, existing)
+    assert found.codes_per_level == existing.codes_per_level
+    together = np.concatenate([existing.codes, found.codes])
     assert len(np.unique(together, axis=0)) == len(old) + len(new)
     # The same as if they had come at the end of the catalog.
-    whole, _ = resolve_collisions(old + new, (3, 3), "suffix")
-    np.testing.assert_array_equal(together, whole)
+    np.testing.assert_array_equal(together, with_suffixes(old + new).codes)
 
 
 def test_gaps_of_items_that_left_are_not_filled() -> None:
-    assert suffix_of_new([[1, 1]], [[1, 1, 2]], (2, 2, 4)).tolist() == [[1, 1, 3]]
+    left = SemanticIds.from_codes([[1, 1, 2]], codes_per_level=(2, 2, 4))
+    assert suffix_of_new([[1, 1]], left).codes.tolist() == [[1, 1, 3]]
 
 
 def test_no_suffix_left_names_the_row() -> None:
     with pytest.raises(GenretError, match=r"row 1 \[1, 1\] needs the suffix 2, .* has 2 codes"):
-        suffix_of_new([[0, 0], [1, 1]], [[1, 1, 0], [1, 1, 1]], (2, 2, 2))
+        suffix_of_new([[0, 0], [1, 1]], SemanticIds.from_codes([[1, 1, 0], [1, 1, 1]]))
 
 
 @pytest.mark.parametrize(
-    ("codes", "sizes", "message"),
+    ("codes", "message"),
     [
-        ([[0, 3]], (3, 3), "row 0 has the code 3 at level 1, expected 0 to 2"),
-        ([[-1, 0]], (3, 3), "row 0 has the code -1 at level 0"),
-        ([[0.5, 1]], (3, 3), "found dtype float64"),
-        ([[0, 1], [0]], (3, 3), "rows of different lengths"),
-        ([], (3, 3), r"found shape \(0,\)"),
-        ([[0, 1]], (3,), "found 2 levels"),
-        ([[0, 1]], (3, 0), "positive count"),
-        ([[2**70, 1]], (3, 3), "found dtype object"),
-        ([[2**40, 1]], (3, 3), f"the code {2**40}"),
-        ([[0] * 65], (3,) * 65, "found 65 levels, expected at most 64"),
+        ([[0, 3]], r"codes\[0, 1\]: found 3, expected a code below 3"),
+        ([[-1, 0]], r"codes\[0, 0\]: found -1"),
+        ([[0.5, 1]], "found dtype float64"),
+        ([[0, 1], [0]], "rows of different lengths"),
+        ([], r"found shape \(0,\)"),
+        ([[0]], "expected 1 integers, one a level"),
+        ([[2**70, 1]], "found dtype object"),
     ],
 )
-def test_bad_codes_are_refused(codes: Any, sizes: tuple[int, ...], message: str) -> None:
+def test_bad_codes_of_new_items_are_refused(codes: Any, message: str) -> None:
     with pytest.raises(GenretError, match=message):
-        resolve_collisions(codes, sizes, "suffix")
+        suffix_of_new(codes, with_suffixes([(0, 0)]))

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genret.errors import GenretError
+from genret.semantic_ids import SemanticIds
 from genret.tokenizers import Collisions, reassign_collisions
 
 
@@ -23,7 +24,7 @@ class Grid:
     def fit(cls, vectors: Any, config: Any, seed: int, advance: Any = None, pairs: Any = None):
         raise AssertionError("reassigning only decodes")
 
-    def encode(self, vectors: Any) -> np.ndarray:
+    def encode(self, vectors: Any) -> SemanticIds:
         raise AssertionError("reassigning only decodes")
 
     def decode(self, codes: Any) -> np.ndarray:
@@ -49,12 +50,13 @@ ROWS = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 2)), min_size=1, max
 @given(ROWS, st.lists(st.tuples(st.integers(0, 1), st.integers(0, 2)), max_size=2, unique=True))
 def test_moves_are_few_and_short(rows: list[tuple[int, int]], taken: list[tuple[int, int]]) -> None:
     grid, codes = Grid(2, 3), np.array(rows)
+    ids = SemanticIds.from_codes(codes, codes_per_level=(2, 3))
     x = grid.decode(codes) + np.linspace(-0.4, 0.4, len(rows), dtype=np.float32)[:, None]
     if len(rows) + len(taken) > 6:
         with pytest.raises(GenretError, match="only 6 rows of codes"):
-            reassign_collisions(codes, (2, 3), x, grid, taken=taken)
+            reassign_collisions(ids, x, grid, taken=taken)
         return
-    found = reassign_collisions(codes, (2, 3), x, grid, taken=taken)
+    found = reassign_collisions(ids, x, grid, taken=taken).codes
     assert (
         Collisions.count(np.concatenate([found, np.array(taken, np.int32).reshape(-1, 2)])).items
         == 0
@@ -86,7 +88,8 @@ def test_a_full_prefix_overflows_to_the_nearest_other() -> None:
     grid = Grid(3, 2, 2)
     codes = np.array([[1, 0, 0]] * 5)
     x = np.full((5, 1), 4.0, np.float32)
-    found = reassign_collisions(codes, grid.codes_per_level, x, grid)
+    ids = SemanticIds.from_codes(codes, codes_per_level=grid.codes_per_level)
+    found = reassign_collisions(ids, x, grid).codes
     numbers = sorted(grid.decode(found)[:, 0].tolist())
     assert numbers[:2] == [4.0, 5.0] or 4.0 in numbers
     assert len(set(numbers)) == 5
@@ -94,14 +97,17 @@ def test_a_full_prefix_overflows_to_the_nearest_other() -> None:
 
 
 def test_one_level() -> None:
-    found = reassign_collisions([[1], [1], [3]], (4,), [[1.0], [1.2], [3.0]], Grid(4))
-    assert found.tolist() == [[1], [2], [3]]
+    ids = SemanticIds.from_codes([[1], [1], [3]], ["a", "b", "c"], codes_per_level=(4,))
+    found = reassign_collisions(ids, [[1.0], [1.2], [3.0]], Grid(4))
+    assert found.ids_of([0, 1, 2]).tolist() == ["a", "b", "c"]
+    assert found.codes.tolist() == [[1], [2], [3]]
 
 
 def test_bad_input_is_named() -> None:
     with pytest.raises(GenretError, match="vectors: found 1 rows, expected 2"):
-        reassign_collisions([[0], [0]], (2,), [[1.0]], Grid(2))
-    with pytest.raises(GenretError, match="row 0 has the code 5"):
-        reassign_collisions([[5], [0]], (2,), [[1.0], [1.0]], Grid(2))
+        reassign_collisions(SemanticIds.from_codes([[0], [0]]), [[1.0]], Grid(2))
+    one = SemanticIds.from_codes([[0]], codes_per_level=(2,))
+    with pytest.raises(GenretError, match=r"taken\[0, 0\]: found 5, expected a code below 2"):
+        reassign_collisions(one, [[1.0]], Grid(2), taken=[[5]])
     with pytest.raises(GenretError, match="3 items, but only 2 rows of codes"):
-        reassign_collisions([[1], [0], [1]], (2,), [[1.0], [1.0], [1.0]], Grid(2))
+        reassign_collisions(SemanticIds.from_codes([[1], [0], [1]]), [[1.0]] * 3, Grid(2))

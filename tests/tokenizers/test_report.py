@@ -6,12 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genret.config import TokenizeConfig
+from genret.semantic_ids import SemanticIds
 from genret.tokenizers import RQKMeans, code_report, nearest_by_prefix, resolve_collisions
 
 
 def test_usage_and_perplexity() -> None:
     codes = [[c, 0] for c in (0, 0, 0, 0, 1, 1, 2, 3)]
-    report = code_report(codes, (8, 1))
+    report = code_report(SemanticIds.from_codes(codes, codes_per_level=(8, 1)))
     first, second = report["levels"]
     assert (first["codes"], first["used"], first["used_share"]) == (8, 4, 0.5)
     entropy = -(0.5 * np.log(0.5) + 0.25 * np.log(0.25) + 2 * 0.125 * np.log(0.125))
@@ -24,12 +25,11 @@ def test_errors_are_shares_of_the_variance() -> None:
     vectors = np.random.default_rng(0).normal(size=(200, 5)).astype(np.float32) + 7
     tokenizer = RQKMeans.fit(vectors, TokenizeConfig(levels=2, codebook_size=4), seed=0)
     raw = tokenizer.encode(vectors)
-    codes, sizes = resolve_collisions(raw, tokenizer.codes_per_level, "suffix")
-    report = code_report(codes, sizes, vectors, tokenizer)
+    report = code_report(resolve_collisions(raw, "suffix"), vectors, tokenizer)
     assert report["levels_before_suffix"] == 2
     variance = ((vectors - vectors.mean(axis=0)) ** 2).sum()
     for level in range(2):
-        left = ((vectors - tokenizer.decode(raw[:, : level + 1])) ** 2).sum()
+        left = ((vectors - tokenizer.decode(raw.codes[:, : level + 1])) ** 2).sum()
         assert report["levels"][level]["error"] == pytest.approx(left / variance, rel=1e-4)
     assert report["levels"][2]["error"] is None
     assert report["collisions_before"]["items"] > 0
@@ -39,7 +39,7 @@ def test_errors_are_shares_of_the_variance() -> None:
 def test_constant_vectors_have_no_error() -> None:
     vectors = np.full((5, 3), 2.5, np.float32)
     tokenizer = RQKMeans.fit(vectors, TokenizeConfig(levels=2, codebook_size=4), seed=0)
-    report = code_report(tokenizer.encode(vectors), (4, 4), vectors, tokenizer)
+    report = code_report(tokenizer.encode(vectors), vectors, tokenizer)
     assert [level["error"] for level in report["levels"]] == [0, 0]
     assert report["collisions_after"]["largest"] == 5
 

@@ -40,7 +40,7 @@ def slow_encode(tokenizer: RQKMeans, vectors: np.ndarray) -> np.ndarray:
 
 def test_encode_and_decode_equal_the_slow_twin(tokenizer: RQKMeans) -> None:
     new = (np.random.default_rng(9).normal(size=(50, 6)) + 3).astype(np.float32)
-    codes = tokenizer.encode(new)
+    codes = tokenizer.encode(new).codes
     assert codes.dtype == np.int32
     np.testing.assert_array_equal(codes, slow_encode(tokenizer, new))
     for levels in (1, 2, 3):
@@ -55,16 +55,16 @@ def test_it_is_a_semantic_tokenizer(tokenizer: RQKMeans) -> None:
 
 
 def test_each_level_lowers_the_error(tokenizer: RQKMeans) -> None:
-    codes = tokenizer.encode(VECTORS)
+    codes = tokenizer.encode(VECTORS).codes
     errors = [((VECTORS - tokenizer.decode(codes[:, :n])) ** 2).sum() for n in (1, 2, 3)]
     total = ((VECTORS - VECTORS.mean(axis=0)) ** 2).sum()
     assert total > errors[0] > errors[1] > errors[2]
 
 
 def test_new_items_change_nothing(tokenizer: RQKMeans) -> None:
-    whole = tokenizer.encode(VECTORS)
-    np.testing.assert_array_equal(tokenizer.encode(VECTORS[37:38]), whole[37:38])
-    np.testing.assert_array_equal(tokenizer.encode(VECTORS[::-1]), whole[::-1])
+    whole = tokenizer.encode(VECTORS).codes
+    np.testing.assert_array_equal(tokenizer.encode(VECTORS[37:38]).codes, whole[37:38])
+    np.testing.assert_array_equal(tokenizer.encode(VECTORS[::-1]).codes, whole[::-1])
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -81,9 +81,9 @@ def test_files_round_trip_and_equal_seeds_give_equal_bytes(
     loaded = RQKMeans.load(tmp_path / "a")
     assert loaded.codes_per_level == tokenizer.codes_per_level
     assert loaded.scale == tokenizer.scale
-    np.testing.assert_array_equal(loaded.encode(VECTORS), tokenizer.encode(VECTORS))
+    np.testing.assert_array_equal(loaded.encode(VECTORS).codes, tokenizer.encode(VECTORS).codes)
     other = RQKMeans.fit(VECTORS, CONFIG, seed=2)
-    assert (other.encode(VECTORS) != tokenizer.encode(VECTORS)).any()
+    assert (other.encode(VECTORS).codes != tokenizer.encode(VECTORS).codes).any()
 
 
 @pytest.mark.parametrize("factor", [1e-30, 1e30])
@@ -94,7 +94,7 @@ def test_units_do_not_matter(tokenizer: RQKMeans, factor: float, shift: float) -
     grid = np.round(VECTORS.astype(np.float64) * 64) / 64
     vectors = ((grid + shift) * factor).astype(np.float32)
     found = RQKMeans.fit(vectors, CONFIG, seed=1)
-    decoded = found.decode(found.encode(vectors)).astype(np.float64) / factor - shift
+    decoded = found.decode(found.encode(vectors).codes).astype(np.float64) / factor - shift
     assert np.isfinite(decoded).all()
     error = ((grid - decoded) ** 2).sum() / ((grid - grid.mean(axis=0)) ** 2).sum()
     assert error < 0.25
@@ -114,7 +114,7 @@ def test_small_and_degenerate_catalogs(vectors: np.ndarray, levels: int, size: i
     """One item, duplicates, constant vectors, more codes than items."""
     config = TokenizeConfig(levels=levels, codebook_size=size, iterations=20)
     tokenizer = RQKMeans.fit(vectors, config, seed=0)
-    codes = tokenizer.encode(vectors)
+    codes = tokenizer.encode(vectors).codes
     assert codes.shape == (len(vectors), levels)
     assert (codes < np.array(tokenizer.codes_per_level)).all()
     assert (codes >= 0).all()
@@ -166,8 +166,8 @@ def test_another_width_is_refused(tokenizer: RQKMeans) -> None:
 @pytest.mark.parametrize(
     ("codes", "message"),
     [
-        ([[0, 0, 8]], "row 0 has the code 8 at level 2, expected 0 to 7"),
-        ([[0, -1, 0]], "row 0 has the code -1 at level 1"),
+        ([[0, 0, 8]], r"codes\[0, 2\]: found 8, expected a code below 8"),
+        ([[0, -1, 0]], r"codes\[0, 1\]: found -1"),
         ([[0.0, 1.0, 2.0]], "found dtype float64, expected integers"),
         ([[0, 0, 0, 0]], "found 4 levels, expected 3"),
         ([0, 1], r"found shape \(2,\)"),

@@ -25,7 +25,8 @@ from genret.tokenizers import (
 
 @given(st.integers(1, 300), st.integers(1, 4), st.sampled_from([0, 300]), st.integers(0, 3))
 def test_random_identifiers_are_all_different(n: int, levels: int, size: int, seed: int) -> None:
-    codes, sizes = random_identifiers(n, levels, size, seed)
+    ids = random_identifiers(n, levels, size, seed)
+    codes, sizes = ids.codes, ids.codes_per_level
     assert codes.shape == (n, levels)
     assert len(np.unique(codes, axis=0)) == n
     assert (codes < np.array(sizes)).all()
@@ -38,7 +39,7 @@ def test_too_few_codes_are_named() -> None:
 
 
 def test_many_levels_do_not_overflow() -> None:
-    codes, _ = random_identifiers(1000, 16, 4096, seed=0)
+    codes = random_identifiers(1000, 16, 4096, seed=0).codes
     assert len(np.unique(codes, axis=0)) == 1000
 
 
@@ -51,9 +52,9 @@ def test_sequential_identifiers_equal_the_slow_twin(histories: list[list[int]]) 
     order += [item for item in range(9) if item not in order]
     offsets = np.cumsum([0, *map(len, histories)])
     items = np.array([i for history in histories for i in history], np.int32)
-    codes, sizes = sequential_identifiers(offsets, items, 9, 2, 0)
-    assert sizes == (3, 3)
-    assert [3 * a + b for a, b in codes[order].tolist()] == list(range(9))
+    ids = sequential_identifiers(offsets, items, 9, 2, 0)
+    assert ids.codes_per_level == (3, 3)
+    assert [3 * a + b for a, b in ids.codes[order].tolist()] == list(range(9))
 
 
 def communities(sizes: list[int], seed: int) -> tuple[sp.csr_matrix, np.ndarray]:
@@ -86,8 +87,9 @@ def test_a_graph_that_cannot_be_cut_is_cut_all_the_same() -> None:
 def test_collaborative_identifiers_nest() -> None:
     graph, truth = communities([40, 40, 40], seed=2)
     whole = sp.block_diag([graph, sp.csr_matrix((4, 4))]).tocsr()  # four items without company
-    codes, sizes = collaborative_identifiers(whole, 3, 3, seed=0)
-    assert sizes == (4, 4, 4)
+    ids = collaborative_identifiers(whole, 3, 3, seed=0)
+    codes = ids.codes
+    assert ids.codes_per_level == (4, 4, 4)
     assert (codes[120:] == 0).all()
     assert (codes[:120, 0] > 0).all()
     assert adjusted_rand_score(truth, codes[:120, 0]) > 0.9
@@ -101,12 +103,12 @@ def test_collaborative_identifiers_nest() -> None:
 def test_semantic_and_hybrid_identifiers() -> None:
     paths = category_paths(["a, b", ["a", "c", "d"], None, "z", "a,b"])
     assert paths == [["a", "b"], ["a", "c", "d"], [], ["z"], ["a", "b"]]
-    codes, sizes = semantic_identifiers(paths, 2)
-    assert codes.tolist() == [[1, 1], [1, 2], [0, 0], [2, 0], [1, 1]]
-    assert sizes == (3, 3)
-    own, sizes = hybrid_identifiers((codes, sizes), seed=0)
-    assert sizes == (3, 3, 5)
-    assert sorted(own[:, 2].tolist()) == [0, 1, 2, 3, 4]
+    ids = semantic_identifiers(paths, 2)
+    assert ids.codes.tolist() == [[1, 1], [1, 2], [0, 0], [2, 0], [1, 1]]
+    assert ids.codes_per_level == (3, 3)
+    own = hybrid_identifiers(ids, seed=0)
+    assert own.codes_per_level == (3, 3, 5)
+    assert sorted(own.codes[:, 2].tolist()) == [0, 1, 2, 3, 4]
     with pytest.raises(GenretError, match="categories: row 1 holds 7"):
         category_paths(["a", 7])
 
@@ -117,15 +119,17 @@ WORDS = st.lists(st.sampled_from(["red", "blue", "wool", "sock", "hose"]), min_s
 @given(st.lists(WORDS.map(" ".join), min_size=2, max_size=12), st.sampled_from([3, 8]))
 def test_titles_are_spelled_and_told_apart(titles: list[str], levels: int) -> None:
     found = title_identifiers(titles, levels, 64, seed=0)
-    assert found.codes.shape == (len(titles), levels)
-    assert (found.codes < np.array(found.codes_per_level)).all()
-    assert (found.codes[:, 0] != END_CODE).all()
-    ended = found.codes == END_CODE
+    codes = found.semantic_ids.codes
+    assert codes.shape == (len(titles), levels)
+    assert (codes < np.array(found.semantic_ids.codes_per_level)).all()
+    assert found.semantic_ids.end_code == END_CODE
+    assert (codes[:, 0] != END_CODE).all()
+    ended = codes == END_CODE
     assert (np.logical_or.accumulate(ended, axis=1) == ended).all()
-    assert len(np.unique(found.codes, axis=0)) == len(titles)
+    assert len(np.unique(codes, axis=0)) == len(titles)
     processor = sentencepiece.SentencePieceProcessor(model_proto=found.model)
     shared = title_identifiers(titles, levels, 64, seed=0, number=False)
-    for title, row in zip(titles, shared.codes.tolist(), strict=True):
+    for title, row in zip(titles, shared.semantic_ids.codes.tolist(), strict=True):
         assert [c for c in row if c] == processor.encode(title)[:levels]
 
 

@@ -41,7 +41,7 @@ def test_the_protocol(fitted: dict[str, Any], kind: str) -> None:
     tokenizer = fitted[kind]
     assert isinstance(tokenizer, Tokenizer)
     assert tokenizer.codes_per_level == (6, 6, 6)
-    codes = tokenizer.encode(VECTORS)
+    codes = tokenizer.encode(VECTORS).codes
     assert codes.dtype == np.int32
     assert codes.shape == (120, 3)
     assert ((codes >= 0) & (codes < 6)).all()
@@ -55,20 +55,22 @@ def test_the_protocol(fitted: dict[str, Any], kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_vector_gets_the_same_code_in_any_company(fitted: dict[str, Any], kind: str) -> None:
     tokenizer = fitted[kind]
-    whole = tokenizer.encode(np.concatenate([VECTORS, NEW]))
-    np.testing.assert_array_equal(tokenizer.encode(NEW), whole[120:])
-    np.testing.assert_array_equal(tokenizer.encode(NEW[3:4]), whole[123:124])
-    np.testing.assert_array_equal(tokenizer.encode(VECTORS[::-1]), whole[:120][::-1])
+    whole = tokenizer.encode(np.concatenate([VECTORS, NEW])).codes
+    np.testing.assert_array_equal(tokenizer.encode(NEW).codes, whole[120:])
+    np.testing.assert_array_equal(tokenizer.encode(NEW[3:4]).codes, whole[123:124])
+    np.testing.assert_array_equal(tokenizer.encode(VECTORS[::-1]).codes, whole[:120][::-1])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_files_round_trip_in_codes(fitted: dict[str, Any], kind: str, tmp_path: Path) -> None:
     tokenizer = fitted[kind]
-    codes = tokenizer.encode(VECTORS)
-    save_codes(tmp_path / "codes", codes, tokenizer.codes_per_level, tokenizer=tokenizer)
+    semantic_ids = tokenizer.encode(VECTORS)
+    assert semantic_ids.codes_per_level == tokenizer.codes_per_level
+    codes = semantic_ids.codes
+    save_codes(tmp_path / "codes", semantic_ids, tokenizer=tokenizer)
     loaded = load_tokenizer(tmp_path / "codes")
     assert type(loaded) is type(tokenizer)
-    np.testing.assert_array_equal(loaded.encode(NEW), tokenizer.encode(NEW))
+    np.testing.assert_array_equal(loaded.encode(NEW).codes, tokenizer.encode(NEW).codes)
     for levels in (1, 2, 3):
         np.testing.assert_array_equal(
             loaded.decode(codes[:, :levels]), tokenizer.decode(codes[:, :levels])
@@ -94,7 +96,7 @@ def test_bad_input_is_refused(fitted: dict[str, Any], kind: str, tmp_path: Path)
         tokenizer.encode(VECTORS[:, :3])
     with pytest.raises(GenretError, match="row 0 holds nan"):
         tokenizer.encode([[np.nan] * 7])
-    with pytest.raises(GenretError, match="row 0 has the code 6 at level 1"):
+    with pytest.raises(GenretError, match=r"codes\[0, 1\]: found 6, expected a code below 6"):
         tokenizer.decode([[0, 6]])
     with pytest.raises(GenretError, match="found 4 levels, expected 3"):
         tokenizer.decode([[0, 0, 0, 0]])
@@ -119,7 +121,7 @@ def test_bad_input_is_refused(fitted: dict[str, Any], kind: str, tmp_path: Path)
 )
 def test_degenerate_catalogs(kind: str, vectors: np.ndarray) -> None:
     tokenizer = TOKENIZERS[kind].fit(vectors, CONFIG, 0)
-    codes = tokenizer.encode(vectors)
+    codes = tokenizer.encode(vectors).codes
     decoded = tokenizer.decode(codes)
     assert np.isfinite(decoded).all()
     assert decoded.shape == vectors.shape
@@ -148,7 +150,9 @@ def test_product_quantization_equals_its_twin(fitted: dict[str, Any]) -> None:
         for level in range(3):
             part = padded[:, 3 * level : 3 * level + 3]
             squares = ((part[:, None, :] - tokenizer.books[level][None]) ** 2).sum(axis=2)
-            np.testing.assert_array_equal(tokenizer.encode(NEW)[:, level], squares.argmin(axis=1))
+            np.testing.assert_array_equal(
+                tokenizer.encode(NEW).codes[:, level], squares.argmin(axis=1)
+            )
 
 
 def test_a_rotation_lowers_the_error() -> None:
@@ -171,13 +175,13 @@ def test_the_tree_equals_its_twin(fitted: dict[str, Any]) -> None:
             row.append(code)
             node = start[node] + code
         expected.append(row)
-    np.testing.assert_array_equal(tokenizer.encode(NEW), expected)
+    np.testing.assert_array_equal(tokenizer.encode(NEW).codes, expected)
 
 
 def test_a_deep_tree_names_every_distinct_vector() -> None:
     config = TokenizeConfig(levels=4, codebook_size=5, iterations=5, balanced=True)
     tokenizer = HierarchicalKMeans.fit(VECTORS, config, 0)
-    codes = tokenizer.encode(VECTORS)
+    codes = tokenizer.encode(VECTORS).codes
     assert len(np.unique(codes, axis=0)) == 120
     np.testing.assert_allclose(tokenizer.decode(codes), VECTORS, atol=1e-3)
 
@@ -188,7 +192,7 @@ def test_scalars_are_rounded_as_said(fitted: dict[str, Any]) -> None:
     u = 1 / (1 + np.exp(-1.702 * (z - tokenizer.mean) / (tokenizer.deviation + 1e-6)))
     counts = np.array([3, 2] * 3)
     digits = np.minimum(np.floor(u * counts), counts - 1).reshape(30, 3, 2).astype(int)
-    np.testing.assert_array_equal(tokenizer.encode(NEW), digits[..., 0] + 3 * digits[..., 1])
+    np.testing.assert_array_equal(tokenizer.encode(NEW).codes, digits[..., 0] + 3 * digits[..., 1])
 
 
 def test_parts_of_a_vector_cannot_be_more_than_its_numbers() -> None:
@@ -225,10 +229,10 @@ def test_normalized_residuals_tell_near_items_apart(kind: str, tmp_path: Path) -
             autoencoder=AutoencoderConfig(hidden=(8,), latent=4, training_steps=10),
         )
         tokenizer = TOKENIZERS[kind].fit(vectors, config, 0)
-        codes = tokenizer.encode(vectors)
+        codes = tokenizer.encode(vectors).codes
         distinct[normalize] = len(np.unique(codes, axis=0))
         tokenizer.save(tmp_path)
-        np.testing.assert_array_equal(TOKENIZERS[kind].load(tmp_path).encode(vectors), codes)
+        np.testing.assert_array_equal(TOKENIZERS[kind].load(tmp_path).encode(vectors).codes, codes)
         report = tokenizer.report(vectors)
         assert report["levels"][-1]["error"] < 0.1
     assert distinct[True] > 1.5 * distinct[False]
@@ -249,14 +253,14 @@ def test_a_local_last_level_tells_pairs_apart(kind: str, tmp_path: Path) -> None
             autoencoder=AutoencoderConfig(hidden=(8,), latent=5, training_steps=10),
         )
         tokenizer = TOKENIZERS[kind].fit(vectors, config, 0)
-        codes = tokenizer.encode(vectors)
+        codes = tokenizer.encode(vectors).codes
         colliding[local] = tokenizer.report(vectors)["collisions_before"]["items"]
         tokenizer.save(tmp_path)
         loaded = TOKENIZERS[kind].load(tmp_path)
-        np.testing.assert_array_equal(loaded.encode(vectors), codes)
+        np.testing.assert_array_equal(loaded.encode(vectors).codes, codes)
         np.testing.assert_array_equal(loaded.decode(codes), tokenizer.decode(codes))
-        np.testing.assert_array_equal(tokenizer.encode(vectors[7:9]), codes[7:9])
-        assert np.isfinite(tokenizer.decode(tokenizer.encode(-vectors))).all()  # new prefixes
+        np.testing.assert_array_equal(tokenizer.encode(vectors[7:9]).codes, codes[7:9])
+        assert np.isfinite(tokenizer.decode(tokenizer.encode(-vectors).codes)).all()  # new prefixes
     assert 2 * colliding[True] < colliding[False] > 20
 
 
@@ -279,7 +283,7 @@ def test_contrast_pulls_items_together_that_occur_together() -> None:
             hidden=(32,), latent=6, training_steps=75, contrast=contrast, learning_rate=1e-2
         )
         config = TokenizeConfig(levels=2, codebook_size=8, autoencoder=network)
-        codes = TOKENIZERS["rq_vae"].fit(vectors, config, 0, pairs=pairs).encode(vectors)
+        codes = TOKENIZERS["rq_vae"].fit(vectors, config, 0, pairs=pairs).encode(vectors).codes
         return float((codes[partner[:, 0]] == codes[partner[:, 1]]).mean())
 
     assert agreement(1.0) > agreement(0.0) + 0.2

@@ -14,6 +14,7 @@ from genret.config import ModelConfig, TrainConfig
 from genret.data.pipeline import TrainingBatches
 from genret.errors import GenretError
 from genret.models import build_model
+from genret.semantic_ids import SemanticIds
 from genret.training import LegalCodes, Objective, code_nll, mean_by_level, sampled_nll, train
 from genret.training._apao import (
     adapt_weights,
@@ -40,7 +41,7 @@ def log_softmax(x: np.ndarray) -> np.ndarray:
 @given(items=st.sampled_from([1, 7, 30]), seed=st.integers(0, 99))  # few shapes to compile
 def test_legal_codes_are_those_of_a_dictionary(items: int, seed: int) -> None:
     codes = catalog(items, seed)
-    legal = LegalCodes.of(codes, SIZES)
+    legal = LegalCodes.of(SemanticIds.from_codes(codes, codes_per_level=SIZES))
     rows = np.arange(items)[None]
     masks = [np.asarray(mask)[0] for mask in legal.at(jnp.asarray(rows))]
     certain = np.asarray(legal.is_certain(jnp.asarray(rows)))[0]
@@ -75,7 +76,7 @@ def test_cross_entropy_equals_its_numpy_twin(over: str, smoothing: float) -> Non
     wanted[~targets] = 99  # padding may hold anything
     allowed, certain = None, np.zeros((2, 5, 3), bool)
     if over == "legal":
-        legal = LegalCodes.of(codes, SIZES)
+        legal = LegalCodes.of(SemanticIds.from_codes(codes, codes_per_level=SIZES))
         allowed, certain = legal.at(jnp.asarray(items)), legal.is_certain(jnp.asarray(items))
     nll = code_nll(
         tuple(map(jnp.asarray, logits)), jnp.asarray(wanted), allowed=allowed, smoothing=smoothing
@@ -195,7 +196,7 @@ def loss_of(name: str, packing: Any = "pack", **changes: Any) -> tuple[float, li
     config = dataclasses.replace(BASE, **LOSSES[name], packing=packing)
     model = build_model(dataclasses.replace(MODEL, **changes), 0)
     codes, (offsets, items) = catalog(12), histories()
-    objective = Objective.of(config, codes, SIZES, items)
+    objective = Objective.of(config, SemanticIds.from_codes(codes, codes_per_level=SIZES), items)
     batch = next(iter(TrainingBatches(offsets, items, config, max_items=6, seed=0)))
     loss, weights = objective(
         model, jax.tree.map(jnp.asarray, batch), objective.first_weights, jax.random.key(0)
@@ -225,7 +226,13 @@ def test_models_learn_with_every_loss(kind: Any, name: str) -> None:
     if kind == "encoder_decoder":  # T5's vectors start large
         config = dataclasses.replace(config, learning_rate=0.005)
     model = build_model(dataclasses.replace(MODEL, kind=kind), 0)
-    result = train(model, catalog(12), *histories(), config, max_items=6)
+    result = train(
+        model,
+        SemanticIds.from_codes(catalog(12), codes_per_level=SIZES),
+        *histories(),
+        config,
+        max_items=6,
+    )
     assert result.losses[-1] < result.losses[0]
 
 
@@ -248,7 +255,7 @@ def test_bad_settings_are_refused() -> None:
     with pytest.raises(
         GenretError, match=r"level_weights: found 2, expected one for each of the 3"
     ):
-        Objective.of(TrainConfig(level_weights=(1.0, 1.0)), catalog(4), SIZES)
+        Objective.of(TrainConfig(level_weights=(1.0, 1.0)), SemanticIds.from_codes(catalog(4)))
     with pytest.raises(GenretError, match=r"label_smoothing: found 1\.0, expected 0 or more"):
         TrainConfig(label_smoothing=1.0)
     with pytest.raises(GenretError, match="label_smoothing: found with loss 'sampled'"):

@@ -15,9 +15,10 @@ from flax import nnx
 
 from genret.config import TrainConfig
 from genret.errors import GenretError
+from genret.semantic_ids import SemanticIds
 from genret.training import TrainResult, decay_mask, make_optimizer, train
 
-CODES = np.array([[i // 4, i % 4] for i in range(12)], np.int32)
+IDS = SemanticIds.from_codes(np.array([[i // 4, i % 4] for i in range(12)], np.int32))
 """Twelve items of two codes: three and four of a level."""
 
 
@@ -53,7 +54,7 @@ CONFIG = TrainConfig(
 def run(config: TrainConfig = CONFIG, **options: Any) -> TrainResult:
     """Train the bigram model."""
     options = {"max_items": 7, "seed": 3} | options
-    return train(Bigram(nnx.Rngs(0)), CODES, *histories(), config, **options)
+    return train(Bigram(nnx.Rngs(0)), IDS, *histories(), config, **options)
 
 
 def leaves(result: TrainResult) -> list[np.ndarray]:
@@ -87,7 +88,7 @@ def test_it_learns() -> None:
 def test_the_callers_model_stays_whole() -> None:
     model = Bigram(nnx.Rngs(0))
     before = [np.asarray(x) for x in jax.tree.leaves(model)]
-    train(model, CODES, *histories(), CONFIG, max_items=7)
+    train(model, IDS, *histories(), CONFIG, max_items=7)
     assert_equal(before, [np.asarray(x) for x in jax.tree.leaves(model)])
 
 
@@ -155,7 +156,7 @@ def test_devices_must_divide_the_batch() -> None:
 
 def test_a_loss_that_is_not_finite_is_an_error() -> None:
     with pytest.raises(GenretError, match="the loss is"):
-        train(Explodes(nnx.Rngs(0)), CODES, *histories(), CONFIG, max_items=7)
+        train(Explodes(nnx.Rngs(0)), IDS, *histories(), CONFIG, max_items=7)
 
 
 class Explodes(Bigram):
