@@ -112,7 +112,7 @@ table(["codes", "shared", "film"], [(codes[i], n, catalog.titles[i]) for i, n in
 # %%
 from genret.index import TrieIndex
 
-index = TrieIndex.from_codes(codes, catalog.item_ids, codes_per_level=codes_per_level)
+index = TrieIndex.from_codes(semantic_ids, catalog.item_ids)
 print(f"{index.nbytes / index.num_items:.1f} bytes a film")
 picture(plots.plot_trie_width, index.num_nodes, codes_per_level)
 

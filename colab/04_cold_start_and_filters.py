@@ -103,7 +103,7 @@ tokenizer = RQKMeans.fit(
 )
 semantic_ids = tokenizer.encode(vectors)
 codes, sizes = semantic_ids.codes, semantic_ids.codes_per_level
-index = TrieIndex.from_codes(codes, catalog.item_ids, codes_per_level=sizes)
+index = TrieIndex.from_codes(semantic_ids, catalog.item_ids)
 known = {tuple(row[:depth]) for row in codes[~is_new].tolist() for depth in (1, 2)}
 for depth in (1, 2):
     share = np.mean([tuple(row[:depth]) in known for row in codes[new].tolist()])

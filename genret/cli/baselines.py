@@ -194,7 +194,7 @@ def item_codes(num_items: int) -> "tuple[SemanticIds, TrieIndex]":
 
     codes = np.arange(num_items, dtype=np.int32)[:, None]
     semantic_ids = SemanticIds(codes=codes, codes_per_level=(num_items,))
-    return semantic_ids, TrieIndex.from_codes(codes, codes_per_level=(num_items,))
+    return semantic_ids, TrieIndex.from_codes(semantic_ids)
 
 
 def _is_current(folder: Path, config: SASRecConfig, inputs: dict[str, str], seed: int) -> bool:

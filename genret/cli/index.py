@@ -38,12 +38,7 @@ class Index(Verb):
                 f"{catalog.num_items} as in the catalog"
             )
         with reporter.stage("index"):
-            index = TrieIndex.from_codes(
-                semantic_ids.codes,
-                catalog.item_ids,
-                codes_per_level=semantic_ids.codes_per_level,
-                end_code=semantic_ids.end_code,
-            )
+            index = TrieIndex.from_codes(semantic_ids, catalog.item_ids)
             summary = {
                 "items": index.num_items,
                 "depth": index.depth,

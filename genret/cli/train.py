@@ -68,11 +68,7 @@ class Train(Verb):
         codes = semantic_ids.codes
         model = self._model(run, chosen, semantic_ids.codes_per_level, catalog.num_items)
         architecture, start = model.config, self._start()
-        index = TrieIndex.from_codes(
-            codes,
-            codes_per_level=semantic_ids.codes_per_level,
-            end_code=semantic_ids.end_code,
-        )
+        index = TrieIndex.from_codes(semantic_ids)
         held_out = histories.held_out("valid")
         validation = EvaluateConfig(
             split="valid",
