@@ -20,6 +20,8 @@ import hypothesis
 import jax
 import jaxlib.version
 
+from tests.browser import Browser, missing, started
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 hypothesis.settings.register_profile(
@@ -62,6 +64,16 @@ def _room_for_programs() -> Iterator[None]:
     yield
     if MAPS.exists() and MAPS.read_bytes().count(b"\n") > 30_000:
         jax.clear_caches()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Return a real browser; tests that take it are skipped where there is none."""
+    lacks = missing()
+    if lacks:
+        pytest.skip(lacks)
+    with started() as found:
+        yield found
 
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"

@@ -42,6 +42,7 @@ def evaluate_baseline(
     *,
     seed: int,
     reporter: Reporter,
+    keep_lists: bool = False,
 ) -> dict[str, Any]:
     """Evaluate a baseline on the users and by the rules of the model.
 
@@ -54,6 +55,7 @@ def evaluate_baseline(
       sasrec: configuration of SASRec.
       seed: seed of SASRec, of the choice of users and of the intervals.
       reporter: where to print.
+      keep_lists: also return the lists, see :func:`genret.evaluation.evaluate_lists`.
 
     Returns:
       What :func:`genret.evaluation.measure` returns.
@@ -61,13 +63,17 @@ def evaluate_baseline(
     from genret.evaluation import ItemKNN, evaluate_lists, evaluate_model, evaluate_popularity
 
     held_out = histories.held_out(config.split)
-    train = training_use(histories, num_items)
+    common: dict[str, Any] = {
+        **training_use(histories, num_items),
+        "seed": seed,
+        "keep_lists": keep_lists,
+    }
     if name == "popularity":
-        return evaluate_popularity(held_out=held_out, config=config, seed=seed, **train)
+        return evaluate_popularity(held_out=held_out, config=config, **common)
     if name == "item_knn":
         knn = ItemKNN.fit(*histories.training(), num_items)
         answer = functools.partial(knn.recommend, k=max(config.k), exclude_seen=config.exclude_seen)
-        return evaluate_lists(answer, held_out, config, num_items=num_items, seed=seed, **train)
+        return evaluate_lists(answer, held_out, config, num_items=num_items, **common)
     model = trained_sasrec(run, histories, num_items, sasrec, seed=seed, reporter=reporter)
     # One level: the search misses nothing. As many beams as places are enough.
     search = dataclasses.replace(config, exact=False, beams=max(config.k))
@@ -79,8 +85,7 @@ def evaluate_baseline(
         held_out,
         search,
         max_items=sasrec.max_items,
-        seed=seed,
-        **train,
+        **common,
     )
 
 

@@ -42,8 +42,16 @@ class Evaluate(Verb):
         """Evaluate; return the contents of metrics.json."""
         from genret.cli.baselines import BASELINES, evaluate_baseline, training_use
         from genret.data import load_run_data
-        from genret.evaluation import evaluate_model
-        from genret.evaluation.report import METHODS, headline_table, metrics_table, write_report
+        from genret.evaluation import compare_lists, evaluate_model
+        from genret.evaluation.report import (
+            METHODS,
+            headline_k,
+            headline_table,
+            metrics_table,
+            samples_of,
+            verdict,
+            write_report,
+        )
         from genret.index import TrieIndex
         from genret.models import build_model, load_model
         from genret.tokenizers import load_codes
@@ -81,6 +89,7 @@ class Evaluate(Verb):
                         max_items=trained.config.max_items,
                         seed=self.seed,
                         progress=advance,
+                        keep_lists=True,
                         **train,
                     )
             for name in BASELINES if self.baselines else BASELINES[:1]:
@@ -93,12 +102,25 @@ class Evaluate(Verb):
                     sasrec,
                     seed=self.seed,
                     reporter=reporter,
+                    keep_lists=True,
                 )
-        metrics = {name: results[name] for name in METHODS if name in results}
+        lists = {name: result.pop("lists") for name, result in results.items()}
+        asked = results["model"]["asked"]
+        metrics = {
+            name: {what: value for what, value in results[name].items() if what != "asked"}
+            for name in METHODS
+            if name in results
+        }
         protocol = dict(_protocol(config, histories.split, trained.config.max_items, self.seed))
         if self.baselines:
             protocol["sasrec"] = sasrec.to_dict()
-        document: dict[str, Any] = metrics | {"protocol": protocol}
+        document: dict[str, Any] = metrics | {
+            "comparisons": compare_lists(
+                lists, held_out.targets[asked], headline_k(metrics["model"]),
+                resamples=config.bootstrap, seed=self.seed,
+            ),
+            "protocol": protocol,
+        }  # fmt: skip
         if self.check_beams:
             document["beams"] = missed_by_beams(metrics["model"], metrics["exact"])
         summary = {f"{method}/{name}": value for method, values in metrics.items()
@@ -129,6 +151,9 @@ class Evaluate(Verb):
                 codes=codes,
                 codes_per_level=codes_per_level,
                 num_nodes=index.num_nodes,
+                samples=samples_of(
+                    catalog, histories.user_ids, held_out, asked, lists["model"], seed=self.seed
+                ),
             )
         title = f"{config.split} split, {users:,} users"
         if self.baselines or self.check_beams:
@@ -140,6 +165,7 @@ class Evaluate(Verb):
                 f"{name}: {config.beams} beams {found['beams']:.4f}, all items scored "
                 f"{found['exact']:.4f}: {found['relative_difference']:+.2%}"
             )
+        reporter.say(verdict(document))
         reporter.say(f"report: {run.folder('reports') / 'report.html'}")
         return document
 

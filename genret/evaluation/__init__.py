@@ -7,6 +7,7 @@ by name.
 # Protocol
 from genret.evaluation._bootstrap import bootstrap_interval
 from genret.evaluation._cold_start import evaluate_cold_start
+from genret.evaluation._compare import compare, compare_lists
 from genret.evaluation._evaluate import (
     evaluate_lists,
     evaluate_model,
@@ -42,6 +43,8 @@ __all__ = [
     "RecommendResult",
     "average_popularity",
     "bootstrap_interval",
+    "compare",
+    "compare_lists",
     "coverage",
     "duplicates_share",
     "evaluate_cold_start",

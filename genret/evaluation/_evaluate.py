@@ -54,6 +54,7 @@ def evaluate_model(
     seen_share: Float[np.ndarray, "N"] | None = None,
     filters: Sequence[ItemFilter] | FilterStack | None = None,
     seed: int = 0,
+    keep_lists: bool = False,
     progress: Callable[..., object] | None = None,
 ) -> dict[str, Any]:
     """Evaluate a model by constrained beam search over the whole catalog.
@@ -69,6 +70,7 @@ def evaluate_model(
       seen_share: see :func:`measure`.
       filters: one filter that all answers obey; the other items still count as the catalog.
       seed: seed of the choice of users and of the intervals.
+      keep_lists: also return what was measured, see :func:`evaluate_lists`.
       progress: called with the number of users after each batch.
 
     Returns:
@@ -105,6 +107,7 @@ def evaluate_model(
         train_counts=train_counts,
         seen_share=seen_share,
         seed=seed,
+        keep_lists=keep_lists,
     )
 
 
@@ -115,6 +118,7 @@ def evaluate_popularity(
     *,
     seen_share: Float[np.ndarray, "N"] | None = None,
     seed: int = 0,
+    keep_lists: bool = False,
 ) -> dict[str, Any]:
     """Evaluate the popularity baseline on the users that :func:`evaluate_model` takes.
 
@@ -124,6 +128,7 @@ def evaluate_popularity(
       config: cut-offs, exclusions, how many users.
       seen_share: see :func:`measure`.
       seed: seed of the choice of users and of the intervals.
+      keep_lists: also return what was measured, see :func:`evaluate_lists`.
 
     Returns:
       See :func:`measure`.
@@ -144,6 +149,7 @@ def evaluate_popularity(
         train_counts=train_counts,
         seen_share=seen_share,
         seed=seed,
+        keep_lists=keep_lists,
     )
 
 
@@ -156,6 +162,7 @@ def evaluate_lists(
     train_counts: Int[np.ndarray, "N"] | None = None,
     seen_share: Float[np.ndarray, "N"] | None = None,
     seed: int = 0,
+    keep_lists: bool = False,
 ) -> dict[str, Any]:
     """Evaluate any method, on the users that :func:`evaluate_model` takes.
 
@@ -167,6 +174,8 @@ def evaluate_lists(
       train_counts: see :func:`measure`.
       seen_share: see :func:`measure`.
       seed: seed of the choice of users and of the intervals.
+      keep_lists: also return what was measured: ``lists`` [U, K], and ``asked`` [U], the rows
+        of ``held_out`` that they answer. These are arrays, not JSON values.
 
     Returns:
       See :func:`measure`.
@@ -175,8 +184,9 @@ def evaluate_lists(
       GenretError: there are no users to evaluate.
     """
     offsets, items, targets = _chosen(held_out, config, seed)
-    return measure(
-        answer(offsets, items),
+    lists = answer(offsets, items)
+    result = measure(
+        lists,
         targets,
         offsets,
         items,
@@ -186,6 +196,11 @@ def evaluate_lists(
         seen_share=seen_share,
         seed=seed,
     )
+    if keep_lists:
+        some = _some(held_out, config, seed)
+        result["lists"] = lists
+        result["asked"] = np.arange(len(held_out.targets)) if some is None else some
+    return result
 
 
 def measure(

@@ -1,23 +1,38 @@
-"""The report of an evaluation: pictures, ``report.md`` and a page that needs nothing beside it."""
+"""The report of an evaluation: ``report.html``, which needs nothing beside it, ``report.md`` and pictures."""
 
-import base64
-import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from genret.evaluation.report_page import Sample, page
+from genret.evaluation.report_samples import samples_of
+from genret.evaluation.report_tables import (
+    METHODS,
+    Table,
+    headline_k,
+    headline_table,
+    methods_of,
+    metrics_table,
+    shown,
+    slices_table,
+)
+from genret.evaluation.report_words import basis, meaning, repeats, verdict
 from genret.typing import Int
 
-Table = tuple[Sequence[str], Sequence[Sequence[str]]]
-"""Names of the columns, and rows of text."""
+__all__ = [
+    "METHODS",
+    "Sample",
+    "headline_k",
+    "headline_table",
+    "metrics_table",
+    "samples_of",
+    "slices_table",
+    "verdict",
+    "write_report",
+]
 
-METHODS = ("model", "exact", "sasrec", "item_knn", "popularity", "random")
-"""Methods that a document may hold, in the order of the report; "exact" is the model without beams."""
-_RIVALS = ("popularity", "sasrec")
-SLICES = {"popularity": "training events of the wanted item", "history": "items of the history"}
-"""By what the users are cut into parts -> what it says."""
 _PICTURES = {
     "metrics.png": "NDCG, Recall and MRR of the methods with 95 % intervals",
     "slices.png": "Recall by popularity of the wanted item and by length of the history",
@@ -26,18 +41,6 @@ _PICTURES = {
     "trie_width.png": "Nodes of the trie by depth",
 }
 """File -> what it shows, in the order of the report."""
-
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 2rem auto;
-       padding: 0 1rem; }
-h1, h2 { line-height: 1.2; }
-table { border-collapse: collapse; margin: 1rem 0; font-size: .92rem; }
-th, td { text-align: left; padding: .3rem .9rem .3rem 0; border-bottom: 1px solid #ddd;
-         vertical-align: top; font-variant-numeric: tabular-nums; }
-img { max-width: 100%; height: auto; }
-figure { margin: 1.5rem 0; }
-figcaption { color: #555; font-size: .92rem; }
-"""
 
 
 def write_report(
@@ -50,23 +53,26 @@ def write_report(
     codes: Int[np.ndarray, "N L"],
     codes_per_level: Sequence[int],
     num_nodes: Sequence[int],
+    samples: Sequence[Sample] = (),
 ) -> None:
     """Draw the pictures and write ``report.html`` and ``report.md``.
 
     Args:
-      folder: where to.
-      document: metrics of each method and the protocol, as in ``metrics.json``.
+      folder: where the files go.
+      document: metrics of each method, their ``comparisons`` and the protocol, as in
+        ``metrics.json``.
       run_name: title of the report.
       facts: sizes of the run, name -> value.
-      training: lines of the training log; empty leaves out its picture.
+      training: lines of the training log; without any, its picture is left out.
       codes: semantic ID of each item.
       codes_per_level: codes of each level.
       num_nodes: nodes of the trie at each depth.
+      samples: users to show with their titles.
     """
     from genret.evaluation import plots
 
     k = headline_k(document["model"])
-    results = {name: document[name] for name in _methods(document)}
+    results = {name: document[name] for name in methods_of(document)}
     plots.plot_metrics(results, folder / "metrics.png", k=k)
     plots.plot_slices(
         {name: result["slices"] for name, result in results.items()}, folder / "slices.png", k=k
@@ -76,138 +82,43 @@ def write_report(
     if training:
         plots.plot_training(training, folder / "training.png", metric="ndcg@10")
     pictures = {name: text for name, text in _PICTURES.items() if (folder / name).is_file()}
-    sections: dict[str, Table] = {
-        "Metrics": metrics_table(document),
-        "Parts of the users": slices_table(document),
-        "Run": (("what", "value"), [(name, _shown(value)) for name, value in facts.items()]),
-        "Protocol": (("what", "value"), [(n, _shown(v)) for n, v in document["protocol"].items()]),
+    tables: dict[str, Table] = {
+        "All metrics": metrics_table(document),
+        "Groups of users": slices_table(document),
+        "The run": (("what", "value"), [(name, shown(value)) for name, value in facts.items()]),
+        "How it was measured": (
+            ("what", "value"),
+            [(name, shown(value)) for name, value in document["protocol"].items()],
+        ),
     }
     title = f"genret report: {run_name}"
-    page = _html(title, sections, {n: (t, folder / n) for n, t in pictures.items()})
-    (folder / "report.html").write_text(page, encoding="utf-8")
-    (folder / "report.md").write_text(_markdown(title, sections, pictures), encoding="utf-8")
-
-
-def metrics_table(document: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Return the metrics of all methods as a table: column names, and rows of text.
-
-    Means have their 95 % interval behind them; the last columns say how many times the value of a
-    baseline the model's is.
-    """
-    model, methods = document["model"], _methods(document)
-    rivals = [name for name in _RIVALS if name in methods]
-    rows = []
-    for name in model:
-        if name in ("intervals", "slices"):
-            continue
-        row = [name, *(_cell(document[method], name) for method in methods)]
-        for rival in rivals:
-            baseline = document[rival][name]
-            comparable = name.startswith(("ndcg@", "recall@", "mrr@")) and baseline > 0
-            row.append(f"{model[name] / baseline:.2f}" if comparable else "")
-        rows.append(row)
-    return ["metric", *methods, *(f"model / {rival}" for rival in rivals)], rows
-
-
-def headline_table(document: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Return the first metrics as a table with a row a method: many methods fit a terminal so."""
-    k = headline_k(document["model"])
-    names = [f"ndcg@{k}", f"recall@{k}", f"coverage@{k}"]
-    rows = [[m, *(_cell(document[m], name) for name in names)] for m in _methods(document)]
-    return ["method", *names], rows
-
-
-def slices_table(document: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Return Recall of each part of the users as a table: column names, and rows of text."""
-    methods = _methods(document)
-    name = f"recall@{headline_k(document['model'])}"
-    rows = []
-    for by, what in SLICES.items():
-        for i, part in enumerate(document["model"]["slices"][by]):
-            parts = [document[method]["slices"][by][i] for method in methods]
-            span = f"{part['from']:,}" + (
-                f" to {part['to']:,}" if part["to"] > part["from"] else ""
-            )
-            rows.append(
-                [f"{what}: {span}", f"{part['users']:,}", *(_cell(own, name) for own in parts)]
-            )
-    return ["part", "users", *(f"{method} {name}" for method in methods)], rows
-
-
-def _methods(document: Mapping[str, Any]) -> list[str]:
-    return [name for name in METHODS if name in document]
-
-
-def headline_k(result: Mapping[str, Any]) -> int:
-    """Return the cut-off to show first: 10 where it was measured, else the largest."""
-    cutoffs = [int(name.partition("@")[2]) for name in result if name.startswith("ndcg@")]
-    return 10 if 10 in cutoffs else max(cutoffs)
-
-
-def _cell(result: Mapping[str, Any], name: str) -> str:
-    value = result[name]
-    if isinstance(value, int):
-        return f"{value:,}"
-    digits = 1 if name.startswith("popularity@") else 4
-    text = f"{value:.{digits}f}"
-    if name in result["intervals"]:
-        low, high = result["intervals"][name]
-        text += f" [{low:.{digits}f}, {high:.{digits}f}]"
-    return text
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_shown(v)}" for name, v in value.items())
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def _html(
-    title: str,
-    sections: Mapping[str, Table],
-    pictures: Mapping[str, tuple[str, Path]],
-) -> str:
-    """Return the page; its pictures are part of it, and it fetches nothing."""
-    parts = [
-        "<!doctype html>",
-        '<html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>",
-        f"<h1>{html.escape(title)}</h1>",
-    ]
-    for heading, (columns, rows) in sections.items():
-        head = "".join(f"<th>{html.escape(c)}</th>" for c in columns)
-        parts.append(f"<h2>{html.escape(heading)}</h2><table><thead><tr>{head}</tr></thead><tbody>")
-        for row in rows:
-            parts.append("<tr>" + "".join(f"<td>{html.escape(v)}</td>" for v in row) + "</tr>")
-        parts.append("</tbody></table>")
-    parts.append("<h2>Pictures</h2>")
-    for text, file in pictures.values():
-        data = base64.b64encode(file.read_bytes()).decode()
-        alt = html.escape(text)
-        parts.append(
-            f'<figure><img alt="{alt}" src="data:image/png;base64,{data}">'
-            f"<figcaption>{alt}</figcaption></figure>"
-        )
-    parts.append("</body></html>")
-    return "\n".join(parts) + "\n"
+    html = page(title, document, tables, {n: (t, folder / n) for n, t in pictures.items()}, samples)
+    (folder / "report.html").write_text(html, encoding="utf-8")
+    markdown = _markdown(title, document, tables, pictures)
+    (folder / "report.md").write_text(markdown, encoding="utf-8")
 
 
 def _markdown(
     title: str,
-    sections: Mapping[str, Table],
+    document: Mapping[str, Any],
+    tables: Mapping[str, Table],
     pictures: Mapping[str, str],
 ) -> str:
-    lines = [f"# {title}", ""]
-    for heading, (columns, rows) in sections.items():
-        lines += [f"## {heading}", "", _md_row(columns), _md_row(["---"] * len(columns))]
-        lines += [_md_row(row) for row in rows]
+    """Return the report for a reader of text; the pictures lie beside it."""
+    lines = [f"# {title}", "", verdict(document), "", basis(document), "", repeats(document), ""]
+    for heading, (columns, rows) in tables.items():
+        lines += [f"## {heading}", "", _row(columns), _row(["---"] * len(columns))]
+        lines += [_row(row) for row in rows]
         lines.append("")
-    lines += ["## Pictures", ""]
+    lines += ["## What the metrics mean", ""]
+    for family in dict.fromkeys(name.partition("@")[0] for name in document["model"]):
+        if meaning(family):
+            lines.append(f"- `{family}`: {meaning(family)}")
+    lines += ["", "## Pictures", ""]
     for name, text in pictures.items():
         lines += [f"![{text}]({name})", ""]
     return "\n".join(lines)
 
 
-def _md_row(cells: Sequence[str]) -> str:
+def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
