@@ -17,8 +17,8 @@ class Export(Verb):
     as NonameUntitled does ("integers"), or as rows ("lists", GRID). A model of kind decoder_only goes
     into a folder that transformers loads, as a Llama, Qwen2 or Qwen3 with its own tokenizer.
 
-    The decode is model, index and beam search as one StableHLO program, for a process that has only
-    JAX.
+    The decode is model, index and beam search as one StableHLO program, in a folder with a README
+    and an example that need only jax and numpy.
 
     Example: genret export runs/shop --ids shop.index.json
     """
@@ -32,15 +32,21 @@ class Export(Verb):
     model: Path | None = None
     """Write the model into this folder, for transformers."""
     decode: Path | None = None
-    """Write the decode into this new folder: program, arrays, item ids and a description."""
+    """Write the decode into this new folder: program, arrays, item ids, README.md and example.py."""
     k: int = 10
     """decode: items for each user."""
     beams: int = 50
     """decode: beams of the search; at least k."""
     batch: int = 1
     """decode: users of a call."""
+    history: int = 0
+    """decode: items of a history that a call takes; 0: 256, or what the model reads if that is more."""
+    include_seen: bool = False
+    """decode: items of the history may be answered."""
     exclude: int = 0
-    """decode: items that each user may exclude; 0: none."""
+    """decode: further items that each user may exclude; 0: none."""
+    filters: int = 0
+    """decode: filters (a bit for each item) that a call takes; 0: none."""
     platforms: tuple[str, ...] = ("cpu", "cuda", "tpu")
     """decode: what to lower for: cpu, cuda, tpu, rocm."""
 
@@ -79,7 +85,8 @@ class Export(Verb):
         found = export_decode(
             run.path, folder,
             k=self.k, beams=self.beams, batch=self.batch,
-            exclude=self.exclude, platforms=self.platforms,
+            history=self.history, exclude_seen=not self.include_seen,
+            exclude=self.exclude, filters=self.filters, platforms=self.platforms,
         )  # fmt: skip
         return (
             f"{folder}: program {found.program / 1e6:.1f} MB, arrays {found.arrays / 1e6:.1f} MB, "

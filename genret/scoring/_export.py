@@ -1,4 +1,4 @@
-"""A decode as one StableHLO program, which a process that has only JAX can run."""
+"""Export of a run's decode as one StableHLO program, which a process that has only JAX can run."""
 
 import dataclasses
 import functools
@@ -19,12 +19,16 @@ from genret.decoding import GenerativeModel, beam_search
 from genret.errors import GenretError
 from genret.index import TrieIndex
 from genret.models import load_model
+from genret.scoring._export_filter import FilterBuilder
+from genret.scoring._export_readme import EXAMPLE, readme
 from genret.scoring._program import history_of, normalization_of
 from genret.tokenizers import load_codes
 from genret.typing import Array, Float, Int, PathLike
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 _KNOWN = (*PLATFORMS, "rocm")
+LONG_HISTORY = 256
+"""Items of a history that a program takes unless it is asked for another number."""
 PROGRAM, ARRAYS, ITEMS, DESCRIPTION = (
     "decode.stablehlo", "arrays.npz", "item_ids.json", "decode.json",
 )  # fmt: skip
@@ -52,18 +56,32 @@ def export_decode(
     k: int,
     beams: int,
     batch: int = 1,
+    history: int = 0,
+    exclude_seen: bool = True,
     exclude: int = 0,
+    filters: int = 0,
     platforms: Sequence[str] = PLATFORMS,
 ) -> Exported:
-    """Write the decode of a run (model, index and beam search) as StableHLO.
+    """Write the decode of a run (model, index and beam search) as one StableHLO program.
 
-    The folder holds ``decode.stablehlo`` (by ``jax.export``), ``arrays.npz`` (its first argument: a
-    list of arrays, in order), ``item_ids.json`` and ``decode.json``, which says the rest. A process
-    that imports only jax and numpy runs it::
+    A process that has only jax and numpy runs it. The folder holds the program
+    (``decode.stablehlo``, by :mod:`jax.export`), its first argument (``arrays.npz``, a list of
+    arrays in order), ``item_ids.json``, ``decode.json`` with the shapes, and a ``README.md`` and an
+    ``example.py`` that run as they are.
 
-        decode = jax.export.deserialize(bytearray(Path("decode.stablehlo").read_bytes()))
-        arrays = np.load("arrays.npz")
-        items, scores = decode.call([arrays[name] for name in arrays.files], items, lengths)
+    After the arrays the program takes:
+
+    - ``items`` int32 [batch, H], the history of each user as rows of ``item_ids.json``, oldest
+      first, padded on the right. The model reads the newest of them. A row that no item has, such
+      as -1, stands for an unknown item and is left out.
+    - ``lengths`` int32 [batch], items of each history; more than H counts as H.
+    - ``exclude`` int32 [batch, X], further rows that must not be answered, padded with -1; with
+      ``exclude`` only.
+    - ``filters`` uint8 [F, ceil(N / 8)] and ``filter_of`` int32 [batch], with ``filters`` only: bit
+      ``i % 8`` of byte ``i // 8`` allows row i, and each user obeys one of the F filters. A number
+      that no filter has allows nothing.
+
+    It returns items int32 [batch, k], padded with -1, and their scores float32 [batch, k].
 
     Args:
       run: the run folder.
@@ -71,7 +89,11 @@ def export_decode(
       k: answers of a user.
       beams: beams of the search, at least k.
       batch: users of a call.
-      exclude: items that each user may exclude; 0: the program has no such argument.
+      history: H, items of a history that a call takes; 0: 256, or what the model reads if that is
+        more.
+      exclude_seen: never answer an item of the history, as ``genret recommend`` does.
+      exclude: X, further items that each user may exclude; 0: the program has no such argument.
+      filters: F, filters of a call; 0: the program has no such arguments.
       platforms: what to lower for: "cpu", "cuda", "tpu", "rocm".
 
     Returns:
@@ -79,16 +101,12 @@ def export_decode(
 
     Raises:
       GenretError: bad sizes, an incomplete run, or a folder that is not empty.
-
-    The arguments of the program after the arrays: ``items`` int32 [batch, T], rows of
-    ``item_ids.json``, oldest first, right-padded; ``lengths`` int32 [batch]; with ``exclude``, the
-    rows int32 [batch, exclude] that must not be answered, padded with -1. Its results: items int32
-    [batch, k], -1 where there are none, and scores float32 [batch, k].
     """
     for name, value in (("k", k), ("batch", batch)):
         require(value >= 1, f"{name}: found {value}, expected at least 1")
     require(beams >= k, f"beams: found {beams}, expected at least k, {k}")
-    require(exclude >= 0, f"exclude: found {exclude}, expected at least 0")
+    for name, value in (("history", history), ("exclude", exclude), ("filters", filters)):
+        require(value >= 0, f"{name}: found {value}, expected at least 0")
     require(
         bool(platforms) and set(platforms) <= set(_KNOWN),
         f"platforms: found {list(platforms)}, expected some of {', '.join(_KNOWN)}",
@@ -107,14 +125,31 @@ def export_decode(
     codes = load_codes(folder.folder("codes")).codes
     model = load_model(folder.folder("model"))
     index = TrieIndex.load(folder.folder("index"))
-    leaves, structure = jax.tree.flatten((model, index, jnp.asarray(codes, jnp.int32)))
-    shapes = {"items": (batch, model.config.max_items), "lengths": (batch,)}
+    max_items = model.config.max_items
+    history = history or max(max_items, LONG_HISTORY)
+    builder = FilterBuilder.of(index) if filters else None
+    constants = (model, index, jnp.asarray(codes, jnp.int32), builder)
+    leaves, structure = jax.tree.flatten(constants)
+    shapes: dict[str, tuple[int, ...]] = {"items": (batch, history), "lengths": (batch,)}
     if exclude:
         shapes["exclude"] = (batch, exclude)
+    if filters:
+        shapes["filters"] = (filters, -(-index.num_items // 8))
+        shapes["filter_of"] = (batch,)
     program = functools.partial(
-        _decode, structure, k=k, beams=beams, normalize=normalization_of(model)
+        _decode,
+        structure,
+        tuple(shapes),
+        k=k,
+        beams=beams,
+        max_items=max_items,
+        exclude_seen=exclude_seen,
+        normalize=normalization_of(model),
     )
-    arguments = [jax.ShapeDtypeStruct(shape, jnp.int32) for shape in shapes.values()]
+    arguments = [
+        jax.ShapeDtypeStruct(shape, jnp.uint8 if name == "filters" else jnp.int32)
+        for name, shape in shapes.items()
+    ]
     arrays = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in leaves]
     exported = export.export(jax.jit(program), platforms=list(platforms))(arrays, *arguments)
     try:
@@ -126,6 +161,9 @@ def export_decode(
         "inputs": inputs,
         "k": k,
         "beams": beams,
+        "items": index.num_items,
+        "model_reads": max_items,
+        "exclude_seen": exclude_seen,
         "platforms": list(platforms),
         "jax": jax.__version__,
         "calling_convention": exported.calling_convention_version,
@@ -136,6 +174,8 @@ def export_decode(
         np.savez(out / ARRAYS, **{f"{n:05d}": np.asarray(x) for n, x in enumerate(leaves)})  # type: ignore[arg-type]
         (out / ITEMS).write_text(json.dumps(catalog.table["item_id"].to_pylist()), encoding="utf-8")
         (out / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+        (out / "README.md").write_text(readme(description), encoding="utf-8")
+        (out / "example.py").write_text(EXAMPLE, encoding="utf-8")
     except OSError as e:
         raise GenretError(f"{out}: cannot be written: {e.strerror or e}") from e
     size = (out / ARRAYS).stat().st_size
@@ -144,20 +184,78 @@ def export_decode(
 
 def _decode(
     structure: Any,
+    names: tuple[str, ...],
     arrays: list[Array],
-    items: Int[Array, "B T"],
-    lengths: Int[Array, "B"],
-    exclude: Int[Array, "B X"] | None = None,
-    *,
+    *arguments: Array,
     k: int,
     beams: int,
+    max_items: int,
+    exclude_seen: bool,
     normalize: str,
 ) -> tuple[Int[Array, "B k"], Float[Array, "B k"]]:
-    """Decode, from plain arrays to plain arrays."""
+    """Decode, from plain arrays to plain arrays; ``names`` tells the arguments apart."""
     model: GenerativeModel
-    model, index, codes = jax.tree.unflatten(structure, arrays)
+    model, index, codes, builder = jax.tree.unflatten(structure, arrays)
+    given = dict(zip(names, arguments, strict=True))
+    items, lengths = known_items(given["items"], given["lengths"], codes.shape[0])
+    excluded = [given["exclude"]] if "exclude" in given else []
+    if exclude_seen:
+        present = jnp.arange(items.shape[1], dtype=jnp.int32)[None] < lengths[:, None]
+        excluded.append(jnp.where(present, items, -1))
+    stack = filter_of = None
+    if builder is not None:
+        count = given["filters"].shape[0]
+        stack = builder.stack(given["filters"])  # the last one allows nothing
+        inside = (given["filter_of"] >= 0) & (given["filter_of"] < count)
+        filter_of = jnp.where(inside, given["filter_of"], count)
+    newest, read = newest_items(items, lengths, max_items)
     found = beam_search(
-        model, history_of(codes, items, lengths), index,
-        beams=beams, exclude=exclude, normalize=normalize,
+        model, history_of(codes, newest, read), index,
+        beams=beams,
+        filters=stack,
+        filter_of=filter_of,
+        exclude=jnp.concatenate(excluded, axis=1) if excluded else None,
+        normalize=normalize,
     )  # fmt: skip
     return found.items[:, :k], found.scores[:, :k]
+
+
+def known_items(
+    items: Int[Array, "B H"], lengths: Int[Array, "B"], num_items: int
+) -> tuple[Int[Array, "B H"], Int[Array, "B"]]:
+    """Leave out of histories what is no item, and close the gaps.
+
+    Args:
+      items: rows, oldest first, right-padded.
+      lengths: items of each history; counted as 0 to H.
+      num_items: rows that an item has: 0 to N - 1.
+
+    Returns:
+      The rows in their order, right-padded, and how many each history has.
+
+    >>> items, lengths = known_items(jnp.array([[5, -1, 3, 9], [1, 2, 3, 4]]), jnp.array([9, 2]), 6)
+    >>> items.tolist(), lengths.tolist()
+    ([[5, 3, 0, 0], [1, 2, 0, 0]], [2, 2])
+    """
+    slots = jnp.arange(items.shape[1], dtype=jnp.int32)[None]
+    known = (slots < lengths[:, None]) & (items >= 0) & (items < num_items)
+    order = jnp.argsort(~known, axis=1, stable=True)
+    count = known.sum(axis=1, dtype=jnp.int32)
+    packed = jnp.take_along_axis(items, order, axis=1)
+    return jnp.where(slots < count[:, None], packed, 0), count
+
+
+def newest_items(
+    items: Int[Array, "B H"], lengths: Int[Array, "B"], max_items: int
+) -> tuple[Int[Array, "B T"], Int[Array, "B"]]:
+    """Return the newest items of histories, oldest first, right-padded, and how many they are.
+
+    >>> items, lengths = newest_items(jnp.array([[5, 3, 4], [1, 0, 0]]), jnp.array([3, 1]), 2)
+    >>> items.tolist(), lengths.tolist()
+    ([[3, 4], [1, 0]], [2, 1])
+    """
+    read = jnp.minimum(lengths, max_items)
+    slots = jnp.arange(max_items, dtype=jnp.int32)[None]
+    places = jnp.minimum((lengths - read)[:, None] + slots, items.shape[1] - 1)
+    chosen = jnp.take_along_axis(items, places, axis=1)
+    return jnp.where(slots < read[:, None], chosen, 0), read
