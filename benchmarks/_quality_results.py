@@ -86,7 +86,7 @@ def summarize_cold(records: Sequence[Record]) -> Record:
 
 
 def markdown(folder: Path) -> str:
-    """Return the tables of docs/evaluation.md, from the results that are in a folder."""
+    """Return the tables of docs/results.md, from the results that are in a folder."""
     parts = []
     for data in DATA:
         file = folder / f"quality-{data}.json"

@@ -23,7 +23,7 @@ SUITE = Path("benchmarks/results/suite.jsonl")
 PAPER = Path("benchmarks/results/paper.jsonl")
 MODELS = Path("benchmarks/results/models.jsonl")
 PAGE = Path("docs/benchmarks.md")
-QUALITY_PAGE = Path("docs/evaluation.md")
+QUALITY_PAGE = Path("docs/results.md")
 PICTURE = Path("docs/constrained_decoding.png")
 BEGIN, END = "<!-- made by `python -m benchmarks readme` -->", "<!-- end -->"
 CHECKSUM = "Checksum of results"
@@ -140,7 +140,7 @@ def _inside_models(environment: Mapping[str, Any], points: Sequence[Mapping[str,
 
 
 def quality_block(root: Path = ROOT) -> str:
-    """Return the part of docs/evaluation.md between the two marks."""
+    """Return the part of docs/results.md between the two marks."""
     return f"{BEGIN}\n\n{quality_markdown(root / PAPER.parent)}\n\n{END}"
 
 

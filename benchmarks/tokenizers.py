@@ -77,7 +77,7 @@ METHODS: dict[str, TokenizeConfig] = {
         method="rq_vae", autoencoder=dataclasses.replace(NETWORKS, contrast=0.1)
     ),
 }
-PAGE = ROOT / "docs" / "tokenizers.md"
+PAGE = ROOT / "docs" / "results_tokenizers.md"
 RESULTS = ROOT / "benchmarks" / "results" / "tokenizers.json"
 BEGIN, END = "<!-- made by `python -m benchmarks.tokenizers --page` -->", "<!-- end -->"
 BARRED = ("rq_kmeans", "rq_kmeans, local last level", "rq_vae", "rq_vae, local last level")
@@ -101,7 +101,7 @@ class Options:
     smoke: bool = False
     """Few items, short trainings: shows that it works."""
     page: bool = False
-    """Measure nothing: rewrite the table of docs/tokenizers.md from the committed results."""
+    """Measure nothing: rewrite the table of docs/results_tokenizers.md from the committed results."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,7 +235,7 @@ def main(options: Options) -> int:
 
 
 def markdown(results: Path = RESULTS) -> str:
-    """Return the table of docs/tokenizers.md from the results."""
+    """Return the table of docs/results_tokenizers.md from the results."""
     document = json.loads(results.read_text(encoding="utf-8"))
     environment = document["environment"]
     lines = [BEGIN, ""]

@@ -37,6 +37,10 @@ BEAMS, SEED = 3, 4
 INK, GREY, PALE, BLUE, ORANGE, WHITE = (
     "#222222", "#999999", "#EEEEEE", "#9CC4E4", "#F2B880", "#FFFFFF",
 )  # fmt: skip
+PLAIN = "*{stroke-linejoin: round; stroke-linecap: butt}"
+"""The style that matplotlib writes."""
+DARK = "@media (prefers-color-scheme: dark){#figure_1{filter: invert(1) hue-rotate(180deg)}}"
+"""Its addition: on a dark page the figure, which has no background, is drawn in light ink."""
 Prefix = tuple[int, ...]
 
 
@@ -255,7 +259,10 @@ def _label(axis: Axes, middle: float, text: str) -> None:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, facecolor=WHITE, metadata={"Date": None, "Creator": None})
+    figure.savefig(path, facecolor="none", metadata={"Date": None, "Creator": None})
+    text = path.read_text(encoding="utf-8")
+    assert PLAIN in text
+    path.write_text(text.replace(PLAIN, PLAIN + DARK, 1), encoding="utf-8")
     print(path)
 
 

@@ -13,6 +13,11 @@ from tests import pages
 from tests.pages import DOCS
 
 ROOT = DOCS.parent
+PAGES = (
+    "tutorial.md", "own_model.md", "filters.md", "own_embeddings.md", "own_ids.md", "new_items.md",
+    "devices.md",
+)  # fmt: skip
+"""Pages whose blocks run with what the page itself makes."""
 SITE = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
 
 
@@ -28,7 +33,7 @@ def test_the_first_script_of_the_tutorial_is_short_and_prints_what_the_page_says
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["tutorial.md", "own_model.md", "filters.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_the_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     pages.run(page, ("", "slow"))
@@ -66,6 +71,24 @@ def test_the_page_of_genret_names_its_names() -> None:
     ]
     text = (DOCS / "api" / "genret.md").read_text(encoding="utf-8")
     assert set(re.findall(r"\[`(\w+)`\]", text)) == set(names) - {"__version__"}
+
+
+def test_the_first_page_answers_by_task() -> None:
+    text = (DOCS / "index.md").read_text(encoding="utf-8")
+    questions = dict(re.findall(r"^\| (.+\?) \| \[[^]]+\]\(([^)]+)\)", text, re.MULTILINE))
+    assert len(questions) >= 12
+    assert {
+        "own_data.md", "own_embeddings.md", "own_ids.md", "own_model.md", "filters.md",
+        "new_items.md", "choosing.md", "evaluation.md", "devices.md", "batch_scoring.md",
+        "serving.md", "colab.md", "resume.md",
+    } <= set(questions.values())  # fmt: skip
+
+
+def test_the_glossary_has_its_terms_in_order() -> None:
+    text = (DOCS / "glossary.md").read_text(encoding="utf-8")
+    terms = re.findall(r"^\| \*\*([^*]+)\*\*", text, re.MULTILINE)
+    assert len(terms) >= 20
+    assert terms == sorted(terms, key=str.lower)
 
 
 @pytest.mark.parametrize("page", [file.name for file in DOCS.glob("*.md")])
