@@ -13,6 +13,7 @@ from benchmarks._draws import real_codes
 from benchmarks._record import interleave
 from genret.config import EngineConfig, ModelConfig, ScoreConfig
 from genret.errors import GenretError
+from genret.histories import Histories
 from genret.index import TrieIndex
 from genret.models import build_model
 from genret.scoring import Scorer
@@ -42,8 +43,7 @@ def against_generate(
     codes = real_codes(data / "office")
     inter = json.loads((data / "office" / "inter.json").read_text(encoding="utf-8"))
     own = [[int(i) for i in items][-20:] for items in list(inter.values())[:users]]
-    offsets = np.cumsum([0, *map(len, own)])
-    items = np.concatenate(own).astype(np.int32)
+    histories = Histories.from_lists(own)
     index = TrieIndex.from_codes(codes, codes_per_level=SIZES)
     shape = ModelConfig(kind="decoder_only", codes_per_level=SIZES, **HF_CONFIG)
     models = {
@@ -59,12 +59,12 @@ def against_generate(
             for name, model in models.items()
         }
         theirs = generate(width)
-        ours = scorers["DecoderOnly"].score(offsets, items)
+        ours = scorers["DecoderOnly"].score(histories)
         agreement = compare(codes, theirs, ours)
         times = interleave(
             {
                 "generate": lambda width=width: generate(width),
-                **{name: lambda s=s: s.score(offsets, items) for name, s in scorers.items()},
+                **{name: lambda s=s: s.score(histories) for name, s in scorers.items()},
             },
             3,
             warm=1,

@@ -204,7 +204,7 @@ def history_memory(kind: Kind, beams: int, sizes: Sizes) -> dict[str, int]:
         )  # fmt: skip
         graph, params = nnx.split(build_model(config, 0))
         history = History.from_items(
-            codes, np.arange(batch + 1) * items, np.arange(batch * items), max_items=items
+            codes, np.arange(batch * items).reshape(batch, items), max_items=items
         )
 
         def after_a_step(params: Any, history: History) -> Any:

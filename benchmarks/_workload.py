@@ -224,6 +224,5 @@ def _model(point: Point, catalog: Catalog, sizes: tuple[int, ...]) -> tuple[Any,
     model = build_sized(point.model, sizes)
     rng = np.random.default_rng(2)
     length = model.config.max_items
-    items = rng.integers(0, len(catalog.codes), point.batch * length)
-    offsets = np.arange(point.batch + 1) * length
-    return model, History.from_items(catalog.codes, offsets, items, max_items=length)
+    items = rng.integers(0, len(catalog.codes), (point.batch, length))
+    return model, History.from_items(catalog.codes, items, max_items=length)

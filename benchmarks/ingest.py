@@ -29,7 +29,7 @@ from rich.table import Table
 from benchmarks._common import ROOT, environment, judge, sentence, write_json
 from genret.cli.base import Reporter
 from genret.cli.ingest import Ingest
-from genret.data import Catalog, Histories, load_run_data
+from genret.data import Catalog, SplitHistories, load_run_data
 from genret.errors import GenretError
 
 MEMORY_BAR = 2.0
@@ -93,25 +93,25 @@ def write_log(folder: Path, options: Options) -> dict[str, int]:
     return _summary(per_user, per_item, checksum)
 
 
-def answer(catalog: Catalog, histories: Histories) -> dict[str, int]:
+def answer(catalog: Catalog, histories: SplitHistories) -> dict[str, int]:
     """Return what an ingested log holds: counts, and a checksum of who took what when.
 
     Raises:
       GenretError: a history that is not in the order of time, or without times.
     """
-    lengths = np.diff(histories.offsets)
+    events, lengths = histories.events, histories.events.lengths
     users = np.repeat(histories.user_ids.to_numpy(zero_copy_only=False), lengths)
     names = pa.array(catalog.item_ids, pa.string())
     number = pc.utf8_slice_codeunits(names, len("item-")).cast(pa.int64()).to_numpy()
-    if histories.times is None:
+    if events.times is None:
         raise GenretError("histories: found no times, expected those of the log")
-    later = np.diff(histories.times) >= 0
+    later = np.diff(events.times) >= 0
     if not (later | (np.diff(users) != 0)).all():
         raise GenretError("histories: found one that is not in the order of time")
     return _summary(
         lengths,
-        np.bincount(histories.items, minlength=catalog.num_items),
-        _checksum(users, number[histories.items], histories.times // 1_000_000),
+        np.bincount(events.items, minlength=catalog.num_items),
+        _checksum(users, number[events.items], events.times // 1_000_000),
     )
 
 

@@ -118,14 +118,14 @@ class Data:
         texts = folder / "item.json"
         items = (texts,) if texts.is_file() else None
         catalog, histories, _ = ingest((folder / "inter.json",), items, config=IngestConfig())
-        offsets, events = histories.training()
+        events = histories.training()
         embed = EmbedConfig()
         window = embed.cooccurrence_window
-        pairs = count_pairs(offsets, events, catalog.num_items, window)
+        pairs = count_pairs(events, catalog.num_items, window)
         if items:
             vectors, _ = text_vectors(catalog.text(), WIDTH, embed.pieces, seed)
             return cls(vectors, "text", pairs)
-        vectors = cooccurrence_vectors(offsets, events, catalog.num_items, WIDTH, window, seed)
+        vectors = cooccurrence_vectors(events, catalog.num_items, WIDTH, window, seed)
         return cls(vectors, "co-occurrence", pairs)
 
     def head(self, count: int) -> "Data":

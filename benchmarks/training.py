@@ -28,6 +28,7 @@ from genret.config import IngestConfig, TrainConfig
 from genret.data import ingest
 from genret.data.pipeline import TrainingBatches
 from genret.errors import GenretError
+from genret.histories import Histories, offsets_of
 from genret.models import PRESETS, build_model, num_parameters
 from genret.semantic_ids import SemanticIds
 from genret.testing import random_codes
@@ -102,9 +103,9 @@ class Method:
             steps[kind] = make_step(graphdef, optimizer, objective, seed=0)
         self.step = steps[kind]
         self.batches = TrainingBatches(
-            data.offsets, data.items, train, max_items=self.config.max_items, seed=0
+            data.histories, train, max_items=self.config.max_items, seed=0
         )
-        self.num_events = len(data.items)
+        self.num_events = data.histories.num_events
         self.num_users = data.num_users
         self.seconds: list[float] = []
         self.steps: list[int] = []
@@ -167,8 +168,7 @@ class Data:
     """Training histories (item rows) and the semantic IDs of the items."""
 
     semantic_ids: SemanticIds
-    offsets: np.ndarray
-    items: np.ndarray
+    histories: Histories
 
     @classmethod
     def read(cls, folder: Path, collisions: Literal["keep", "suffix"]) -> "Data":
@@ -180,25 +180,20 @@ class Data:
         )
         raw = read_semantic_ids(folder / "index.json", catalog.item_ids)
         semantic_ids = resolve_collisions(raw, collisions)
-        offsets, items = histories.training()
-        return cls(semantic_ids, offsets, items)
+        return cls(semantic_ids, histories.training())
 
     @property
     def num_users(self) -> int:
         """Histories with at least one event."""
-        return int(np.count_nonzero(np.diff(self.offsets)))
+        return int(np.count_nonzero(self.histories.lengths))
 
     def sample(self, users: int) -> "Data":
         """Keep so many histories, drawn with a fixed seed; 0 keeps all."""
-        lengths = np.diff(self.offsets)
-        if not 0 < users < len(lengths):
+        everybody = len(self.histories)
+        if not 0 < users < everybody:
             return self
-        kept = np.zeros(len(lengths), bool)
-        kept[np.random.default_rng(0).choice(len(lengths), users, replace=False)] = True
-        offsets = np.concatenate([[0], np.cumsum(lengths[kept])])
-        return dataclasses.replace(
-            self, offsets=offsets, items=self.items[np.repeat(kept, lengths)]
-        )
+        kept = np.sort(np.random.default_rng(0).choice(everybody, users, replace=False))
+        return dataclasses.replace(self, histories=self.histories.take(kept))
 
     @classmethod
     def invented(
@@ -207,10 +202,9 @@ class Data:
         """Make histories of 3 to 20 items, most of them short."""
         rng = np.random.default_rng(0)
         lengths = np.minimum(3 + rng.geometric(0.15, users), 20)
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
         codes = random_codes(items, sizes, "uniform", seed=0)
-        rows = rng.integers(items, size=int(lengths.sum())).astype(np.int32)
-        return cls(codes, sizes, offsets, rows)
+        rows = rng.integers(items, size=int(lengths.sum()))
+        return cls(codes, sizes, Histories(offsets=offsets_of(lengths), items=rows))
 
 
 def measure(options: Options) -> dict[str, Any]:
@@ -247,7 +241,7 @@ def measure(options: Options) -> dict[str, Any]:
             "items": len(data.semantic_ids),
             "codes_per_level": list(data.semantic_ids.codes_per_level),
             "users": data.num_users,
-            "events": len(data.items),
+            "events": data.histories.num_events,
         },
         "environment": machine,
         "methods": figures,

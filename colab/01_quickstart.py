@@ -72,9 +72,9 @@ table(["rule", "count", "what was done"], [row for row in report.rows() if row[1
 # %%
 from genret.embed import cooccurrence_vectors, join_vectors, text_vectors
 
-offsets, items = histories.training()
+learned = histories.training()
 text, vocabulary = text_vectors(catalog.text(), dim=64, pieces=4000, seed=0)
-near = cooccurrence_vectors(offsets, items, catalog.num_items, dim=64, window=10, seed=0)
+near = cooccurrence_vectors(learned, catalog.num_items, dim=64, window=10, seed=0)
 vectors = join_vectors([text, near], weights=[1.0, 1.0])
 print(f"{len(vectors):,} vectors of width {vectors.shape[1]}")
 
@@ -147,7 +147,7 @@ def log(record):
 
 print(f"{num_parameters(untrained):,} parameters")
 trained = train(
-    untrained, semantic_ids, offsets, items, steps, max_items=LONGEST, log=log,
+    untrained, semantic_ids, learned, steps, max_items=LONGEST, log=log,
     validate=lambda model: metrics_of(model, "valid", users=300, beams=20),
 )  # fmt: skip
 picture(plots.plot_training, trained.records, metric="ndcg@10")
@@ -177,9 +177,7 @@ display(table(["metric", *metrics], rows), picture(plots.plot_metrics, metrics, 
 from genret.evaluation import recommend
 
 people = np.random.default_rng(0).choice(histories.num_users, 3, replace=False)
-everyone = np.split(histories.items, histories.offsets[1:-1])
-seen = [everyone[person] for person in people]
-bounds = np.concatenate([[0], np.cumsum([len(own) for own in seen])])
+seen = histories.events.take(people)
 
 
 def side_by_side(answers, scores):
@@ -189,9 +187,7 @@ def side_by_side(answers, scores):
         display(table(["watched, oldest first", "recommended", "log p"], rows))
 
 
-found = recommend(
-    trained.model, codes, index, bounds, np.concatenate(seen), k=10, beams=50, max_items=LONGEST
-)
+found = recommend(trained.model, codes, index, seen, k=10, beams=50, max_items=LONGEST)
 side_by_side(found.items, found.scores)
 
 # %% [markdown]
@@ -207,7 +203,7 @@ from genret.models import History
 years = np.array(catalog.table["year"].fill_null(9999))
 old = ItemFilter.from_mask(index, years < 1980)
 unseen = [~ItemFilter.from_items(index, catalog.item_ids[own]) for own in seen]
-history = History.from_items(codes, bounds, np.concatenate(seen), LONGEST)
+history = History.from_items(codes, seen, LONGEST)
 allowed = beam_search(
     trained.model, history, index, beams=50,
     filters=[old & new for new in unseen], filter_of=range(len(unseen)),

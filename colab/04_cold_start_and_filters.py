@@ -75,7 +75,7 @@ print(f"{len(new)} of {catalog.num_items:,} items are new, {rule}")
 print(f"{len(asked.users)} people ask for one")
 
 first = np.full(catalog.num_items, np.iinfo(np.int64).max)
-np.minimum.at(first, histories.items, histories.times)
+np.minimum.at(first, histories.events.items, histories.events.times)
 days = (first - first.min()) / 86_400e6
 is_new = np.zeros(catalog.num_items, bool)
 is_new[new] = True
@@ -123,7 +123,7 @@ from genret.training import train
 LONGEST = 20  # items of a history that the model sees
 config = dataclasses.replace(PRESETS["tiny"], codes_per_level=sizes, max_items=LONGEST, dropout=0.2)
 steps = TrainConfig(steps=10 if SMOKE else 300, eval_every=10 if SMOKE else 150, patience=0)
-offsets, items = without.training()
+learned = without.training()
 
 
 def ndcg(model):
@@ -136,7 +136,7 @@ def ndcg(model):
 
 
 untrained = build_model(config, seed=0)
-trained = train(untrained, semantic_ids, offsets, items, steps, max_items=LONGEST, validate=ndcg)
+trained = train(untrained, semantic_ids, learned, steps, max_items=LONGEST, validate=ndcg)
 
 # %% [markdown]
 # ## Ask for the new items
@@ -184,7 +184,7 @@ picture(figure)
 
 # %% tags=["rules"]
 from genret.data import where
-from genret.decoding import beam_search, distinct_items, exclusions
+from genret.decoding import beam_search
 from genret.index import ItemFilter
 from genret.models import History
 
@@ -201,10 +201,10 @@ only_new = ItemFilter.from_mask(index, is_new)
 print(f"{(only_new & rules[1]).num_allowed:5,} items: new, and the second")
 
 people = np.arange(3)
-held = without.held_out("valid")
-bounds, events = held.offsets[:4], held.items[: held.offsets[3]]
-history = History.from_items(codes, bounds, events, LONGEST)
-seen = exclusions(*distinct_items(bounds, events, catalog.num_items))
+held = without.held_out("valid").histories
+asking = held.slice(0, 3)
+history = History.from_items(codes, asking, LONGEST)
+seen = asking.exclusions()
 ruled = beam_search(
     trained.model, history, index, beams=50, filters=rules, filter_of=people, exclude=seen
 )
@@ -212,7 +212,7 @@ answers = np.asarray(ruled.items)
 for person, (mask, own) in enumerate(zip(masks, answers, strict=True)):
     own = own[own >= 0]
     assert mask[own].all()
-    assert not set(own.tolist()) & set(events[bounds[person] : bounds[person + 1]].tolist())
+    assert not set(own.tolist()) & set(asking[person].tolist())
     print(f"person {person}: {len(own)} answers, all allowed, none seen")
 
 # %% tags=["lists"]
@@ -226,9 +226,8 @@ display(table(conditions, zip(*[own + [""] * (length - len(own)) for own in colu
 # stricter the rule. The rules here allow what costs less than some price.
 
 # %% tags=["inside"]
-crowd = min(64, len(held.users))
-bounds, events = held.offsets[: crowd + 1], held.items[: held.offsets[crowd]]
-history = History.from_items(codes, bounds, events, LONGEST)
+crowd = min(64, len(held))
+history = History.from_items(codes, held.slice(0, crowd), LONGEST)
 freely = beam_search(trained.model, history, index, beams=50)
 free = np.asarray(freely.items)
 prices = np.array(catalog.table["price"])

@@ -30,14 +30,15 @@ _PUBLIC = {
     "RQKMeans": "genret.tokenizers",
     # Data and errors
     "Catalog": "genret.data",
-    "Histories": "genret.data",
+    "Histories": "genret.histories",
     "GenretError": "genret.errors",
 }
 
 if TYPE_CHECKING:
-    from genret.data import Catalog, Histories
+    from genret.data import Catalog
     from genret.decoding import BeamResult, GenerativeModel, beam_search
     from genret.errors import GenretError
+    from genret.histories import Histories
     from genret.index import ItemFilter, TrieIndex
     from genret.models import DecoderOnly, History, ItemDecoder, load_model
     from genret.tokenizers import RQKMeans

@@ -1,13 +1,16 @@
 """Histories: what users did, oldest first, one user after the other (a ragged array)."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from genret.errors import GenretError
 from genret.typing import Bool, Int, Shaped
+
+_NARROWEST = 16
+"""Least width of the lists of excluded items."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,9 +75,9 @@ class Histories:
     @classmethod
     def from_lists(
         cls,
-        lists: Iterable[Sequence[int] | np.ndarray],
+        lists: Iterable[Any],
         *,
-        times: Iterable[Sequence[int] | np.ndarray] | None = None,
+        times: Iterable[Any] | None = None,
         users: Any = None,
     ) -> "Histories":
         """Join lists of item positions.
@@ -99,7 +102,7 @@ class Histories:
             offsets=offsets_of(np.array([len(part) for part in parts], np.int64)),
             items=np.concatenate([np.empty(0, np.int64), *parts]),
             times=joined_times,
-            users=users,
+            users=None if users is None else _integers(users, "users"),
         )
 
     # Shape
@@ -174,6 +177,15 @@ class Histories:
             users=None if self.users is None else self.users[rows],
         )
 
+    def filled_up(self, count: int) -> "Histories":
+        """Return the histories, then empty ones of unknown users until there are ``count``."""
+        more = max(0, count - len(self))
+        users = self.users
+        if users is not None:
+            users = np.concatenate([users, np.full(more, -1, np.int32)])
+        offsets = np.concatenate([self.offsets, np.full(more, self.offsets[-1])])
+        return dataclasses.replace(self, offsets=offsets, users=users)
+
     def distinct(self) -> "Histories":
         """Return the distinct items of each history, ascending, without times."""
         size = int(self.items.max(initial=-1)) + 1
@@ -186,6 +198,44 @@ class Histories:
             items=items,
             users=self.users,
         )
+
+    def contains(self, items: Int[np.ndarray, "U K"]) -> Bool[np.ndarray, "U K"]:
+        """Say which of some items occur in the history of their row.
+
+        >>> Histories.from_lists([[7, 8], [9]]).contains(np.array([[8, 9], [9, -1]])).tolist()
+        [[True, False], [True, False]]
+        """
+        size = max(int(self.items.max(initial=-1)), int(items.max(initial=-1))) + 1
+        keys = self.owners * size + self.items
+        asked = np.arange(len(self))[:, None] * size + items
+        found: np.ndarray = np.isin(asked, keys[self.items >= 0]) & (items >= 0)
+        return found
+
+    def exclusions(self, width: int | None = None) -> Int[np.ndarray, "U X"]:
+        """Return the distinct items of each history as rows for ``exclude`` of a search.
+
+        Args:
+          width: X; None: the first of 16, 64, 256, … that holds the longest row, so that calls of
+            many lengths share few compiled programs.
+
+        Returns:
+          int32 [U, X], padded with -1.
+
+        Raises:
+          GenretError: a history has more distinct items than the width.
+
+        >>> Histories.from_lists([[7, 2, 7], []]).exclusions(3).tolist()
+        [[2, 7, -1], [-1, -1, -1]]
+        """
+        distinct = self.distinct()
+        longest = int(distinct.lengths.max(initial=0))
+        if width is None:
+            width = _NARROWEST
+            while width < longest:
+                width *= 4
+        if longest > width:
+            raise GenretError(f"items: a history has {longest} distinct ones, at most {width}")
+        return distinct.padded(width)
 
     # Rectangles
 

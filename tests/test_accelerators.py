@@ -36,7 +36,7 @@ def search_program(kind: str, dtype: str) -> tuple[Callable[..., Any], tuple[Any
     model = build_model(dataclasses.replace(CONFIG, kind=kind, dtype=dtype), 0)
     index = TrieIndex.from_codes(CODES, codes_per_level=SIZES)
     stack = FilterStack.of(index, [ItemFilter.from_mask(index, np.arange(60) % 2 == 0)])
-    history = History.from_items(CODES, [0, 3, 3], np.array([4, 9, 2]), 8)
+    history = History.from_items(CODES, [[4, 9, 2], []], 8)
 
     def search(model: Any, history: History, index: TrieIndex, filters: FilterStack) -> Any:
         exclude = jnp.zeros((2, 4), jnp.int32)

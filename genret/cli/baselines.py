@@ -10,7 +10,7 @@ from genret.cli.base import Reporter
 from genret.config import EvaluateConfig, SASRecConfig
 
 if TYPE_CHECKING:
-    from genret.data import Histories
+    from genret.data import SplitHistories
     from genret.index import TrieIndex
     from genret.models import SASRec
     from genret.semantic_ids import SemanticIds
@@ -21,21 +21,21 @@ BASELINES: tuple[Baseline, ...] = ("popularity", "item_knn", "sasrec")
 """The baselines, the cheap ones first."""
 
 
-def training_use(histories: "Histories", num_items: int) -> dict[str, Any]:
+def training_use(histories: "SplitHistories", num_items: int) -> dict[str, Any]:
     """Return how the training events use each item: what popularity and novelty are measured by."""
     from genret.evaluation import item_counts, seen_shares
 
-    offsets, items = histories.training()
+    events = histories.training()
     return {
-        "train_counts": item_counts(items, num_items),
-        "seen_share": seen_shares(offsets, items, num_items),
+        "train_counts": item_counts(events.items, num_items),
+        "seen_share": seen_shares(events, num_items),
     }
 
 
 def evaluate_baseline(
     name: Baseline,
     run: Run,
-    histories: "Histories",
+    histories: "SplitHistories",
     num_items: int,
     config: EvaluateConfig,
     sasrec: SASRecConfig,
@@ -71,7 +71,7 @@ def evaluate_baseline(
     if name == "popularity":
         return evaluate_popularity(held_out=held_out, config=config, **common)
     if name == "item_knn":
-        knn = ItemKNN.fit(*histories.training(), num_items)
+        knn = ItemKNN.fit(histories.training(), num_items)
         answer = functools.partial(knn.recommend, k=max(config.k), exclude_seen=config.exclude_seen)
         return evaluate_lists(answer, held_out, config, num_items=num_items, **common)
     model = trained_sasrec(run, histories, num_items, sasrec, seed=seed, reporter=reporter)
@@ -91,7 +91,7 @@ def evaluate_baseline(
 
 def trained_sasrec(
     run: Run,
-    histories: "Histories",
+    histories: "SplitHistories",
     num_items: int,
     config: SASRecConfig,
     *,
@@ -129,10 +129,10 @@ def trained_sasrec(
         model = load_model(folder)
         assert isinstance(model, SASRec)
         return model
-    offsets, items = histories.training()
+    events = histories.training()
     held_out = histories.held_out("valid")
     semantic_ids, index = item_codes(num_items)
-    training = config.training(len(items))
+    training = config.training(events.num_events)
     validation = EvaluateConfig(
         split="valid", k=(10,), beams=10, users=training.eval_users, bootstrap=0
     )
@@ -165,14 +165,13 @@ def trained_sasrec(
         result = train(
             build_model(config.model(num_items), seed),
             semantic_ids,
-            offsets,
-            items,
+            events,
             training,
             seed=seed,
             max_items=config.max_items,
             checkpoint_dir=checkpoints,
             identity={"model": config.model(num_items).to_dict(), **inputs},
-            validate=validate if len(held_out.users) else None,
+            validate=validate if len(held_out) else None,
             log=log,
         )
         with write_folder(

@@ -17,7 +17,7 @@ from genret.errors import GenretError
 if TYPE_CHECKING:
     import numpy as np
 
-    from genret.data import Catalog, Histories
+    from genret.data import Catalog, SplitHistories
     from genret.typing import Int, Vectors
 
 RESULT = "coldstart.json"
@@ -84,7 +84,7 @@ class Coldstart(Verb):
         self,
         folder: Path,
         catalog: "Catalog",
-        histories: "Histories",
+        histories: "SplitHistories",
         plan: "_Plan",
         made_from: Mapping[str, Any],
         reporter: Reporter,
@@ -132,7 +132,7 @@ class Coldstart(Verb):
         model = load_model(run.folder("model"))
         with (
             reporter.stage("evaluate new items"),
-            reporter.progress("users", 2 * len(held_out.users)) as advance,
+            reporter.progress("users", 2 * len(held_out)) as advance,
         ):
             result = {"fraction": made_from["fraction"], "rule": rule} | evaluate_cold_start(
                 model,

@@ -9,7 +9,7 @@ from genret.config import EmbedConfig
 from genret.errors import GenretError
 
 if TYPE_CHECKING:
-    from genret.data import Catalog, Histories
+    from genret.data import Catalog, SplitHistories
     from genret.typing import Vectors
 
 
@@ -100,7 +100,7 @@ class Embed(Verb):
         return dict(written.summary) | {"fingerprint": written.fingerprint}
 
     def _parts(
-        self, catalog: "Catalog", histories: "Histories", reporter: Reporter
+        self, catalog: "Catalog", histories: "SplitHistories", reporter: Reporter
     ) -> tuple[dict[str, "Vectors"], bytes | None]:
         """Make the parts that the configuration asks for."""
         from genret.embed import cooccurrence_vectors, sentence_vectors, text_vectors
@@ -117,11 +117,10 @@ class Embed(Verb):
                     texts, self.embed.text_dim, self.embed.pieces, self.seed
                 )
         if self.embed.cooccurrence_dim:
-            offsets, items = histories.training()
-            reporter.say(f"co-occurrence in {len(items):,} training events")
+            events = histories.training()
+            reporter.say(f"co-occurrence in {events.num_events:,} training events")
             parts["cooccurrence"] = cooccurrence_vectors(
-                offsets,
-                items,
+                events,
                 catalog.num_items,
                 self.embed.cooccurrence_dim,
                 self.embed.cooccurrence_window,

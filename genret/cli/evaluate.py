@@ -71,7 +71,7 @@ class Evaluate(Verb):
         trained = load_model(run.folder("model"))
         held_out = histories.held_out(config.split)
         models = {"model": trained, "random": build_model(trained.config, self.seed)}
-        users = len(held_out.users)
+        users = len(held_out)
         train = training_use(histories, catalog.num_items)
         results = {}
         with reporter.stage("evaluate"):
@@ -142,7 +142,7 @@ class Evaluate(Verb):
                 facts={
                     "items": catalog.num_items,
                     "users": histories.num_users,
-                    "events": len(histories.items),
+                    "events": histories.events.num_events,
                     "codes per level": ", ".join(map(str, codes_per_level)),
                     "trie nodes": sum(index.num_nodes),
                     "model": f"{trained.config.kind}, width {trained.config.width}",

@@ -9,7 +9,7 @@ from genret.config import TokenizeConfig
 from genret.errors import GenretError
 
 if TYPE_CHECKING:
-    from genret.data import Catalog, Histories
+    from genret.data import Catalog, SplitHistories
     from genret.semantic_ids import SemanticIds
     from genret.tokenizers import Tokenizer
     from genret.typing import Vectors
@@ -35,7 +35,7 @@ class Made:
 def make_codes(
     run: Run,
     catalog: "Catalog",
-    histories: "Histories",
+    histories: "SplitHistories",
     config: TokenizeConfig,
     seed: int,
     reporter: Reporter,
@@ -84,7 +84,7 @@ def resolve(made: Made, how: str) -> "SemanticIds":
 
 def _made_without_vectors(
     catalog: "Catalog",
-    histories: "Histories",
+    histories: "SplitHistories",
     config: TokenizeConfig,
     seed: int,
     reporter: Reporter,
@@ -115,7 +115,7 @@ def _made_without_vectors(
     if config.method == "random":
         made = random_identifiers(num_items, config.levels, size, seed)
     elif config.method == "sequential":
-        made = sequential_identifiers(*histories.training(), num_items, config.levels, size)
+        made = sequential_identifiers(histories.training(), num_items, config.levels, size)
     elif (config.hybrid_of if config.method == "hybrid" else config.method) == "semantic":
         made = semantic_identifiers(_categories(catalog, config.category_column), config.levels)
     else:
@@ -126,11 +126,11 @@ def _made_without_vectors(
     return Made(semantic_ids=made)
 
 
-def _pairs(catalog: "Catalog", histories: "Histories", config: TokenizeConfig) -> Any:
+def _pairs(catalog: "Catalog", histories: "SplitHistories", config: TokenizeConfig) -> Any:
     """Count which items occur together in training histories."""
     from genret.embed import count_pairs
 
-    return count_pairs(*histories.training(), catalog.num_items, config.cooccurrence_window)
+    return count_pairs(histories.training(), catalog.num_items, config.cooccurrence_window)
 
 
 def _categories(catalog: "Catalog", column: str) -> list[list[str]]:

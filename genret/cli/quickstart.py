@@ -9,7 +9,7 @@ from genret.cli.embed import Embed
 from genret.cli.evaluate import Evaluate
 from genret.cli.index import Index
 from genret.cli.ingest import Ingest
-from genret.cli.recommend import answers, history_of
+from genret.cli.recommend import answers
 from genret.cli.tokenize import Tokenize
 from genret.cli.train import Train
 from genret.config import EvaluateConfig, IngestConfig, ModelConfig, TokenizeConfig, TrainConfig
@@ -109,11 +109,9 @@ class Quickstart(Verb):
             histories.num_users, min(SHOWN_USERS, histories.num_users), replace=False
         )
         users = [str(histories.user_ids[int(row)].as_py()) for row in chosen]
-        seen = [history_of(histories, user) for user in users]
-        offsets = np.concatenate([[0], np.cumsum([len(items) for items in seen])])
+        seen = dataclasses.replace(histories.events.take(chosen), users=chosen)
         found = recommend(
-            model, codes, index, offsets, np.concatenate(seen),
-            k=10, beams=50, max_items=model.config.max_items,
+            model, codes, index, seen, k=10, beams=50, max_items=model.config.max_items,
         )  # fmt: skip
         shown = []
         for i, user in enumerate(users):

@@ -4,15 +4,16 @@ import dataclasses
 import difflib
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from genret.artifacts import Run
 from genret.cli.base import Reporter, RunFolder, Verb
 from genret.config import require
 from genret.errors import GenretError
+from genret.histories import Histories
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from genret.data import Catalog, Histories
+    from genret.data import Catalog, SplitHistories
 
 _SEARCHED_USERS = 100_000
 """Users searched for a close match of an unknown id."""
@@ -47,8 +48,6 @@ class Recommend(Verb):
 
     def run(self, reporter: Reporter) -> dict[str, Any]:
         """Recommend; return the history and the ranked items."""
-        import numpy as np
-
         from genret.data import load_run_data
         from genret.evaluation import recommend
         from genret.index import TrieIndex
@@ -61,15 +60,10 @@ class Recommend(Verb):
         for kind in ("catalog", "codes", "index", "model"):
             run.require(kind)
         catalog, histories = load_run_data(run.folder("catalog"))
-        known: dict[str, Any] = {}
         if self.user is not None:
-            row = row_of(histories, self.user)
-            events = slice(histories.offsets[row], histories.offsets[row + 1])
-            seen = histories.items[events]
-            times = None if histories.times is None else histories.times[events]
-            known = {"times": times, "users": np.array([row])}
+            asked = history_of(histories, self.user)
         else:
-            seen = np.array([catalog.find(text) for text in self.history], np.int32)
+            asked = Histories.from_lists([[catalog.find(text) for text in self.history]])
         codes = load_codes(run.folder("codes")).codes
         model = load_model(run.folder("model"))
         index = TrieIndex.load(run.folder("index"))
@@ -78,25 +72,23 @@ class Recommend(Verb):
             model,
             codes,
             index,
-            np.array([0, len(seen)]),
-            seen,
+            asked,
             k=self.k,
             beams=self.beams,
             exact=self.exact,
             max_items=model.config.max_items,
             exclude_seen=not self.include_seen,
             filters=filters,
-            **known,
         )
         result = {
-            "history": [_item(catalog, int(row)) for row in seen],
+            "history": [_item(catalog, int(row)) for row in asked.items],
             "recommendations": answers(catalog, found.items[0], found.scores[0]),
         }
         _show(reporter, result, self.k)
         return result
 
 
-def answers(catalog: "Catalog", items: "np.ndarray", scores: "np.ndarray") -> list[dict[str, Any]]:
+def answers(catalog: "Catalog", items: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
     """Return the filled ranks of one list as JSON values: rank, item_id, title, score."""
     return [
         {"rank": rank, **_item(catalog, int(row)), "score": float(score)}
@@ -105,13 +97,13 @@ def answers(catalog: "Catalog", items: "np.ndarray", scores: "np.ndarray") -> li
     ]
 
 
-def history_of(histories: "Histories", user: str) -> "np.ndarray":
-    """Return the item rows of all events of a user, oldest first; see :func:`row_of`."""
+def history_of(histories: "SplitHistories", user: str) -> Histories:
+    """Return all events of a user; see :func:`row_of`."""
     row = row_of(histories, user)
-    return histories.items[histories.offsets[row] : histories.offsets[row + 1]]
+    return dataclasses.replace(histories.events.take([row]), users=np.array([row], np.int32))
 
 
-def row_of(histories: "Histories", user: str) -> int:
+def row_of(histories: "SplitHistories", user: str) -> int:
     """Return the row of a user.
 
     Raises:

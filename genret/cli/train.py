@@ -91,7 +91,11 @@ class Train(Verb):
             )
             return {name: found[name] for name in ("ndcg@10", "recall@10", "valid")}
 
-        offsets, items = histories.training()
+        events = histories.training()
+        require(
+            not architecture.time_buckets or events.times is not None,
+            "--time-buckets: found a catalog whose interactions have no times",
+        )
         checkpoints = run.path / "checkpoints"
         with (
             reporter.stage("train"),
@@ -99,7 +103,7 @@ class Train(Verb):
         ):
             reporter.say(
                 f"{architecture.kind}: {num_parameters(model):,} parameters; "
-                f"{len(items):,} training events of {histories.num_users:,} users"
+                f"{events.num_events:,} training events of {histories.num_users:,} users"
             )
             shown = 0
 
@@ -117,15 +121,13 @@ class Train(Verb):
             result = train(
                 model,
                 semantic_ids,
-                offsets,
-                items,
+                events,
                 chosen.train,
                 seed=self.seed,
                 max_items=architecture.max_items,
-                **self._side(histories, architecture),
                 checkpoint_dir=checkpoints,
                 identity={"model": architecture.to_dict(), **start, **inputs},
-                validate=validate if len(held_out.users) else None,
+                validate=validate if len(held_out) else None,
                 log=log,
                 devices=self._devices(),
             )
@@ -153,7 +155,7 @@ class Train(Verb):
                 lines = [json.dumps(record) + "\n" for record in result.records]
                 (folder / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
             shutil.rmtree(checkpoints, ignore_errors=True)
-        mean_events = len(items) / max(1, int(np.count_nonzero(np.diff(offsets))))
+        mean_events = events.num_events / max(1, int(np.count_nonzero(events.lengths)))
         speed = {
             "users_per_second": result.items_per_second / mean_events,
             "tokens_per_second": result.items_per_second * semantic_ids.depth,
@@ -211,26 +213,6 @@ class Train(Verb):
             return {}
         fingerprint = read_manifest(_model_folder(self.warm_start), "model").fingerprint
         return {"warm_start": fingerprint, "shrink": self.shrink, "perturb": self.perturb}
-
-    def _side(self, histories: Any, architecture: ModelConfig) -> dict[str, Any]:
-        """Return what the model reads of the training events beside their items."""
-        import numpy as np
-
-        from genret.data import gap_buckets, user_buckets
-
-        side = {}
-        if architecture.time_buckets:
-            times = histories.training_times()
-            require(
-                times is not None,
-                "--time-buckets: found a catalog whose interactions have no times",
-            )
-            offsets, _ = histories.training()
-            side["gaps"] = gap_buckets(offsets, times, architecture.time_buckets)
-        if architecture.user_buckets:
-            users = np.arange(histories.num_users)
-            side["users"] = user_buckets(users, architecture.user_buckets)
-        return side
 
     def _devices(self) -> Any:
         """Return the devices to use."""

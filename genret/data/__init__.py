@@ -19,8 +19,8 @@ from genret.data._times import NO_TIME, TimeColumn  # isort: skip
 
 # The catalog and the histories of a run
 from genret.data._catalog import Catalog  # isort: skip
-from genret.data._histories import HeldOut, Histories, load_run_data  # isort: skip
-from genret.data._side import gap_buckets, user_buckets  # isort: skip
+from genret.data._histories import HeldOut, SplitHistories, load_run_data  # isort: skip
+from genret.data._side import bucket_gaps, bucket_users  # isort: skip
 from genret.data._cold import hold_out_items, newest_items  # isort: skip
 from genret.data._splits import by_time, check_leaks, leave_one_out  # isort: skip
 from genret.data._predicate import where  # isort: skip
@@ -29,18 +29,19 @@ __all__ = [
     "NO_TIME",
     "Catalog",
     "HeldOut",
-    "Histories",
     "IngestReport",
     "MovieLens",
     "Rule",
     "SemanticIds",
     "Source",
+    "SplitHistories",
     "TimeColumn",
+    "bucket_gaps",
+    "bucket_users",
     "by_time",
     "check_leaks",
     "distinct_ids",
     "find_column",
-    "gap_buckets",
     "hold_out_items",
     "ingest",
     "leave_one_out",
@@ -52,7 +53,6 @@ __all__ = [
     "read_semantic_ids",
     "synthetic",
     "synthetic_tables",
-    "user_buckets",
     "where",
     "write_semantic_ids",
 ]

@@ -5,14 +5,14 @@ import dataclasses
 import numpy as np
 
 from genret.config import require
-from genret.data._histories import Histories
+from genret.data._histories import SplitHistories
 from genret.typing import Int
 
 BY_TIME = "by the time of their first event"
 BY_APPEARANCE = "by their first appearance in the file, as events have no time"
 
 
-def newest_items(histories: Histories, fraction: float) -> tuple[Int[np.ndarray, "C"], str]:
+def newest_items(histories: SplitHistories, fraction: float) -> tuple[Int[np.ndarray, "C"], str]:
     """Choose the newest items: those whose first event is the latest.
 
     Where events have no time, the order of the histories stands in for it: users in the order of
@@ -31,30 +31,33 @@ def newest_items(histories: Histories, fraction: float) -> tuple[Int[np.ndarray,
       GenretError: a share that is not between 0 and 1, or that leaves nothing to train on.
 
     >>> import pyarrow as pa
+    >>> from genret import Histories
     >>> one = np.array([1], np.int32)
-    >>> histories = Histories(pa.array(["ann"]), np.array([0, 3]), np.array([7, 8, 9], np.int32), None,
-    ...                       train_end=one, valid_at=one, test_at=one + 1)
+    >>> histories = SplitHistories(
+    ...     pa.array(["ann"]), Histories.from_lists([[7, 8, 9]]),
+    ...     train_end=one, valid_at=one, test_at=one + 1)
     >>> newest_items(histories, 0.3)
     (array([9], dtype=int32), 'by their first appearance in the file, as events have no time')
     """
     require(0 < fraction < 1, f"fraction: found {fraction}, expected more than 0 and less than 1")
-    if histories.times is None:
-        items, first = np.unique(histories.items, return_index=True)
+    events = histories.events
+    if events.times is None:
+        items, first = np.unique(events.items, return_index=True)
     else:
-        order = np.lexsort((histories.times, histories.items))
-        items, at = np.unique(histories.items[order], return_index=True)
-        first = histories.times[order][at]
+        order = np.lexsort((events.times, events.items))
+        items, at = np.unique(events.items[order], return_index=True)
+        first = events.times[order][at]
     count = max(1, round(fraction * len(items)))
     require(
         count < len(items),
         f"fraction: {fraction} takes all of the {len(items)} items that occur",
     )
     newest = np.argsort(-first, kind="stable")[:count]
-    rule = BY_APPEARANCE if histories.times is None else BY_TIME
+    rule = BY_APPEARANCE if events.times is None else BY_TIME
     return np.sort(items[newest]).astype(np.int32), rule
 
 
-def hold_out_items(histories: Histories, items: Int[np.ndarray, "C"]) -> Histories:
+def hold_out_items(histories: SplitHistories, items: Int[np.ndarray, "C"]) -> SplitHistories:
     """Cut each history before the first of some items; that item becomes the user's test event.
 
     So no event of these items is trained on or validated with, and neither is anything that its
@@ -70,20 +73,21 @@ def hold_out_items(histories: Histories, items: Int[np.ndarray, "C"]) -> Histori
       The histories with another split; ``held_out("test")`` asks for the items held out.
 
     >>> import pyarrow as pa
+    >>> from genret import Histories
     >>> two = np.array([2, 2], np.int32)
-    >>> histories = Histories(
-    ...     pa.array(["ann", "bob"]), np.array([0, 4, 8]), np.array([1, 7, 2, 3, 4, 5, 6, 1], np.int32), None,
+    >>> histories = SplitHistories(
+    ...     pa.array(["ann", "bob"]), Histories.from_lists([[1, 7, 2, 3], [4, 5, 6, 1]]),
     ...     train_end=two, valid_at=two, test_at=two + 1)
     >>> cold = hold_out_items(histories, np.array([7]))
     >>> cold.train_end.tolist(), cold.valid_at.tolist(), cold.test_at.tolist()
     ([1, 2], [-1, 2], [1, -1])
     """
-    lengths = np.diff(histories.offsets)
-    position = np.arange(len(histories.items)) - np.repeat(histories.offsets[:-1], lengths)
-    user = np.repeat(np.arange(len(lengths)), lengths)
-    held = np.isin(histories.items, items)
+    events, lengths = histories.events, histories.events.lengths
+    owners = events.owners
+    position = np.arange(events.num_events) - events.offsets[owners]
+    held = np.isin(events.items, items)
     first = lengths.copy()
-    np.minimum.at(first, user[held], position[held])
+    np.minimum.at(first, owners[held], position[held])
     asks = (first < lengths) & (first > 0)
     return dataclasses.replace(
         histories,

@@ -1,4 +1,4 @@
-"""Histories: what each user did, in order of time, and which events are held out."""
+"""The histories of a run: what each user did, in order of time, and which events are held out."""
 
 import dataclasses
 from pathlib import Path
@@ -12,62 +12,61 @@ from genret.artifacts import read_manifest, verify_files
 from genret.data._catalog import Catalog
 from genret.data._splits import check_leaks
 from genret.errors import GenretError
+from genret.histories import Histories
 from genret.typing import Int, PathLike
 
 HISTORIES_FILE = "histories.parquet"
 _USERS_A_GROUP = 1 << 17
-"""Users of a row group of Parquet."""
+"""Users in a row group of Parquet."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Questions with known answers: histories and the item that followed.
+    """Questions with known answers: histories and the item that followed each of them.
 
     Attributes:
-      users: row of each user in the histories, int32 [Q].
-      offsets: where each history starts in ``items``, and the end, int64 [Q + 1].
-      items: item rows of the histories, in order of time, int32.
-      targets: the item row that followed, int32 [Q].
-      times: time of each of ``items`` in microseconds since 1970, int64; None where unknown.
+      histories: the events before each held-out one; their ``users`` are rows of the run's users.
+      targets: the item that followed, int32 [Q].
     """
 
-    users: Int[np.ndarray, "Q"]
-    offsets: Int[np.ndarray, "Q1"]
-    items: Int[np.ndarray, "E"]
+    histories: Histories
     targets: Int[np.ndarray, "Q"]
-    times: Int[np.ndarray, "E"] | None = None
+
+    def __len__(self) -> int:
+        """Number of questions, Q."""
+        return len(self.targets)
+
+    def take(self, rows: Int[np.ndarray, "R"]) -> "HeldOut":
+        """Return some of the questions."""
+        return HeldOut(self.histories.take(rows), self.targets[rows])
 
 
-@dataclasses.dataclass(frozen=True)
-class Histories:
-    """The events of each user in order of time, user after user, and their split.
+@dataclasses.dataclass(frozen=True, eq=False)
+class SplitHistories:
+    """The histories of a run's users, split into training, validation and test events.
 
-    Events ``[0, train_end)`` of a user are for training; those at ``valid_at`` and ``test_at`` are
-    held out (-1: none). See :mod:`genret.data._splits`.
+    The first ``train_end`` events of a user are for training; those at ``valid_at`` and ``test_at``
+    are held out (-1: none). See :mod:`genret.data._splits`.
 
     Attributes:
       user_ids: ids of the users, strings or int64 [U].
-      offsets: where each user's events start, and the end, int64 [U + 1].
-      items: item row of each event, int32 [E].
-      times: time of each event in microseconds since 1970, int64 [E]; None where unknown.
+      events: all events of each user.
       train_end: number of training events of each user, int32 [U].
       valid_at: position of each user's validation event, int32 [U].
       test_at: position of each user's test event, int32 [U].
       split: how they were split.
 
     >>> one = np.array([1], np.int32)
-    >>> histories = Histories(
-    ...     pa.array(["ann"]), np.array([0, 3]), np.array([7, 8, 9], np.int32), None,
+    >>> histories = SplitHistories(
+    ...     pa.array(["ann"]), Histories.from_lists([[7, 8, 9]]),
     ...     train_end=one, valid_at=one, test_at=one + 1)
     >>> held_out = histories.held_out("test")
-    >>> held_out.items.tolist(), held_out.targets.tolist()
-    ([7, 8], [9])
+    >>> held_out.histories.to_lists(), held_out.targets.tolist()
+    ([[7, 8]], [9])
     """
 
     user_ids: pa.Array
-    offsets: Int[np.ndarray, "U1"]
-    items: Int[np.ndarray, "E"]
-    times: Int[np.ndarray, "E"] | None
+    events: Histories
     train_end: Int[np.ndarray, "U"]
     valid_at: Int[np.ndarray, "U"]
     test_at: Int[np.ndarray, "U"]
@@ -75,46 +74,32 @@ class Histories:
 
     @property
     def num_users(self) -> int:
-        """Number of users."""
-        return len(self.offsets) - 1
+        """Number of users, U."""
+        return len(self.events)
 
-    def training(self) -> tuple[Int[np.ndarray, "U1"], Int[np.ndarray, "E"]]:
-        """Return the training events: offsets, int64 [U + 1], and item rows, int32."""
-        offsets, events = self._heads(np.arange(self.num_users), self.train_end)
-        return offsets, self.items[events]
-
-    def training_times(self) -> Int[np.ndarray, "E"] | None:
-        """Return the times of the training events, int64; None where unknown."""
-        if self.times is None:
-            return None
-        return self.times[self._heads(np.arange(self.num_users), self.train_end)[1]]
+    def training(self) -> Histories:
+        """Return the training events of every user."""
+        return dataclasses.replace(
+            self.events.first(self.train_end), users=np.arange(self.num_users, dtype=np.int32)
+        )
 
     def held_out(self, part: Literal["valid", "test"]) -> HeldOut:
         """Return the users with a held-out event of a part, their histories and that event.
 
-        The history is all that came before, the validation event included for the test.
+        The history is all that came before; for the test it includes the validation event.
         """
         at = self.valid_at if part == "valid" else self.test_at
-        users = np.flatnonzero(at >= 0)
-        offsets, events = self._heads(users, at[users])
-        targets = self.items[self.offsets[users] + at[users]]
-        times = None if self.times is None else self.times[events]
-        return HeldOut(users.astype(np.int32), offsets, self.items[events], targets, times)
-
-    def _heads(
-        self, users: Int[np.ndarray, "Q"], lengths: Int[np.ndarray, "Q"]
-    ) -> tuple[Int[np.ndarray, "Q1"], Int[np.ndarray, "E"]]:
-        """Return the first events of some users: offsets, and positions in ``items``."""
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
-        shift = np.repeat(self.offsets[users] - offsets[:-1], lengths)
-        return offsets, np.arange(offsets[-1]) + shift
+        users = np.flatnonzero(at >= 0).astype(np.int32)
+        before = self.events.take(users).first(at[users])
+        targets = self.events.items[self.events.offsets[users] + at[users]]
+        return HeldOut(dataclasses.replace(before, users=users), targets)
 
     def save(self, folder: PathLike) -> None:
         """Write ``histories.parquet`` into a folder, a row a user."""
         fields = [
             ("user_id", self.user_ids.type),
             ("items", pa.list_(pa.int32())),
-            *([("times", pa.list_(pa.int64()))] if self.times is not None else []),
+            *([("times", pa.list_(pa.int64()))] if self.events.times is not None else []),
             *((name, pa.int32()) for name in ("train_end", "valid_at", "test_at")),
         ]
         schema = pa.schema(fields, metadata={"split": self.split})
@@ -122,22 +107,21 @@ class Histories:
         with pa.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
             for start in range(0, max(self.num_users, 1), _USERS_A_GROUP):
                 end = min(start + _USERS_A_GROUP, self.num_users)
-                first, last = self.offsets[start], self.offsets[end]
-                offsets = pa.array((self.offsets[start : end + 1] - first).astype(np.int32))
+                part = self.events.slice(start, end)
+                offsets = pa.array(part.offsets.astype(np.int32))
                 columns = {
                     "user_id": self.user_ids[start:end],
-                    "items": pa.ListArray.from_arrays(offsets, pa.array(self.items[first:last])),
+                    "items": pa.ListArray.from_arrays(offsets, pa.array(part.items)),
                     "train_end": pa.array(self.train_end[start:end]),
                     "valid_at": pa.array(self.valid_at[start:end]),
                     "test_at": pa.array(self.test_at[start:end]),
                 }
-                if self.times is not None:
-                    times = pa.array(self.times[first:last])
-                    columns["times"] = pa.ListArray.from_arrays(offsets, times)
+                if part.times is not None:
+                    columns["times"] = pa.ListArray.from_arrays(offsets, pa.array(part.times))
                 writer.write_table(pa.table(columns).select(schema.names).cast(schema))
 
     @classmethod
-    def load(cls, folder: PathLike) -> "Histories":
+    def load(cls, folder: PathLike) -> "SplitHistories":
         """Read ``histories.parquet`` from a folder and check it for leaks.
 
         Raises:
@@ -166,9 +150,7 @@ class Histories:
             raise GenretError(f"{file}: 'items' and 'times' have different lengths")
         histories = cls(
             user_ids=_whole(table["user_id"]),
-            offsets=offsets,
-            items=items,
-            times=times,
+            events=Histories(offsets=offsets, items=items, times=times),
             train_end=table["train_end"].to_numpy(),
             valid_at=table["valid_at"].to_numpy(),
             test_at=table["test_at"].to_numpy(),
@@ -178,7 +160,7 @@ class Histories:
         return histories
 
 
-def load_run_data(folder: PathLike) -> tuple[Catalog, Histories]:
+def load_run_data(folder: PathLike) -> tuple[Catalog, SplitHistories]:
     """Read the catalog and the histories of a run.
 
     Args:
@@ -195,14 +177,8 @@ def load_run_data(folder: PathLike) -> tuple[Catalog, Histories]:
     if (folder / "catalog").is_dir():
         folder = folder / "catalog"
     verify_files(folder, read_manifest(folder, "catalog"))
-    catalog, histories = Catalog.load(folder), Histories.load(folder)
-    if len(histories.items):
-        low, high = histories.items.min(), histories.items.max()
-        if low < 0 or high >= catalog.num_items:
-            raise GenretError(
-                f"{folder / HISTORIES_FILE}: found item row {low if low < 0 else high}, the "
-                f"catalog has {catalog.num_items} items"
-            )
+    catalog, histories = Catalog.load(folder), SplitHistories.load(folder)
+    histories.events.check_items(catalog.num_items, f"{folder / HISTORIES_FILE}: column 'items'")
     return catalog, histories
 
 

@@ -23,7 +23,7 @@ import pyarrow as pa
 from genret.config import ColumnsConfig, IngestConfig
 from genret.data._catalog import Catalog, hash_order
 from genret.data._columns import find_column
-from genret.data._histories import Histories
+from genret.data._histories import SplitHistories
 from genret.data._ids import IdEncoder
 from genret.data._items import items_by_id, read_items
 from genret.data._report import IngestReport, Rule
@@ -32,6 +32,7 @@ from genret.data._sources import Source, open_sources
 from genret.data._splits import by_time, check_leaks, leave_one_out
 from genret.data._times import NO_TIME, OTHER_UNIT, TimeColumn, absurd_rows
 from genret.errors import GenretError
+from genret.histories import Histories
 
 CHUNK_ROWS = 1 << 20
 """Rows whose ids are numbered together."""
@@ -43,7 +44,7 @@ def ingest(
     *,
     columns: ColumnsConfig | None = None,
     config: IngestConfig | None = None,
-) -> tuple[Catalog, Histories, IngestReport]:
+) -> tuple[Catalog, SplitHistories, IngestReport]:
     """Read interactions and items into a catalog and histories.
 
     Args:
@@ -61,7 +62,7 @@ def ingest(
 
     >>> log = pa.table({"user": list("aaab"), "item": [3, 1, 2, 3], "time": [5, 9, 7, 1]})
     >>> catalog, histories, report = ingest(log)
-    >>> catalog.item_ids[histories.items].tolist(), histories.test_at.tolist()
+    >>> catalog.item_ids[histories.events.items].tolist(), histories.test_at.tolist()
     ([3, 2, 1, 3], [2, -1])
     >>> report.count("users with one event")
     1
@@ -250,21 +251,20 @@ def _histories(
     time: np.ndarray | None,
     encoder: IdEncoder,
     config: IngestConfig,
-) -> Histories:
+) -> SplitHistories:
     """Cut the ordered events into users and split them."""
     starts = np.flatnonzero(np.diff(user, prepend=-1))
     offsets = np.append(starts, len(user)).astype(np.int64)
+    events = Histories(offsets=offsets, items=item_rows, times=time)
     if config.split == "by-time":
         if time is None:
             raise GenretError("split by-time: the interactions have no times; use leave-one-out")
-        split = by_time(offsets, time, config.valid_fraction, config.test_fraction)
+        split = by_time(events, config.valid_fraction, config.test_fraction)
     else:
-        split = leave_one_out(offsets)
-    return Histories(
+        split = leave_one_out(events)
+    return SplitHistories(
         user_ids=encoder.ids(user[starts]),
-        offsets=offsets,
-        items=item_rows,
-        times=time,
+        events=events,
         train_end=split.train_end,
         valid_at=split.valid_at,
         test_at=split.test_at,
@@ -273,9 +273,9 @@ def _histories(
 
 
 def _report(
-    sources: list[Source], catalog: Catalog, histories: Histories, rules: list[Rule]
+    sources: list[Source], catalog: Catalog, histories: SplitHistories, rules: list[Rule]
 ) -> IngestReport:
-    lengths = np.diff(histories.offsets)
+    lengths = histories.events.lengths
     if histories.split == "leave-one-out":
         rules += [
             Rule("users with one event", int((lengths == 1).sum()), "kept, for training only"),
@@ -287,13 +287,13 @@ def _report(
             Rule("users with one event", int((lengths == 1).sum()), "kept"),
             Rule("users without training events", new, "kept, held out with what came before"),
         ]
-    unused = catalog.num_items - len(np.unique(histories.items))
+    unused = catalog.num_items - len(np.unique(histories.events.items))
     rules.append(Rule("items without events", unused, "kept in the catalog"))
     return IngestReport(
         files=tuple(source.name for source in sources),
         users=histories.num_users,
         items=catalog.num_items,
-        events=len(histories.items),
+        events=histories.events.num_events,
         valid=int((histories.valid_at >= 0).sum()),
         test=int((histories.test_at >= 0).sum()),
         rules=tuple(rules),

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genret.errors import GenretError
+from genret.histories import Histories
 from genret.typing import Int
 
 if TYPE_CHECKING:
-    from genret.data._histories import Histories
+    from genret.data._histories import SplitHistories
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,22 +26,22 @@ class Split:
     test_at: Int[np.ndarray, "U"]
 
 
-def leave_one_out(offsets: Int[np.ndarray, "U1"]) -> Split:
+def leave_one_out(histories: Histories) -> Split:
     """Hold out the last event of each user for the test and the one before it for validation.
 
     Users with fewer than three events keep all of them for training.
 
     Args:
-      offsets: where each user's events start, and the end, [U + 1].
+      histories: all events of each user.
 
     Returns:
       The split.
 
-    >>> split = leave_one_out(np.array([0, 4, 6]))
+    >>> split = leave_one_out(Histories.from_lists([[5, 6, 7, 8], [5, 6]]))
     >>> split.train_end.tolist(), split.valid_at.tolist(), split.test_at.tolist()
     ([2, 2], [2, -1], [3, -1])
     """
-    lengths = np.diff(offsets).astype(np.int32)
+    lengths = histories.lengths.astype(np.int32)
     enough = lengths >= 3
     return Split(
         train_end=np.where(enough, lengths - 2, lengths),
@@ -49,20 +50,14 @@ def leave_one_out(offsets: Int[np.ndarray, "U1"]) -> Split:
     )
 
 
-def by_time(
-    offsets: Int[np.ndarray, "U1"],
-    times: Int[np.ndarray, "E"],
-    valid_fraction: float,
-    test_fraction: float,
-) -> Split:
+def by_time(histories: Histories, valid_fraction: float, test_fraction: float) -> Split:
     """Hold out the newest events of all users together.
 
     Two moments cut the events: before the first is training, from the first to the second is
     validation, from the second on is the test. A user's first event of a part is held out.
 
     Args:
-      offsets: where each user's events start, and the end, [U + 1].
-      times: time of each event, ascending for each user, [E].
+      histories: all events of each user, with their times.
       valid_fraction: share of the events that are for validation.
       test_fraction: share of the events that are for the test.
 
@@ -72,10 +67,14 @@ def by_time(
     Raises:
       GenretError: too many events have equal times to cut them so.
 
-    >>> split = by_time(np.array([0, 3, 5]), np.array([1, 2, 9, 4, 6]), 0.2, 0.2)
+    >>> events = Histories.from_lists([[5, 6, 7], [5, 6]], times=[[1, 2, 9], [4, 6]])
+    >>> split = by_time(events, 0.2, 0.2)
     >>> split.train_end.tolist(), split.valid_at.tolist(), split.test_at.tolist()
     ([2, 1], [-1, 1], [2, -1])
     """
+    times = histories.times
+    if times is None:
+        raise GenretError("split by-time: the events have no times; use leave-one-out")
     ordered = np.sort(times)
     count = len(times)
     test_start = ordered[min(count - 1, round(count * (1 - test_fraction)))]
@@ -85,9 +84,9 @@ def by_time(
             f"split by-time: the {count} events cannot be cut into training, validation and test: "
             "too many have equal times; use leave-one-out or other fractions"
         )
-    lengths = np.diff(offsets)
-    before_valid = _counts(times < valid_start, offsets)
-    before_test = _counts(times < test_start, offsets)
+    lengths = histories.lengths
+    before_valid = _counts(times < valid_start, histories)
+    before_test = _counts(times < test_start, histories)
     none = np.int32(-1)
     return Split(
         train_end=before_valid,
@@ -96,7 +95,7 @@ def by_time(
     )
 
 
-def check_leaks(histories: "Histories") -> None:
+def check_leaks(histories: "SplitHistories") -> None:
     """Prove that nothing held out can be learnt from.
 
     For every user: held-out events lie after all training events, the test's after the
@@ -106,32 +105,38 @@ def check_leaks(histories: "Histories") -> None:
     Raises:
       GenretError: a leak; the message names the user.
     """
-    h = histories
-    lengths = np.diff(h.offsets)
+    h, events = histories, histories.events
+    lengths = events.lengths
     _require(h, (h.train_end < 0) | (h.train_end > lengths), "trains on events that it lacks")
     for part, at in (("validation", h.valid_at), ("test", h.test_at)):
         _require(h, (at < -1) | (at >= lengths), f"has a {part} event beyond its history")
         _require(h, (at >= 0) & (at < h.train_end), f"has its {part} event among training events")
     late = (h.valid_at >= 0) & (h.test_at >= 0) & (h.valid_at >= h.test_at)
     _require(h, late, "has its test event in the history of its validation event or before")
-    if h.times is None:
+    if events.times is None:
         return
-    starts = np.zeros(len(h.times), bool)
-    starts[h.offsets[:-1][lengths > 0]] = True
-    backwards = np.flatnonzero((np.diff(h.times) < 0) & ~starts[1:])
+    starts = np.zeros(events.num_events, bool)
+    starts[events.offsets[:-1][lengths > 0]] = True
+    backwards = np.flatnonzero((np.diff(events.times) < 0) & ~starts[1:])
     if len(backwards):
-        user = int(np.searchsorted(h.offsets, backwards[0] + 1, side="right")) - 1
+        user = int(np.searchsorted(events.offsets, backwards[0] + 1, side="right")) - 1
         raise GenretError(f"leak: user {h.user_ids[user].as_py()!r} has events out of time order")
     if h.split == "by-time":
-        last_train = h.times[_positions(h, h.train_end - 1, h.train_end > 0)].max(initial=-1)
-        _require(h, _times_at(h, h.valid_at) <= last_train, "has a validation event in train time")
-        _require(h, _times_at(h, h.test_at) <= last_train, "has a test event in training time")
+        last_train = events.times[_positions(events, h.train_end - 1, h.train_end > 0)].max(
+            initial=-1
+        )
+        _require(
+            h, _times_at(events, h.valid_at) <= last_train, "has a validation event in train time"
+        )
+        _require(h, _times_at(events, h.test_at) <= last_train, "has a test event in training time")
         # A validation event of one user must be older than the test event of any other.
-        last_valid = h.times[_positions(h, h.valid_at, h.valid_at >= 0)].max(initial=-1)
-        _require(h, _times_at(h, h.test_at) <= last_valid, "has a test event in validation time")
+        last_valid = events.times[_positions(events, h.valid_at, h.valid_at >= 0)].max(initial=-1)
+        _require(
+            h, _times_at(events, h.test_at) <= last_valid, "has a test event in validation time"
+        )
 
 
-def _require(histories: "Histories", leaks: np.ndarray, what: str) -> None:
+def _require(histories: "SplitHistories", leaks: np.ndarray, what: str) -> None:
     users = np.flatnonzero(leaks)
     if len(users):
         name = histories.user_ids[int(users[0])].as_py()
@@ -139,20 +144,20 @@ def _require(histories: "Histories", leaks: np.ndarray, what: str) -> None:
         raise GenretError(f"leak: user {name!r} {what}{more}")
 
 
-def _positions(histories: "Histories", at: np.ndarray, where: np.ndarray) -> np.ndarray:
-    positions: np.ndarray = (histories.offsets[:-1] + at)[where]
+def _positions(events: Histories, at: np.ndarray, where: np.ndarray) -> np.ndarray:
+    positions: np.ndarray = (events.offsets[:-1] + at)[where]
     return positions
 
 
-def _times_at(histories: "Histories", at: np.ndarray) -> np.ndarray:
+def _times_at(events: Histories, at: np.ndarray) -> np.ndarray:
     """Return the time of each user's event at a position; users without one get the far future."""
-    assert histories.times is not None
+    assert events.times is not None
     found = np.full(len(at), np.iinfo(np.int64).max)
-    found[at >= 0] = histories.times[_positions(histories, at, at >= 0)]
+    found[at >= 0] = events.times[_positions(events, at, at >= 0)]
     return found
 
 
-def _counts(marks: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+def _counts(marks: np.ndarray, histories: Histories) -> np.ndarray:
     """Return the number of marked events of each user, int32."""
     before = np.concatenate([[0], np.cumsum(marks)])
-    return (before[offsets[1:]] - before[offsets[:-1]]).astype(np.int32)
+    return np.diff(before[histories.offsets]).astype(np.int32)

@@ -7,9 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from genret.data._catalog import Catalog
-from genret.data._histories import Histories
+from genret.data._histories import SplitHistories
 from genret.data._ingest import ingest
 from genret.errors import GenretError
+from genret.histories import offsets_of
 
 _NOUNS = [
     "Lamp",
@@ -105,7 +106,7 @@ def synthetic_tables(
 
     longest = max(3, int(_MAX_LENGTH * mean_events))
     lengths = np.minimum(3 + rng.geometric(1 / (mean_events - 2), num_users) - 1, longest)
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    offsets = offsets_of(lengths)
     events = np.empty(offsets[-1], np.int64)
     category = rng.integers(categories, size=num_users)
     place = _popular(rng, ring_sizes[category])
@@ -134,7 +135,7 @@ def synthetic_tables(
 
 def synthetic(
     num_users: Any = 1000, num_items: Any = 500, mean_events: Any = 20, *, seed: int = 0
-) -> tuple[Catalog, Histories]:
+) -> tuple[Catalog, SplitHistories]:
     """Make a catalog and histories, split leave-one-out (see :func:`synthetic_tables`).
 
     >>> catalog, histories = synthetic(50, 40, 6, seed=1)

@@ -17,6 +17,8 @@ import grain
 import numpy as np
 
 from genret.config import TrainConfig, require
+from genret.data._side import bucket_gaps, bucket_users
+from genret.histories import Histories
 from genret.typing import Int
 
 Batch = dict[str, np.ndarray]
@@ -32,21 +34,21 @@ class TrainingBatches(grain.IterDataset[Batch]):
     that follow, whatever happened before.
 
     Args:
-      offsets: where each history begins in ``items``, [U + 1].
-      items: item rows of all histories, oldest first, int32 [E].
+      histories: the training events of each user.
       config: ``batch_size`` and ``packing``.
       max_items: longest history that the model sees; rows have one position more.
       seed: seed of the order, the cuts and the packing.
       multiple_of: the number of rows of every batch is a multiple of it (devices).
       one_target: a row holds one target, its last item; "pack" then means "bucket".
-      gaps: bucket of the time before each event, [E]; None leaves it out.
-      users: bucket of the user of each history, [U]; None leaves it out.
+      time_buckets: batches hold the time before each event in so many buckets; 0 leaves it out.
+      user_buckets: batches hold the user of each event in so many buckets; 0 leaves it out.
 
     Raises:
       GenretError: no event at all.
 
     >>> config = TrainConfig(batch_size=2, packing="pack")
-    >>> stream = iter(TrainingBatches([0, 3, 5], [7, 8, 9, 4, 5], config, max_items=5, seed=0))
+    >>> histories = Histories.from_lists([[7, 8, 9], [4, 5]])
+    >>> stream = iter(TrainingBatches(histories, config, max_items=5, seed=0))
     >>> batch = next(stream)
     >>> batch["items"].shape, sorted(batch["items"][batch["segments"] > 0].tolist())
     ((2, 6), [4, 5, 7, 8, 9])
@@ -56,32 +58,29 @@ class TrainingBatches(grain.IterDataset[Batch]):
 
     def __init__(
         self,
-        offsets: Any,
-        items: Any,
+        histories: Histories,
         config: TrainConfig,
         *,
         max_items: int,
         seed: int,
         multiple_of: int = 1,
         one_target: bool = False,
-        gaps: Any = None,
-        users: Any = None,
+        time_buckets: int = 0,
+        user_buckets: int = 0,
     ) -> None:
         super().__init__()
-        self._offsets = np.asarray(offsets, np.int64)
-        self._items = np.asarray(items, np.int32)
-        require(len(self._items) > 0, "training: found no events, expected at least 1")
+        require(histories.num_events > 0, "training: found no events, expected at least 1")
+        self._histories = histories
         self._config = config
         self._width = max_items + 1
         self._seed = seed
         self._multiple_of = multiple_of
         self._one_target = one_target
-        self._of_events = {"items": self._items}
-        if gaps is not None:
-            self._of_events["gaps"] = np.asarray(gaps, np.int32)
-        if users is not None:
-            owner = np.repeat(np.asarray(users, np.int32), np.diff(self._offsets))
-            self._of_events["users"] = owner
+        self._of_events = {"items": histories.items}
+        if time_buckets:
+            self._of_events["gaps"] = bucket_gaps(histories, time_buckets)
+        if user_buckets:
+            self._of_events["users"] = bucket_users(histories, user_buckets)[histories.owners]
 
     def __iter__(self) -> "TrainingIterator":
         return TrainingIterator(self)
@@ -91,10 +90,10 @@ class TrainingBatches(grain.IterDataset[Batch]):
         rng = np.random.default_rng((self._seed, number))
         packing = self._config.packing
         if self._one_target:
-            chunks = _prefixes(self._offsets, self._width)
+            chunks = _prefixes(self._histories, self._width)
             packing = "bucket" if packing == "pack" else packing
         else:
-            chunks = _cut(self._offsets, self._width, rng)
+            chunks = _cut(self._histories, self._width, rng)
         batches = []
         for width, group, row_of in _arrange(chunks, self._width, packing, rng):
             # A fixed number of positions in a batch, whatever the width of its rows.
@@ -174,11 +173,9 @@ class _Rows:
     chunks: Int[np.ndarray, "C 2"]
 
 
-def _cut(
-    offsets: Int[np.ndarray, "_"], width: int, rng: np.random.Generator
-) -> Int[np.ndarray, "C 2"]:
+def _cut(histories: Histories, width: int, rng: np.random.Generator) -> Int[np.ndarray, "C 2"]:
     """Cut histories into (start, length) of at most ``width`` events; long ones at a random phase."""
-    begin, lengths = offsets[:-1], np.diff(offsets)
+    begin, lengths = histories.offsets[:-1], histories.lengths
     phase = np.where(lengths > width, rng.integers(1, width + 1, len(lengths)), width)
     # Chunk j of a history covers [phase + (j − 1)·width, phase + j·width), cut to the history.
     count = np.where(lengths > 0, 1 + np.maximum(0, -(-(lengths - phase) // width)), 0)
@@ -189,10 +186,10 @@ def _cut(
     return np.stack([begin[history] + first, last - first], axis=1)
 
 
-def _prefixes(offsets: Int[np.ndarray, "_"], width: int) -> Int[np.ndarray, "C 2"]:
+def _prefixes(histories: Histories, width: int) -> Int[np.ndarray, "C 2"]:
     """Return for each event the (start, length) of at most ``width`` events that end with it."""
-    ends = np.arange(offsets[0], offsets[-1]) + 1
-    begin = np.repeat(offsets[:-1], np.diff(offsets))
+    ends = np.arange(histories.num_events) + 1
+    begin = histories.offsets[histories.owners]
     lengths = np.minimum(ends - begin, width)
     return np.stack([ends - lengths, lengths], axis=1)
 

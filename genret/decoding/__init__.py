@@ -26,9 +26,6 @@ from genret.decoding._protocol import GenerativeModel
 from genret.decoding._readout import Projection
 from genret.decoding._state import BeamResult
 
-# What users have seen
-from genret.decoding._seen import distinct_items, exclusions  # isort: skip
-
 __all__ = [
     "BeamResult",
     "GenerativeModel",
@@ -36,9 +33,7 @@ __all__ = [
     "Projection",
     "RankedItem",
     "beam_search",
-    "distinct_items",
     "exact_search",
-    "exclusions",
     "legal_codes",
     "protocol_logits",
     "rank_all_items",

@@ -4,16 +4,15 @@ import numpy as np
 import scipy.sparse as sp
 
 from genret.embed._svd import truncated_svd, unit_rows
-from genret.errors import GenretError
-from genret.typing import Float, Int
+from genret.histories import Histories
+from genret.typing import Float
 
 _CONTEXT_EXPONENT = 0.75
 _EVENTS = 4_000_000  # events whose pairs are counted together
 
 
 def cooccurrence_vectors(
-    offsets: Int[np.ndarray, "U1"],
-    items: Int[np.ndarray, "E"],
+    histories: Histories,
     num_items: int,
     dim: int,
     window: int,
@@ -29,8 +28,7 @@ def cooccurrence_vectors(
     Memory follows the number of distinct pairs, at most 2·E·window.
 
     Args:
-      offsets: the events of user u are ``items[offsets[u]:offsets[u + 1]]``, in order of time.
-      items: item rows. Give training events only: what is held out must not shape the vectors.
+      histories: training events only: what is held out must not shape the vectors.
       num_items: N.
       dim: D, width of the vectors; columns beyond the rank are zero.
       window: positions apart, at most.
@@ -40,39 +38,31 @@ def cooccurrence_vectors(
       The vectors, float32 [N, D]. Items without a neighbor get a row of zeros.
 
     Raises:
-      GenretError: offsets that do not cover the events, or an item out of range.
+      GenretError: an item out of range.
 
     Source: Levy, Goldberg, Dagan, "Improving distributional similarity with lessons learned from
       word embeddings", 2015 (context smoothing, eigenvalue weighting ½).
 
-    >>> offsets, items = np.array([0, 3, 6]), np.array([0, 1, 2, 3, 4, 5])
-    >>> v = cooccurrence_vectors(offsets, items, num_items=7, dim=2, window=2, seed=0)
+    >>> histories = Histories.from_lists([[0, 1, 2], [3, 4, 5]])
+    >>> v = cooccurrence_vectors(histories, num_items=7, dim=2, window=2, seed=0)
     >>> bool(v[0] @ v[1] > 0.9 > 0.1 > v[0] @ v[4])
     True
     """
-    counts = count_pairs(offsets, items, num_items, window)
+    counts = count_pairs(histories, num_items, window)
     pmi = positive_pmi(counts)
     left, values = truncated_svd(pmi, dim, seed)
     return unit_rows(left * np.sqrt(values)[None, :])
 
 
-def count_pairs(
-    offsets: Int[np.ndarray, "U1"], items: Int[np.ndarray, "E"], num_items: int, window: int
-) -> sp.csr_matrix:
+def count_pairs(histories: Histories, num_items: int, window: int) -> sp.csr_matrix:
     """Count how often two different items are at most ``window`` positions apart in a history.
 
     Returns:
       Symmetric counts with an empty diagonal, float32 [N, N].
     """
-    if len(offsets) < 1 or offsets[0] != 0 or offsets[-1] != len(items):
-        raise GenretError(f"offsets: found {offsets[:1]}…{offsets[-1:]}, expected 0…{len(items)}")
-    lengths = np.diff(offsets)
-    if (lengths < 0).any():
-        raise GenretError(f"offsets: descend at {int(np.argmax(lengths < 0))}, expected ascending")
-    if len(items) and not 0 <= int(items.min()) <= int(items.max()) < num_items:
-        row = int(np.argmax((items < 0) | (items >= num_items)))
-        raise GenretError(f"items[{row}]: found {items[row]}, expected a row below {num_items}")
-    left_in_history = np.repeat(offsets[1:], lengths) - np.arange(len(items))
+    histories.check_items(num_items)
+    items, lengths = histories.items, histories.lengths
+    left_in_history = np.repeat(histories.offsets[1:], lengths) - np.arange(len(items))
     total = sp.csr_matrix((num_items, num_items), dtype=np.float32)
     for distance in range(1, min(window, int(lengths.max(initial=0)) - 1) + 1):
         starts = np.flatnonzero(left_in_history > distance)

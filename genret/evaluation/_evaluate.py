@@ -15,7 +15,6 @@ from genret.config import EvaluateConfig, require
 from genret.data import HeldOut
 from genret.decoding import GenerativeModel
 from genret.evaluation._bootstrap import bootstrap_interval
-from genret.evaluation._csr import pair_keys, seen_pairs, take_users
 from genret.evaluation._metrics import (
     average_popularity,
     coverage,
@@ -33,6 +32,7 @@ from genret.evaluation._metrics import (
 from genret.evaluation._popularity import popular_items
 from genret.evaluation._recommend import recommend
 from genret.evaluation._slices import slices
+from genret.histories import Histories
 from genret.index import FilterStack, ItemFilter, TrieIndex
 from genret.typing import Float, Int
 
@@ -80,13 +80,12 @@ def evaluate_model(
       GenretError: there are no users to evaluate.
     """
 
-    def answer(offsets: Int[np.ndarray, "_"], items: Int[np.ndarray, "E"]) -> Lists:
+    def answer(histories: Histories) -> Lists:
         found = recommend(
             model,
             codes,
             index,
-            offsets,
-            items,
+            histories,
             k=max(config.k),
             beams=config.beams,
             exact=config.exact,
@@ -94,7 +93,6 @@ def evaluate_model(
             exclude_seen=config.exclude_seen,
             filters=filters,
             batch_size=config.batch_size,
-            **_side(held_out, config, seed),
             progress=progress,
         )
         return found.items
@@ -137,9 +135,9 @@ def evaluate_popularity(
       GenretError: there are no users to evaluate.
     """
 
-    def answer(offsets: Int[np.ndarray, "_"], items: Int[np.ndarray, "E"]) -> Lists:
+    def answer(histories: Histories) -> Lists:
         k, exclude_seen = max(config.k), config.exclude_seen
-        return popular_items(train_counts, offsets, items, k=k, exclude_seen=exclude_seen)
+        return popular_items(train_counts, histories, k=k, exclude_seen=exclude_seen)
 
     return evaluate_lists(
         answer,
@@ -154,7 +152,7 @@ def evaluate_popularity(
 
 
 def evaluate_lists(
-    answer: Callable[[Int[np.ndarray, "_"], Int[np.ndarray, "E"]], Lists],
+    answer: Callable[[Histories], Lists],
     held_out: HeldOut,
     config: EvaluateConfig,
     *,
@@ -167,7 +165,7 @@ def evaluate_lists(
     """Evaluate any method, on the users that :func:`evaluate_model` takes.
 
     Args:
-      answer: gives ranked lists for histories, from offsets [U + 1] and items [E].
+      answer: gives ranked lists for histories.
       held_out: histories and their targets.
       config: cut-offs, how many users; ``answer`` has to obey its exclusions.
       num_items: items of the catalog.
@@ -183,13 +181,12 @@ def evaluate_lists(
     Raises:
       GenretError: there are no users to evaluate.
     """
-    offsets, items, targets = _chosen(held_out, config, seed)
-    lists = answer(offsets, items)
+    rows = _chosen(held_out, config, seed)
+    asked = held_out.take(rows)
+    lists = answer(asked.histories)
     result = measure(
         lists,
-        targets,
-        offsets,
-        items,
+        asked,
         config,
         num_items=num_items,
         train_counts=train_counts,
@@ -197,17 +194,14 @@ def evaluate_lists(
         seed=seed,
     )
     if keep_lists:
-        some = _some(held_out, config, seed)
         result["lists"] = lists
-        result["asked"] = np.arange(len(held_out.targets)) if some is None else some
+        result["asked"] = rows
     return result
 
 
 def measure(
     lists: Int[np.ndarray, "U K"],
-    targets: Int[np.ndarray, "U"],
-    offsets: Int[np.ndarray, "_"],
-    items: Int[np.ndarray, "E"],
+    held_out: HeldOut,
     config: EvaluateConfig,
     *,
     num_items: int,
@@ -219,9 +213,7 @@ def measure(
 
     Args:
       lists: item rows, best first, ``-1`` padded; at least as wide as the largest cut-off.
-      targets: the held-out item of each user.
-      offsets: [U + 1], where each user's history begins in ``items``.
-      items: the histories before the targets.
+      held_out: the held-out item of each user, and the history before it.
       config: cut-offs and whether the items of the histories were forbidden.
       num_items: items of the catalog.
       train_counts: training events of each item; without them neither popularity bias nor slices
@@ -238,6 +230,7 @@ def measure(
       ``slices``: parts of the users by ``popularity`` (training events of their target) and by
       ``history`` (its length), see :func:`slices`.
     """
+    targets, histories = held_out.targets, held_out.histories
     ranks = target_ranks(lists[:, : max(config.k)], targets)
     result: dict[str, Any] = {}
     intervals: dict[str, list[float]] = {}
@@ -259,19 +252,13 @@ def measure(
         result[f"coverage@{k}"] = coverage(lists, k, num_items)
         result[f"gini@{k}"] = gini(lists, k, num_items)
     mean("r_precision", r_precision(ranks))
-    users = len(targets)
-    seen = seen_pairs(offsets, items, num_items)
-    forbidden = items if config.exclude_seen else items[:0]
-    result["valid"] = valid_share(
-        lists, num_items, offsets if config.exclude_seen else np.zeros_like(offsets), forbidden
-    )
+    forbidden = histories if config.exclude_seen else histories.first(0)
+    result["valid"] = valid_share(lists, num_items, forbidden)
     result["duplicates"] = duplicates_share(lists)
-    result["users"] = users
-    result["seen_targets"] = int(
-        np.isin(pair_keys(np.arange(users), targets, num_items), seen).sum()
-    )
+    result["users"] = len(held_out)
+    result["seen_targets"] = int(histories.contains(targets[:, None]).sum())
     result["intervals"] = intervals
-    by = {"history": np.diff(offsets)}
+    by = {"history": histories.lengths}
     if train_counts is not None:
         by["popularity"] = train_counts[targets]
     k = 10 if 10 in config.k else max(config.k)
@@ -282,32 +269,10 @@ def measure(
     return result
 
 
-def _chosen(
-    held_out: HeldOut, config: EvaluateConfig, seed: int
-) -> tuple[Int[np.ndarray, "_"], Int[np.ndarray, "E"], Int[np.ndarray, "U"]]:
-    """Return offsets, items and targets of the users to evaluate: all, or some by seed."""
-    some = _some(held_out, config, seed)
-    if some is None:
-        return held_out.offsets, held_out.items, held_out.targets
-    offsets, items = take_users(held_out.offsets, held_out.items, some)
-    return offsets, items, held_out.targets[some]
-
-
-def _some(held_out: HeldOut, config: EvaluateConfig, seed: int) -> Int[np.ndarray, "U"] | None:
-    """Return the questions to ask; None: all."""
-    users = len(held_out.targets)
+def _chosen(held_out: HeldOut, config: EvaluateConfig, seed: int) -> Int[np.ndarray, "U"]:
+    """Return the rows of the questions to ask: all, or some by seed."""
+    users = len(held_out)
     require(users > 0, f"split {config.split!r}: no user has a held-out item in it")
     if not 0 < config.users < users:
-        return None
+        return np.arange(users)
     return np.sort(np.random.default_rng(seed).permutation(users)[: config.users])
-
-
-def _side(held_out: HeldOut, config: EvaluateConfig, seed: int) -> dict[str, Any]:
-    """Return times and users of the chosen histories, for models that read them."""
-    some = _some(held_out, config, seed)
-    if some is None:
-        return {"times": held_out.times, "users": held_out.users}
-    times = held_out.times
-    if times is not None:
-        _, times = take_users(held_out.offsets, times, some)
-    return {"times": times, "users": held_out.users[some]}

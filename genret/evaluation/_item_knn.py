@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from genret.config import require
-from genret.evaluation._csr import owners
+from genret.histories import Histories
 from genret.typing import Int
 
 _CELLS = 1 << 24
@@ -29,9 +29,8 @@ class ItemKNN:
 
     Source: Deshpande and Karypis, "Item-based top-N recommendation algorithms", 2004.
 
-    >>> offsets, items = np.array([0, 2, 4, 7]), np.array([0, 1, 0, 1, 0, 2, 3])
-    >>> knn = ItemKNN.fit(offsets, items, num_items=5)
-    >>> knn.recommend(np.array([0, 1]), np.array([1]), k=3, exclude_seen=True)
+    >>> knn = ItemKNN.fit(Histories.from_lists([[0, 1], [0, 1], [0, 2, 3]]), num_items=5)
+    >>> knn.recommend(Histories.from_lists([[1]]), k=3, exclude_seen=True)
     array([[0, 2, 3]], dtype=int32)
     """
 
@@ -40,19 +39,11 @@ class ItemKNN:
     by_popularity: Int[np.ndarray, "N"]
 
     @classmethod
-    def fit(
-        cls,
-        offsets: Int[np.ndarray, "_"],
-        items: Int[np.ndarray, "E"],
-        num_items: int,
-        *,
-        neighbors: int = 100,
-    ) -> "ItemKNN":
+    def fit(cls, histories: Histories, num_items: int, *, neighbors: int = 100) -> "ItemKNN":
         """Count who had which items together.
 
         Args:
-          offsets: [U + 1], where each user's training events begin in ``items``.
-          items: the training events, item rows.
+          histories: the training events of each user.
           num_items: N.
           neighbors: similar items that an item keeps; equal similarities by popularity.
 
@@ -63,7 +54,7 @@ class ItemKNN:
           GenretError: ``neighbors`` is not positive.
         """
         require(neighbors >= 1, f"neighbors: found {neighbors}, expected at least 1")
-        had = _incidence(offsets, items, num_items)
+        had = _incidence(histories, num_items)
         users = np.asarray(had.sum(axis=0)).ravel()
         by_popularity = np.argsort(-users, kind="stable").astype(np.int32)
         together = (had.T @ had).tocoo()
@@ -81,18 +72,12 @@ class ItemKNN:
         return cls(similar, by_popularity)
 
     def recommend(
-        self,
-        offsets: Int[np.ndarray, "_"],
-        items: Int[np.ndarray, "E"],
-        *,
-        k: int,
-        exclude_seen: bool,
+        self, histories: Histories, *, k: int, exclude_seen: bool
     ) -> Int[np.ndarray, "U K"]:
         """Recommend k items to each user.
 
         Args:
-          offsets: [U + 1], where each user's history begins in ``items``.
-          items: the histories, item rows.
+          histories: the histories, item rows.
           k: length of the lists.
           exclude_seen: leave out the items of the user's own history.
 
@@ -101,7 +86,7 @@ class ItemKNN:
           by popularity and then by row. ``-1`` padded where fewer than k items are left.
         """
         num_items = self.similar.shape[0]
-        users = len(offsets) - 1
+        users = len(histories)
         width = min(k, num_items)
         # One integer orders by score and then by popularity: the bits of floats that are not
         # negative rise with the float.
@@ -109,13 +94,12 @@ class ItemKNN:
         out = np.full((users, k), -1, np.int32)
         batch = max(1, _CELLS // num_items)
         for start in range(0, users, batch):
-            part = offsets[start : start + batch + 1]
-            own = items[part[0] : part[-1]]
-            history = _incidence(part - part[0], own, num_items)
+            part = histories.slice(start, min(start + batch, users))
+            history = _incidence(part, num_items)
             scores = np.ascontiguousarray((history @ self.similar).toarray(), np.float32)
             keys = (scores.view(np.int32).astype(np.int64) << 32) + tie[None, :]
             if exclude_seen:
-                keys[owners(part), own] = -1
+                keys[part.owners, part.items] = -1
             best = np.argpartition(-keys, width - 1, axis=1)[:, :width]
             found = np.take_along_axis(keys, best, axis=1)
             order = np.argsort(-found, axis=1)
@@ -125,12 +109,11 @@ class ItemKNN:
         return out
 
 
-def _incidence(
-    offsets: Int[np.ndarray, "_"], items: Int[np.ndarray, "E"], num_items: int
-) -> "sp.csr_matrix":
+def _incidence(histories: Histories, num_items: int) -> "sp.csr_matrix":
     """Return who had which item, once each, float64 [U, N]."""
-    shape = (len(offsets) - 1, num_items)
-    had = sp.csr_matrix((np.ones(len(items)), (owners(offsets), items)), shape)
+    shape = (len(histories), num_items)
+    events = (histories.owners, histories.items)
+    had = sp.csr_matrix((np.ones(histories.num_events), events), shape)
     had.data[:] = 1.0  # repetitions were summed
     return had
 

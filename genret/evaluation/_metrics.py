@@ -8,7 +8,7 @@ the catalog they show, how evenly, how popular, and whether they keep the rules.
 
 import numpy as np
 
-from genret.evaluation._csr import owners, pair_keys, seen_pairs
+from genret.histories import Histories
 from genret.typing import Bool, Float, Int
 
 
@@ -243,20 +243,16 @@ def popularity_complement(
     return _mean_over_list(items[:, :k], 1.0 - seen_share)
 
 
-def seen_shares(
-    offsets: Int[np.ndarray, "_"], items: Int[np.ndarray, "E"], num_items: int
-) -> Float[np.ndarray, "N"]:
+def seen_shares(histories: Histories, num_items: int) -> Float[np.ndarray, "N"]:
     """Return the share of users who had each item (pass training events only).
 
     Users without an event do not count.
 
-    >>> seen_shares(np.array([0, 3, 3, 4]), np.array([1, 1, 0, 1]), num_items=3)
+    >>> seen_shares(Histories.from_lists([[1, 1, 0], [], [1]]), num_items=3)
     array([0.5, 1. , 0. ])
     """
-    users = max(1, int(np.count_nonzero(np.diff(offsets))))
-    return (
-        np.bincount(seen_pairs(offsets, items, num_items) % num_items, minlength=num_items) / users
-    )
+    users = max(1, int(np.count_nonzero(histories.lengths)))
+    return np.bincount(histories.distinct().items, minlength=num_items) / users
 
 
 def _mean_over_list(
@@ -294,12 +290,7 @@ def duplicates_share(items: Int[np.ndarray, "U K"]) -> float:
     return float(repeated(items).sum() / returned) if returned else 0.0
 
 
-def valid_share(
-    items: Int[np.ndarray, "U K"],
-    num_items: int,
-    offsets: Int[np.ndarray, "_"],
-    excluded: Int[np.ndarray, "E"],
-) -> float:
+def valid_share(items: Int[np.ndarray, "U K"], num_items: int, excluded: Histories) -> float:
     r"""Share of the places that could hold a legal item and do.
 
     .. math:: \mathrm{Valid} = \frac{\sum_u |\mathrm{distinct\ legal\ items\ in\ the\ list\ of\ }u|}
@@ -311,20 +302,17 @@ def valid_share(
     Args:
       items: item rows, best first, ``-1`` padded.
       num_items: items of the catalog, N.
-      offsets: [U + 1], where each user's excluded items begin in ``excluded``.
-      excluded: item rows that must not be recommended (:math:`X_u`, repetitions allowed).
+      excluded: item rows that must not be recommended to each user (:math:`X_u`, repetitions
+        allowed).
 
     Returns:
       0 to 1; 1 when no user has a legal item.
 
-    >>> valid_share(np.array([[0, 3], [2, -1]]), 4, np.array([0, 1, 1]), np.array([3]))
+    >>> valid_share(np.array([[0, 3], [2, -1]]), 4, Histories.from_lists([[3], []]))
     0.5
     """
-    users, k = items.shape
-    forbidden = seen_pairs(offsets, excluded, num_items)
-    keys = pair_keys(owners(np.arange(users + 1) * k), items.reshape(-1), num_items)
     real = (items >= 0) & (items < num_items)
-    legal = real & ~repeated(items) & ~np.isin(keys, forbidden).reshape(items.shape)
-    forbidden_of_user = np.bincount(forbidden // num_items, minlength=users)
-    attainable = int(np.minimum(k, num_items - forbidden_of_user).sum())
+    legal = real & ~repeated(items) & ~excluded.contains(items)
+    forbidden = excluded.distinct().lengths
+    attainable = int(np.minimum(items.shape[1], num_items - forbidden).sum())
     return float(legal.sum() / attainable) if attainable else 1.0

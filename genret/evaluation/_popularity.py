@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from genret.evaluation._csr import owners
+from genret.histories import Histories
 from genret.typing import Int
 
 _CELLS = 1 << 22
@@ -20,8 +20,7 @@ def item_counts(items: Int[np.ndarray, "E"], num_items: int) -> Int[np.ndarray, 
 
 def popular_items(
     train_counts: Int[np.ndarray, "N"],
-    offsets: Int[np.ndarray, "_"],
-    items: Int[np.ndarray, "E"],
+    histories: Histories,
     *,
     k: int,
     exclude_seen: bool,
@@ -30,8 +29,7 @@ def popular_items(
 
     Args:
       train_counts: training events of each item.
-      offsets: [U + 1], where each user's history begins in ``items``.
-      items: the histories, item rows.
+      histories: the histories, item rows.
       k: length of the lists.
       exclude_seen: leave out the items of the user's own history.
 
@@ -39,27 +37,27 @@ def popular_items(
       Item rows, int32, the most popular first, ties by item row; ``-1`` padded where fewer than k
       items are left.
 
-    >>> popular_items(np.array([5, 9, 9, 1]), np.array([0, 1, 1]), np.array([1]), k=2,
-    ...               exclude_seen=True)
+    >>> histories = Histories.from_lists([[1], []])
+    >>> popular_items(np.array([5, 9, 9, 1]), histories, k=2, exclude_seen=True)
     array([[2, 0],
            [1, 2]], dtype=int32)
     """
     by_popularity = np.argsort(-train_counts, kind="stable").astype(np.int32)
     place = np.empty(len(by_popularity), np.int64)
     place[by_popularity] = np.arange(len(by_popularity))
-    users = len(offsets) - 1
+    users = len(histories)
     out = np.full((users, k), -1, np.int32)
     # The first k unseen items lie in the first k + (length of the history) places.
-    longest = int(np.diff(offsets).max(initial=0)) if exclude_seen else 0
+    longest = int(histories.lengths.max(initial=0)) if exclude_seen else 0
     head = by_popularity[: k + longest]
     batch = max(1, _CELLS // max(1, len(head)))
     for start in range(0, users, batch):
-        part = offsets[start : start + batch + 1]
-        seen = np.zeros((len(part) - 1, len(head)), bool)
+        part = histories.slice(start, min(start + batch, users))
+        seen = np.zeros((len(part), len(head)), bool)
         if exclude_seen:
-            at = place[items[part[0] : part[-1]]]
+            at = place[part.items]
             near = at < len(head)
-            seen[owners(part)[near], at[near]] = True
+            seen[part.owners[near], at[near]] = True
         first = np.argsort(seen, axis=1, kind="stable")[:, :k]
         kept = ~np.take_along_axis(seen, first, axis=1)
         out[start : start + batch, : first.shape[1]] = np.where(kept, head[first], -1)

@@ -7,14 +7,12 @@ import jax
 import numpy as np
 
 from genret.config import ModelConfig, require
-from genret.data import gap_buckets, user_buckets
 from genret.decoding import (
     GenerativeModel,
     beam_search,
-    distinct_items,
     exact_search,
-    exclusions,
 )
+from genret.histories import Histories
 from genret.index import FilterStack, ItemFilter, TrieIndex
 from genret.models import History
 from genret.typing import Float, Int
@@ -40,8 +38,7 @@ def recommend(
     model: GenerativeModel,
     codes: Int[np.ndarray, "N L"],
     index: TrieIndex,
-    offsets: Int[np.ndarray, "_"],
-    items: Int[np.ndarray, "E"],
+    histories: Histories,
     *,
     k: int,
     beams: int,
@@ -50,8 +47,6 @@ def recommend(
     exclude_seen: bool = True,
     filters: Sequence[ItemFilter] | FilterStack | None = None,
     batch_size: int = 128,
-    times: Int[np.ndarray, "E"] | None = None,
-    users: Int[np.ndarray, "U"] | None = None,
     progress: Callable[..., object] | None = None,
 ) -> RecommendResult:
     """Recommend k items to each user by constrained beam search, or by scoring every item.
@@ -64,8 +59,7 @@ def recommend(
       model: a trained model.
       codes: semantic ID of each item.
       index: the trie made from ``codes``.
-      offsets: [U + 1], where each user's history begins in ``items``.
-      items: the histories, item rows, oldest first.
+      histories: the histories; with times and users for models that read them.
       k: length of the lists.
       beams: beams of the search, at least k.
       exact: score every item instead of searching with beams, in batches that fit the memory: for
@@ -74,9 +68,6 @@ def recommend(
       exclude_seen: forbid the items of the user's own history, inside the beam.
       filters: one filter that every user's answers obey, as in :func:`beam_search`.
       batch_size: users in a batch.
-      times: time of each event in microseconds, for models that read it; None: unknown.
-      users: row of each user in the histories (-1: unknown), for models that read it; None: all
-        are unknown.
       progress: called with the number of users after each batch.
 
     Returns:
@@ -93,16 +84,8 @@ def recommend(
         f"codes: found {len(codes)} items, expected {index.num_items} as in the index",
     )
     require(exact or beams >= k, f"beams: found {beams}, expected at least k, {k}")
-    num_users = len(offsets) - 1
+    num_users = len(histories)
     architecture = getattr(model, "config", ModelConfig())
-    gaps = owners = None
-    if architecture.time_buckets:
-        gaps = np.zeros(len(items), np.int32)  # unknown, like that of a first event
-        if times is not None:
-            gaps = gap_buckets(offsets, times, architecture.time_buckets)
-    if architecture.user_buckets:
-        users = np.full(num_users, -1) if users is None else users
-        owners = user_buckets(users, architecture.user_buckets)
     batch_size = min(batch_size, max(num_users, 1))
     if exact:
         logits = 4 * max(index.num_nodes) * max(index.codes_per_level)  # bytes of a request
@@ -111,20 +94,15 @@ def recommend(
     found_scores = np.full((num_users, k), -np.inf, np.float32)
     for start in range(0, num_users, batch_size):
         stop = min(start + batch_size, num_users)
-        own = items[offsets[start] : offsets[stop]]
-        own_offsets = np.full(batch_size + 1, len(own), np.int64)
-        own_offsets[: stop - start + 1] = offsets[start : stop + 1] - offsets[start]
+        # The last batch is filled up with empty histories.
+        own = histories.slice(start, stop).filled_up(batch_size)
         history = History.from_items(
-            codes,
-            own_offsets,
-            own,
-            max_items,
-            gaps=None if gaps is None else gaps[offsets[start] : offsets[stop]],
-            users=None if owners is None else np.resize(owners[start:stop], batch_size),
-        )
+            codes, own, max_items,
+            time_buckets=architecture.time_buckets, user_buckets=architecture.user_buckets,
+        )  # fmt: skip
         exclude = None
         if exclude_seen:
-            exclude = exclusions(*distinct_items(own_offsets, own, index.num_items))
+            exclude = own.exclusions()
         if exact:
             result = exact_search(
                 model, history, index, top=k, exclude=exclude, filters=filters,

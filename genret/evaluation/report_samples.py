@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from genret.data import Catalog, HeldOut
+from genret.errors import GenretError
 from genret.evaluation.report_page import Sample
 from genret.typing import Int
 
@@ -37,16 +38,18 @@ def samples_of(
     """
     count = min(_USERS, len(asked))
     chosen = np.sort(np.random.default_rng(seed).choice(len(asked), count, replace=False))
-    titles = catalog.titles
+    titles, users = catalog.titles, held_out.histories.users
+    if users is None:
+        raise GenretError("held_out: its histories do not say whose they are")
     found = []
     for place in chosen:
         row = asked[place]
-        past = held_out.items[held_out.offsets[row] : held_out.offsets[row + 1]]
+        past = held_out.histories[row]
         ranked = [int(item) for item in lists[place, :_RECOMMENDED] if item >= 0]
         wanted = int(held_out.targets[row])
         found.append(
             Sample(
-                user=str(user_ids[int(held_out.users[row])].as_py()),
+                user=str(user_ids[int(users[row])].as_py()),
                 history=[titles[int(item)] for item in past[-_HISTORY:]],
                 earlier=max(0, len(past) - _HISTORY),
                 wanted=titles[wanted],

@@ -98,7 +98,7 @@ class EncoderDecoder(CachedDecoder):
 
     >>> config = ModelConfig(codes_per_level=(8, 4), width=16, heads=2, kv_heads=2, head_dim=8)
     >>> model = EncoderDecoder(config, rngs=nnx.Rngs(0))
-    >>> logits, cache = model.prefill(History.from_items([[0, 1]], [0, 1, 1], [0], max_items=3))
+    >>> logits, cache = model.prefill(History.from_items([[0, 1]], [[0], []], max_items=3))
     >>> logits.shape
     (2, 1, 8)
     """

@@ -25,7 +25,7 @@ class SideFeatures:
     Attributes:
       items: item rows, int32 [B, T]; rows out of range are items that training did not know.
       gaps: buckets of the time since the item before, int32 [B, T]; see
-        :func:`genret.data.gap_buckets`.
+        :func:`genret.data.bucket_gaps`.
       users: bucket of the history's user, int32 [B, T] or [B, 1]; 0 is an unknown one.
     """
 

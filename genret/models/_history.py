@@ -1,14 +1,18 @@
 """Histories as a model reads them: codes of items, right-padded."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
+from genret.data import bucket_gaps, bucket_users
 from genret.errors import GenretError
+from genret.histories import Histories
 from genret.models._features import SideFeatures
 from genret.pytree import register_pytree
+from genret.semantic_ids import SemanticIds
 from genret.typing import Array, Int
 
 
@@ -30,103 +34,63 @@ class History:
     @classmethod
     def from_items(
         cls,
-        codes_table: Any,
-        offsets: Any,
-        items: Any,
+        codes: Any,
+        histories: Histories | Iterable[Any],
         max_items: int,
         *,
-        gaps: Any = None,
-        users: Any = None,
+        time_buckets: int = 0,
+        user_buckets: int = 0,
     ) -> "History":
-        """Look up the codes of histories that are given by item number, on the host.
+        """Look up the codes of histories that are given by item position, on the host.
 
         Args:
-          codes_table: codes of every item, int [N, L].
-          offsets: history b is ``items[offsets[b]:offsets[b + 1]]``, int [B + 1].
-          items: rows of ``codes_table``, int [E].
-          max_items: T; a longer history keeps its last ``max_items`` items.
-          gaps: bucket of the time before each of ``items``, from
-            :func:`genret.data.gap_buckets`; for models that read it.
-          users: bucket of each history's user, int [B], from :func:`genret.data.user_buckets`;
-            for models that read it.
+          codes: a :class:`SemanticIds`, or the codes of every item, int [N, L].
+          histories: the histories, or lists of item positions, oldest first; a history of more than
+            ``max_items`` keeps its newest ones.
+          max_items: T; every history is padded to it, so that one program serves all.
+          time_buckets: lay out the time before each event in so many buckets, for models that read
+            it (their ``config.time_buckets``); without times all are unknown.
+          user_buckets: likewise the bucket of each history's user (``config.user_buckets``).
 
         Returns:
-          The histories, padded to ``max_items`` whatever their lengths: one shape, one program.
+          The histories of B requests.
 
         Raises:
-          GenretError: an argument of the wrong shape or type, or an item that is no row.
+          GenretError: an argument of the wrong shape or type, or an item without codes.
 
         >>> codes = [[0, 1], [2, 3], [4, 5]]
-        >>> history = History.from_items(codes, [0, 3, 3], [2, 0, 1], max_items=2)
+        >>> history = History.from_items(codes, [[2, 0, 1], []], max_items=2)
         >>> history.codes[0].tolist(), history.lengths.tolist()
         ([[0, 1], [2, 3]], [2, 0])
         """
-        codes_table = _integers(codes_table, "codes_table", 2)
-        offsets = _integers(offsets, "offsets", 1)
-        items = _integers(items, "items", 1)
         if max_items < 1:
             raise GenretError(f"max_items: found {max_items}, expected at least 1")
-        if (
-            len(offsets) == 0
-            or offsets[0] != 0
-            or offsets[-1] != len(items)
-            or (np.diff(offsets) < 0).any()
-        ):
-            raise GenretError(
-                f"offsets: expected rising numbers from 0 to the number of items, {len(items)}"
-            )
-        outside = np.flatnonzero((items < 0) | (items >= len(codes_table)))
-        if len(outside):
-            raise GenretError(
-                f"items: entry {outside[0]} is {items[outside[0]]}, expected 0 to "
-                f"{len(codes_table) - 1}, the rows of codes_table"
-            )
-        lengths = np.minimum(np.diff(offsets), max_items)
-        starts = offsets[1:] - lengths
-        slots = np.arange(max_items)
-        present = slots[None, :] < lengths[:, None]
-        codes = np.zeros((len(lengths), max_items, codes_table.shape[1]), np.int32)
-        events = (starts[:, None] + slots[None, :])[present]
-        codes[present] = codes_table[items[events]]
-        rows = np.full(present.shape, -1, np.int32)
-        rows[present] = items[events]
-        side = SideFeatures(
-            items=jnp.asarray(rows),
-            gaps=None if gaps is None else _spread(gaps, "gaps", len(items), present, events),
-            users=None if users is None else _column(users, "users", len(lengths)),
+        table = codes.codes if isinstance(codes, SemanticIds) else _matrix(codes, "codes")
+        if not isinstance(histories, Histories):
+            histories = Histories.from_lists(histories)
+        histories.check_items(len(table))
+        rows = histories.padded(max_items)
+        laid_out = np.where((rows >= 0)[..., None], table[rows], 0).astype(np.int32)
+        gaps = users = None
+        if time_buckets:
+            gaps = jnp.asarray(histories.spread(bucket_gaps(histories, time_buckets), max_items))
+        if user_buckets:
+            users = jnp.asarray(bucket_users(histories, user_buckets)[:, None])
+        return cls(
+            codes=jnp.asarray(laid_out),
+            lengths=jnp.asarray(np.minimum(histories.lengths, max_items), jnp.int32),
+            side=SideFeatures(items=jnp.asarray(rows), gaps=gaps, users=users),
         )
-        return cls(codes=jnp.asarray(codes), lengths=jnp.asarray(lengths, jnp.int32), side=side)
 
 
-def _spread(values: Any, name: str, size: int, present: Any, events: Any) -> Array:
-    """Lay out what belongs to each event, like the histories."""
-    values = _sized(values, name, size)
-    laid_out = np.zeros(present.shape, np.int32)
-    laid_out[present] = values[events]
-    return jnp.asarray(laid_out)
-
-
-def _column(values: Any, name: str, size: int) -> Array:
-    return jnp.asarray(_sized(values, name, size)[:, None], jnp.int32)
-
-
-def _sized(values: Any, name: str, size: int) -> np.ndarray:
-    values = _integers(values, name, 1)
-    if len(values) != size:
-        raise GenretError(f"{name}: found {len(values)}, expected {size}")
-    return values
-
-
-def _integers(values: Any, name: str, ndim: int) -> np.ndarray:
-    """Return an integer array of the given rank, or refuse by name."""
+def _matrix(values: Any, name: str) -> Int[np.ndarray, "N L"]:
+    """Return integers of rank 2, or refuse them by name."""
     try:
         array = np.asarray(values)
     except ValueError as e:
         raise GenretError(f"{name}: found rows of unequal lengths, expected an array") from e
-    if array.size == 0:
-        array = array.astype(np.int64)
-    if array.ndim != ndim or not np.issubdtype(array.dtype, np.integer):
+    if array.ndim != 2 or not np.issubdtype(array.dtype, np.integer):
         raise GenretError(
-            f"{name}: found {array.dtype} of shape {array.shape}, expected integers of rank {ndim}"
+            f"{name}: found {array.dtype} of shape {array.shape}, expected integers of rank 2"
         )
     return array

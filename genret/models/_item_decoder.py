@@ -49,7 +49,7 @@ class ItemDecoder(CachedDecoder):
     >>> import jax.numpy as jnp
     >>> config = ModelConfig(codes_per_level=(8, 4), width=16, heads=2, kv_heads=2, head_dim=8)
     >>> model = ItemDecoder(config, rngs=nnx.Rngs(0))
-    >>> history = History.from_items([[0, 1], [7, 3]], [0, 2], [0, 1], max_items=3)
+    >>> history = History.from_items([[0, 1], [7, 3]], [[0, 1]], max_items=3)
     >>> logits, cache = model.prefill(history)
     >>> logits.shape
     (1, 1, 8)

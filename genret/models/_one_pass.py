@@ -53,7 +53,7 @@ class OnePass(CodeModel):
 
     >>> config = ModelConfig(codes_per_level=(8, 4), width=16, heads=2, kv_heads=1, head_dim=8)
     >>> model = OnePass(config, rngs=nnx.Rngs(0))
-    >>> history = History.from_items([[0, 1]], [0, 1, 1], [0], max_items=3)
+    >>> history = History.from_items([[0, 1]], [[0], []], max_items=3)
     >>> [logits.shape for logits in model(history)]
     [(2, 8), (2, 4)]
     """

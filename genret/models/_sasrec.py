@@ -44,7 +44,7 @@ class SASRec(CodeModel):
     >>> config = ModelConfig(kind="sasrec", codes_per_level=(9,), width=16, heads=4)
     >>> model = SASRec(config, rngs=nnx.Rngs(0))
     >>> codes = [[i] for i in range(9)]
-    >>> logits, _ = model.prefill(History.from_items(codes, [0, 2, 2], [4, 7], max_items=3))
+    >>> logits, _ = model.prefill(History.from_items(codes, [[4, 7], []], max_items=3))
     >>> logits.shape
     (2, 1, 9)
     """

@@ -75,9 +75,7 @@ def score_shards(
                 started, padding, positions = time.perf_counter(), scorer.padding, scorer.positions
             if part.users is not None:
                 users = part.users
-                answers = scorer.score(
-                    users.offsets, users.items, users.filter_of, progress=advance
-                )
+                answers = scorer.score(users.histories, users.filter_of, progress=advance)
                 background.do(writer.add, users, answers)
                 continue
             if part.error is not None:

@@ -20,6 +20,7 @@ from genret.data import (
     open_sources,
 )
 from genret.errors import GenretError
+from genret.histories import Histories, offsets_of
 from genret.typing import Int
 
 CHUNK_USERS = 1 << 15
@@ -37,8 +38,7 @@ class Chunk:
     Attributes:
       rows: row of the shard of each user, int64 [U].
       users: ids, text [U].
-      offsets: where each history begins in ``items``, int64 [U + 1].
-      items: number of each item's id in ``names``, int32 [E]; -1: null.
+      histories: number of each item's id in ``names``; -1: null.
       names: distinct ids, text.
       bad: reasons to reject a user that the reader found: {user of the chunk: reason}.
       filters: name of each user's filter; None: there is no such column.
@@ -46,8 +46,7 @@ class Chunk:
 
     rows: Any
     users: Any
-    offsets: Any
-    items: Any
+    histories: Histories
     names: Any
     bad: dict[int, str]
     filters: Any
@@ -99,8 +98,7 @@ def _lists(source: Source, columns: list[Any]) -> Iterator[Chunk]:
         yield Chunk(
             rows=np.arange(first, first + len(table)),
             users=_texts(users, f"{source.name}: column {columns[0]!r}"),
-            offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
-            items=numbers,
+            histories=Histories(offsets=offsets_of(lengths), items=numbers),
             names=names,
             bad=bad,
             filters=_filters(table, columns, source),
@@ -144,8 +142,9 @@ def _events(source: Source, columns: list[Any], time: str | None) -> Iterator[Ch
         yield Chunk(
             rows=rows,
             users=distinct[start:stop],
-            offsets=bounds[start : stop + 1] - bounds[start],
-            items=numbers[events],
+            histories=Histories(
+                offsets=bounds[start : stop + 1] - bounds[start], items=numbers[events]
+            ),
             names=names,
             bad={u - start: "an event has no time" for u in late if start <= u < stop},
             filters=None if filters is None else filters.take(pa.array(rows)),
@@ -157,8 +156,7 @@ def _nobody(rows: Int[np.ndarray, "R"], filters: Any) -> Chunk:
     return Chunk(
         rows=rows,
         users=pa.nulls(len(rows), pa.large_string()),
-        offsets=np.zeros(len(rows) + 1, np.int64),
-        items=np.empty(0, np.int32),
+        histories=Histories.from_lists([[]] * len(rows)),
         names=pa.array([], pa.large_string()),
         bad={},
         filters=None if filters is None else filters.take(pa.array(rows)),
@@ -224,8 +222,7 @@ class Encoded:
     Attributes:
       rows: row of the shard of each user, int64 [U].
       users: ids, text [U].
-      offsets: int64 [U + 1].
-      items: item rows, int32 [E].
+      histories: item rows.
       filter_of: number of each user's filter, int32 [U]; -1: none. None: one for all, or none.
       rejected: what is not scored, and why.
       dropped: items of histories that the catalog does not have, and that were left out.
@@ -233,8 +230,7 @@ class Encoded:
 
     rows: Any
     users: Any
-    offsets: Any
-    items: Any
+    histories: Histories
     filter_of: Any
     rejected: Rejected
     dropped: int
@@ -269,19 +265,19 @@ class Encoder:
         reasons = dict(chunk.bad)
         count = len(chunk.users)
         row_of_name = pc.index_in(chunk.names, value_set=self._ids).fill_null(-1).to_numpy()
-        items = np.append(row_of_name.astype(np.int32), np.int32(-1))[chunk.items]
-        owner = np.repeat(np.arange(count), np.diff(chunk.offsets))
+        items = np.append(row_of_name.astype(np.int32), np.int32(-1))[chunk.histories.items]
+        owner = chunk.histories.owners
         known = items >= 0
-        for user in np.unique(owner[chunk.items < 0]).tolist():
+        for user in np.unique(owner[chunk.histories.items < 0]).tolist():
             reasons.setdefault(user, "an item of the history is null")
         unknown = np.bincount(owner[~known], minlength=count)
         some = np.bincount(owner[known], minlength=count)
         wrong = (unknown > 0) & (self._reject | (some == 0))
         for user in np.flatnonzero(wrong).tolist():
             if user not in reasons:
-                begin, end = chunk.offsets[user : user + 2]
+                begin, end = chunk.histories.offsets[user : user + 2]
                 first = begin + int(np.argmin(known[begin:end]))
-                name = chunk.names[int(chunk.items[first])].as_py()
+                name = chunk.names[int(chunk.histories.items[first])].as_py()
                 reasons[user] = (
                     f"item {name[:80]!r} is not in the catalog"
                     if self._reject
@@ -298,7 +294,7 @@ class Encoder:
                 self._known.add(user)
         if self._most_seen is not None:
             for user in np.flatnonzero(some > self._most_seen).tolist():
-                own = slice(*chunk.offsets[user : user + 2])
+                own = slice(*chunk.histories.offsets[user : user + 2])
                 distinct = len(np.unique(items[own][known[own]]))
                 if distinct > self._most_seen:
                     reasons.setdefault(
@@ -313,8 +309,7 @@ class Encoder:
         return Encoded(
             rows=chunk.rows[good],
             users=chunk.users.filter(pa.array(good)),
-            offsets=np.concatenate([[0], np.cumsum(lengths)]),
-            items=items[kept],
+            histories=Histories(offsets=offsets_of(lengths), items=items[kept]),
             filter_of=None if filter_of is None else filter_of[good],
             rejected=[(int(chunk.rows[n]), users[n], reasons[n]) for n in sorted(reasons)],
             dropped=int(unknown[good].sum()),

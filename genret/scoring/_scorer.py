@@ -13,7 +13,8 @@ import numpy as np
 from genret.artifacts import Run, read_manifest, verify_files
 from genret.config import EngineConfig, ScoreConfig, require
 from genret.data import Catalog
-from genret.decoding import GenerativeModel, distinct_items, exclusions
+from genret.decoding import GenerativeModel
+from genret.histories import Histories
 from genret.index import FilterStack, ItemFilter, TrieIndex
 from genret.models import load_model
 from genret.scoring._filters import filter_where
@@ -85,7 +86,7 @@ class Scorer:
     >>> codes = [[0, 1], [2, 3], [0, 2]]
     >>> scorer = Scorer(build_model(shape, 0), codes, TrieIndex.from_codes(codes),
     ...     ScoreConfig(k=2, beams=4, exclude_seen=True, decode_batch=2), EngineConfig(), max_items=8)
-    >>> answers = scorer.score(np.array([0, 2, 2]), np.array([0, 2]))
+    >>> answers = scorer.score(Histories.from_lists([[0, 2], []]))
     >>> answers.items[0].tolist(), len(scorer.programs)
     ([1, -1], 1)
     """
@@ -206,8 +207,7 @@ class Scorer:
 
     def score(
         self,
-        offsets: Int[np.ndarray, "_"],
-        items: Int[np.ndarray, "E"],
+        histories: Histories,
         filter_of: Int[np.ndarray, "U"] | None = None,
         *,
         progress: Callable[[int], object] | None = None,
@@ -215,8 +215,7 @@ class Scorer:
         """Answer users.
 
         Args:
-          offsets: int [U + 1], where each user's history begins in ``items``.
-          items: the histories, item rows, oldest first.
+          histories: the histories.
           filter_of: the number of each user's filter, -1: every item is allowed; None: filter 0,
             where there is one.
           progress: called with the number of users after each batch.
@@ -227,8 +226,8 @@ class Scorer:
         Raises:
           GenretError: a user with more distinct items than can be excluded.
         """
-        chunk = _Chunk.of(self, offsets, items, filter_of)
-        users = len(offsets) - 1
+        chunk = _Chunk.of(self, histories, filter_of)
+        users = len(histories)
         found = Answers(
             np.full((users, self.config.k), -1, np.int32),
             np.full((users, self.config.k), -np.inf, np.float32),
@@ -366,21 +365,20 @@ class Scorer:
 class _Chunk:
     """Users, and the program that each of them needs, [U, 2]."""
 
-    offsets: Any
-    items: Any
-    seen: tuple[Any, Any] | None
+    histories: Histories
+    seen: Histories | None
     filter_of: Any
     programs: Any
 
     @classmethod
-    def of(cls, scorer: Scorer, offsets: Any, items: Any, filter_of: Any) -> "_Chunk":
-        lengths = np.minimum(np.diff(offsets), scorer.widths[-1])
+    def of(cls, scorer: Scorer, histories: Histories, filter_of: Any) -> "_Chunk":
+        lengths = np.minimum(histories.lengths, scorer.widths[-1])
         widths = np.asarray(scorer.widths)
         width = widths[np.searchsorted(widths, lengths)]
         seen, wide = None, np.zeros_like(width)
         if scorer.config.exclude_seen:
-            seen = distinct_items(offsets, items, scorer.num_items)
-            each = np.diff(seen[0])
+            seen = histories.distinct()
+            each = seen.lengths
             most = int(each.max(initial=0))
             require(
                 most <= MOST_SEEN, f"items: a user has {most} distinct ones, at most {MOST_SEEN}"
@@ -393,30 +391,20 @@ class _Chunk:
         else:
             number = np.zeros(len(lengths), np.int32) if filter_of is None else filter_of
             filter_of = np.where(number < 0, len(scorer.filter_names), number).astype(np.int32)
-        return cls(offsets, items, seen, filter_of, np.stack([width, wide], axis=1))
+        return cls(histories, seen, filter_of, np.stack([width, wide], axis=1))
 
     def lay_out(self, batch: _Batch, slots: Int[np.ndarray, "R"], size: int) -> Users:
         """Return the users of a batch, each at its slot."""
         rows, (width, wide) = batch.rows, batch.program
-        ends = self.offsets[rows + 1]
+        own = self.histories.take(rows)
         lengths = np.zeros(size, np.int32)
-        lengths[slots] = np.minimum(ends - self.offsets[rows], width)
-        place = np.arange(width)[None, :]
-        mine = lengths[slots][:, None]
+        lengths[slots] = np.minimum(own.lengths, width)
         newest = np.zeros((size, width), np.int32)
-        where = np.where(place < mine, ends[:, None] - mine + place, 0)
-        if len(self.items):
-            newest[slots] = np.where(place < mine, self.items[where], 0)
+        newest[slots] = own.padded(int(width), 0)
         exclude = filter_of = None
         if self.seen is not None:
-            starts, stops = self.seen[0][rows], self.seen[0][rows + 1]
-            counts = stops - starts
-            chosen = np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(
-                counts.sum()
-            )
             exclude = np.full((size, wide), -1, np.int32)
-            bounds = np.concatenate([[0], np.cumsum(counts)])
-            exclude[slots] = exclusions(bounds, self.seen[1][chosen], int(wide))
+            exclude[slots] = self.seen.take(rows).padded(int(wide))
         if self.filter_of is not None:
             filter_of = np.zeros(size, np.int32)
             filter_of[slots] = self.filter_of[rows]

@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from genret.errors import GenretError
+from genret.histories import Histories
 from genret.semantic_ids import SemanticIds
 from genret.tokenizers._spectral import spectral_clusters
 from genret.typing import Codes, Int
@@ -65,8 +66,7 @@ def random_identifiers(num_items: int, levels: int, codebook_size: int, seed: in
 
 
 def sequential_identifiers(
-    offsets: Int[np.ndarray, "U1"],
-    items: Int[np.ndarray, "E"],
+    histories: Histories,
     num_items: int,
     levels: int,
     codebook_size: int,
@@ -78,8 +78,7 @@ def sequential_identifiers(
     file that was numbered by whole histories, held-out events included, would give the answers away.
 
     Args:
-      offsets: the training events of user u are ``items[offsets[u]:offsets[u + 1]]``.
-      items: item rows.
+      histories: the training events of each user.
       num_items: N.
       levels: L.
       codebook_size: codes of a level; 0 takes the fewest that suffice.
@@ -88,13 +87,13 @@ def sequential_identifiers(
       The identifiers: the digits of the numbers, the highest first.
 
     Raises:
-      GenretError: fewer rows of codes than items, or offsets that do not cover the events.
+      GenretError: fewer rows of codes than items, or an item out of range.
 
-    >>> sequential_identifiers(np.array([0, 2, 3]), np.array([3, 1, 0]), 4, 2, 0).codes.tolist()
+    >>> sequential_identifiers(Histories.from_lists([[3, 1], [0]]), 4, 2, 0).codes.tolist()
     [[1, 0], [0, 1], [1, 1], [0, 0]]
     """
-    if offsets[-1] != len(items):
-        raise GenretError(f"offsets: found the end {offsets[-1]}, expected {len(items)} events")
+    histories.check_items(num_items)
+    items = histories.items
     base = _base(num_items, levels, codebook_size)
     first_seen = np.full(num_items, len(items), np.int64)
     np.minimum.at(first_seen, items, np.arange(len(items)))

@@ -15,13 +15,13 @@ from flax import nnx
 from genret.config import TrainConfig
 from genret.data.pipeline import TrainingBatches
 from genret.errors import GenretError
+from genret.histories import Histories
 from genret.semantic_ids import SemanticIds
 from genret.training._checkpoint import restore_checkpoint, save_checkpoint
 from genret.training._objective import Objective
 from genret.training._optimizer import learning_rate, make_optimizer
 from genret.training._sharding import DataParallel
 from genret.training._step import TrainState, make_step
-from genret.typing import Int
 
 _log = logging.getLogger(__name__)
 
@@ -75,14 +75,11 @@ class _Progress:
 def train(
     model: Model,
     semantic_ids: SemanticIds,
-    offsets: Int[np.ndarray, "_"],
-    items: Int[np.ndarray, "E"],
+    histories: Histories,
     config: TrainConfig,
     *,
     seed: int = 0,
     max_items: int,
-    gaps: Int[np.ndarray, "E"] | None = None,
-    users: Int[np.ndarray, "U"] | None = None,
     checkpoint_dir: Path | None = None,
     identity: Mapping[str, Any] | None = None,
     validate: Callable[[Model], Mapping[str, float]] | None = None,
@@ -97,13 +94,10 @@ def train(
     Args:
       model: a model with ``logits(codes, segments, positions, dropout_key=…)``; it is not changed.
       semantic_ids: those of the items.
-      offsets: where each history begins in ``items``, [U + 1].
-      items: training events of all users, item rows, oldest first.
+      histories: the training events of each user, with times and users for a model that reads them.
       config: the optimization.
       seed: seed of batches and dropout.
       max_items: longest history that the model sees.
-      gaps: bucket of the time before each event, for models that read it.
-      users: bucket of each user, for models that read it.
       checkpoint_dir: where checkpoints lie; None writes none.
       identity: what a checkpoint must agree on to be resumed, as JSON values.
       validate: gives metrics of a model, ``ndcg@10`` among them; called every ``eval_every`` steps.
@@ -122,20 +116,20 @@ def train(
     optimizer = make_optimizer(config)
     # The step consumes its state: start from copies, so that the caller's model stays whole.
     params = parallel.replicate(jax.tree.map(jnp.copy, params))
-    objective = Objective.of(config, semantic_ids, items)
+    objective = Objective.of(config, semantic_ids, histories.items)
     state = parallel.replicate(TrainState.init(params, optimizer, objective))
     best_params = jax.tree.map(jnp.copy, params)
+    architecture = getattr(model, "config", None)
     batches = iter(
         TrainingBatches(
-            offsets,
-            items,
+            histories,
             config,
             max_items=max_items,
             seed=seed,
             multiple_of=1 if devices is None else len(devices),
             one_target=getattr(model, "one_target_a_row", False),
-            gaps=gaps,
-            users=users,
+            time_buckets=getattr(architecture, "time_buckets", 0),
+            user_buckets=getattr(architecture, "user_buckets", 0),
         )
     )
     progress = _Progress(batches.get_state())

@@ -46,15 +46,17 @@ def test_lost_and_swapped_events_are_refused(
     with pytest.raises(GenretError, match="csv: found"):
         ingest.check("csv", found | {"events": 4999}, expected)
     # The same counts, but two events of different items have changed places.
-    items = histories.items.copy()
+    items = histories.events.items.copy()
     other = int(np.flatnonzero(items != items[0])[0])
     items[[0, other]] = items[[other, 0]]
-    swapped = ingest.answer(catalog, dataclasses.replace(histories, items=items))
+    events = dataclasses.replace(histories.events, items=items)
+    swapped = ingest.answer(catalog, dataclasses.replace(histories, events=events))
     assert {n for n in found if found[n] != swapped[n]} == {"checksum"}
-    times = histories.times
+    times = histories.events.times
     assert times is not None
+    events = dataclasses.replace(histories.events, times=times[::-1].copy())
     with pytest.raises(GenretError, match="not in the order of time"):
-        ingest.answer(catalog, dataclasses.replace(histories, times=times[::-1].copy()))
+        ingest.answer(catalog, dataclasses.replace(histories, events=events))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no VmHWM")

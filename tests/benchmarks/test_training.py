@@ -48,8 +48,8 @@ def test_the_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_a_sample_is_whole_histories_of_the_data() -> None:
     data = training.Data.invented(50, 1000)
     some = data.sample(20)
-    histories = {bytes(h) for h in np.split(data.items, data.offsets[1:-1])}
-    kept = [bytes(h) for h in np.split(some.items, some.offsets[1:-1])]
+    histories = {bytes(h) for h in map(np.array, data.histories.to_lists())}
+    kept = [bytes(h) for h in map(np.array, some.histories.to_lists())]
     assert len(kept) == some.num_users == 20
     assert set(kept) <= histories
     assert data.sample(0) is data
@@ -61,10 +61,10 @@ def test_work_not_done_is_refused() -> None:
     method = training.Method("decoder_only, packed", data, options)
     method.time_round()
     training.check({"packed": method})
-    assert method.targets == len(data.items)
+    assert method.targets == data.histories.num_events
     # Batches of a shape that was not made beforehand: the check finds the compilation itself.
     method.batches = training.TrainingBatches(
-        data.offsets, data.items, training.TrainConfig(batch_size=4), max_items=20, seed=0
+        data.histories, training.TrainConfig(batch_size=4), max_items=20, seed=0
     )
     method.time_round()
     with pytest.raises(GenretError, match="packed: a step was compiled"):
@@ -77,5 +77,5 @@ def test_work_not_done_is_refused() -> None:
     with pytest.raises(GenretError, match="packed: the loss is nan"):
         training.check({"packed": method})
     method.targets -= 1
-    with pytest.raises(GenretError, match=f"expected {len(data.items)}"):
+    with pytest.raises(GenretError, match=f"expected {data.histories.num_events}"):
         training.check({"packed": method})

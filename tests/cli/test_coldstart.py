@@ -23,7 +23,7 @@ def test_the_newest_items_are_asked_for(trained: Path, genret: Command) -> None:
     cold = np.load(run / "catalog" / "cold_items.npy")
     catalog, histories = load_run_data(run)
     assert share["items"] == len(cold) == round(0.2 * catalog.num_items)
-    assert not np.isin(histories.training()[1], cold).any()
+    assert not np.isin(histories.training().items, cold).any()
     held_out = histories.held_out("test")
     assert share["users"] == len(held_out.users) > 0
     assert np.isin(held_out.targets, cold).all()

@@ -1,5 +1,6 @@
 """``genret embed`` on a small run: what it writes, what it leaves out, what it refuses."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from genret.cli.base import Reporter
 from genret.cli.embed import Embed
 from genret.cli.ingest import Ingest
 from genret.config import EmbedConfig
-from genret.data import Histories, load_run_data
+from genret.data import load_run_data
 from genret.embed import load_vectors
 from genret.errors import GenretError
 
@@ -68,15 +69,13 @@ def test_a_part_can_be_left_out(run: Path, config: EmbedConfig, width: int, file
 def test_held_out_events_do_not_shape_the_vectors(run: Path) -> None:
     before = embed(run)
     catalog, histories = load_run_data(run)
-    items = histories.items.copy()
-    starts = histories.offsets[:-1]
+    items = histories.events.items.copy()
+    starts = histories.events.offsets[:-1]
     for at in (histories.valid_at, histories.test_at):
         held_out = (starts + at)[at >= 0]
         items[held_out] = (items[held_out] + 7) % catalog.num_items
-    other = Histories(
-        histories.user_ids, histories.offsets, items, histories.times, histories.train_end,
-        histories.valid_at, histories.test_at, histories.split,
-    )  # fmt: skip
+    events = dataclasses.replace(histories.events, items=items)
+    other = dataclasses.replace(histories, events=events)
     with write_folder(run / "catalog", "catalog") as folder:
         catalog.save(folder)
         other.save(folder)

@@ -171,15 +171,15 @@ def test_sequential_codes_do_not_see_held_out_events(run: Path, tmp_path: Path) 
     config = TokenizeConfig(method="sequential", levels=2)
     before = tokenize(run, tokenize=config)["fingerprint"]
     catalog, histories = load_run_data(run)
-    items = histories.items.copy()
+    items = histories.events.items.copy()
     held_out = np.concatenate(
         [
-            histories.offsets[:-1][at >= 0] + at[at >= 0]
+            histories.events.offsets[:-1][at >= 0] + at[at >= 0]
             for at in (histories.valid_at, histories.test_at)
         ]
     )
     items[held_out] = np.random.default_rng(0).permutation(items[held_out])
-    assert (items != histories.items).any()
+    assert (items != histories.events.items).any()
     with write_folder(run / "catalog", "catalog") as folder:
         catalog.save(folder)
         dataclasses.replace(histories, items=items).save(folder)

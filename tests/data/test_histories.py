@@ -1,5 +1,6 @@
 """Histories: what is for training, what is held out, and their file."""
 
+import operator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from genret.artifacts import write_folder
 from genret.config import IngestConfig
-from genret.data import Catalog, Histories, _histories, ingest, load_run_data
+from genret.data import Catalog, SplitHistories, _histories, ingest, load_run_data
 from genret.errors import GenretError
 
 
@@ -28,19 +29,20 @@ def example(timed: bool = True, split: Any = "leave-one-out", seed: int = 0) -> 
 @hypothesis.given(seed=st.integers(0, 1000), split=st.sampled_from(["leave-one-out", "by-time"]))
 def test_training_and_held_out_events(seed: int, split: str) -> None:
     _, h = example(split=split, seed=seed)
-    cut = [h.items[a:b].tolist() for a, b in zip(h.offsets, h.offsets[1:], strict=False)]
-    offsets, items = h.training()
-    assert (offsets.dtype, items.dtype) == (np.int64, np.int32)
-    assert offsets.tolist() == [0, *np.cumsum(h.train_end).tolist()]
-    assert items.tolist() == [i for c, end in zip(cut, h.train_end, strict=True) for i in c[:end]]
+    cut, times = h.events.to_lists(), h.events.times
+    training = h.training()
+    assert training.to_lists() == [c[:end] for c, end in zip(cut, h.train_end, strict=True)]
+    assert training.users.tolist() == list(range(h.num_users))
     for part, at in (("valid", h.valid_at), ("test", h.test_at)):
         held = h.held_out(part)
-        assert held.users.tolist() == [u for u in range(h.num_users) if at[u] >= 0]
-        assert held.targets.tolist() == [cut[u][at[u]] for u in held.users]
-        for q, u in enumerate(held.users):
-            history = held.items[held.offsets[q] : held.offsets[q + 1]].tolist()
-            assert history == cut[u][: at[u]]
-        assert held.offsets[-1] == len(held.items)
+        users = held.histories.users
+        assert users.tolist() == [u for u in range(h.num_users) if at[u] >= 0]
+        assert held.targets.tolist() == [cut[u][at[u]] for u in users]
+        assert held.histories.to_lists() == [cut[u][: at[u]] for u in users]
+        starts = h.events.offsets[:-1]
+        expected = [times[starts[u] : starts[u] + at[u]] for u in users]
+        np.testing.assert_array_equal(held.histories.times, np.concatenate([[], *expected]))
+        assert held.take(np.arange(len(held))[::-1]).targets.tolist() == held.targets[::-1].tolist()
 
 
 @pytest.mark.parametrize("timed", [True, False])
@@ -49,11 +51,12 @@ def test_round_trip(timed: bool, group: int, tmp_path: Path) -> None:
     _, histories = example(timed)
     with mock.patch.object(_histories, "_USERS_A_GROUP", group):
         histories.save(tmp_path)
-    loaded = Histories.load(tmp_path)
+    loaded = SplitHistories.load(tmp_path)
     assert loaded.user_ids.equals(histories.user_ids)
     assert loaded.split == histories.split
-    for field in ("offsets", "items", "times", "train_end", "valid_at", "test_at"):
-        was, now = getattr(histories, field), getattr(loaded, field)
+    fields = [("events", name) for name in ("offsets", "items", "times")]
+    for field in [*fields, ("train_end",), ("valid_at",), ("test_at",)]:
+        was, now = map(operator.attrgetter(".".join(field)), (histories, loaded))
         assert (was is None) == (now is None)
         if was is not None:
             assert was.dtype == now.dtype
@@ -62,7 +65,7 @@ def test_round_trip(timed: bool, group: int, tmp_path: Path) -> None:
 
 def test_by_time_stays_by_time(tmp_path: Path) -> None:
     example(split="by-time")[1].save(tmp_path)
-    assert Histories.load(tmp_path).split == "by-time"
+    assert SplitHistories.load(tmp_path).split == "by-time"
 
 
 def test_equal_histories_make_equal_bytes(tmp_path: Path) -> None:
@@ -123,24 +126,29 @@ def test_what_are_no_histories(
     column: str, values: list | None, kind: pa.DataType | None, message: str, tmp_path: Path
 ) -> None:
     spoil(tmp_path, "times", [[5, 6, 7], [5]])
-    assert Histories.load(tmp_path).items.tolist() == [0, 1, 2, 1]  # sound before it is spoilt
+    assert SplitHistories.load(tmp_path).events.items.tolist() == [
+        0,
+        1,
+        2,
+        1,
+    ]  # sound before it is spoilt
     spoil(tmp_path, column, values, kind)
     with pytest.raises(GenretError, match=message):
-        Histories.load(tmp_path)
+        SplitHistories.load(tmp_path)
 
 
 def test_a_damaged_file(tmp_path: Path) -> None:
     with pytest.raises(GenretError, match=r"histories\.parquet: no such file"):
-        Histories.load(tmp_path)
+        SplitHistories.load(tmp_path)
     (tmp_path / "histories.parquet").write_bytes(b"junk")
     with pytest.raises(GenretError, match=r"histories\.parquet: cannot be read as Parquet"):
-        Histories.load(tmp_path)
+        SplitHistories.load(tmp_path)
     pq.write_table(pa.table({"user_id": ["a"]}), tmp_path / "histories.parquet")
     with pytest.raises(GenretError, match="column 'items' is missing"):
-        Histories.load(tmp_path)
+        SplitHistories.load(tmp_path)
 
 
-def save_run(folder: Path, catalog: Catalog, histories: Histories) -> Path:
+def save_run(folder: Path, catalog: Catalog, histories: SplitHistories) -> Path:
     with write_folder(folder / "catalog", "catalog", config={}, summary={}) as target:
         catalog.save(target)
         histories.save(target)
@@ -153,7 +161,7 @@ def test_the_data_of_a_run(tmp_path: Path) -> None:
     for path in (tmp_path, folder):
         loaded, again = load_run_data(path)
         assert loaded.table.equals(catalog.table)
-        np.testing.assert_array_equal(again.items, histories.items)
+        np.testing.assert_array_equal(again.events.items, histories.events.items)
     file = folder / "histories.parquet"
     file.write_bytes(file.read_bytes() + b"x")
     with pytest.raises(GenretError, match=r"histories\.parquet"):
@@ -163,5 +171,5 @@ def test_the_data_of_a_run(tmp_path: Path) -> None:
 def test_histories_of_another_catalog(tmp_path: Path) -> None:
     catalog, histories = example()
     save_run(tmp_path, Catalog(catalog.table[:5]), histories)
-    with pytest.raises(GenretError, match=r"found item row \d+, the catalog has 5 items"):
+    with pytest.raises(GenretError, match=r"column 'items': entry \d+ is \d+, expected 0 to 4"):
         load_run_data(tmp_path)

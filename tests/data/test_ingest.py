@@ -14,7 +14,15 @@ import pytest
 from hypothesis import strategies as st
 
 from genret.config import ColumnsConfig, IngestConfig
-from genret.data import Catalog, Histories, IngestReport, _ingest, _sources, check_leaks, ingest
+from genret.data import (
+    Catalog,
+    IngestReport,
+    SplitHistories,
+    _ingest,
+    _sources,
+    check_leaks,
+    ingest,
+)
 from genret.errors import GenretError
 
 Event = tuple[Any, Any, Any]  # user, item, second; any of them None
@@ -153,17 +161,21 @@ def slow_split(
 
 
 def as_python(
-    catalog: Catalog, histories: Histories, report: IngestReport, timed: bool
+    catalog: Catalog, histories: SplitHistories, report: IngestReport, timed: bool
 ) -> dict[str, object]:
     """The outcome in the shape of the twin's."""
     ids = catalog.item_ids.tolist()
-    assert timed == (histories.times is not None)
-    times = [None] * report.events if histories.times is None else histories.times.tolist()
+    assert timed == (histories.events.times is not None)
+    times = (
+        [None] * report.events
+        if histories.events.times is None
+        else histories.events.times.tolist()
+    )
     events = [
         (ids[i], t if t is None else t // 10**6)
-        for i, t in zip(histories.items, times, strict=True)
+        for i, t in zip(histories.events.items, times, strict=True)
     ]
-    bounds = histories.offsets.tolist()
+    bounds = histories.events.offsets.tolist()
     cut = [events[a:b] for a, b in itertools.pairwise(bounds)]
     splits = zip(histories.train_end, histories.valid_at, histories.test_at, strict=True)
     return {
@@ -252,7 +264,7 @@ def test_equals_the_slow_twin(log: dict) -> None:
     check_leaks(histories)
     assert report.users == histories.num_users
     assert report.items == catalog.num_items
-    assert report.events == len(histories.items)
+    assert report.events == len(histories.events.items)
     dropped = [r.count for r in report.rules if r.name.startswith("row") and "drop" in r.action]
     assert report.count("rows read") - sum(dropped) == report.events
     assert (report.valid, report.test) == tuple(
@@ -295,7 +307,7 @@ def test_rows_of_several_files_are_one_log() -> None:
     log = pa.table({"user": list("abab"), "item": list("wxyz"), "time": [4, 3, 2, 1]})
     whole, parts = ingest(log), ingest([log[:1], log[1:3], log[3:]])
     assert parts[0].table.equals(whole[0].table)
-    np.testing.assert_array_equal(parts[1].items, whole[1].items)
+    np.testing.assert_array_equal(parts[1].events.items, whole[1].events.items)
     assert parts[2].files == ("interactions",) * 3
 
 
@@ -304,7 +316,7 @@ def test_ids_of_different_types_meet_by_their_text(tmp_path: Path) -> None:
     file.write_text("item_id,title\n1,One\n2,Two\n10,Ten\n")
     log = pa.table({"user": [1, 1], "item": pa.array([10, 2], pa.uint8())})
     catalog, histories, _ = ingest(log, file)
-    assert [catalog.titles[i] for i in histories.items] == ["Ten", "Two"]
+    assert [catalog.titles[i] for i in histories.events.items] == ["Ten", "Two"]
     assert catalog.table.schema.field("item_id").type == pa.int64()
 
 
@@ -330,10 +342,10 @@ def test_columns_are_found_and_chosen(order: list[str], tmp_path: Path) -> None:
     columns = ColumnsConfig(user="who", item="code", time="at", title="name")
     for file in ("i.parquet", "i.csv"):
         catalog, histories, _ = ingest(log, tmp_path / file, columns=columns)
-        assert [catalog.titles[i] for i in histories.items] == ["Two", "One"]
+        assert [catalog.titles[i] for i in histories.events.items] == ["Two", "One"]
         assert catalog.table["x"].to_pylist() == [{1: 5, 2: 6}[i] for i in catalog.item_ids]
-        assert histories.times is not None
-        assert histories.times.tolist() == [3_000_000, 4_000_000]
+        assert histories.events.times is not None
+        assert histories.events.times.tolist() == [3_000_000, 4_000_000]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -414,10 +426,10 @@ def test_office_is_as_its_readme_says(shared_data: Path) -> None:
     catalog, histories, report = ingest(folder / "inter.json", folder / "item.json")
     assert (report.users, report.items, report.events) == (4905, 2420, 53258)
     assert report.valid == report.test == 4905
-    assert histories.times is None
+    assert histories.events.times is None
     assert catalog.table.schema.field("item_id").type == pa.int64()
     assert all(title.strip() for title in catalog.titles)
-    assert min(np.diff(histories.offsets)) >= 3
+    assert min(np.diff(histories.events.offsets)) >= 3
 
 
 def test_beauty_is_as_its_readme_says(shared_data: Path) -> None:

@@ -97,7 +97,7 @@ def test_a_local_copy(layout: str, tmp_path: Path) -> None:
     }
     assert not (tmp_path / "cache").exists()
     catalog, histories, _ = ingest(films.interactions, films.items)
-    assert [catalog.titles[i] for i in histories.items[:2]] == ['Léon, "Le"', "unknown"]
+    assert [catalog.titles[i] for i in histories.events.items[:2]] == ['Léon, "Le"', "unknown"]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

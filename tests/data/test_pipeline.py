@@ -1,13 +1,17 @@
 """Training batches: every event once per epoch, rows well formed, state exact."""
 
+from typing import Any
+
 import hypothesis
 import numpy as np
 import pytest
 from hypothesis import strategies as st
 
 from genret.config import TrainConfig
+from genret.data import bucket_gaps
 from genret.data.pipeline import TrainingBatches, padding_waste
 from genret.errors import GenretError
+from genret.histories import Histories, offsets_of
 
 PACKINGS = ("pack", "bucket", "pad")
 
@@ -15,10 +19,14 @@ PACKINGS = ("pack", "bucket", "pad")
 def dataset(
     lengths: list[int], packing: str, batch_size: int, max_items: int, seed: int
 ) -> TrainingBatches:
-    """Return batches over histories whose events are numbered 0, 1, 2, …"""
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
     config = TrainConfig(batch_size=batch_size, packing=packing)
-    return TrainingBatches(offsets, np.arange(offsets[-1]), config, max_items=max_items, seed=seed)
+    return TrainingBatches(numbered(lengths), config, max_items=max_items, seed=seed)
+
+
+def numbered(lengths: list[int], times: Any = None, users: Any = None) -> Histories:
+    """Return histories whose events are numbered 0, 1, 2, …"""
+    offsets = offsets_of(np.array(lengths))
+    return Histories(offsets=offsets, items=np.arange(offsets[-1]), times=times, users=users)
 
 
 @hypothesis.given(
@@ -31,7 +39,7 @@ def dataset(
 def test_every_event_is_a_target_once_per_epoch(
     lengths, packing, batch_size, max_items, seed
 ) -> None:
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    offsets = offsets_of(np.array(lengths))
     stream = iter(dataset(lengths, packing, batch_size, max_items, seed))
     for epoch in range(2):
         seen = []
@@ -96,12 +104,13 @@ def test_no_events_are_refused() -> None:
 )
 def test_rows_of_one_target_hold_an_event_and_those_before_it(lengths, packing, max_items) -> None:
     """Every event is the last of one row; gaps and users go along with the events."""
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    events, users = np.arange(offsets[-1]), np.arange(len(lengths))
+    events = np.arange(sum(lengths))
+    histories = numbered(lengths, events**3 * 1_000_000, np.arange(len(lengths)))
+    offsets, gaps = histories.offsets, bucket_gaps(histories, 8)
     stream = iter(
         TrainingBatches(
-            offsets, events, TrainConfig(batch_size=3, packing=packing), max_items=max_items,
-            seed=0, one_target=True, gaps=events + 100, users=users,
+            histories, TrainConfig(batch_size=3, packing=packing), max_items=max_items,
+            seed=0, one_target=True, time_buckets=8, user_buckets=100,
         )
     )  # fmt: skip
     targets = []
@@ -116,7 +125,7 @@ def test_rows_of_one_target_hold_an_event_and_those_before_it(lengths, packing, 
             first = max(offsets[owner], own[-1] - max_items)
             assert own.tolist() == list(range(first, own[-1] + 1))
             assert batch["positions"][row][present].tolist() == list(range(len(own)))
-            assert batch["gaps"][row][present].tolist() == (own + 100).tolist()
-            assert set(batch["users"][row][present].tolist()) == {owner}
+            assert batch["gaps"][row][present].tolist() == gaps[own].tolist()
+            assert set(batch["users"][row][present].tolist()) == {1 + owner}
             targets.append(int(own[-1]))
     assert sorted(targets) == events.tolist()

@@ -107,9 +107,9 @@ def outcome(interactions: Any, items: Any = None) -> tuple:
     return (
         catalog.table.to_pydict() | {"types": [str(t) for t in catalog.table.schema.types]},
         histories.user_ids.to_pylist(),
-        histories.offsets.tolist(),
-        histories.items.tolist(),
-        None if histories.times is None else histories.times.tolist(),
+        histories.events.offsets.tolist(),
+        histories.events.items.tolist(),
+        None if histories.events.times is None else histories.events.times.tolist(),
         {rule.name: rule.count for rule in report.rules},
     )
 
@@ -159,11 +159,11 @@ def test_ids_and_titles_with_tabs_and_newlines(name: str, tmp_path: Path) -> Non
     ]
     log = pa.table({"user_id": ["u\t1"] * 3, "item_id": [r["item_id"] for r in rows]})
     catalog, histories, _ = ingest(log, write(tmp_path, name, rows))
-    assert [catalog.titles[i] for i in histories.items] == [r["title"] for r in rows]
+    assert [catalog.titles[i] for i in histories.events.items] == [r["title"] for r in rows]
     if name != "x.item.json":
         seen = [{"user_id": "u\t1", "item_id": r["item_id"]} for r in rows]
         again, same, _ = ingest(write(tmp_path, "e" + name[1:], seen))
-        assert again.item_ids[same.items].tolist() == [r["item_id"] for r in rows]
+        assert again.item_ids[same.events.items].tolist() == [r["item_id"] for r in rows]
         assert same.user_ids.to_pylist() == ["u\t1"]
 
 

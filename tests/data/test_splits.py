@@ -9,31 +9,28 @@ import pyarrow as pa
 import pytest
 from hypothesis import strategies as st
 
-from genret.data import Histories, by_time, check_leaks, leave_one_out
+from genret.data import SplitHistories, by_time, check_leaks, leave_one_out
 from genret.errors import GenretError
+from genret.histories import Histories, offsets_of
 
 LENGTHS = st.lists(st.integers(1, 7), min_size=1, max_size=8)
 
 
-def offsets_of(lengths: list[int]) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+def events_of(lengths: list[int], times: np.ndarray | None = None) -> Histories:
+    offsets = offsets_of(np.array(lengths))
+    return Histories(offsets=offsets, items=np.arange(offsets[-1]), times=times)
 
 
-def histories_of(lengths: list[int], times: np.ndarray | None, split: Any) -> Histories:
-    offsets = offsets_of(lengths)
-    if split == "by-time":
-        assert times is not None
-        parts = by_time(offsets, times, 0.2, 0.2)
-    else:
-        parts = leave_one_out(offsets)
+def histories_of(lengths: list[int], times: np.ndarray | None, split: Any) -> SplitHistories:
+    events = events_of(lengths, times)
+    parts = by_time(events, 0.2, 0.2) if split == "by-time" else leave_one_out(events)
     users = pa.array([f"u{k}" for k in range(len(lengths))])
-    items = np.arange(offsets[-1], dtype=np.int32)
-    return Histories(users, offsets, items, times, **vars(parts), split=split)
+    return SplitHistories(users, events, **vars(parts), split=split)
 
 
 @hypothesis.given(lengths=LENGTHS)
 def test_leave_one_out(lengths: list[int]) -> None:
-    split = leave_one_out(offsets_of(lengths))
+    split = leave_one_out(events_of(lengths))
     for n, *found in zip(lengths, split.train_end, split.valid_at, split.test_at, strict=True):
         events = list(range(n))
         test = events.pop() if n >= 3 else -1
@@ -57,9 +54,9 @@ def test_by_time(lengths: list[int], seed: int, most: int, valid: float, test: f
     first_test = ordered[min(n - 1, round(n * (1 - test)))]
     if first_valid in (ordered[0], first_test):  # a part would be empty
         with pytest.raises(GenretError, match="cannot be cut"):
-            by_time(offsets_of(lengths), times, valid, test)
+            by_time(events_of(lengths, times), valid, test)
         return
-    split = by_time(offsets_of(lengths), times, valid, test)
+    split = by_time(events_of(lengths, times), valid, test)
     parts: dict[str, list[int]] = {"train": [], "valid": [], "test": []}
     for h, end, v, t in zip(histories, split.train_end, split.valid_at, split.test_at, strict=True):
         parts["train"] += h[:end]
@@ -80,7 +77,7 @@ def test_by_time(lengths: list[int], seed: int, most: int, valid: float, test: f
 @pytest.mark.parametrize("times", [[5, 5, 5, 5], [1, 9, 9, 9], [1, 1, 1, 9], [7]])
 def test_too_many_equal_times(times: list[int]) -> None:
     with pytest.raises(GenretError, match=rf"the {len(times)} events cannot be cut into training"):
-        by_time(np.array([0, len(times)]), np.array(times), 0.2, 0.2)
+        by_time(events_of([len(times)], np.array(times)), 0.2, 0.2)
 
 
 TIMES = np.array([10, 20, 30, 40, 50, 5, 15, 35, 45, 60, 12]) * 10**6
@@ -90,16 +87,21 @@ SAFE = {
 }
 
 
-def with_value(histories: Histories, field: str, at: int, value: int) -> Histories:
-    values = getattr(histories, field).copy()
+def with_value(histories: SplitHistories, field: str, at: int, value: int) -> SplitHistories:
+    values = getattr(histories.events if field == "times" else histories, field).copy()
     values[at] = value
+    if field == "times":
+        return dataclasses.replace(
+            histories, events=dataclasses.replace(histories.events, times=values)
+        )
     return dataclasses.replace(histories, **{field: values})
 
 
 @pytest.mark.parametrize("split", SAFE)
 def test_safe_histories_pass(split: str) -> None:
     check_leaks(SAFE[split])
-    check_leaks(dataclasses.replace(SAFE[split], times=None))
+    events = dataclasses.replace(SAFE[split].events, times=None)
+    check_leaks(dataclasses.replace(SAFE[split], events=events))
 
 
 @pytest.mark.parametrize(
@@ -141,3 +143,8 @@ def test_leaks_between_users_fail() -> None:
         check_leaks(with_value(none, "times", 10, 60 * second))
     with pytest.raises(GenretError, match="leak: user 'u0' has a test event in validation time"):
         check_leaks(with_value(safe, "times", 8, 50 * second))
+
+
+def test_by_time_needs_times() -> None:
+    with pytest.raises(GenretError, match="split by-time: the events have no times"):
+        by_time(events_of([3]), 0.2, 0.2)

@@ -47,9 +47,9 @@ def test_the_next_item_can_be_learnt() -> None:
     catalog, histories = synthetic(2000, 200, 15, seed=1)
     check_leaks(histories)
     assert catalog.num_items == 200
-    inner = np.ones(len(histories.items), bool)
-    inner[histories.offsets[:-1]] = False
-    before, after = histories.items[:-1][inner[1:]], histories.items[1:][inner[1:]]
+    inner = np.ones(len(histories.events.items), bool)
+    inner[histories.events.offsets[:-1]] = False
+    before, after = histories.events.items[:-1][inner[1:]], histories.events.items[1:][inner[1:]]
     half = len(before) // 2
     follows = np.zeros((200, 200), int)
     np.add.at(follows, (before[:half], after[:half]), 1)
@@ -68,7 +68,7 @@ def test_users_move_between_categories() -> None:
 
 def test_popularity_falls() -> None:
     _, histories = synthetic(2000, 200, 15)
-    counts = np.sort(np.bincount(histories.items, minlength=200))[::-1]
+    counts = np.sort(np.bincount(histories.events.items, minlength=200))[::-1]
     # Counts of a uniform choice would give 1.2.
     assert counts[:20].sum() > 1.6 * counts[-100:-80].sum()
 

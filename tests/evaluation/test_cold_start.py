@@ -6,6 +6,7 @@ import pytest
 from genret.config import EvaluateConfig
 from genret.data import HeldOut
 from genret.evaluation import evaluate_cold_start, recommend
+from genret.histories import Histories
 from genret.index import ItemFilter, TrieIndex
 from genret.testing import TableModel, random_codes
 
@@ -20,7 +21,7 @@ def test_figures_follow_from_the_lists() -> None:
     rng = np.random.default_rng(0)
     users = 40
     questions = HeldOut(
-        np.arange(users, dtype=np.int32), np.arange(users + 1), rng.integers(0, 3, users).astype(np.int32),
+        Histories(offsets=np.arange(users + 1), items=rng.integers(0, 3, users)),
         rng.choice(COLD, users).astype(np.int32),
     )  # fmt: skip
     config = EvaluateConfig(k=(1, 3, 5), beams=8, batch_size=16, bootstrap=50)
@@ -29,7 +30,7 @@ def test_figures_follow_from_the_lists() -> None:
     only = ItemFilter.from_items(INDEX, COLD)
     for name, filters in (("unconstrained", None), ("constrained", [only])):
         lists = recommend(
-            MODEL, CODES, INDEX, questions.offsets, questions.items,
+            MODEL, CODES, INDEX, questions.histories,
             k=5, beams=8, max_items=4, filters=filters,
         ).items  # fmt: skip
         for k in (1, 3, 5):

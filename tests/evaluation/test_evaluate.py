@@ -9,6 +9,7 @@ from genret.config import EvaluateConfig
 from genret.data import HeldOut
 from genret.errors import GenretError
 from genret.evaluation import evaluate_model, evaluate_popularity, measure, recommend
+from genret.histories import Histories, offsets_of
 from genret.index import TrieIndex
 from genret.testing import TableModel, random_codes
 
@@ -22,11 +23,9 @@ CONFIG = EvaluateConfig(k=(2, 5), beams=8, batch_size=16, bootstrap=50)
 def held_out(users: int = 40) -> HeldOut:
     rng = np.random.default_rng(0)
     lengths = rng.integers(0, 6, users)
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    offsets = offsets_of(lengths)
     return HeldOut(
-        np.arange(users, dtype=np.int32),
-        offsets,
-        rng.integers(0, 30, offsets[-1]).astype(np.int32),
+        Histories(offsets=offsets, items=rng.integers(0, 30, offsets[-1])),
         rng.integers(0, 30, users).astype(np.int32),
     )
 
@@ -39,9 +38,7 @@ def evaluate(config: EvaluateConfig = CONFIG, seed: int = 0, **options) -> dict:
 
 def test_figures_follow_from_the_lists() -> None:
     questions = held_out()
-    found = recommend(
-        MODEL, CODES, INDEX, questions.offsets, questions.items, k=5, beams=8, max_items=4
-    )
+    found = recommend(MODEL, CODES, INDEX, questions.histories, k=5, beams=8, max_items=4)
     result = evaluate(train_counts=np.arange(30), seen_share=np.arange(30) / 30)
     hits = [t in row for t, row in zip(questions.targets, found.items.tolist(), strict=True)]
     assert result["recall@5"] == np.mean(hits) > 0
@@ -83,7 +80,7 @@ def test_slices_are_parts_of_the_users() -> None:
     result = evaluate(train_counts=np.arange(30) // 4)
     questions = held_out()
     for name, values in (
-        ("history", np.diff(questions.offsets)),
+        ("history", questions.histories.lengths),
         ("popularity", questions.targets // 4),
     ):
         parts = result["slices"][name]
@@ -97,10 +94,7 @@ def test_slices_are_parts_of_the_users() -> None:
 
 
 def test_a_target_in_the_history_is_a_miss_where_seen_items_are_excluded() -> None:
-    questions = HeldOut(
-        np.zeros(2, np.int32), np.array([0, 2, 3]), np.array([7, 1, 3], np.int32),
-        np.array([7, 7], np.int32),
-    )  # fmt: skip
+    questions = HeldOut(Histories.from_lists([[7, 1], [3]]), np.array([7, 7], np.int32))
     counts = np.zeros(9, np.int64)
     counts[7] = 5
     excluded = evaluate_popularity(counts, questions, CONFIG)
@@ -112,9 +106,9 @@ def test_a_target_in_the_history_is_a_miss_where_seen_items_are_excluded() -> No
 
 
 def test_lists_that_break_the_rules_show() -> None:
-    offsets, items = np.array([0, 1]), np.array([4], np.int32)
+    asked = HeldOut(Histories.from_lists([[4]]), np.array([2], np.int32))
     lists = np.array([[4, 2, 2, -1, 0]], np.int32)
-    result = measure(lists, np.array([2], np.int32), offsets, items, CONFIG, num_items=9)
+    result = measure(lists, asked, CONFIG, num_items=9)
     assert result["valid"] == 2 / 5
     assert result["duplicates"] == 1 / 4
     assert result["ndcg@2"] == pytest.approx(1 / np.log2(3))
@@ -124,10 +118,7 @@ def test_items_that_share_a_semantic_id_occupy_ranks_of_their_own() -> None:
     codes = np.array([[0, 0], [0, 0], [0, 0], [1, 1]], np.int32)
     index = TrieIndex.from_codes(codes)
     sure = TableModel.of([np.array([[9.0, 0.0]]), np.array([[9.0, 0.0]])])
-    questions = HeldOut(
-        np.arange(3, dtype=np.int32), np.zeros(4, np.int64), np.zeros(0, np.int32),
-        np.array([0, 1, 2], np.int32),
-    )  # fmt: skip
+    questions = HeldOut(Histories.from_lists([[], [], []]), np.array([0, 1, 2], np.int32))
     config = EvaluateConfig(k=(1, 3), beams=4, bootstrap=0)
     result = evaluate_model(sure, codes, index, questions, config, max_items=2)
     assert result["recall@1"] == pytest.approx(1 / 3)

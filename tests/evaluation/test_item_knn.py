@@ -9,14 +9,10 @@ from hypothesis import strategies as st
 
 from genret.errors import GenretError
 from genret.evaluation import ItemKNN, _item_knn
+from genret.histories import Histories
 
 ITEMS = 6
 HISTORIES = st.lists(st.lists(st.integers(0, ITEMS - 1), max_size=6), max_size=6)
-
-
-def arrays(histories):
-    offsets = np.cumsum([0, *map(len, histories)])
-    return offsets, np.array([i for own in histories for i in own], np.int32)
 
 
 def slow(training, histories, k, neighbors, exclude_seen):
@@ -43,10 +39,10 @@ def slow(training, histories, k, neighbors, exclude_seen):
 
 @given(HISTORIES, HISTORIES, st.integers(1, 8), st.integers(1, 6), st.booleans(), st.booleans())
 def test_equals_the_slow_twin(training, histories, k, neighbors, exclude_seen, small) -> None:
-    knn = ItemKNN.fit(*arrays(training), ITEMS, neighbors=neighbors)
+    knn = ItemKNN.fit(Histories.from_lists(training), ITEMS, neighbors=neighbors)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_item_knn, "_CELLS", ITEMS if small else 1 << 24)
-        found = knn.recommend(*arrays(histories), k=k, exclude_seen=exclude_seen)
+        found = knn.recommend(Histories.from_lists(histories), k=k, exclude_seen=exclude_seen)
     expected = slow(training, histories, k, neighbors, exclude_seen)
     assert found.shape == (len(histories), k)
     for row, own, want in zip(found.tolist(), histories, expected, strict=True):
@@ -58,10 +54,10 @@ def test_equals_the_slow_twin(training, histories, k, neighbors, exclude_seen, s
 
 def test_bad_input() -> None:
     with pytest.raises(GenretError, match="neighbors: found 0"):
-        ItemKNN.fit(np.array([0, 1]), np.array([0]), 2, neighbors=0)
+        ItemKNN.fit(Histories.from_lists([[0]]), 2, neighbors=0)
 
 
 def test_no_training_event_ranks_by_row() -> None:
-    knn = ItemKNN.fit(np.array([0]), np.array([], np.int32), 4)
-    found = knn.recommend(np.array([0, 1]), np.array([0]), k=3, exclude_seen=True)
+    knn = ItemKNN.fit(Histories.from_lists([]), 4)
+    found = knn.recommend(Histories.from_lists([[0]]), k=3, exclude_seen=True)
     assert found.tolist() == [[1, 2, 3]]

@@ -27,6 +27,7 @@ from genret.evaluation import (
     target_ranks,
     valid_share,
 )
+from genret.histories import Histories
 
 NUM_ITEMS = 7
 
@@ -45,15 +46,13 @@ def cases(draw):
 
 
 def arrays(lists, targets, excluded):
-    offsets = np.cumsum([0, *map(len, excluded)])
-    flat = np.array([i for own in excluded for i in own], np.int32)
-    return np.array(lists, np.int32), np.array(targets, np.int32), offsets, flat
+    return np.array(lists, np.int32), np.array(targets, np.int32), Histories.from_lists(excluded)
 
 
 @given(cases())
 def test_metrics_of_rank_equal_their_slow_twins(case) -> None:
     lists, targets, excluded, k = case
-    items, targets_array, _, _ = arrays(lists, targets, excluded)
+    items, targets_array, _ = arrays(lists, targets, excluded)
     ranks = target_ranks(items, targets_array)
     for u, (row, target) in enumerate(zip(lists, targets, strict=True)):
         place = row.index(target) + 1 if target in row else None
@@ -70,7 +69,7 @@ def test_metrics_of_rank_equal_their_slow_twins(case) -> None:
 @given(cases())
 def test_metrics_of_lists_equal_their_slow_twins(case) -> None:
     lists, targets, excluded, k = case
-    items, _, offsets, flat = arrays(lists, targets, excluded)
+    items, _, forbidden = arrays(lists, targets, excluded)
     counts = np.arange(NUM_ITEMS) ** 2
     shown = [[i for i in row[:k] if i >= 0] for row in lists]
     assert coverage(items, k, NUM_ITEMS) == len({i for row in shown for i in row}) / NUM_ITEMS
@@ -100,17 +99,15 @@ def test_metrics_of_lists_equal_their_slow_twins(case) -> None:
     for row, own in zip(lists, excluded, strict=True):
         legal += len({i for i in row if i >= 0} - set(own))
         attainable += min(len(row), NUM_ITEMS - len(set(own)))
-    assert valid_share(items, NUM_ITEMS, offsets, flat) == (legal / attainable if attainable else 1)
+    assert valid_share(items, NUM_ITEMS, forbidden) == (legal / attainable if attainable else 1)
 
 
 @given(cases())
 def test_shares_of_users_equal_their_slow_twin(case) -> None:
     _, _, histories, _ = case
-    offsets = np.cumsum([0, *map(len, histories)])
-    flat = np.array([i for own in histories for i in own], np.int32)
     active = [set(own) for own in histories if own]
     expected = [sum(i in own for own in active) / max(1, len(active)) for i in range(NUM_ITEMS)]
-    np.testing.assert_allclose(seen_shares(offsets, flat, NUM_ITEMS), expected)
+    np.testing.assert_allclose(seen_shares(Histories.from_lists(histories), NUM_ITEMS), expected)
 
 
 @pytest.mark.parametrize("k", [1, 5, 20])
@@ -144,13 +141,13 @@ def test_padding_is_never_a_hit() -> None:
 
 
 def test_items_outside_the_catalog_are_not_valid() -> None:
-    nothing = np.array([0, 0]), np.array([], np.int32)
-    assert valid_share(np.array([[0, 5]]), 5, *nothing) == 0.5
-    assert valid_share(np.array([[0, 4]]), 5, *nothing) == 1.0
+    nothing = Histories.from_lists([[]])
+    assert valid_share(np.array([[0, 5]]), 5, nothing) == 0.5
+    assert valid_share(np.array([[0, 4]]), 5, nothing) == 1.0
 
 
 def test_a_short_list_is_valid_only_where_no_more_items_are_allowed() -> None:
     lists = np.array([[2, -1, -1]])
-    offsets, excluded = np.array([0, 2]), np.array([0, 1])
-    assert valid_share(lists, 3, offsets, excluded) == 1.0
-    assert valid_share(lists, 4, offsets, excluded) == 0.5
+    excluded = Histories.from_lists([[0, 1]])
+    assert valid_share(lists, 3, excluded) == 1.0
+    assert valid_share(lists, 4, excluded) == 0.5

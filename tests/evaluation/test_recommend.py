@@ -7,6 +7,7 @@ from genret.config import ModelConfig
 from genret.decoding import protocol_logits, rank_all_items
 from genret.errors import GenretError
 from genret.evaluation import recommend
+from genret.histories import Histories
 from genret.index import TrieIndex
 from genret.models import History, build_model
 from genret.testing import TableModel, random_codes
@@ -19,16 +20,16 @@ LENGTHS = [3, 0, 25, 1, 40, 7, 2]
 
 
 @pytest.fixture(scope="module")
-def histories() -> tuple[np.ndarray, np.ndarray]:
+def histories() -> Histories:
     rng = np.random.default_rng(3)
     own = [rng.permutation(40)[:n] for n in LENGTHS]
     own[5][1:] = own[5][0]  # one item, seven times
-    return np.cumsum([0, *LENGTHS]), np.concatenate(own).astype(np.int32)
+    return Histories.from_lists(own)
 
 
 def run(histories, model=MODEL, **options):
     defaults = {"k": 6, "beams": 12, "max_items": 4, "exclude_seen": True, "batch_size": 3}
-    return recommend(model, CODES, INDEX, *histories, **defaults | options)
+    return recommend(model, CODES, INDEX, histories, **defaults | options)
 
 
 @pytest.mark.parametrize(
@@ -36,11 +37,10 @@ def run(histories, model=MODEL, **options):
     [(True, {"beams": 40}), (False, {"beams": 40}), (True, {"beams": 1, "exact": True})],
 )
 def test_equals_ranking_every_item_one_user_at_a_time(histories, exclude_seen, options) -> None:
-    offsets, items = histories
     found = run(histories, k=40, exclude_seen=exclude_seen, **options)
     for u in range(len(LENGTHS)):
-        own = items[offsets[u] : offsets[u + 1]]
-        history = History.from_items(CODES, [0, len(own)], own, 4)
+        own = histories[u]
+        history = History.from_items(CODES, [own], 4)
         excluded = set(own.tolist()) if exclude_seen else set()
         allowed = [item for item in range(len(CODES)) if item not in excluded]
         expected = rank_all_items(protocol_logits(MODEL, history), CODES, allowed)
@@ -78,14 +78,12 @@ def test_batches_change_nothing_with_a_trained_kind_of_model(histories) -> None:
 
 
 def test_the_model_sees_the_newest_items_and_the_search_excludes_all(histories) -> None:
-    offsets, items = histories
     found = run(histories, k=20, beams=40)
     for u in range(len(LENGTHS)):
-        own = items[offsets[u] : offsets[u + 1]]
+        own = histories[u]
         assert not set(found.items[u].tolist()) & set(own.tolist())
     # User 2 has 25 items; with the newest 4 alone the scores are the same, the exclusions fewer.
-    newest = items[offsets[3] - 4 : offsets[3]]
-    alone = run((np.array([0, 4]), newest), k=40, beams=40, exclude_seen=False)
+    alone = run(histories.take([2]).last(4), k=40, beams=40, exclude_seen=False)
     scores = dict(zip(alone.items[0].tolist(), alone.scores[0].tolist(), strict=True))
     for item, score in zip(found.items[2].tolist(), found.scores[2].tolist(), strict=True):
         if item >= 0:
@@ -97,7 +95,7 @@ def test_somebody_who_has_seen_everything_gets_nothing(histories) -> None:
 
 
 def test_no_users_and_progress(histories) -> None:
-    nobody = run((np.array([0]), np.zeros(0, np.int32)))
+    nobody = run(Histories.from_lists([]))
     assert nobody.items.shape == (0, 6)
     steps: list[int] = []
     run(histories, progress=steps.append)
@@ -120,4 +118,4 @@ def test_bad_numbers_are_refused(histories, options, message) -> None:
 
 def test_codes_of_another_catalog_are_refused(histories) -> None:
     with pytest.raises(GenretError, match="found 39 items, expected 40"):
-        recommend(MODEL, CODES[:39], INDEX, *histories, k=1, beams=1, max_items=1)
+        recommend(MODEL, CODES[:39], INDEX, histories, k=1, beams=1, max_items=1)

@@ -241,7 +241,7 @@ def test_a_model_of_ours_goes_out_and_comes_back(trained, tmp_path) -> None:
     loaded = load_checkpoint(tmp_path / "m")
     assert loaded.fields["model_type"] == "qwen3"
     again = decoder_of(loaded, tokens, start_token=0, max_items=3)
-    history = History.from_items([[1, 2, 3], [4, 0, 5]], [0, 2], [0, 1], max_items=3)
+    history = History.from_items([[1, 2, 3], [4, 0, 5]], [[0, 1]], max_items=3)
     expected, _ = trained.prefill(history)
     np.testing.assert_array_equal(again.prefill(history)[0], expected)
     with pytest.raises(GenretError, match="expected 0 to 15"):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from genret.config import ModelConfig
-from genret.data import gap_buckets, user_buckets
+from genret.data import bucket_gaps, bucket_users
 from genret.errors import GenretError
+from genret.histories import Histories
 from genret.models import History, SideFeatures, build_model, load_model, save_model
 
 CODES = (7, 5, 3)
@@ -78,10 +79,15 @@ def test_cached_decoding_equals_the_full_forward(model) -> None:
     """Histories from the host's lists: cut, empty, with an item that training did not know."""
     rng = np.random.default_rng(2)
     table = np.stack([rng.integers(0, v, 22) for v in CODES], axis=-1)
-    offsets, items = np.array([0, 6, 6, 8]), np.array([1, 4, 2, 19, 3, 0, 21, 7])
-    times = np.array([0, 5, 9, 4000, 4001, 9_000_000, 3, 8]) * 1_000_000
-    gaps, users = gap_buckets(offsets, times, 9), user_buckets([5, -1, 0], 4)
-    history = History.from_items(table, offsets, items, 4, gaps=gaps, users=users)
+    histories = Histories(
+        offsets=np.array([0, 6, 6, 8]),
+        items=np.array([1, 4, 2, 19, 3, 0, 21, 7]),
+        times=np.array([0, 5, 9, 4000, 4001, 9_000_000, 3, 8]) * 1_000_000,
+        users=np.array([5, -1, 0]),
+    )
+    history = History.from_items(table, histories, 4, time_buckets=9, user_buckets=4)
+    np.testing.assert_array_equal(history.side.users[:, 0], bucket_users(histories, 4))
+    np.testing.assert_array_equal(history.side.gaps[0], bucket_gaps(histories, 9)[2:6])
     target = jnp.asarray(table[[5, 6, 7]])
     first, cache = jax.jit(lambda m, h: m.prefill(h))(model, history)
     tail = jax.jit(lambda m, c, k: m.score_tail(c, jnp.zeros((3, 1), jnp.int32), k))
@@ -135,12 +141,10 @@ def test_vectors_stay_as_they_are(model) -> None:
 
 def test_what_is_missing_is_refused(model) -> None:
     table = np.zeros((3, 3), int)
-    for options, missing in [({}, "gaps"), ({"gaps": [0]}, "users")]:
-        history = History.from_items(table, [0, 1], [2], 4, **options)
+    for options, missing in [({}, "gaps"), ({"time_buckets": 9}, "users")]:
+        history = History.from_items(table, [[2]], 4, **options)
         with pytest.raises(GenretError, match=f"history: has no {missing}"):
             model.prefill(history)
-    with pytest.raises(GenretError, match="gaps: found 2, expected 1"):
-        History.from_items(table, [0, 1], [2], 4, gaps=[0, 0])
 
 
 def test_vectors_of_other_items_are_refused(model) -> None:

@@ -71,7 +71,7 @@ def test_the_pass_equals_the_full_forward(model) -> None:
 def test_it_is_searched_like_parallel_heads(model, tmp_path) -> None:
     codes = random_codes(np.random.default_rng(2), 30)
     index = TrieIndex.from_codes(codes, codes_per_level=CODES)
-    history = History.from_items(codes, [0, 0, 4], [3, 9, 12, 3], max_items=5)
+    history = History.from_items(codes, [[], [3, 9, 12, 3]], max_items=5)
     save_model(tmp_path, model)
     own = beam_search(load_model(tmp_path), history, index, beams=12, tail=30)
     wrapped = beam_search(ParallelHeads(model=model), history, index, beams=12)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from genret.config import EngineConfig, ModelConfig, ScoreConfig
 from genret.errors import GenretError
 from genret.evaluation import recommend
+from genret.histories import Histories
 from genret.index import ItemFilter, TrieIndex
 from genret.models import build_model
 from genret.scoring import Answers, Scorer, widths_of
@@ -57,10 +58,6 @@ ALONE = scorer()
 PLAIN = table()
 
 
-def csr(lists: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
-    return np.cumsum([0, *map(len, lists)]), np.array([i for own in lists for i in own], np.int32)
-
-
 def users(count: int, seed: int = 0) -> list[list[int]]:
     rng = np.random.default_rng(seed)
     return [rng.integers(0, 60, rng.integers(0, 13)).tolist() for _ in range(count)]
@@ -72,9 +69,9 @@ def assert_same(found: Answers, expected: Answers) -> None:
 
 
 def test_equals_the_plain_search() -> None:
-    offsets, items = csr([*users(50), [], [7] * 100, list(range(58))])
-    found = ALONE.score(offsets, items)
-    plain = recommend(MODEL, CODES, INDEX, offsets, items, k=4, beams=6, max_items=MAX_ITEMS)
+    lists = Histories.from_lists([*users(50), [], [7] * 100, list(range(58))])
+    found = ALONE.score(lists)
+    plain = recommend(MODEL, CODES, INDEX, lists, k=4, beams=6, max_items=MAX_ITEMS)
     np.testing.assert_array_equal(found.items, plain.items)
     np.testing.assert_allclose(found.scores, plain.scores, rtol=1e-5)
     assert len(ALONE.programs) <= 8
@@ -85,10 +82,10 @@ def test_equals_the_plain_search() -> None:
 def test_an_answer_does_not_depend_on_who_else_is_asked(
     lists: list[list[int]], random: Any
 ) -> None:
-    whole = ALONE.score(*csr(lists))
+    whole = ALONE.score(Histories.from_lists(lists))
     order = list(range(len(lists)))
     random.shuffle(order)
-    shuffled = ALONE.score(*csr([lists[i] for i in order]))
+    shuffled = ALONE.score(Histories.from_lists([lists[i] for i in order]))
     for place, user in enumerate(order):
         np.testing.assert_array_equal(shuffled.items[place], whole.items[user])
         np.testing.assert_array_equal(shuffled.scores[place], whole.scores[user])
@@ -96,16 +93,16 @@ def test_an_answer_does_not_depend_on_who_else_is_asked(
 
 @pytest.mark.parametrize("engine", [{"users_per_batch": 8}, {"users_per_batch": 24}])
 def test_every_bit_is_the_same_for_any_batch_size(engine: dict[str, int]) -> None:
-    lists = csr(users(70))
-    found = scorer(EngineConfig(all_devices=False, **engine)).score(*lists)
-    assert_same(found, ALONE.score(*lists))
+    lists = Histories.from_lists(users(70))
+    found = scorer(EngineConfig(all_devices=False, **engine)).score(lists)
+    assert_same(found, ALONE.score(lists))
 
 
 def test_eight_devices_answer_the_same_without_asking_each_other() -> None:
-    lists = csr(users(90))
+    lists = Histories.from_lists(users(90))
     many = scorer(EngineConfig(users_per_batch=64))
     assert many.users_per_batch == 64
-    assert_same(many.score(*lists), ALONE.score(*lists))
+    assert_same(many.score(lists), ALONE.score(lists))
     for program in many._compiled.values():
         text = program.as_text()
         for collective in ("all-reduce", "all-gather", "all-to-all", "collective-permute"):
@@ -114,20 +111,20 @@ def test_eight_devices_answer_the_same_without_asking_each_other() -> None:
 
 @pytest.mark.slow
 def test_a_model_split_over_two_devices() -> None:
-    lists = csr(users(20))
+    lists = Histories.from_lists(users(20))
     engine = EngineConfig(users_per_batch=64)
-    found = scorer(engine, max_items=4, model_parallel=2).score(*lists)
-    expected = scorer(max_items=4).score(*lists)
+    found = scorer(engine, max_items=4, model_parallel=2).score(lists)
+    expected = scorer(max_items=4).score(lists)
     np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-4, atol=1e-4)
     with pytest.raises(GenretError, match="model_parallel: found 3, expected a divisor of the 8"):
         table(engine, model_parallel=3)
 
 
 def test_each_user_obeys_a_filter() -> None:
-    lists = csr(users(30))
+    lists = Histories.from_lists(users(30))
     filter_of = np.arange(30, dtype=np.int32) % 3 - 1  # -1: none
-    found = table(filters={"even": EVEN, "few": FEW}).score(*lists, filter_of)
-    free = PLAIN.score(*lists)
+    found = table(filters={"even": EVEN, "few": FEW}).score(lists, filter_of)
+    free = PLAIN.score(lists)
     for user in range(30):
         items = found.items[user][found.items[user] >= 0]
         if filter_of[user] == 0:
@@ -136,11 +133,11 @@ def test_each_user_obeys_a_filter() -> None:
             assert (items < 3).all()
         else:
             np.testing.assert_array_equal(found.items[user], free.items[user])
-        assert not set(items.tolist()) & set(lists[1][lists[0][user] : lists[0][user + 1]].tolist())
+        assert not set(items.tolist()) & set(lists[user].tolist())
 
 
 def test_out_of_memory_halves_the_batch_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    lists = csr(users(60))
+    lists = Histories.from_lists(users(60))
     small = table()
     launch = Scorer._launch
 
@@ -151,10 +148,10 @@ def test_out_of_memory_halves_the_batch_and_goes_on(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(Scorer, "_launch", fails_when_large)
     done: list[int] = []
-    found = small.score(*lists, progress=done.append)
+    found = small.score(lists, progress=done.append)
     assert small.users_per_batch == 8
     assert sum(done) == 60
-    assert_same(found, PLAIN.score(*lists))
+    assert_same(found, PLAIN.score(lists))
 
 
 def test_memory_that_one_user_does_not_fit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,17 +160,17 @@ def test_memory_that_one_user_does_not_fit_is_an_error(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(Scorer, "_launch", fails)
     with pytest.raises(jax.errors.JaxRuntimeError, match="RESOURCE_EXHAUSTED"):
-        table().score(*csr(users(5)))
+        table().score(Histories.from_lists(users(5)))
 
 
 @pytest.mark.slow
 def test_the_probe_fits_the_batch_to_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    lists = csr(users(20))
-    expected = PLAIN.score(*lists)
+    lists = Histories.from_lists(users(20))
+    expected = PLAIN.score(lists)
     for free, decode_batch, batch in ((1 << 30, 8, 128), (0, 2, 1)):
         monkeypatch.setattr("genret.scoring._scorer.free_bytes", lambda _, free=free: free)
         found = table(EngineConfig(all_devices=False), decode_batch=decode_batch)
-        answers = found.score(*lists)
+        answers = found.score(lists)
         assert found.users_per_batch == batch
         np.testing.assert_array_equal(answers.items, expected.items)
 
@@ -188,9 +185,9 @@ def test_models_that_read_more_than_items_are_refused() -> None:
 
 def test_padding_is_counted() -> None:
     one = table()
-    one.score(*csr([[1, 2, 3, 4]] * 8))
+    one.score(Histories.from_lists([[1, 2, 3, 4]] * 8))
     assert (one.positions, one.padding) == (32, 0)
-    one.score(*csr([[1, 2, 3]]))
+    one.score(Histories.from_lists([[1, 2, 3]]))
     assert (one.positions, one.padding) == (64, 29)  # a group of eight, of whom one is there
 
 
@@ -205,9 +202,9 @@ def test_widths_are_few_and_rise_to_the_longest(longest: int) -> None:
 @pytest.mark.slow
 def test_bfloat16_is_close(run: Path) -> None:
     config = {"k": 4, "beams": 6, "decode_batch": 8}
-    lists = csr(users(16))
-    exact = Scorer.load(run, ScoreConfig(**config), ONE).score(*lists)
-    short = Scorer.load(run, ScoreConfig(**config, dtype="bfloat16"), ONE).score(*lists)
+    lists = Histories.from_lists(users(16))
+    exact = Scorer.load(run, ScoreConfig(**config), ONE).score(lists)
+    short = Scorer.load(run, ScoreConfig(**config, dtype="bfloat16"), ONE).score(lists)
     assert not np.array_equal(short.scores, exact.scores)
     np.testing.assert_allclose(short.scores[:, 0], exact.scores[:, 0], atol=0.2)
 

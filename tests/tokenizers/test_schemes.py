@@ -10,6 +10,7 @@ from sklearn.cluster import SpectralClustering
 from sklearn.metrics import adjusted_rand_score
 
 from genret.errors import GenretError
+from genret.histories import Histories
 from genret.tokenizers import (
     END_CODE,
     category_paths,
@@ -50,9 +51,7 @@ def test_sequential_identifiers_equal_the_slow_twin(histories: list[list[int]]) 
         if item not in order:
             order.append(item)
     order += [item for item in range(9) if item not in order]
-    offsets = np.cumsum([0, *map(len, histories)])
-    items = np.array([i for history in histories for i in history], np.int32)
-    ids = sequential_identifiers(offsets, items, 9, 2, 0)
+    ids = sequential_identifiers(Histories.from_lists(histories), 9, 2, 0)
     assert ids.codes_per_level == (3, 3)
     assert [3 * a + b for a, b in ids.codes[order].tolist()] == list(range(9))
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from genret.config import ModelConfig, TrainConfig
 from genret.data.pipeline import TrainingBatches
 from genret.errors import GenretError
+from genret.histories import Histories
 from genret.models import build_model
 from genret.semantic_ids import SemanticIds
 from genret.training import LegalCodes, Objective, code_nll, mean_by_level, sampled_nll, train
@@ -138,9 +139,9 @@ def test_apao_equals_its_numpy_twin() -> None:
 
 def test_pairs_are_a_target_of_each_row_and_the_history_before_it() -> None:
     codes = catalog(12)
-    offsets, items = np.array([0, 3, 9, 13]), np.arange(13).astype(np.int32) % 12
+    histories = Histories(offsets=np.array([0, 3, 9, 13]), items=np.arange(13) % 12)
     config = TrainConfig(batch_size=3)
-    batch = next(iter(TrainingBatches(offsets, items, config, max_items=6, seed=0)))
+    batch = next(iter(TrainingBatches(histories, config, max_items=6, seed=0)))
     batch = {name: jnp.asarray(np.pad(x, ((0, 1), (0, 0)))) for name, x in batch.items()}
     seen = set()
     for seed in range(20):
@@ -183,21 +184,23 @@ LOSSES: dict[str, dict[str, Any]] = {
 }
 
 
-def histories() -> tuple[np.ndarray, np.ndarray]:
+def histories() -> Histories:
     """Return histories in which item i is followed by i + 1 (mod 12)."""
     rng = np.random.default_rng(0)
     lengths = rng.integers(1, 10, 30)
     runs = [(rng.integers(12) + np.arange(n)) % 12 for n in lengths]
-    return np.concatenate([[0], np.cumsum(lengths)]), np.concatenate(runs).astype(np.int32)
+    return Histories.from_lists(runs)
 
 
 def loss_of(name: str, packing: Any = "pack", **changes: Any) -> tuple[float, list[float]]:
     """Return the loss of the first batch, and the weights of the prefixes after it."""
     config = dataclasses.replace(BASE, **LOSSES[name], packing=packing)
     model = build_model(dataclasses.replace(MODEL, **changes), 0)
-    codes, (offsets, items) = catalog(12), histories()
-    objective = Objective.of(config, SemanticIds.from_codes(codes, codes_per_level=SIZES), items)
-    batch = next(iter(TrainingBatches(offsets, items, config, max_items=6, seed=0)))
+    codes, events = catalog(12), histories()
+    objective = Objective.of(
+        config, SemanticIds.from_codes(codes, codes_per_level=SIZES), events.items
+    )
+    batch = next(iter(TrainingBatches(events, config, max_items=6, seed=0)))
     loss, weights = objective(
         model, jax.tree.map(jnp.asarray, batch), objective.first_weights, jax.random.key(0)
     )
@@ -229,7 +232,7 @@ def test_models_learn_with_every_loss(kind: Any, name: str) -> None:
     result = train(
         model,
         SemanticIds.from_codes(catalog(12), codes_per_level=SIZES),
-        *histories(),
+        histories(),
         config,
         max_items=6,
     )

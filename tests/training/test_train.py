@@ -15,6 +15,7 @@ from flax import nnx
 
 from genret.config import TrainConfig
 from genret.errors import GenretError
+from genret.histories import Histories
 from genret.semantic_ids import SemanticIds
 from genret.training import TrainResult, decay_mask, make_optimizer, train
 
@@ -38,12 +39,12 @@ class Bigram(nnx.Module):
         return self.first[before] * noise, self.second[before, jnp.clip(codes[..., 0], 0, 2)]
 
 
-def histories(users: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def histories(users: int = 60, seed: int = 0) -> Histories:
     """Return histories in which item i is followed by i + 1 (mod 12)."""
     rng = np.random.default_rng(seed)
     lengths = rng.integers(1, 15, users)
     runs = [(rng.integers(12) + np.arange(n)) % 12 for n in lengths]
-    return np.concatenate([[0], np.cumsum(lengths)]), np.concatenate(runs).astype(np.int32)
+    return Histories.from_lists(runs)
 
 
 CONFIG = TrainConfig(
@@ -54,7 +55,7 @@ CONFIG = TrainConfig(
 def run(config: TrainConfig = CONFIG, **options: Any) -> TrainResult:
     """Train the bigram model."""
     options = {"max_items": 7, "seed": 3} | options
-    return train(Bigram(nnx.Rngs(0)), IDS, *histories(), config, **options)
+    return train(Bigram(nnx.Rngs(0)), IDS, histories(), config, **options)
 
 
 def leaves(result: TrainResult) -> list[np.ndarray]:
@@ -88,7 +89,7 @@ def test_it_learns() -> None:
 def test_the_callers_model_stays_whole() -> None:
     model = Bigram(nnx.Rngs(0))
     before = [np.asarray(x) for x in jax.tree.leaves(model)]
-    train(model, IDS, *histories(), CONFIG, max_items=7)
+    train(model, IDS, histories(), CONFIG, max_items=7)
     assert_equal(before, [np.asarray(x) for x in jax.tree.leaves(model)])
 
 
@@ -156,7 +157,7 @@ def test_devices_must_divide_the_batch() -> None:
 
 def test_a_loss_that_is_not_finite_is_an_error() -> None:
     with pytest.raises(GenretError, match="the loss is"):
-        train(Explodes(nnx.Rngs(0)), IDS, *histories(), CONFIG, max_items=7)
+        train(Explodes(nnx.Rngs(0)), IDS, histories(), CONFIG, max_items=7)
 
 
 class Explodes(Bigram):
