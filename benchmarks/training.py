@@ -204,7 +204,8 @@ class Data:
         lengths = np.minimum(3 + rng.geometric(0.15, users), 20)
         codes = random_codes(items, sizes, "uniform", seed=0)
         rows = rng.integers(items, size=int(lengths.sum()))
-        return cls(codes, sizes, Histories(offsets=offsets_of(lengths), items=rows))
+        semantic_ids = SemanticIds.from_codes(codes, codes_per_level=sizes)
+        return cls(semantic_ids, Histories(offsets=offsets_of(lengths), items=rows))
 
 
 def measure(options: Options) -> dict[str, Any]:
