@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from genret.config import EvaluateConfig
+from genret.data import HeldOut
 from genret.evaluation import bootstrap_interval, compare, compare_lists, measure, ndcg, recall
 from genret.evaluation.report import Sample, verdict, write_report
 from genret.evaluation.report_words import MEANINGS, repeats
+from genret.histories import Histories
 from genret.testing import random_codes
 from tests.browser import Browser
 
@@ -23,8 +25,8 @@ def document(methods: tuple[str, ...] = METHODS, exclusions: str = "none") -> di
     """Return measured lists of several methods, each a little worse than the one before."""
     rng = np.random.default_rng(0)
     targets = rng.integers(0, ITEMS, USERS)
-    offsets = np.arange(USERS + 1) * 4
     history = rng.integers(0, ITEMS, USERS * 4)
+    asked = HeldOut(Histories.from_lists(history.reshape(USERS, 4)), targets.astype(np.int32))
     counts = np.bincount(history, minlength=ITEMS)
     config = EvaluateConfig(k=(5, K), bootstrap=50, exclude_seen=False)
     lists = {}
@@ -34,7 +36,7 @@ def document(methods: tuple[str, ...] = METHODS, exclusions: str = "none") -> di
         lists[method][hits, number] = targets[hits]
     found: dict[str, Any] = {
         name: measure(
-            own, targets, offsets, history, config, num_items=ITEMS,
+            own, asked, config, num_items=ITEMS,
             train_counts=counts, seen_share=counts / USERS,
         )
         for name, own in lists.items()
