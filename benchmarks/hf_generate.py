@@ -307,7 +307,7 @@ def show(document: dict[str, Any], console: Console) -> None:
 
 
 def draw(document: dict[str, Any]) -> Figure:
-    """Draw time against beams for each model, and against items."""
+    """Draw time against beams for the smallest and the largest model, and for many prompts."""
     points = document["points"]
     options = Options(**{k: tuple(document["options"][k]) for k in ("models", "items", "prompts")})
     most, (first, *others) = usual_items(options), options.prompts
@@ -315,18 +315,23 @@ def draw(document: dict[str, Any]) -> Figure:
     def along_beams(model: str, batch: int) -> list[Any]:
         return [p for p in points if (p["model"], p["items"], p["prompts"]) == (model, most, batch)]
 
-    panels = [(f"{model}, {most:,} items", "beams", along_beams(model, first))
-              for model in options.models]  # fmt: skip
-    smallest = options.models[0]
-    panels += [(f"{smallest}, {most:,} items, {batch} prompts", "beams", along_beams(smallest, batch))
-               for batch in others]  # fmt: skip
-    beams = max(
-        {p["beams"] for p in points},
-        key=lambda b: len({p["items"] for p in points if p["beams"] == b}),
-    )
-    rows = [p for p in points
-            if (p["model"], p["beams"], p["prompts"]) == (smallest, beams, first)]  # fmt: skip
-    panels.append((f"{smallest}, {beams} beams", "items", rows))
+    # Three panels stay readable at the width of a page: the smallest and the largest model, and
+    # many prompts at once, or else the number of items.
+    smallest, largest = options.models[0], options.models[-1]
+    panels = [(f"{model} parameters, one prompt", "beams", along_beams(model, first))
+              for model in dict.fromkeys((smallest, largest))]  # fmt: skip
+    if others:
+        batch = max(others)
+        title = f"{smallest} parameters, {batch} prompts"
+        panels.append((title, "beams", along_beams(smallest, batch)))
+    else:
+        beams = max(
+            {p["beams"] for p in points},
+            key=lambda b: len({p["items"] for p in points if p["beams"] == b}),
+        )
+        rows = [p for p in points
+                if (p["model"], p["beams"], p["prompts"]) == (smallest, beams, first)]  # fmt: skip
+        panels.append((f"{smallest} parameters, {beams} beams", "items", rows))
     figure = Figure(figsize=(3.6 * len(panels), 3.6), layout="constrained")
     every = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (title, axis, chosen) in zip(every, panels, strict=True):
@@ -352,7 +357,7 @@ def draw(document: dict[str, Any]) -> Figure:
             ticks = [p[axis] for p in chosen]
             axes.set_xticks(ticks, [str(t) for t in ticks])
             axes.minorticks_off()
-    every[0].set_ylabel("ms a prompt")
+    every[0].set_ylabel("milliseconds per prompt")
     every[0].legend(fontsize=8, frameon=False)
     return figure
 

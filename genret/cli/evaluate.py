@@ -43,6 +43,7 @@ class Evaluate(Verb):
         from genret.cli.baselines import BASELINES, evaluate_baseline, training_use
         from genret.data import load_run_data
         from genret.evaluation import compare_lists, evaluate_model
+        from genret.evaluation.model_card import write_model_card
         from genret.evaluation.report import (
             METHODS,
             headline_k,
@@ -155,6 +156,7 @@ class Evaluate(Verb):
                     catalog, histories.user_ids, held_out, asked, lists["model"], seed=self.seed
                 ),
             )
+        write_model_card(run)
         title = f"{config.split} split, {users:,} users"
         if self.baselines or self.check_beams:
             reporter.table(f"{title} (all metrics: report.md)", *headline_table(document))

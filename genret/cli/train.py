@@ -54,6 +54,7 @@ class Train(Verb):
 
         from genret.data import load_run_data
         from genret.evaluation import evaluate_model
+        from genret.evaluation.model_card import write_model_card
         from genret.index import TrieIndex
         from genret.models import num_parameters, save_model
         from genret.tokenizers import load_codes
@@ -164,6 +165,7 @@ class Train(Verb):
             f"best at step {result.best_step:,} of {result.steps:,}; {speed['users_per_second']:,.0f} users/s, "
             f"{speed['tokens_per_second']:,.0f} codes/s"
         )
+        write_model_card(run)
         fingerprint = read_manifest(run.folder("model"), "model").fingerprint
         return summary | speed | {"fingerprint": fingerprint}
 

@@ -1,0 +1,111 @@
+"""The model card of a run: ``README.md`` in the run folder, for whoever finds the folder later."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from genret.artifacts import MANIFEST, Manifest, Run, read_manifest
+from genret.evaluation.report_tables import headline_table
+from genret.evaluation.report_words import basis, verdict
+
+CARD = "README.md"
+_OURS = "<!-- written by genret: `genret train` and `genret evaluate` write it anew -->"
+
+
+def write_model_card(run: Run) -> Path | None:
+    """Write what a run was made from, how good its model is and how to load it.
+
+    Metrics are shown if they are those of the run's present model.
+
+    Args:
+      run: a run with a catalog, codes and a model.
+
+    Returns:
+      The file; None where the folder has a ``README.md`` that somebody else wrote, which stays.
+    """
+    file = run.path / CARD
+    if file.exists() and not file.read_text(encoding="utf-8").startswith(_OURS):
+        return None
+    scratch = file.with_name(f".{CARD}.partial")
+    scratch.write_text(model_card(run), encoding="utf-8")
+    scratch.replace(file)
+    return file
+
+
+def model_card(run: Run) -> str:
+    """Return the text of the card; see :func:`write_model_card`."""
+    manifests = {kind: _manifest(run, kind) for kind in ("catalog", "codes", "model", "reports")}
+    catalog, codes, model = (manifests[kind] for kind in ("catalog", "codes", "model"))
+    assert catalog is not None
+    assert codes is not None
+    assert model is not None
+    name = run.path.resolve().name
+    counts, architecture = catalog.summary, model.config["model"]
+    levels = ", ".join(map(str, codes.summary["codes_per_level"]))
+    facts = {
+        "users": f"{counts['users']:,}",
+        "items": f"{counts['items']:,}",
+        "events": f"{counts['events']:,}",
+        "source": ", ".join(map(str, counts["files"])),
+        "split": f"{catalog.config['rules']['split']}; {counts['valid']:,} validation and "
+        f"{counts['test']:,} test users",
+        "semantic IDs": f"{codes.config.get('method') or 'ready-made'}; codes of each level: {levels}",
+        "model": f"{architecture['kind']}, {model.summary['parameters']:,} parameters, reads the "
+        f"newest {architecture['max_items']} items" if "max_items" in architecture
+        else f"{architecture['kind']}, {model.summary['parameters']:,} parameters",
+        "training": f"{model.summary['steps']:,} steps, seed {model.seed}, genret {model.genret_version}",
+        "kept": f"step {model.summary['best_step']:,}, the best validation NDCG@10: "
+        f"{model.summary['valid_ndcg@10']:.4f}" if model.summary.get("valid_ndcg@10") is not None
+        else "the last step: there was no validation",
+    }  # fmt: skip
+    lines = [_OURS, "", f"# {name}", "", "A recommender made with genret.", "", "## Made from", ""]
+    lines += _table(["what", "value"], list(map(list, facts.items())))
+    lines += ["", "## Quality", "", *_quality(run, manifests["reports"], model)]
+    lines += ["", "## How to load", "", *_loading(name)]
+    return "\n".join(lines) + "\n"
+
+
+def _quality(run: Run, reports: Manifest | None, model: Manifest) -> list[str]:
+    if reports is None or reports.inputs.get("model") != model.fingerprint:
+        return ["Not measured yet: `genret evaluate` with this folder measures it."]
+    text = (run.folder("reports") / "metrics.json").read_text(encoding="utf-8")
+    document: Mapping[str, Any] = json.loads(text)
+    columns, rows = headline_table(document)
+    return [
+        verdict(document), "", basis(document), "", *_table(columns, rows), "",
+        "The whole report, with samples and the protocol: [reports/report.html](reports/report.html).",
+    ]  # fmt: skip
+
+
+def _loading(name: str) -> list[str]:
+    return [
+        "On the command line, with titles or ids of items:",
+        "",
+        f"    genret recommend {name} --history ITEM ITEM",
+        f"    genret score {name} --histories 'days/*.parquet' --out scores",
+        "",
+        "In Python:",
+        "",
+        "```python",
+        "from genret.index import TrieIndex",
+        "from genret.models import load_model",
+        "",
+        f'model = load_model("{name}/model")',
+        f'index = TrieIndex.load("{name}/index")',
+        "```",
+        "",
+        f"For a process without genret: `genret export {name} --decode FOLDER`.",
+    ]
+
+
+def _manifest(run: Run, kind: str) -> Manifest | None:
+    folder = run.folder(kind)
+    return read_manifest(folder, kind) if (folder / MANIFEST).is_file() else None
+
+
+def _table(columns: list[str], rows: list[list[str]]) -> list[str]:
+    def line(cells: list[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    return [line(columns), line(["---"] * len(columns)), *map(line, rows)]
