@@ -8,19 +8,29 @@
 
 # %% [markdown]
 # # Generative retrieval, end to end
-# Items become short sequences of codes (*semantic IDs*), a transformer spells the codes of the next
+# Items become short sequences of codes (*semantic IDs*), a transformer generates the codes of the next
 # item from a person's history, and a trie of the real items keeps the search on the catalog: every
-# answer is an item that exists and is allowed. The data are MovieLens-100K; on two CPU cores the
-# notebook takes about three minutes. The first cell installs genret where it is missing, from the
-# clone this notebook lies in, with the parts of JAX that a GPU or a TPU needs.
+# answer is an item that exists and is allowed. The data is MovieLens-100K; on two CPU cores the
+# notebook takes about three minutes. The first cell installs genret if it is missing, with the parts of
+# JAX that a GPU or a TPU needs.
 
 # %%
 import glob, importlib.util, os, shutil, subprocess, sys  # noqa: E401
+from pathlib import Path
 
+REPOSITORY = ""  # `python colab/build.py --set-up` writes it
 if importlib.util.find_spec("genret") is None:
+    folders = (Path.cwd(), Path.cwd().parent)  # where this notebook may lie in a clone
+    clones = [f for f in folders if (f / "genret/__init__.py").is_file()]
+    if not clones and not REPOSITORY:
+        raise SystemExit(
+            "genret is not installed and its address is not known: install it, or set Repository "
+            "in [project.urls] of pyproject.toml and run `python colab/build.py --set-up`"
+        )
     tpu = glob.glob("/dev/accel[0-9]*") + glob.glob("/dev/vfio/[0-9]*")
-    clone = "..[tpu]" if tpu else "..[cuda]" if shutil.which("nvidia-smi") else ".."
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", clone], check=True)
+    extra = "[tpu]" if tpu else "[cuda]" if shutil.which("nvidia-smi") else ""
+    package = f"{clones[0]}{extra}" if clones else f"genret{extra} @ git+{REPOSITORY}"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", package], check=True)
 
 # %% tags=["device"]
 import jax
@@ -31,8 +41,8 @@ print(f"JAX sees {len(jax.devices())} x {jax.devices()[0].device_kind}")
 
 # %% [markdown]
 # ## Ingest
-# Whatever the rules drop or change is counted (rules that found nothing are not shown). The last film of each person is held out for the
-# test, the one before it for validation.
+# Everything that the rules drop or change is counted (rules that found nothing are not shown). The last film
+# of each person is held out for the test, and the one before it for validation.
 
 # %%
 import itertools, tempfile  # noqa: E401
@@ -66,8 +76,8 @@ table(["rule", "count", "what was done"], [row for row in report.rows() if row[1
 
 # %% [markdown]
 # ## Embed
-# A film's vector has two halves: what is written about it, and what is watched near it in the
-# training histories. Held-out films are not looked at.
+# A film's vector has two halves: the first describes its text, the second the films watched near it in the
+# training histories. Held-out events are not used.
 
 # %%
 from genret.embed import cooccurrence_vectors, join_vectors, text_vectors
@@ -80,8 +90,8 @@ print(f"{len(vectors):,} vectors of width {vectors.shape[1]}")
 
 # %% [markdown]
 # ## Tokenize
-# Residual k-means: the first code names the nearest of some centers, the second describes what the
-# first leaves over. A third code tells apart the films that still have equal codes.
+# Residual k-means: the first code names the nearest of a set of centers, and the second codes the residual
+# that the first leaves over. A third code distinguishes films that still have equal codes.
 
 # %%
 from genret.config import TokenizeConfig
@@ -94,7 +104,7 @@ codes, codes_per_level = semantic_ids.codes, semantic_ids.codes_per_level
 picture(plots.plot_code_usage, codes, codes_per_level)
 
 # %% [markdown]
-# Similar films get similar codes. Here are the film watched most and those that share most with it.
+# Similar films get similar codes. Here are the most watched film and those that share most codes with it.
 
 # %% tags=["shows-data"]
 from genret.evaluation import item_counts
@@ -118,8 +128,8 @@ picture(plots.plot_trie_width, index.num_nodes, codes_per_level)
 
 # %% [markdown]
 # ## Train
-# `ItemDecoder` reads a film as one position and spells the next one with a small decoder. Every
-# position of every history is a target. The model that validates best is kept.
+# `ItemDecoder` reads a film as one position and generates the codes of the next film with a small decoder.
+# Every position of every history is a target. The model with the best validation NDCG@10 is kept.
 
 # %%
 import dataclasses
@@ -154,8 +164,8 @@ picture(plots.plot_training, trained.records, metric="ndcg@10")
 
 # %% [markdown]
 # ## Evaluate
-# Every film competes; those already seen are excluded inside the search, for every method alike.
-# NDCG@10 is 1 where the held-out film comes first, 0 where it is not among the first ten.
+# All films compete. Films already seen are excluded inside the search, for every method alike. NDCG@10 is
+# 1 if the held-out film is ranked first, and 0 if it is not among the first ten.
 
 # %% tags=["metrics"]
 metrics = {
@@ -192,8 +202,8 @@ side_by_side(found.items, found.scores)
 
 # %% [markdown]
 # ## Only what is allowed
-# A `ItemFilter` is a set of films, and sets combine: here those from before 1980 that the person has not
-# seen. It acts inside the search, and another filter compiles nothing anew.
+# An `ItemFilter` is a set of films, and sets can be combined: here, films from before 1980 that the person
+# has not seen. It acts inside the search, and another filter compiles nothing.
 
 # %% tags=["filter"]
 from genret.decoding import beam_search

@@ -8,19 +8,28 @@
 
 # %% [markdown]
 # # Your own semantic IDs, your own JAX model
-# The index and the search know nothing of the rest of genret: give them codes and anything with
-# `prefill` and `step`. Shown here: a catalog of 200,000 random IDs, a small model in plain JAX,
-# an exact search, rules (`ItemFilter`), items that come and go, and sampling. It takes about a minute on
-# two CPU cores, a GPU or a TPU. The first cell installs genret where it is missing, from the clone
-# this notebook lies in.
+# The index and the search do not depend on the rest of genret: give them codes and any model with
+# `prefill` and `step`. This notebook has a catalog of 200,000 random IDs, a small model in plain JAX,
+# an exact search, filters (`ItemFilter`), items that are inserted and removed, and sampling. It takes about
+# a minute on two CPU cores, a GPU or a TPU. The first cell installs genret if it is missing.
 
 # %%
 import glob, importlib.util, os, shutil, subprocess, sys  # noqa: E401
+from pathlib import Path
 
+REPOSITORY = ""  # `python colab/build.py --set-up` writes it
 if importlib.util.find_spec("genret") is None:
+    folders = (Path.cwd(), Path.cwd().parent)  # where this notebook may lie in a clone
+    clones = [f for f in folders if (f / "genret/__init__.py").is_file()]
+    if not clones and not REPOSITORY:
+        raise SystemExit(
+            "genret is not installed and its address is not known: install it, or set Repository "
+            "in [project.urls] of pyproject.toml and run `python colab/build.py --set-up`"
+        )
     tpu = glob.glob("/dev/accel[0-9]*") + glob.glob("/dev/vfio/[0-9]*")
-    clone = "..[tpu]" if tpu else "..[cuda]" if shutil.which("nvidia-smi") else ".."
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", clone], check=True)
+    extra = "[tpu]" if tpu else "[cuda]" if shutil.which("nvidia-smi") else ""
+    package = f"{clones[0]}{extra}" if clones else f"genret{extra} @ git+{REPOSITORY}"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", package], check=True)
 
 # %% tags=["device"]
 import jax
@@ -44,10 +53,26 @@ print(f"{index.num_items:,} items, {index.nbytes / index.num_items:.1f} bytes ea
 print("levels are stored as", *index.stored_as)
 
 # %% [markdown]
+# After two codes nearly every item has a node of its own: the trie is wide early, and the last levels have
+# one child for most nodes.
+
+# %%
+import io
+import tempfile
+from pathlib import Path
+
+from IPython.display import Image, display
+from genret.evaluation import plots
+
+with tempfile.TemporaryDirectory() as folder:
+    plots.plot_trie_width(index.num_nodes, index.codes_per_level, Path(folder, "trie.png"))
+    display(Image(Path(folder, "trie.png"), width=560))
+
+# %% [markdown]
 # ## The model
-# `prefill` reads the histories once and gives the logits of the first code; `step` is told the code
-# and the parent of each beam and gives the next logits. What it keeps in between is its own affair
-# (here a state for each beam). Any pytree will do: this one is a recurrent network with random weights.
+# `prefill` reads the histories once and returns the logits of the first code; `step` gets the code and the
+# parent of each beam and returns the next logits. The cache between the two belongs to the model (here, a
+# state for each beam). Any pytree can be a model: this one is a recurrent network with random weights.
 
 # %%
 import dataclasses
@@ -91,17 +116,16 @@ for ids, scores in zip(index.ids_of(result.items)[:, :4], np.asarray(result.scor
     print(", ".join(f"{name} {score:.2f}" for name, score in zip(ids, scores[:4], strict=True)))
 
 # %% [markdown]
-# With random IDs and without the index, hardly any answer would exist: there are far more rows of codes
-# than items.
+# Without the index, hardly any answer would exist: there are far more possible rows of codes than items.
 
 # %%
 share = ITEMS / CODES**LEVELS
 print(f"{share:.1e} of all rows of codes are items")
 
 # %% [markdown]
-# ## Rules, one for each request
-# A filter is a set of items; sets combine by `&`, `|`, `~`. Each request of a batch obeys its own. Nothing
-# is compiled again when they change.
+# ## A filter for each request
+# A filter is a set of items; filters combine with `&`, `|` and `~`. Each request of a batch obeys its own.
+# Nothing is compiled again when they change.
 
 # %% tags=["filter"]
 price = rng.uniform(1, 100, ITEMS)
@@ -115,9 +139,24 @@ print("dearest of request 0:", price[found[0]].max().round(2))
 print("oldest of request 1:", found[1][found[1] >= 0].min(), "of", ITEMS)
 print("allowed by filter 2:", (~cheap & ~fresh).num_allowed)
 
+# %%
+from matplotlib.figure import Figure
+
+figure = Figure(figsize=(6.4, 2.4), layout="constrained")
+axes = figure.subplots(1, 3, sharey=True)
+for request, (axis, name) in enumerate(
+    zip(axes, ("price < 20", "newest 500", "neither"), strict=True)
+):
+    axis.hist(price[found[request][found[request] >= 0]], bins=20, range=(0, 100), color="#0072B2")
+    axis.set(title=f"request {request}: {name}", xlabel="price")
+axes[0].set_ylabel("answers")
+drawn = io.BytesIO()
+figure.savefig(drawn, format="png", dpi=150, metadata={"Software": None})
+Image(drawn.getvalue(), width=640)
+
 # %% [markdown]
-# ## Items that come and go
-# An inserted item can be found at once, a removed one is gone at once.
+# ## Inserting and removing items
+# An inserted item can be found immediately, and a removed one no longer appears.
 
 # %% tags=["live"]
 best = result.items[0, 0]
@@ -130,8 +169,8 @@ assert changed.ids_of(again.items)[0, 0] == "sku-new"
 
 # %% [markdown]
 # ## Sampling
-# A stochastic beam search draws items without replacement, from the model's distribution over the
-# items that are allowed.
+# A stochastic beam search draws items without replacement from the model's distribution over the allowed
+# items.
 
 # %% tags=["sample"]
 drawn = beam_search(

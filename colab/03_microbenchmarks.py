@@ -11,16 +11,25 @@
 # Ten ways to keep a beam search inside a catalog, on the same logits, each held against brute force
 # before it is timed; then the tables of the STATIC paper (arXiv 2602.22647) beside what this machine
 # needs. It takes about four minutes on two CPU cores and less on a GPU or a TPU. The
-# first cell installs genret where it is missing, from the clone this notebook lies in.
+# first cell installs genret if it is missing.
 
 # %%
 import glob, importlib.util, os, shutil, subprocess, sys  # noqa: E401
 from pathlib import Path
 
+REPOSITORY = ""  # `python colab/build.py --set-up` writes it
 if importlib.util.find_spec("genret") is None:
+    folders = (Path.cwd(), Path.cwd().parent)  # where this notebook may lie in a clone
+    clones = [f for f in folders if (f / "genret/__init__.py").is_file()]
+    if not clones and not REPOSITORY:
+        raise SystemExit(
+            "genret is not installed and its address is not known: install it, or set Repository "
+            "in [project.urls] of pyproject.toml and run `python colab/build.py --set-up`"
+        )
     tpu = glob.glob("/dev/accel[0-9]*") + glob.glob("/dev/vfio/[0-9]*")
-    clone = "..[tpu]" if tpu else "..[cuda]" if shutil.which("nvidia-smi") else ".."
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", clone], check=True)
+    extra = "[tpu]" if tpu else "[cuda]" if shutil.which("nvidia-smi") else ""
+    package = f"{clones[0]}{extra}" if clones else f"genret{extra} @ git+{REPOSITORY}"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", package], check=True)
 
 import genret
 

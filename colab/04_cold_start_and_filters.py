@@ -7,21 +7,31 @@
 # ---
 
 # %% [markdown]
-# # New items, and rules
-# A model that spells semantic IDs can answer an item that it was never trained on, if its tokenizer gives
-# the item an ID. Shown here: the newest tenth of a shop's items is kept from everything that is trained, and
-# asked for, freely and under a rule that allows new items only; then rules as conditions on columns, one for
-# each request, with what each person has seen left out; then the day on which the items arrive, in an index
-# that is in use. The shop is invented; on two CPU cores the notebook takes about two minutes. The first cell
-# installs genret where it is missing, from the clone this notebook lies in.
+# # New items and filters
+# A model that generates semantic IDs can recommend an item that it was never trained on, if the tokenizer
+# gives the item an ID. This notebook hides the newest tenth of a shop's items from all training and then asks
+# for them, among all items and under a filter that allows only new items. It then uses conditions on columns
+# as filters, one for each request, with seen items excluded, and inserts the new items into an index that is
+# in use. The shop is invented; on two CPU cores the notebook takes about two minutes. The first cell installs
+# genret if it is missing.
 
 # %%
 import glob, importlib.util, os, shutil, subprocess, sys  # noqa: E401
+from pathlib import Path
 
+REPOSITORY = ""  # `python colab/build.py --set-up` writes it
 if importlib.util.find_spec("genret") is None:
+    folders = (Path.cwd(), Path.cwd().parent)  # where this notebook may lie in a clone
+    clones = [f for f in folders if (f / "genret/__init__.py").is_file()]
+    if not clones and not REPOSITORY:
+        raise SystemExit(
+            "genret is not installed and its address is not known: install it, or set Repository "
+            "in [project.urls] of pyproject.toml and run `python colab/build.py --set-up`"
+        )
     tpu = glob.glob("/dev/accel[0-9]*") + glob.glob("/dev/vfio/[0-9]*")
-    clone = "..[tpu]" if tpu else "..[cuda]" if shutil.which("nvidia-smi") else ".."
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", clone], check=True)
+    extra = "[tpu]" if tpu else "[cuda]" if shutil.which("nvidia-smi") else ""
+    package = f"{clones[0]}{extra}" if clones else f"genret{extra} @ git+{REPOSITORY}"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", package], check=True)
 
 # %% tags=["device"]
 import jax
@@ -30,10 +40,10 @@ SMOKE = os.environ.get("GENRET_SMOKE") == "1"  # a few steps, to see that everyt
 print(f"JAX sees {len(jax.devices())} x {jax.devices()[0].device_kind}")
 
 # %% [markdown]
-# ## Hold the newest items out
-# The newest are those whose first event is the latest. Each history is cut before its first new item, and
-# that item is the question. So no event of a new item, and nothing that a person did after one, is
-# trained on.
+# ## Hold out the newest items
+# The newest items are those whose first event is the latest. Each history is cut before its first new item,
+# and that item is the question. So no event of a new item, and nothing that a person did after one, is used
+# in training.
 
 # %% tags=["held-out"]
 import io
@@ -88,8 +98,8 @@ picture(figure)
 # %% [markdown]
 # ## Give all of them a semantic ID
 # New items have no events, so vectors come from text alone. The tokenizer is fitted to the other items and
-# gives the new ones codes with its frozen codebooks. Some share an ID with another item; an index is fine
-# with that, and no code appears that was never trained.
+# gives the new ones codes with its frozen codebooks. Some share an ID with another item, which the index
+# allows; no code appears that was never trained.
 
 # %% tags=["codes"]
 from genret.config import TokenizeConfig
@@ -170,17 +180,17 @@ axis.set_ylabel("Recall@10, 95 % over people")
 picture(figure)
 
 # %% [markdown]
-# The model has learnt which of the other items are asked for; left alone, it mostly answers those. Under the
-# filter no old item takes a beam, and what it knows of codes, which new items share, decides among the new
-# ones. How much that is depends on what the text says. Here a title names the category, and people stay in a
-# category. On MovieLens-100K, where the text is a title and some genres, the same program (newest tenth,
-# 400 steps) found 0.065 [0.035, 0.100] where a draw finds 0.060. On your data: `genret coldstart RUN`.
+# The model has learned which of the other items people choose, and without a filter it mostly recommends
+# those. Under the filter, no old item takes a beam, and what the model knows about codes, which new items
+# share, decides among the new ones. How well that works depends on the text. Here a title names the category,
+# and people stay in a category. On MovieLens-100K, where the text is a title and some genres, the same program
+# (newest tenth, 400 steps) reached 0.065 [0.035, 0.100], where a random draw reaches 0.060. On your data:
+# `genret coldstart RUN`.
 
 # %% [markdown]
-# ## Rules as conditions, seen items left out
-# A condition on the columns of the catalog becomes a filter; it is parsed, never run as Python. Each
-# request of a batch obeys its own, and nobody is answered what they have seen. All of it acts inside the
-# search.
+# ## Conditions as filters, seen items excluded
+# A condition on the columns of the catalog becomes a filter; it is parsed, and never run as Python. Each
+# request of a batch obeys its own filter, and seen items are excluded. Both act inside the search.
 
 # %% tags=["rules"]
 from genret.data import where
@@ -221,9 +231,9 @@ length = max(map(len, columns))
 display(table(conditions, zip(*[own + [""] * (length - len(own)) for own in columns], strict=True)))
 
 # %% [markdown]
-# ## Inside the search, not behind it
-# Searching freely and dropping what is not allowed afterwards starves the list, and the more so the
-# stricter the rule. The rules here allow what costs less than some price.
+# ## Inside the search, not after it
+# A search without filters whose answers are filtered afterwards leaves short lists, and the stricter the filter,
+# the shorter. The filters here allow items below a price.
 
 # %% tags=["inside"]
 crowd = min(64, len(held))
@@ -248,8 +258,8 @@ picture(figure)
 
 # %% [markdown]
 # ## The day they arrive
-# An index in use: yesterday the new items were not there, today they are inserted, one is taken back. The
-# trie is not built again, and nothing is compiled again.
+# An index in use: yesterday it did not have the new items, today they are inserted, and one is removed again.
+# The trie is not rebuilt, and nothing is compiled again.
 
 # %% tags=["live"]
 import time

@@ -8,24 +8,34 @@
 
 # %% [markdown]
 # # A batch-scoring job
-# Every night the histories of all users are read from Parquet, each user is recommended something, and the
-# answers are written to Parquet. Shown here: such a job with `genret score`, killed in the middle and
-# started again; a file that is damaged, and rows that cannot be scored; that nobody is lost or answered
-# twice, and that the bytes are those of a job that nobody disturbed; and what padding costs. The users are
-# invented. On two CPU cores it takes about four minutes. The first cell installs genret where it is
-# missing, from the clone this notebook lies in.
+# Every night a job reads the histories of all users from Parquet, recommends items to each user, and writes
+# the answers to Parquet. This notebook runs such a job with `genret score`, kills it in the middle and starts
+# it again. One file is damaged, and some rows cannot be scored. It then checks that every user is answered
+# exactly once and that the output equals, byte for byte, that of an uninterrupted job, and shows what padding
+# costs. The users are invented. On two CPU cores it takes about four minutes. The first cell installs genret
+# if it is missing.
 
 # %%
 import glob, importlib.util, os, shutil, subprocess, sys  # noqa: E401
+from pathlib import Path
 
+REPOSITORY = ""  # `python colab/build.py --set-up` writes it
 if importlib.util.find_spec("genret") is None:
+    folders = (Path.cwd(), Path.cwd().parent)  # where this notebook may lie in a clone
+    clones = [f for f in folders if (f / "genret/__init__.py").is_file()]
+    if not clones and not REPOSITORY:
+        raise SystemExit(
+            "genret is not installed and its address is not known: install it, or set Repository "
+            "in [project.urls] of pyproject.toml and run `python colab/build.py --set-up`"
+        )
     tpu = glob.glob("/dev/accel[0-9]*") + glob.glob("/dev/vfio/[0-9]*")
-    clone = "..[tpu]" if tpu else "..[cuda]" if shutil.which("nvidia-smi") else ".."
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", clone], check=True)
+    extra = "[tpu]" if tpu else "[cuda]" if shutil.which("nvidia-smi") else ""
+    package = f"{clones[0]}{extra}" if clones else f"genret{extra} @ git+{REPOSITORY}"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", package], check=True)
 
 # %% tags=["device"]
 SMOKE = os.environ.get("GENRET_SMOKE") == "1"  # few users, to see that everything runs
-# A process of its own: what holds a TPU holds all of it, and here the jobs are to have it.
+# In a process of its own: one process holds a whole TPU, and the jobs below need it.
 look = "import jax; print(f'JAX sees {len(jax.devices())} x {jax.devices()[0].device_kind}')"
 print(subprocess.run([sys.executable, "-c", look], capture_output=True, text=True).stdout.strip())
 
@@ -66,8 +76,8 @@ for verb, *options in (
 
 # %% [markdown]
 # ## The histories
-# Six files, the *shards*: a row is a user and the list of what they had, oldest first. In one of them some
-# rows are spoilt, and another one is cut short, as by a copy that broke off.
+# Six files, the *shards*: each row is a user and the list of their items, oldest first. One file has some bad
+# rows, and another is truncated, as by an interrupted copy.
 
 # %% tags=["histories"]
 import numpy as np
@@ -98,8 +108,8 @@ print(*(f"{shard}: {shard.stat().st_size:,} bytes" for shard in shards), sep="\n
 
 # %% [markdown]
 # ## Start the job, and kill it
-# The kill is the one that no program can prepare for (SIGKILL), as when a machine is taken away or runs out
-# of memory.
+# SIGKILL cannot be handled by a program; it is what happens when a machine is taken away or runs out of
+# memory.
 
 # %% tags=["kill"]
 job = ["score", "run", "--histories", "days/*.parquet", "--k", 10, "--beams", 20, "--exclude-seen"]
@@ -117,16 +127,16 @@ print("the job is finished:", (out / "_SUCCESS").exists())
 
 # %% [markdown]
 # ## Start it again
-# The same command goes on where the records end. One shard cannot be read: the others are done all the same,
-# and the exit status is 2, so that whoever started the job looks.
+# The same command continues after the last finished shard. One shard cannot be read. The others are scored
+# anyway, and the exit status 2 tells whoever started the job to look.
 
 # %% tags=["again"]
 print(genret(*job, "--out", out, status=2).splitlines()[-1])
 print("finished shards:", *(file.stem for file in sorted(out.glob("_shards/*.json"))))
 
 # %% [markdown]
-# The file is copied once more, and the job started once more. Status 3 says: all is written, but some rows
-# could not be scored.
+# The file is copied again, and the job is started again. Status 3 means that everything is written, but some
+# rows could not be scored.
 
 # %% tags=["repaired"]
 shards[4].write_bytes(whole)
@@ -137,7 +147,7 @@ print("unknown items left out:", last["summary"]["unknown_items"])
 print("the job is finished:", (out / "_SUCCESS").exists())
 
 # %% [markdown]
-# ## Nobody is lost, nobody is answered twice
+# ## Every user is answered exactly once
 
 # %% tags=["answers"]
 from IPython.display import Markdown, display
@@ -175,9 +185,9 @@ display(table(["rank", "item", "log p"],
               [[r["rank"], title[r["item"]], f"{r['score']:.2f}"] for r in own[:5]]))  # fmt: skip
 
 # %% [markdown]
-# ## The bytes of a job that nobody disturbed
-# The same histories into another folder, at one go. All files are compared. (Another size of the batches, other
-# devices or another engine would change nothing either.)
+# ## The same bytes as an uninterrupted job
+# The same histories are scored into another folder without interruption, and all files are compared. (Another
+# batch size, other devices or another engine would not change them either.)
 
 # %% tags=["bytes"]
 calm = genret(*job, "--out", "calm", status=3)
@@ -190,8 +200,8 @@ print(f"{calm['summary']['users_per_second']:,.0f} users a second, compiled prog
 
 # %% [markdown]
 # ## What padding costs
-# Histories differ in length, compiled programs have shapes. A history is padded to the next of a few widths,
-# each with a program of its own; padding all to the longest would compute this much for nothing:
+# Histories differ in length, but compiled programs have fixed shapes. A history is padded to the next of a few
+# widths, each with a program of its own; padding all histories to the longest would waste this much:
 
 # %% tags=["padding"]
 import io
@@ -229,6 +239,6 @@ figure.savefig(file, format="png", metadata={"Software": None})
 Image(file.getvalue())
 
 # %% [markdown]
-# "As computed" is what the manifest of the job says: users are decoded in groups (64 on a CPU), and the last
-# group of each width is filled up, which weighs in small jobs only. More: rules for each user, object stores,
-# several machines by Ray, in `docs/batch_scoring.md`.
+# "As computed" comes from the manifest of the job: users are decoded in groups, and the last group of each
+# width is padded, which matters for small jobs only. More in `docs/batch_scoring.md`: filters for each user,
+# object stores, and several machines with Ray.

@@ -35,7 +35,7 @@ BEAMS, SEED = 3, 4
 """Beams of the drawn search, and the seed of its model."""
 
 INK, GREY, PALE, BLUE, ORANGE, WHITE = (
-    "#222222", "#999999", "#EEEEEE", "#9CC4E4", "#F2B880", "#FFFFFF",
+    "#222222", "#666666", "#EEEEEE", "#9CC4E4", "#F2B880", "#FFFFFF",
 )  # fmt: skip
 PLAIN = "*{stroke-linejoin: round; stroke-linecap: butt}"
 """The style that matplotlib writes."""

@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from colab import build
+
 COLAB = Path(__file__).parents[2] / "colab"
+INVENTED_TITLE = re.compile(r"(Calm|Jolly|Keen|Fancy|Urban|Ivory) [A-Z]\w+ \d")
 SOURCES = sorted(COLAB.glob("[0-9]*.py"))
 every_notebook = pytest.mark.parametrize("source", SOURCES, ids=lambda f: f.stem)
 
@@ -67,7 +70,8 @@ def test_the_committed_notebook_is_that_of_its_source(source: Path) -> None:
 @every_notebook
 def test_the_committed_notebook_has_results_and_nothing_of_a_machine(source: Path) -> None:
     whole = json.loads(source.with_suffix(".ipynb").read_text(encoding="utf-8"))
-    assert set(whole["metadata"]) == {"kernelspec"}
+    assert set(whole["metadata"]) == {"accelerator", "colab", "kernelspec"}
+    assert whole["metadata"]["accelerator"] in ("GPU", "TPU")
     code = [c for c in whole["cells"] if c["cell_type"] == "code"]
     assert [c["execution_count"] for c in code] == list(range(1, len(code) + 1))
     assert all(set(c["metadata"]) <= {"tags"} for c in code)
@@ -97,8 +101,12 @@ def test_no_data_that_may_not_be_passed_on_are_committed() -> None:
     tagged = [c for c in found if "shows-data" in c["metadata"].get("tags", [])]
     assert len(tagged) == 3
     for cell in tagged:
-        (output,) = cell["outputs"]
-        assert "forbid passing the data on" in text(output["text"])
+        note, *shown = cell["outputs"]
+        assert "forbid passing its data on" in text(note["text"])
+        assert shown
+    # What stands there instead is of the invented catalog.
+    invented = printed(outputs(found, "shows-data"))
+    assert INVENTED_TITLE.search(invented)
     for cell in found:
         # Only these cells can show titles; the second name is of the function that prints them.
         if re.search(r"^[^ ].*catalog\.titles|^side_by_side\(", text(cell["source"]), re.M):
@@ -111,6 +119,39 @@ def test_the_committed_benchmarks_are_of_exact_answers() -> None:
     assert rows.count("genret") == 4  # one point, and three of other kinds
     assert {"static-style", "ppv-exact"} <= set(rows)
     assert "Table 4a" in found
+
+
+def test_the_first_cells_follow_from_one_setting() -> None:
+    for source in SOURCES:
+        own = source.read_text(encoding="utf-8")
+        assert build.set_up(own, source.stem, build.repository()) == own
+        address = "https://github.com/someone/genret"
+        published = build.set_up(own, source.stem, address)
+        assert f'REPOSITORY = "{address}"' in published
+        page = f"https://colab.research.google.com/github/someone/genret/blob/main/colab/{source.stem}.ipynb"
+        assert published.count(page) == 1
+        assert build.set_up(published, source.stem, address) == published
+        assert build.set_up(published, source.stem, build.repository()) == own
+
+
+def test_the_first_cell_installs_nothing_that_it_does_not_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    ran: list[list[str]] = []
+    monkeypatch.setattr("subprocess.run", lambda command, **_: ran.append(command))
+    with pytest.raises(SystemExit, match=r"set Repository in \[project.urls\]"):
+        exec(build.INSTALL_CELL.format(repository=""), {})
+    assert not ran
+    exec(build.INSTALL_CELL.format(repository="https://github.com/someone/genret"), {})
+    assert re.fullmatch(r"genret(\[\w+\])? @ git\+https://github.com/someone/genret", ran[-1][-1])
+    (tmp_path / "genret").mkdir()
+    (tmp_path / "genret" / "__init__.py").touch()
+    (tmp_path / "colab").mkdir()
+    monkeypatch.chdir(tmp_path / "colab")
+    exec(build.INSTALL_CELL.format(repository=""), {})
+    assert ran[-1][-1].startswith(str(tmp_path))
 
 
 @pytest.mark.slow
@@ -189,7 +230,7 @@ WAYS = ("unconstrained", "random", "constrained")
 
 PICTURES = {
     "01_quickstart": 4,
-    "02_your_own_ids": 0,
+    "02_your_own_ids": 2,
     "03_microbenchmarks": 3,
     "04_cold_start_and_filters": 3,
     "05_batch_scoring": 1,
