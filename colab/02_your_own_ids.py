@@ -53,22 +53,6 @@ print(f"{index.num_items:,} items, {index.nbytes / index.num_items:.1f} bytes ea
 print("levels are stored as", *index.stored_as)
 
 # %% [markdown]
-# After two codes nearly every item has a node of its own: the trie is wide early, and the last levels have
-# one child for most nodes.
-
-# %%
-import io
-import tempfile
-from pathlib import Path
-
-from IPython.display import Image, display
-from genret.evaluation import plots
-
-with tempfile.TemporaryDirectory() as folder:
-    plots.plot_trie_width(index.num_nodes, index.codes_per_level, Path(folder, "trie.png"))
-    display(Image(Path(folder, "trie.png"), width=560))
-
-# %% [markdown]
 # ## The model
 # `prefill` reads the histories once and returns the logits of the first code; `step` gets the code and the
 # parent of each beam and returns the next logits. The cache between the two belongs to the model (here, a
@@ -138,21 +122,6 @@ found = np.asarray(ruled.items)
 print("dearest of request 0:", price[found[0]].max().round(2))
 print("oldest of request 1:", found[1][found[1] >= 0].min(), "of", ITEMS)
 print("allowed by filter 2:", (~cheap & ~fresh).num_allowed)
-
-# %%
-from matplotlib.figure import Figure
-
-figure = Figure(figsize=(6.4, 2.4), layout="constrained")
-axes = figure.subplots(1, 3, sharey=True)
-for request, (axis, name) in enumerate(
-    zip(axes, ("price < 20", "newest 500", "neither"), strict=True)
-):
-    axis.hist(price[found[request][found[request] >= 0]], bins=20, range=(0, 100), color="#0072B2")
-    axis.set(title=f"request {request}: {name}", xlabel="price")
-axes[0].set_ylabel("answers")
-drawn = io.BytesIO()
-figure.savefig(drawn, format="png", dpi=150, metadata={"Software": None})
-Image(drawn.getvalue(), width=640)
 
 # %% [markdown]
 # ## Inserting and removing items

