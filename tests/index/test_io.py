@@ -108,7 +108,7 @@ def test_a_wrong_structure_is_refused_even_with_right_checksums(tmp_path: Path, 
         ("permuted", None, "does not describe"),
         ("end_code", "x", "does not describe"),
         ("codes_per_level", 3, "does not describe"),
-        ("codes_per_level", [3, 4, "x"], "codes_per_level"),
+        ("codes_per_level", [3, 4, "x"], "does not describe"),
         ("item_ids", "pickled", "does not describe"),
     ],
 )

@@ -1,16 +1,16 @@
 """Readouts to log-probabilities: the one place that knows what a readout is."""
 
 import dataclasses
-from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from genret.errors import GenretError
+from genret.index.levels import Children
+from genret.pytree import register_pytree
 from genret.typing import Array, Bool, Float, Int
 
 
-@jax.tree_util.register_dataclass
+@register_pytree
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Projection:
     """A readout that is not multiplied out yet: logits are ``hidden @ table.T``.
@@ -23,8 +23,8 @@ class Projection:
       table: floats [V, D], the output embedding of the level's codes.
     """
 
-    hidden: Any
-    table: Any
+    hidden: Float[Array, "B M D"]
+    table: Float[Array, "V D"]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -37,7 +37,7 @@ class Projection:
         return len(self.shape)
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> jnp.dtype:
         """Type of the hidden states."""
         return self.hidden.dtype
 
@@ -55,7 +55,7 @@ One beam, [B, 1, V], stands for all of them.
 """
 
 
-@jax.tree_util.register_dataclass
+@register_pytree
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scored:
     """The beams of a level and what the model says of their next code.
@@ -67,13 +67,18 @@ class Scored:
       base: float32 [B, M], scores of the beams.
     """
 
-    # JAX puts other things than arrays into a pytree's leaves now and then, hence Any.
-    readout: Any
-    normalizer: Any
-    base: Any
+    readout: Readout
+    normalizer: Float[Array, "B m"] | None
+    base: Float[Array, "B M"]
 
     @classmethod
-    def of(cls, readout: Readout, base: Array, ended: Array | None, normalize: str) -> "Scored":
+    def of(
+        cls,
+        readout: Readout,
+        base: Float[Array, "B M"],
+        ended: Bool[Array, "B M"] | None,
+        normalize: str,
+    ) -> "Scored":
         """Read a level's readout.
 
         Args:
@@ -81,7 +86,8 @@ class Scored:
           base: scores of the beams, float32 [B, M].
           ended: bool [B, M], beams whose semantic ID has ended: nothing is asked of the model, so
             their only child has log-probability 0. None: no such beams.
-          normalize: "level"; "catalog" and "legal" leave the normalizer to whoever knows the children.
+          normalize: "level"; "catalog" and "legal" leave the normalizer to whoever knows the
+            children.
         """
         if ended is not None:
             readout = jnp.where(ended[..., None], 0, logits_of(readout))
@@ -94,12 +100,20 @@ class Scored:
         return cls(readout=logits_of(readout), normalizer=normalizer, base=base)
 
     @property
-    def logits(self) -> Float[Array, "B M V"]:
+    def logits(self) -> Float[Array, "B m V"]:
         """All logits, float32; of one beam or of all."""
         return logits_of(self.readout)
 
-    def logits_at(self, codes: Int[Array, "B M K"]) -> Float[Array, "B M K"]:
-        """Return the logits of some codes of each beam, float32."""
+    def logits_of(self, children: Children) -> Float[Array, "B M K"]:
+        """Return the logit of each slot for a child, float32; -inf: no child."""
+        legal = children.legal
+        if children.codes is None:
+            logits = fitted(self.logits, legal.shape[-1])
+        else:
+            logits = self._logits_at(children.codes)
+        return jnp.where(legal, logits, -jnp.inf)
+
+    def _logits_at(self, codes: Int[Array, "B M K"]) -> Float[Array, "B M K"]:
         if isinstance(self.readout, Projection):
             rows = self.readout.table.at[codes].get(mode="clip")
             hidden = jnp.broadcast_to(self.readout.hidden, (*codes.shape[:2], rows.shape[-1]))
@@ -107,9 +121,34 @@ class Scored:
         logits = jnp.broadcast_to(self.readout, (*codes.shape[:2], self.readout.shape[-1]))
         return jnp.take_along_axis(logits, codes, axis=-1, mode="clip").astype(jnp.float32)
 
-    def per_beam(self, values: Array) -> Float[Array, "B M"]:
+    def logits_of_beams(
+        self, beams: Int[Array, "B C"], codes: Int[Array, "B C"]
+    ) -> Float[Array, "B C"]:
+        """Return the logit of one code of each of some beams, float32."""
+        request = jnp.arange(beams.shape[0], dtype=jnp.int32)[:, None]
+        beams = jnp.minimum(beams, self.readout.shape[1] - 1)  # one readout may stand for all
+        if isinstance(self.readout, Projection):
+            return jnp.einsum(
+                "bcd,bcd->bc",
+                self.readout.hidden.at[request, beams].get(mode="clip"),
+                self.readout.table.at[codes].get(mode="clip"),
+                preferred_element_type=jnp.float32,
+            )
+        return self.readout.at[request, beams, codes].get(mode="clip").astype(jnp.float32)
+
+    def per_beam(self, values: Float[Array, "B m"]) -> Float[Array, "B M"]:
         """Return values of one beam or of all, for all."""
         return jnp.broadcast_to(values, self.base.shape)
+
+
+def log_probs_to_scores(
+    logits: Float[Array, "*shape"],
+    base: Float[Array, "*#shape"],
+    normalizer: Float[Array, "*#shape"],
+) -> Float[Array, "*shape"]:
+    """Return the scores of children: that of their beam plus the log-probability of their code."""
+    scores = base + (logits - normalizer)
+    return jnp.where(scores > -jnp.inf, scores, -jnp.inf)  # NaN cannot win a place
 
 
 def logits_of(readout: Readout) -> Float[Array, "B M V"]:
@@ -117,6 +156,13 @@ def logits_of(readout: Readout) -> Float[Array, "B M V"]:
     if isinstance(readout, Projection):
         return readout.logits()
     return readout.astype(jnp.float32)
+
+
+def fitted(logits: Float[Array, "B M V"], size: int) -> Float[Array, "B M size"]:
+    """Cut or pad logits to ``size`` codes; what they are padded with is of no code."""
+    if logits.shape[-1] >= size:
+        return logits[..., :size]
+    return jnp.pad(logits, ((0, 0), (0, 0), (0, size - logits.shape[-1])))
 
 
 def logsumexp(logits: Float[Array, "B M V"]) -> Float[Array, "B M"]:

@@ -13,16 +13,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from genret import item_ids as ids
 from genret import tensors
 from genret.artifacts import read_manifest, verify_files, write_folder
 from genret.errors import GenretError
-from genret.index._builder import build_sorted, code_dtype
-from genret.index.allowed import column_of
-from genret.index.segment import Segment
+from genret.index.build import build_sorted, code_dtype
+from genret.index.trie import Trie
 from genret.semantic_ids import check_counts, read_header
 from genret.typing import PathLike
 
@@ -31,37 +29,36 @@ HEADER = "index.json"
 
 def save_artifact(
     path: PathLike,
-    segment: Segment,
+    trie: Trie,
     codes_per_level: tuple[int, ...],
     end_code: int | None,
     item_ids: np.ndarray | None,
 ) -> None:
     """Write an index as an artifact of its own."""
-    summary = {"items": int(segment.num_rows), "codes_per_level": list(codes_per_level)}
+    summary = {"items": int(trie.num_rows), "codes_per_level": list(codes_per_level)}
     with write_folder(path, "index", summary=summary) as folder:
-        write_files(folder, segment, codes_per_level, end_code, item_ids)
+        write_files(folder, trie, codes_per_level, end_code, item_ids)
 
 
 def write_files(
     folder: PathLike,
-    segment: Segment,
+    trie: Trie,
     codes_per_level: tuple[int, ...],
     end_code: int | None,
     item_ids: np.ndarray | None,
 ) -> None:
     """Write the files of an index into a folder."""
     folder = Path(folder)
-    num_rows = int(segment.num_rows)
-    for level, stored in enumerate(segment.levels):
-        tensors.write_array(_level(folder, level), column_of(stored, num_rows))
-    if segment.positions is not None:
-        positions = segment.position_of(jnp.arange(num_rows, dtype=jnp.int32))
-        tensors.write_array(folder / "positions", np.asarray(positions))
+    num_rows = int(trie.num_rows)
+    for level, stored in enumerate(trie.levels):
+        tensors.write_array(_level(folder, level), stored.column(num_rows))
+    if trie.positions is not None:
+        tensors.write_array(folder / "positions", trie.positions_by_row)
     header = {
         "items": num_rows,
         "codes_per_level": list(codes_per_level),
         "end_code": end_code,
-        "permuted": segment.positions is not None,
+        "permuted": trie.positions is not None,
         "item_ids": ids.write_ids(folder, item_ids),
     }
     (folder / HEADER).write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
@@ -69,7 +66,7 @@ def write_files(
 
 def load_artifact(
     path: PathLike,
-) -> tuple[Segment, tuple[int, ...], int | None, np.ndarray | None]:
+) -> tuple[Trie, tuple[int, ...], int | None, np.ndarray | None]:
     """Read the artifact of an index; its checksums and its order are verified.
 
     Raises:
@@ -84,8 +81,8 @@ def load_artifact(
     if positions is not None:
         _check_positions(positions, num_rows, str(folder))
     columns = _checked_columns(folder, counts, num_rows, positions)
-    segment = build_sorted(columns, positions, num_rows, counts)
-    return segment, counts, header["end_code"], ids.read_ids(folder, header["item_ids"], num_rows)
+    trie = build_sorted(columns, positions, num_rows, counts)
+    return trie, counts, header["end_code"], ids.read_ids(folder, header["item_ids"], num_rows)
 
 
 def _checked_columns(

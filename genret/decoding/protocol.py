@@ -1,13 +1,71 @@
-"""Parallel heads: a model that gives the logits of all levels in one pass."""
+"""What the beam search asks of a model, and an adapter for models of one pass."""
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 
+from genret.decoding.readout import Readout
 from genret.errors import GenretError
+from genret.pytree import register_pytree
 from genret.typing import Array, Float, Int
+
+Cache = TypeVar("Cache")
+"""A model's own state between the levels: any pytree."""
+
+
+@runtime_checkable
+class GenerativeModel(Protocol[Cache]):
+    """A model that spells semantic IDs, one code after the other.
+
+    A model is a pytree (a registered dataclass, a flax.nnx module, …), so that it goes through
+    ``jax.jit`` as an argument; histories and caches are pytrees of the model's own.
+
+    A model may also have ``score_tail(codes [B, C, T], parents [B, C], cache)``: with a cache whose
+    last readout was that of level ``l``, it returns the log-probabilities, float32 [B, C, T], of
+    the ``T = L - l`` codes of each continuation given those before it, in one pass. ``parents``
+    are beams of that readout.
+    """
+
+    def prefill(self, history: Any) -> tuple[Readout, Cache]:
+        """Read the histories, once per request.
+
+        Args:
+          history: what the model takes for a batch of B requests.
+
+        Returns:
+          The readout of level 0, and the cache.
+        """
+        ...
+
+    def step(
+        self, codes: Int[Array, "B M"], parents: Int[Array, "B M"], cache: Cache
+    ) -> tuple[Readout, Cache]:
+        """Extend beams by one code.
+
+        Args:
+          codes: int32, the codes that were chosen at the previous level. Beams that are no longer
+            alive have code 0.
+          parents: int32, the beam of the previous readout that each beam extends. After
+            ``prefill`` there is one, 0.
+          cache: the cache of the previous readout.
+
+        Returns:
+          The readout of the next level, and its cache.
+        """
+        ...
+
+
+@runtime_checkable
+class TailModel(GenerativeModel[Cache], Protocol[Cache]):
+    """A model that can score the rest of many semantic IDs in one pass."""
+
+    def score_tail(
+        self, codes: Int[Array, "B C T"], parents: Int[Array, "B C"], cache: Cache
+    ) -> Float[Array, "B C T"]:
+        """Score the remaining codes of continuations; see :class:`GenerativeModel`."""
+        ...
 
 
 class LevelsModel(Protocol):
@@ -18,7 +76,7 @@ class LevelsModel(Protocol):
         ...
 
 
-@jax.tree_util.register_dataclass
+@register_pytree
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ParallelHeads:
     """Makes a model of one pass searchable: after that pass the model is not called again.
@@ -40,9 +98,9 @@ class ParallelHeads:
     [[0, 1], [0, 1]]
     """
 
-    model: Any
+    model: LevelsModel
 
-    def prefill(self, history: Any) -> tuple[Float[Array, "B 1 V"], tuple[Any, ...]]:
+    def prefill(self, history: Any) -> tuple[Float[Array, "B 1 V"], tuple[Array, ...]]:
         """Call the model; see :meth:`genret.decoding.GenerativeModel.prefill`."""
         levels = self.model(history)
         if hasattr(levels, "ndim"):
@@ -53,15 +111,15 @@ class ParallelHeads:
         return first, (first, *rest)
 
     def step(
-        self, codes: Int[Array, "B M"], parents: Int[Array, "B M"], cache: tuple[Any, ...]
-    ) -> tuple[Float[Array, "B 1 V"], tuple[Any, ...]]:
+        self, codes: Int[Array, "B M"], parents: Int[Array, "B M"], cache: tuple[Array, ...]
+    ) -> tuple[Float[Array, "B 1 V"], tuple[Array, ...]]:
         """Return the logits of the next level, the same ones for all beams."""
         if len(cache) < 2:
             raise GenretError("model: gives logits of fewer levels than the index has")
         return cache[1], cache[1:]
 
     def score_tail(
-        self, codes: Int[Array, "B C T"], parents: Int[Array, "B C"], cache: tuple[Any, ...]
+        self, codes: Int[Array, "B C T"], parents: Int[Array, "B C"], cache: tuple[Array, ...]
     ) -> Float[Array, "B C T"]:
         """Score the remaining codes; see :class:`genret.decoding.GenerativeModel`."""
         if len(cache) < codes.shape[-1]:

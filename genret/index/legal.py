@@ -2,15 +2,16 @@
 
 import jax.numpy as jnp
 
-from genret.decoding._beam_search import restrictions_of
-from genret.decoding._restriction import Restriction
-from genret.index import FilterStack, TrieIndex
-from genret.index.segment import Segment
+from genret.index.filter import FilterStack
+from genret.index.live import LiveIndex
+from genret.index.restriction import AllowedRows
+from genret.index.trie import Trie
+from genret.index.trie_index import TrieIndex
 from genret.typing import Array, Bool, Int
 
 
 def legal_codes(
-    index: TrieIndex,
+    index: TrieIndex | LiveIndex,
     prefixes: Int[Array, "B l"],
     *,
     filters: FilterStack | None = None,
@@ -35,43 +36,43 @@ def legal_codes(
     >>> legal_codes(index, jnp.array([[3], [0], [1]])).astype(int).tolist()
     [[1, 1, 0], [0, 0, 1], [0, 0, 0]]
     """
-    filters = index.allowed if filters is None else filters
-    if filters is not None and filter_of is None:
+    if filter_of is None:
         filter_of = jnp.zeros((prefixes.shape[0],), jnp.int32)
-    restrictions = restrictions_of(index, filters, filter_of, None, None)
-    legal = [
-        _legal_in(segment, prefixes, restriction)
-        for segment, restriction in zip(index.segments, restrictions, strict=True)
-    ]
-    found = legal[0]
-    for more in legal[1:]:
-        found |= more
+    if isinstance(index, LiveIndex):
+        filters = index.allowed if filters is None else filters
+        found = _legal_in(index.base.trie, prefixes, filters.rows, filter_of)
+        if index.inserted is not None:
+            found |= _legal_in(index.inserted, prefixes, filters.inserted, filter_of)
+    else:
+        rows = None if filters is None else filters.rows
+        found = _legal_in(index.trie, prefixes, rows, filter_of)
     if index.end_code is not None and prefixes.shape[1]:
         found &= (prefixes != index.end_code).all(axis=1)[:, None]
     return found
 
 
 def _legal_in(
-    segment: Segment, prefixes: Int[Array, "B l"], restriction: Restriction | None
+    trie: Trie,
+    prefixes: Int[Array, "B l"],
+    allowed: AllowedRows | None,
+    filter_of: Int[Array, "B"],
 ) -> Bool[Array, "B V"]:
+    restriction = trie.restricted(allowed, filter_of, None, None)
     batch, length = prefixes.shape
     lo = jnp.zeros((batch,), jnp.int32)
-    hi = jnp.broadcast_to(segment.num_rows, lo.shape)
-    for level, codes in zip(segment.levels, prefixes.T, strict=False):
+    hi = jnp.broadcast_to(trie.num_rows, lo.shape)
+    for level, codes in zip(trie.levels, prefixes.T, strict=False):
         edge, there = level.child(lo, hi, codes)
         begin, end = level.rows_of(edge, lo, hi)
         lo, hi = jnp.where(there, begin, 0), jnp.where(there, end, 0)
-    level = segment.levels[length]
+    level = trie.levels[length]
     first, last = level.edges_before(lo), level.edges_before(hi)
     edges = first[:, None] + jnp.arange(level.num_codes, dtype=jnp.int32)[None]
     there = edges < last[:, None]
     edges = jnp.where(there, edges, 0)
     if restriction is not None:
         low, high = (jnp.broadcast_to(bound[:, None], edges.shape) for bound in (lo, hi))
-        begin, end = level.rows_of(edges, low, high)
-        allowed = restriction.allowed_before(end) - restriction.allowed_before(begin)
-        there &= allowed > 0
-    codes = level.codes.at[edges].get(mode="clip").astype(jnp.int32)
-    codes = jnp.where(there, codes, level.num_codes)  # dropped
-    request = jnp.arange(batch)[:, None]
+        there &= restriction.holds_any(*level.rows_of(edges, low, high))
+    codes = jnp.where(there, level.codes_at(edges), level.num_codes)  # dropped
+    request = jnp.arange(batch, dtype=jnp.int32)[:, None]
     return jnp.zeros((batch, level.num_codes), bool).at[request, codes].set(True, mode="drop")

@@ -1,20 +1,42 @@
 """Filters: which items may be recommended, as sets that combine and as bits on the device."""
 
 import dataclasses
-import functools
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from genret.errors import GenretError
-from genret.index._layout import power_of_two
-from genret.index.allowed import AllowedRows
-from genret.typing import Bool
+from genret.index.layout import power_of_two
+from genret.index.restriction import AllowedRows
+from genret.pytree import host_field, register_pytree
+from genret.typing import Bool, Int, UInt
 
-if TYPE_CHECKING:
-    from genret.index._index import TrieIndex
+
+class FilteredIndex(Protocol):
+    """What a filter asks of an index: the items and what tells it from other indices."""
+
+    @property
+    def num_items(self) -> int:
+        """Item positions, N."""
+
+    @property
+    def catalog_checksum(self) -> int:
+        """Checksum of the items that the index was built from; -1: unknown."""
+
+    @property
+    def version(self) -> object:
+        """Differs between indices; None: unknown."""
+
+    def positions_of(self, item_ids: object) -> Int[np.ndarray, "E"]:
+        """Return the positions of items by id."""
+
+    def allowed_rows(
+        self, mask: Bool[np.ndarray, "N"]
+    ) -> tuple[AllowedRows, AllowedRows | None]:
+        """Put a set of allowed items on the device."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,12 +61,12 @@ class ItemFilter:
     (2, 1, 2)
     """
 
-    bits: np.ndarray
+    bits: UInt[np.ndarray, "W"]
     num_items: int
     catalog: int
 
     @classmethod
-    def from_items(cls, index: "TrieIndex", item_ids: Any) -> "ItemFilter":
+    def from_items(cls, index: FilteredIndex, item_ids: object) -> "ItemFilter":
         """Allow items by id.
 
         Args:
@@ -62,7 +84,7 @@ class ItemFilter:
         return cls.from_mask(index, mask)
 
     @classmethod
-    def from_mask(cls, index: "TrieIndex", mask: Any) -> "ItemFilter":
+    def from_mask(cls, index: FilteredIndex, mask: object) -> "ItemFilter":
         """Allow the items at which a mask is true.
 
         Args:
@@ -97,7 +119,7 @@ class ItemFilter:
         known = np.unpackbits(self.bits, count=self.num_items, bitorder="little").astype(bool)
         return known if num_items is None else np.pad(known, (0, num_items - self.num_items))
 
-    def check_index(self, index: "TrieIndex") -> None:
+    def check_index(self, index: FilteredIndex) -> None:
         """Raise GenretError when the filter was made for an index of other items."""
         if index.catalog_checksum < 0:
             return  # an index that is being traced does not know
@@ -133,32 +155,29 @@ class ItemFilter:
         )
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=("segments",),
-    meta_fields=(),
-    drop_fields=("size", "version"),
-)
+@register_pytree
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FilterStack:
     """Several filters of one index on the device, of which each request of a batch obeys one.
 
-    It is a pytree. Removed items are taken out of it when it is made: after the index changed, it
-    has to be made again.
+    It is a pytree. Removed items are taken out of it when it is made: after a :class:`LiveIndex`
+    changed, it has to be made again.
 
     Attributes:
-      segments: for each segment of the index, what is allowed, [P, ...].
+      rows: what is allowed, [P, ...].
+      inserted: what is allowed of the items inserted into a :class:`LiveIndex`; None: there are none.
       size: filters that were stacked, on the host; P is that rounded up to a power of two, so
-        that another number of filters seldom compiles another program.
+        that another number of filters seldom compiles another program. -1: unknown.
       version: the index's, on the host.
     """
 
-    segments: tuple[AllowedRows, ...]
-    size: int = -1
-    version: Any = None
+    rows: AllowedRows
+    inserted: AllowedRows | None
+    size: int = host_field(-1)
+    version: object = host_field()
 
     @classmethod
-    def of(cls, index: "TrieIndex", filters: Any) -> "FilterStack":
+    def of(cls, index: FilteredIndex, filters: Iterable[ItemFilter]) -> "FilterStack":
         """Stack filters.
 
         Args:
@@ -177,26 +196,26 @@ class FilterStack:
         for i, item_filter in enumerate(filters):
             if not isinstance(item_filter, ItemFilter):
                 raise GenretError(
-                    f"filters[{i}]: found {type(filter).__name__}, expected ItemFilter"
+                    f"filters[{i}]: found {type(item_filter).__name__}, expected ItemFilter"
                 )
             item_filter.check_index(index)
-        each = [index.allowed_rows(item_filter) for item_filter in filters]
+        masks = [item_filter.mask(index.num_items) for item_filter in filters]
+        return cls.of_masks(index, masks)
+
+    @classmethod
+    def of_masks(cls, index: FilteredIndex, masks: list[Bool[np.ndarray, "N"]]) -> "FilterStack":
+        """Stack sets of allowed items, bool [N] by position."""
+        each = [index.allowed_rows(mask) for mask in masks]
         each += [each[-1]] * (power_of_two(len(each)) - len(each))
-        return cls(
-            segments=tuple(
-                jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
-                for parts in zip(*each, strict=True)
-            ),
-            size=len(filters),
-            version=index.version,
-        )
+        rows, inserted = jax.tree.map(lambda *sets: jnp.concatenate(sets), *each)
+        return cls(rows=rows, inserted=inserted, size=len(masks), version=index.version)
 
     @property
     def capacity(self) -> int:
         """Filters that there is room for, P."""
-        return self.segments[0].rows.shape[0]
+        return self.rows.rows.shape[0]
 
-    def check_index(self, index: "TrieIndex") -> None:
+    def check_index(self, index: FilteredIndex) -> None:
         """Raise GenretError when the stack was made for another index, or before it changed."""
         # What has been through a JAX transformation no longer says what it was made for.
         if None not in (self.version, index.version) and self.version != index.version:

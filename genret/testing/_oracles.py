@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from genret.decoding._protocol import GenerativeModel
-from genret.decoding._readout import logits_of
-from genret.index import DictTrie
+from genret.decoding import GenerativeModel
+from genret.decoding.readout import logits_of
+from genret.testing._dict_trie import DictTrie
 from genret.typing import Float
 
 Prefix = tuple[int, ...]

@@ -5,32 +5,33 @@ from collections.abc import Iterable, Sequence
 import jax.numpy as jnp
 import numpy as np
 
-from genret.index._layout import (
-    WINDOW_ROWS,
+from genret.index.layout import (
     Layout,
+    LayoutRules,
     LevelLayout,
     LevelShape,
     capacity_of,
-    fits,
-    level_layout,
     steps_for,
 )
-from genret.index.bits import WORD_BITS, pack_bits
-from genret.index.segment import Level, Segment
-from genret.typing import Bool, Int
+from genret.index.levels import KINDS, LevelParts, RaggedLevel
+from genret.index.trie import Trie
+from genret.typing import Array, Bool, Int
+
+DEFAULT_RULES = LayoutRules()
 
 _BLOCK = 1 << 14
 """Rows that are taken apart at a time: their codes fit a core's cache."""
 
 
-def build_segment(
+def build_trie(
     codes: np.ndarray,
     codes_per_level: Sequence[int],
     *,
     like: Layout | None = None,
     reserve: float = 0.0,
+    rules: LayoutRules = DEFAULT_RULES,
     first_position: int = 0,
-) -> Segment:
+) -> Trie:
     """Build the trie of items in any order.
 
     Args:
@@ -38,6 +39,7 @@ def build_segment(
       codes_per_level: codes of each level.
       like: a layout to keep where the trie fits it; None chooses one.
       reserve: room to leave, as a share of what is there.
+      rules: which way to store a level is chosen by.
       first_position: position of the first item.
 
     Returns:
@@ -50,7 +52,7 @@ def build_segment(
         positions = np.arange(columns[0].size, dtype=np.int32) if order is None else order
         positions = positions + np.int32(first_position)
     in_order = (column if order is None else column[order] for column in columns)
-    return build_sorted(in_order, positions, columns[0].size, codes_per_level, like, reserve)
+    return build_sorted(in_order, positions, columns[0].size, codes_per_level, like, reserve, rules)
 
 
 def build_sorted(
@@ -60,7 +62,8 @@ def build_sorted(
     codes_per_level: Sequence[int],
     like: Layout | None = None,
     reserve: float = 0.0,
-) -> Segment:
+    rules: LayoutRules = DEFAULT_RULES,
+) -> Trie:
     """Build the trie of items that are sorted by their codes and then by position.
 
     A row *starts* an edge of level ``l`` when its first ``l + 1`` codes differ from those of the
@@ -74,6 +77,7 @@ def build_sorted(
       codes_per_level: codes of each level.
       like: a layout to keep where the trie fits it; None chooses one.
       reserve: room to leave, as a share of what is there.
+      rules: which way to store a level is chosen by.
 
     Returns:
       The trie, its arrays on the default device.
@@ -90,19 +94,38 @@ def build_sorted(
         if num_nodes < num_rows:  # else every row is a node of its own, here and below
             starts[1:] |= column[1:] != column[:-1]
             num_edges = int(np.count_nonzero(starts))
-        shape = _shape(above, starts, num_nodes, num_edges, codes_per_level[level])
-        if like is not None and fits(like.levels[level], shape):
-            layout = like.levels[level]
-        else:
-            layout = level_layout(shape, num_rows, reserve)
-        levels.append(_level(column, above, starts, num_edges, shape.num_codes, layout, room))
+        most_rows = _longest_run(above, num_nodes)
+        # Only ragged levels ask, and where there are many rows the answer takes a while.
+        wide = most_rows > rules.window_rows
+        shape = LevelShape(
+            num_codes=codes_per_level[level],
+            num_rows=num_rows,
+            num_nodes=num_nodes,
+            num_edges=num_edges,
+            most_rows=most_rows,
+            typical_children=_typical_children(above, starts, num_edges) if wide else 1.0,
+            reserve=reserve,
+        )
+        layout = _layout(shape, rules) if like is None else like.levels[level]
+        if not layout.kind.fits(layout, shape):
+            layout = _layout(shape, rules)
+        parts = LevelParts(
+            codes=column if num_edges == num_rows else column[starts],
+            above=above,
+            starts=starts,
+            num_codes=codes_per_level[level],
+            number=level,
+            layout=layout,
+            room=room,
+        )
+        levels.append(layout.kind.build(parts))
         if num_nodes < num_edges:
             np.copyto(above, starts)
     if positions is None and like is not None and like.permuted:
         positions = np.arange(num_rows, dtype=np.int32)
-    return Segment(
+    return Trie(
         levels=tuple(levels),
-        positions=None if positions is None else jnp.asarray(_padded(positions, room)),
+        positions=None if positions is None else _padded(positions, room),
         num_rows=jnp.asarray(num_rows, jnp.int32),
         layout=Layout(
             rows=room,
@@ -169,29 +192,39 @@ def code_dtype(count: int) -> np.dtype:
     return np.min_scalar_type(count - 1)
 
 
-def _shape(
-    above: Bool[np.ndarray, "N"],
-    starts: Bool[np.ndarray, "N"],
-    num_nodes: int,
-    num_edges: int,
-    num_codes: int,
-) -> LevelShape:
-    """Measure a level; ``above`` and ``starts``: the rows at which its nodes and edges begin."""
-    most_rows = _longest_run(above, num_nodes)
-    typical = 1.0
-    if most_rows > WINDOW_ROWS:  # else nobody asks
-        node_rows = np.flatnonzero(above)
-        first_edges = np.cumsum(starts, dtype=np.int32)[node_rows]
-        children = np.diff(first_edges, append=np.int32(num_edges + 1))
-        rows_of_node = np.diff(node_rows, append=above.size)
-        typical = float(np.dot(children.astype(np.float64), rows_of_node)) / above.size
-    return LevelShape(
-        num_codes=num_codes,
-        num_nodes=num_nodes,
-        num_edges=num_edges,
-        most_rows=most_rows,
-        typical_children=typical,
+def any_layout(capacity: int, depth: int, rules: LayoutRules) -> Layout:
+    """Return a layout that every trie of at most ``capacity`` items fits, whatever its shape."""
+    level = LevelLayout(
+        kind=RaggedLevel,
+        width=4,
+        steps=steps_for(capacity),
+        edges=capacity,
+        least_pass=rules.least_pass,
     )
+    return Layout(rows=capacity, permuted=True, leaf_steps=level.steps, levels=(level,) * depth)
+
+
+def _layout(shape: LevelShape, rules: LayoutRules) -> LevelLayout:
+    """Return the layout of the first kind of level that takes a shape; the last one takes all."""
+    found = (kind.layout_for(shape, rules) for kind in KINDS)
+    return next(layout for layout in found if layout is not None)
+
+
+def _typical_children(
+    above: Bool[np.ndarray, "N"], starts: Bool[np.ndarray, "N"], num_edges: int
+) -> float:
+    """Return the children of a node, averaged over rows.
+
+    Args:
+      above: the rows at which a node starts.
+      starts: the rows at which an edge starts.
+      num_edges: how many those are.
+    """
+    node_rows = np.flatnonzero(above)
+    first_edges = np.cumsum(starts, dtype=np.int32)[node_rows]
+    children = np.diff(first_edges, append=np.int32(num_edges + 1))
+    rows_of_node = np.diff(node_rows, append=above.size)
+    return float(np.dot(children.astype(np.float64), rows_of_node)) / above.size
 
 
 def _longest_run(starts: Bool[np.ndarray, "N"], num_starts: int) -> int:
@@ -207,34 +240,6 @@ def _longest_run(starts: Bool[np.ndarray, "N"], num_starts: int) -> int:
     return 1 + int(np.diff(bounds).max())
 
 
-def _level(
-    column: np.ndarray,
-    above: Bool[np.ndarray, "N"],
-    starts: Bool[np.ndarray, "N"],
-    num_edges: int,
-    num_codes: int,
-    layout: LevelLayout,
-    room: int,
-) -> Level:
-    codes = column if num_edges == column.size else column[starts]
-    masks = first_row_of = None
-    if layout.kind == "dense":
-        nodes = np.cumsum(above[starts], dtype=np.int64) - 1
-        masks = jnp.asarray(code_masks(nodes, codes, layout.nodes, num_codes))
-    if layout.first_rows:
-        first_rows = np.full(layout.edges + 1, starts.size, np.int32)
-        first_rows[: codes.size] = np.flatnonzero(starts)
-        first_row_of = jnp.asarray(first_rows)
-    return Level(
-        codes=jnp.asarray(_padded(codes, layout.edges)),
-        starts=None if layout.kind == "single" else jnp.asarray(pack_bits(starts, room)),
-        first_rows=first_row_of,
-        masks=masks,
-        num_codes=num_codes,
-        layout=layout,
-    )
-
-
 def _leaf_steps(
     starts: Bool[np.ndarray, "N"], num_starts: int, like: Layout | None, reserve: float
 ) -> int:
@@ -243,28 +248,8 @@ def _leaf_steps(
     return steps if like is None else max(steps, like.leaf_steps)
 
 
-def code_masks(
-    nodes: Int[np.ndarray, "E"], codes: np.ndarray, num_nodes: int, num_codes: int
-) -> np.ndarray:
-    """Return a bit for each code of each node, uint32 [num_nodes, ceil(num_codes / 32)].
-
-    Args:
-      nodes: the node of each edge, ascending.
-      codes: the code of each edge, ascending in a node.
-      num_nodes: rows of the result.
-      num_codes: codes of the level.
-    """
-    words = np.zeros((num_nodes, -(-num_codes // WORD_BITS)), np.uint32)
-    if codes.size:
-        word = nodes * words.shape[1] + codes // WORD_BITS
-        bits = np.uint32(1) << (codes % WORD_BITS).astype(np.uint32)
-        first = np.flatnonzero(np.diff(word, prepend=-1))
-        words.reshape(-1)[word[first]] = np.bitwise_or.reduceat(bits, first)
-    return words
-
-
-def _padded(values: np.ndarray, size: int) -> np.ndarray:
-    return np.concatenate([values, np.zeros(size - values.size, values.dtype)])
+def _padded(positions: Int[np.ndarray, "N"], size: int) -> Int[Array, "N2"]:
+    return jnp.asarray(np.pad(positions, (0, size - positions.size)))
 
 
 def _ascending(columns: Sequence[np.ndarray]) -> bool:

@@ -1,5 +1,6 @@
 """Exact search: every item of a small catalog is scored, and none is pruned."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -7,35 +8,46 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genret.decoding._beam_search import (
-    check_batch,
-    check_normalize,
-    checked_restriction,
-    restrictions_of,
-)
-from genret.decoding._protocol import GenerativeModel
-from genret.decoding._readout import Scored, check_readout
-from genret.decoding._restriction import Restriction
-from genret.decoding._state import BeamResult, take_beams
-from genret.decoding._topk import top_k
+from genret.decoding.arguments import Filters, Integers, Limits, check_count, check_normalize
+from genret.decoding.beams import BeamResult, OneTrie
+from genret.decoding.candidates import top_k
+from genret.decoding.live import tries_of
+from genret.decoding.protocol import Cache, GenerativeModel
+from genret.decoding.readout import Readout, Scored, check_readout
 from genret.errors import GenretError
-from genret.index import FilterStack, TrieIndex
-from genret.index.segment import Segment
+from genret.index import LiveIndex, TrieIndex
+from genret.index.nodes import take_beams
+from genret.index.restriction import Restriction
+from genret.index.trie import Trie
+from genret.pytree import register_pytree
 from genret.typing import Array, Float, Int
 
-Edges = tuple[Array, Array, Array]
-"""Code, node and first row of each edge of a level; the rows have the end of the last one behind."""
+
+@register_pytree
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LevelEdges:
+    """All edges of a level.
+
+    Attributes:
+      codes: int32 [E].
+      parents: int32 [E], the node that each leaves.
+      first_rows: int32 [E + 1], the first row of each, then the number of rows.
+    """
+
+    codes: Int[Array, "E"]
+    parents: Int[Array, "E"]
+    first_rows: Int[Array, "E1"]
 
 
 def exact_search(
     model: GenerativeModel,
     history: Any,
-    index: TrieIndex,
+    index: TrieIndex | LiveIndex,
     *,
     top: int,
-    filters: Any = None,
-    filter_of: Any = None,
-    exclude: Any = None,
+    filters: Filters | None = None,
+    filter_of: Integers | None = None,
+    exclude: Integers | None = None,
     normalize: str = "level",
 ) -> BeamResult:
     """Score all items and answer the best: what a beam search with enough beams would find.
@@ -65,86 +77,77 @@ def exact_search(
     >>> exact_search(TableModel.random((4, 3), seed=0), jnp.array([7]), index, top=3).items.tolist()
     [[0, 1, 2]]
     """
-    if isinstance(top, bool) or not isinstance(top, int) or top < 1:
-        raise GenretError(f"top: found {top!r}, expected an integer of at least 1")
+    check_count("top", top)
     check_normalize(normalize)
-    arguments = checked_restriction(index, filters, filter_of, exclude)
-    edges = tuple(_edges(segment) for segment in index.segments)
-    if not any(edges[1:]):  # room for inserted items, and none
-        edges = edges[:1]
+    limits = Limits.of(index, filters=filters, filter_of=filter_of, exclude=exclude)
+    edges = [_edges(index.trie if isinstance(index, TrieIndex) else index.base.trie)]
+    if isinstance(index, LiveIndex) and index.inserted is not None:
+        more = _edges(index.inserted)
+        edges += [more] if more else []  # room for inserted items, and none
     if normalize != "level" and len(edges) > 1:
         raise GenretError(
             f"normalize: found {normalize!r}, expected 'level' with inserted items: compact() them "
             "first"
         )
-    return _exact(model, history, index, edges, *arguments, top=top, normalize=normalize)
+    return _exact(model, history, index, edges, limits, top=top, normalize=normalize)
 
 
 @functools.partial(jax.jit, static_argnames=("top", "normalize"))
 def _exact(
-    model: GenerativeModel,
+    model: GenerativeModel[Cache],
     history: Any,
-    index: TrieIndex,
-    edges: tuple[list[Edges], ...],
-    filters: FilterStack | None,
-    filter_of: Int[Array, "B"] | None,
-    exclude: Int[Array, "B X"] | None,
-    rows_of_items: tuple[Any, ...] | None,
+    index: TrieIndex | LiveIndex,
+    edges: list[list[LevelEdges]],
+    limits: Limits,
     *,
     top: int,
     normalize: str,
 ) -> BeamResult:
     readout, cache = model.prefill(history)
-    batch = readout.shape[0]
-    check_batch(batch, filter_of=filter_of, exclude=exclude)
-    if filters is not None and filter_of is None:
-        filter_of = jnp.zeros((batch,), jnp.int32)
-    restrictions = restrictions_of(index, filters, filter_of, exclude, rows_of_items)
-    found = [
-        _best_rows(
-            index,
-            segment,
-            *_walk(model, readout, cache, index, own, restriction, normalize),
-            restriction,
-            top,
-        )
-        for segment, own, restriction in zip(index.segments, edges, restrictions, strict=False)
-    ]
+    searched = limits.searched(index, readout.shape[0])
+    found = []
+    for part, own in zip(tries_of(searched), edges, strict=False):
+        among = part.restriction if normalize == "legal" else None
+        walked = _walk(model, readout, cache, index, own, among, normalize)
+        found.append(_best_rows(part, *walked, top, index.end_code))
     return found[0] if len(found) == 1 else _joined(found, top)
 
 
 def _walk(
-    model: GenerativeModel,
-    readout: Any,
-    cache: Any,
-    index: TrieIndex,
-    edges: list[Edges],
+    model: GenerativeModel[Cache],
+    readout: Readout,
+    cache: Cache,
+    index: TrieIndex | LiveIndex,
+    edges: list[LevelEdges],
     restriction: Restriction | None,
     normalize: str,
 ) -> tuple[Float[Array, "B S"], Int[Array, "S L"]]:
-    """Return the score and the codes of each leaf of a trie."""
+    """Return the score and the codes of each leaf of a trie.
+
+    Scores that are not normalized over the level are so over the siblings that ``restriction``
+    allows.
+    """
     batch = readout.shape[0]
     scores = jnp.zeros((batch, 1), jnp.float32)
     spelled = jnp.zeros((1, 0), jnp.int32)
-    for level, (codes, parents, first_rows) in enumerate(edges):
+    for level, stored in enumerate(edges):
+        codes, parents = stored.codes, stored.parents
         check_readout(readout, level, index.codes_per_level[level])
         ended = None
         if index.end_code is not None and level > 0:
             ended = jnp.broadcast_to((spelled[:, -1] == index.end_code)[None], scores.shape)
         scored = Scored.of(readout, scores, ended, normalize)
         parents_of = jnp.broadcast_to(parents[None], (batch, parents.size))
-        request = jnp.arange(batch)[:, None]
-        beam = jnp.minimum(parents_of, readout.shape[1] - 1)  # one readout may stand for all
-        logits = scored.logits.at[request, beam, codes[None]].get(mode="clip")
+        asked = jnp.broadcast_to(codes[None], parents_of.shape)
+        every = dataclasses.replace(scored, readout=scored.logits)
+        logits = every.logits_of_beams(parents_of, asked)
         if normalize == "level":
             log_probs = logits - scored.per_beam(scored.normalizer)[:, parents]
         else:
-            among = restriction if normalize == "legal" else None
-            log_probs = _over_siblings(logits, parents, first_rows, among)
+            log_probs = _over_siblings(logits, parents, stored.first_rows, restriction)
         scores = scores[:, parents] + log_probs
         spelled = jnp.concatenate([spelled[parents], codes[:, None]], axis=1)
         if level < index.depth - 1:
-            asked = jnp.broadcast_to(codes[None], parents_of.shape)
             readout, cache = model.step(asked, parents_of, cache)
     return scores, spelled
 
@@ -158,9 +161,10 @@ def _over_siblings(
     """Return log-probabilities of the edges, among those of their node that lead to an allowed item."""
     if restriction is not None:
         rows = jnp.broadcast_to(first_rows[None], (logits.shape[0], first_rows.size))
-        allowed = jnp.diff(restriction.allowed_before(rows), axis=1) > 0
+        before = restriction.allowed_before(rows)
+        allowed = before[:, 1:] > before[:, :-1]
         logits = jnp.where(allowed, logits, -jnp.inf)
-    nodes = jnp.full(logits.shape, -jnp.inf)  # at least as many edges as nodes
+    nodes = jnp.full(logits.shape, -jnp.inf, jnp.float32)  # at least as many edges as nodes
     largest = nodes.at[:, parents].max(logits)
     shift = jnp.where(largest == -jnp.inf, 0, largest)[:, parents]
     total = jnp.zeros_like(nodes).at[:, parents].add(jnp.exp(logits - shift))[:, parents]
@@ -168,34 +172,23 @@ def _over_siblings(
 
 
 def _best_rows(
-    index: TrieIndex,
-    segment: Segment,
-    scores: Array,
+    part: OneTrie,
+    scores: Float[Array, "B S"],
     spelled: Int[Array, "S L"],
-    restriction: Restriction | None,
     top: int,
+    end_code: int | None,
 ) -> BeamResult:
-    rows = jnp.arange(segment.layout.rows, dtype=jnp.int32)
-    leaves = segment.levels[-1].edge_of_row(rows)
-    by_row = jnp.where((rows < segment.num_rows)[None], scores[:, leaves], -jnp.inf)
-    if restriction is not None:
+    """Return the best rows of a trie whose leaves have the given scores and codes."""
+    rows = jnp.arange(part.layout.rows, dtype=jnp.int32)
+    leaves = part.trie.levels[-1].edge_of_row(rows)
+    by_row = jnp.where((rows < part.trie.num_rows)[None], scores[:, leaves], -jnp.inf)
+    if part.restriction is not None:
         every = jnp.broadcast_to(rows[None], by_row.shape)
-        before, after = restriction.allowed_before(every), restriction.allowed_before(every + 1)
-        by_row = jnp.where(after > before, by_row, -jnp.inf)
+        by_row = jnp.where(part.restriction.holds_any(every, every + 1), by_row, -jnp.inf)
     by_row = jnp.where(by_row > -jnp.inf, by_row, -jnp.inf)  # NaN cannot win a rank
     best, row = top_k(by_row, top)
-    valid = best > -jnp.inf
-    codes = spelled[leaves[row]]
-    shown = jnp.broadcast_to(valid[..., None], codes.shape)
-    if index.end_code is not None:
-        is_end = codes == index.end_code
-        shown &= jnp.cumsum(is_end, axis=-1) - is_end == 0
-    return BeamResult(
-        items=jnp.where(valid, segment.position_of(row), -1),
-        scores=best,
-        codes=jnp.where(shown, codes, -1),
-        valid=valid,
-    )
+    items, codes = part.trie.position_of(row), spelled[leaves[row]]
+    return BeamResult.of(items, best, codes, best > -jnp.inf, end_code)
 
 
 def _joined(found: list[BeamResult], top: int) -> BeamResult:
@@ -216,19 +209,24 @@ def _joined(found: list[BeamResult], top: int) -> BeamResult:
     )
 
 
-def _edges(segment: Segment) -> list[Edges]:
-    """Return code, node and first row of each edge (and the last's end), level by level."""
-    num_rows = int(segment.num_rows)
+def _edges(trie: Trie) -> list[LevelEdges]:
+    """Return the edges of a trie, level by level; none of a trie without rows."""
+    num_rows = int(trie.num_rows)
     if num_rows == 0:
         return []
     above = np.arange(num_rows) == 0
     found = []
-    for level in segment.levels:
+    for level in trie.levels:
         starts = level.starts_on_host(num_rows)
         first_rows = np.flatnonzero(starts)
         nodes = np.cumsum(above)[first_rows] - 1
-        codes = np.asarray(level.codes)[: first_rows.size].astype(np.int32)
-        rows = np.append(first_rows, num_rows).astype(np.int32)
-        found.append((jnp.asarray(codes), jnp.asarray(nodes, jnp.int32), jnp.asarray(rows)))
+        codes = np.asarray(level.codes)[: first_rows.size]
+        found.append(
+            LevelEdges(
+                codes=jnp.asarray(codes, jnp.int32),
+                parents=jnp.asarray(nodes, jnp.int32),
+                first_rows=jnp.asarray(np.append(first_rows, num_rows), jnp.int32),
+            )
+        )
         above = starts
     return found

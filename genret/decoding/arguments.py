@@ -1,0 +1,240 @@
+"""The arguments of a search, checked; and which devices share its requests."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from genret.decoding.beams import Searched
+from genret.decoding.live import RowOfItem, searched_of
+from genret.errors import GenretError
+from genret.index import FilterStack, ItemFilter, LiveIndex, TrieIndex
+from genret.pytree import register_pytree
+from genret.typing import Array, Int
+
+NORMALIZE = ("level", "catalog", "legal")
+"""Over which codes the scores of a search may be normalized."""
+
+Integers = Array | np.ndarray | Sequence[Any]
+"""Integers as a caller may give them; they are checked."""
+
+Filters = ItemFilter | FilterStack | Iterable[ItemFilter]
+"""Sets of allowed items as a caller may give them."""
+
+
+@register_pytree
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What the requests of a batch may not be answered, after the checks.
+
+    Attributes:
+      filters: the sets of allowed items; None: all that are not removed.
+      filter_of: int32 [B], the filter of each request; None where there is no choice.
+      exclude: int32 [B, X], item positions that a request must not be answered, padded with -1.
+      beams_of: int32 [B], beams of each request; None: M each.
+      row_of_item: of the index; where items are excluded.
+    """
+
+    filters: FilterStack | None
+    filter_of: Int[Array, "B"] | Int[np.ndarray, "B"] | None
+    exclude: Int[Array, "B X"] | Int[np.ndarray, "B X"] | None
+    beams_of: Int[Array, "B"] | Int[np.ndarray, "B"] | None
+    row_of_item: RowOfItem
+
+    @classmethod
+    def of(
+        cls,
+        index: TrieIndex | LiveIndex,
+        *,
+        filters: Filters | None,
+        filter_of: Integers | None,
+        exclude: Integers | None,
+        beams_of: Integers | None = None,
+        beams: int = 0,
+        check: bool = False,
+    ) -> "Limits":
+        """Check what a caller forbids.
+
+        Args:
+          index: the index.
+          filters: see :func:`genret.beam_search`; so are the others.
+          filter_of: the filter of each request.
+          exclude: items that a request must not be answered.
+          beams_of: beams of each request.
+          beams: the most that there may be.
+          check: whether to look at values on the device too.
+        """
+        stack, filter_of = _checked_filters(index, filters, filter_of, check)
+        if exclude is not None:
+            exclude = _checked_ints("exclude", exclude, 2, -1, _last_position(index), check)
+        if beams_of is not None:
+            beams_of = _checked_ints("beams_of", beams_of, 1, 0, beams, check)
+        return cls(
+            filters=stack,
+            filter_of=filter_of,
+            exclude=exclude,
+            beams_of=beams_of,
+            row_of_item=None if exclude is None else index.row_of_item,
+        )
+
+    def searched(self, index: TrieIndex | LiveIndex, batch: int) -> Searched:
+        """Return what a search of ``batch`` requests walks.
+
+        Raises:
+          GenretError: an argument is of another number of requests.
+        """
+        for name in ("filter_of", "exclude", "beams_of"):
+            value = getattr(self, name)
+            if value is not None and value.shape[0] != batch:
+                raise GenretError(
+                    f"{name}: found {value.shape[0]} requests, the history has {batch}"
+                )
+        filter_of = self.filter_of
+        if filter_of is None:
+            filter_of = jnp.zeros((batch,), jnp.int32)  # the only one
+        return searched_of(index, self.filters, filter_of, self.exclude, self.row_of_item)
+
+
+def check_normalize(normalize: object) -> None:
+    """Refuse what is no way to normalize."""
+    if normalize not in NORMALIZE:
+        raise GenretError(f"normalize: found {normalize!r}, expected one of {', '.join(NORMALIZE)}")
+
+
+def check_count(name: str, count: object) -> None:
+    """Refuse what is no number of beams or ranks."""
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise GenretError(f"{name}: found {count!r}, expected an integer of at least 1")
+
+
+def _last_position(index: TrieIndex | LiveIndex) -> int:
+    trie = index.trie if isinstance(index, TrieIndex) else index.base.trie
+    if not isinstance(trie.num_rows, jax.core.Tracer) and index.version is not None:
+        return index.num_items - 1
+    # On the device nobody says how many items there are; what is past them excludes nothing.
+    return trie.layout.rows + getattr(index, "insert_capacity", 0) - 1
+
+
+def _checked_filters(
+    index: TrieIndex | LiveIndex,
+    filters: Filters | None,
+    filter_of: Integers | None,
+    check: bool,
+) -> tuple[FilterStack | None, Array | np.ndarray | None]:
+    """Stack the filters and check which of them each request chooses."""
+    if filters is None:
+        if filter_of is not None:
+            raise GenretError("filter_of: found, but no filters")
+        return None, None
+    if isinstance(filters, ItemFilter):
+        filters = [filters]
+    stack = filters if isinstance(filters, FilterStack) else FilterStack.of(index, filters)
+    stack.check_index(index)
+    size = stack.capacity if stack.size < 0 else stack.size
+    if filter_of is None:
+        if size != 1:
+            raise GenretError(f"filter_of: left out, expected one number a request: {size} filters")
+        return stack, None
+    return stack, _checked_ints("filter_of", filter_of, 1, 0, size - 1, check)
+
+
+def _checked_ints(
+    name: str, values: Integers, ndim: int, least: int, most: int, check: bool
+) -> Array | np.ndarray:
+    """Return an argument as int32 after checking its shape, type and range."""
+    on_device = isinstance(values, jax.Array)
+    try:
+        array = values if isinstance(values, jax.Array) else np.asarray(values)
+    except ValueError as e:
+        raise GenretError(f"{name}: rows of different lengths, pad them with -1 ({e})") from e
+    if array.ndim != ndim or not (np.issubdtype(array.dtype, np.integer) or array.size == 0):
+        raise GenretError(
+            f"{name}: found {array.dtype} {array.shape}, "
+            f"expected integers {'[B]' if ndim == 1 else '[B, X]'}"
+        )
+    # Reading an array back from the device waits for whatever computes it.
+    if array.size and not isinstance(array, jax.core.Tracer) and (check or not on_device):
+        low, high = int(array.min()), int(array.max())
+        if low < least or high > most:
+            raise GenretError(
+                f"{name}: found {low if low < least else high}, expected {least} to {most}"
+            )
+    return array.astype(np.int32)
+
+
+# Devices
+
+
+@dataclasses.dataclass(frozen=True)
+class DataAxis:
+    """The axes of a mesh over which the requests of a batch are split.
+
+    Attributes:
+      mesh: the devices.
+      names: of its axes.
+    """
+
+    mesh: Mesh
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, history: Any, mesh: Mesh | None) -> "DataAxis | None":
+        """Return the axes over which a history is split; None: it is not.
+
+        Args:
+          history: the histories of a batch.
+          mesh: split over its first axis, whatever the history says; None: as the history is.
+        """
+        if mesh is not None:
+            return cls(mesh, (mesh.axis_names[0],))
+        for leaf in jax.tree.leaves(history):
+            if isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer):
+                names = _names_of_rows(leaf)
+                if names:
+                    return cls(leaf.sharding.mesh, names)
+        return None
+
+    def specs(self, history: Any, mesh_given: bool) -> Any:
+        """Return how each array of a history is split, by its first axis or not at all."""
+
+        def spec(leaf: Array | np.ndarray) -> P:
+            if mesh_given or isinstance(leaf, jax.core.Tracer):
+                return P(self.names) if np.ndim(leaf) else P()
+            split = isinstance(leaf, jax.Array) and _names_of_rows(leaf) == self.names
+            return P(self.names) if split else P()
+
+        return jax.tree.map(spec, history)
+
+    def each(self, search: Callable[..., Any], specs: tuple[Any, ...]) -> Callable[..., Any]:
+        """Return a function that lets every device search for the requests that it has.
+
+        Requests are independent of each other, so nothing is asked of the other devices: a loop
+        ends, and a branch is taken, when the device's own requests are ready for it.
+
+        Args:
+          search: of the arguments; returns a pytree of arrays [B, …].
+          specs: how each argument is split.
+        """
+        return jax.shard_map(
+            search,
+            mesh=self.mesh,
+            in_specs=specs,
+            out_specs=P(self.names),
+            axis_names=set(self.names),
+            check_vma=False,
+        )
+
+
+def _names_of_rows(leaf: Array) -> tuple[str, ...]:
+    """Return the axes of more than one device over which an array's first axis is split."""
+    sharding = leaf.sharding
+    if not isinstance(sharding, NamedSharding) or not sharding.spec or not leaf.ndim:
+        return ()
+    first = sharding.spec[0]
+    names = (first,) if isinstance(first, str) else tuple(first or ())
+    return names if any(sharding.mesh.shape[name] > 1 for name in names) else ()

@@ -1,0 +1,320 @@
+"""TrieIndex: the constraint index of a catalog, a pytree that a beam search walks."""
+
+import dataclasses
+import functools
+import zlib
+from collections.abc import Iterable, Sequence
+
+import jax
+import numpy as np
+
+from genret import item_ids as ids
+from genret.errors import GenretError
+from genret.index import io
+from genret.index.build import DEFAULT_RULES, build_trie
+from genret.index.layout import LayoutRules
+from genret.index.restriction import AllowedRows
+from genret.index.trie import Trie
+from genret.pytree import host_field, register_pytree, static_field
+from genret.semantic_ids import SemanticIds
+from genret.typing import Array, Bool, Int, PathLike
+
+
+@register_pytree
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrieIndex:
+    """The valid semantic IDs of a catalog, as a trie that a beam search walks on the device.
+
+    The unique semantic IDs are sorted and the nodes of each level are numbered in that order
+    (level 0 has the root alone). Then the edges of level ``l``, in order, *are* the nodes of level
+    ``l + 1``: a level stores the codes of its edges and, one bit a row, where edges start; it
+    stores neither child ids nor row pointers. Items sorted by semantic ID (then by position) are
+    the *rows*; the items below a node are a range of rows.
+
+    An item's *position* is its row in the ``codes`` that the index was built from. The index never
+    changes; :class:`LiveIndex` is one whose items come and go.
+
+    The index is a pytree: its arrays are leaves, and what is on the host stays there. An index that
+    has been through a JAX transformation has no item ids.
+
+    Attributes:
+      trie: the arrays.
+      codes_per_level: codes of each level.
+      end_code: the code that ends a semantic ID before the last level; None: there is none.
+      item_ids: int64 [N] or strings [N] on the host, by position; None: ids are positions.
+      version: differs between indices, on the host.
+
+    >>> index = TrieIndex.from_codes([[3, 1], [0, 2], [3, 0], [0, 2]], ["a", "b", "c", "d"])
+    >>> index.num_items, index.depth, index.num_nodes
+    (4, 2, (1, 2, 3))
+    >>> index.codes_after(()), index.ids_of(index.items_below((0,))).tolist()
+    ([0, 3], ['b', 'd'])
+    """
+
+    trie: Trie
+    codes_per_level: tuple[int, ...] = static_field()
+    end_code: int | None = static_field()
+    item_ids: np.ndarray | None = host_field()
+    version: object = host_field()
+
+    @classmethod
+    def from_codes(
+        cls,
+        codes: object,
+        item_ids: object = None,
+        *,
+        codes_per_level: Sequence[int] | np.ndarray | None = None,
+        end_code: int | None = None,
+        like: "TrieIndex | None" = None,
+        reserve: float = 0.0,
+        rules: LayoutRules = DEFAULT_RULES,
+    ) -> "TrieIndex":
+        """Build the index of a catalog.
+
+        Args:
+          codes: integers [N, L], one row an item, in any order; items may share a row. Or a
+            :class:`SemanticIds`, which has the next three arguments already.
+          item_ids: N distinct integers or strings; None takes the positions 0 to N - 1.
+          codes_per_level: L counts of codes; None takes the largest code of each level + 1.
+          end_code: the code that ends a semantic ID of fewer than L codes. What stands behind it
+            is padding; the search asks the model for the end code, and then for nothing more.
+          like: an index that this one replaces. Where the catalog fits the room of that one, the
+            new index runs in the same compiled programs.
+          reserve: room to leave for later catalogs, as a share of this one.
+          rules: which way to store a level is chosen by.
+
+        Returns:
+          The index, its arrays on the default device.
+
+        Raises:
+          GenretError: codes that are empty, ragged, no integers, negative or out of range; ids of
+            another number, of mixed types, or that occur twice; ``like`` an index of other levels.
+
+        >>> TrieIndex.from_codes([[0.5, 1.0]])
+        Traceback (most recent call last):
+        ...
+        genret.errors.GenretError: codes: found dtype float64, expected integers
+        """
+        if like is not None and codes_per_level is None:
+            codes_per_level = like.codes_per_level
+        items = SemanticIds.from_codes(
+            codes, item_ids, codes_per_level=codes_per_level, end_code=end_code
+        )
+        if not isinstance(reserve, int | float) or not 0 <= reserve <= 16:
+            raise GenretError(f"reserve: found {reserve!r}, expected a share of 0 to 16")
+        counts, end_code = items.codes_per_level, items.end_code
+        if like is not None and (like.codes_per_level, like.end_code) != (counts, end_code):
+            raise GenretError(
+                f"like: found an index of {like.codes_per_level} codes (end code {like.end_code}), "
+                f"expected {counts} (end code {end_code})"
+            )
+        layout = None if like is None else like.trie.layout
+        trie = build_trie(items.codes, counts, like=layout, reserve=reserve, rules=rules)
+        return cls.of_trie(trie, counts, end_code, items.item_ids)
+
+    @classmethod
+    def from_batches(
+        cls,
+        batches: Iterable[object],
+        item_ids: object = None,
+        *,
+        codes_per_level: Sequence[int] | np.ndarray | None = None,
+        end_code: int | None = None,
+        like: "TrieIndex | None" = None,
+        reserve: float = 0.0,
+    ) -> "TrieIndex":
+        """Build the index of a catalog whose codes come in batches.
+
+        Each batch is stored in the smallest type that holds its codes before the next is asked for.
+
+        Args:
+          batches: arrays of integers [n, L], one after the other.
+          item_ids: as in :meth:`from_codes`; so are the other arguments.
+          codes_per_level: codes of each level.
+          end_code: the code that ends a semantic ID.
+          like: an index that this one replaces.
+          reserve: room to leave for later catalogs.
+
+        Returns:
+          The index.
+
+        Raises:
+          GenretError: as :meth:`from_codes`; batches of different L.
+        """
+        if like is not None and codes_per_level is None:
+            codes_per_level = like.codes_per_level
+        items = SemanticIds.from_batches(
+            batches, item_ids, codes_per_level=codes_per_level, end_code=end_code
+        )
+        return cls.from_codes(items, like=like, reserve=reserve)
+
+    @classmethod
+    def of_trie(
+        cls,
+        trie: Trie,
+        codes_per_level: tuple[int, ...],
+        end_code: int | None,
+        item_ids: np.ndarray | None,
+    ) -> "TrieIndex":
+        """Make an index of a trie that is known to be right."""
+        return cls(
+            trie=trie,
+            codes_per_level=codes_per_level,
+            end_code=end_code,
+            item_ids=item_ids,
+            version=object(),
+        )
+
+    # Shape
+
+    @functools.cached_property
+    def num_items(self) -> int:
+        """Items, N.
+
+        Raises:
+          GenretError: the index is an argument of a function that is being traced.
+        """
+        if isinstance(self.trie.num_rows, jax.core.Tracer):
+            raise GenretError("index: is being traced, and then nobody knows its number of items")
+        return int(self.trie.num_rows)
+
+    @property
+    def depth(self) -> int:
+        """Codes of an item, L."""
+        return len(self.codes_per_level)
+
+    @functools.cached_property
+    def num_nodes(self) -> tuple[int, ...]:
+        """Nodes of each level of the trie, [L + 1]: the root first, the leaves last."""
+        last = self.trie.num_rows - 1
+        return (1, *(int(level.edge_of_row(last)) + 1 for level in self.trie.levels))
+
+    @property
+    def stored_as(self) -> tuple[str, ...]:
+        """How each level is stored and searched, [L]: "single", "dense", "window" or "ragged"."""
+        return tuple(level.kind for level in self.trie.levels)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the index's arrays on the device."""
+        return sum(leaf.nbytes for leaf in jax.tree.leaves(self))
+
+    @functools.cached_property
+    def row_of_item(self) -> Int[Array, "N"] | None:
+        """Row of each item, int32 by position; None: they are equal."""
+        # A value cached while tracing must not be a tracer of that trace, where it need not be.
+        with jax.ensure_compile_time_eval():
+            return self.trie.row_of_item()
+
+    # Inspection, on the host
+
+    def codes_after(self, prefix: Sequence[int]) -> list[int]:
+        """Return the codes that may follow a prefix, ascending."""
+        return self.trie.codes_after(prefix)
+
+    def items_below(self, prefix: Sequence[int]) -> Int[np.ndarray, "N"]:
+        """Return the positions of the items below a prefix, in the order of their rows."""
+        lo, hi = self.trie.rows_below(prefix)
+        return self.trie.positions_by_row[lo:hi]
+
+    def ids_of(self, items: object) -> np.ndarray:
+        """Return the ids of items.
+
+        Args:
+          items: item positions, any shape; -1 is padding.
+
+        Returns:
+          int64 (padding: -1) or objects (strings; padding: None), of the shape of ``items``.
+        """
+        return ids.ids_at(self.item_ids, items)
+
+    def positions_of(self, item_ids: object) -> Int[np.ndarray, "E"]:
+        """Return the positions of items by id, int32.
+
+        Raises:
+          GenretError: an id that the index does not hold.
+        """
+        if self.version is None:
+            raise GenretError("index: has been through a JAX transformation, which drops its items")
+        if self.item_ids is None:
+            return ids.check_positions(item_ids, self.num_items)
+        return ids.positions(self.position_of_id, item_ids)
+
+    @functools.cached_property
+    def position_of_id(self) -> dict[int | str, int]:
+        """Position of each id; of an index that has ids."""
+        assert self.item_ids is not None
+        return ids.position_of_id(self.item_ids)
+
+    def codes_of(self, items: object) -> Int[np.ndarray, "*shape L"]:
+        """Return the semantic IDs of items by position, on the host: int64 [N, L]."""
+        return self._codes_by_position[np.asarray(items)]
+
+    @functools.cached_property
+    def _codes_by_position(self) -> Int[np.ndarray, "N L"]:
+        codes = np.empty((self.num_items, self.depth), np.int64)
+        codes[self.trie.positions_by_row] = self.trie.codes_by_row()
+        return codes
+
+    # Filters
+
+    @functools.cached_property
+    def catalog_checksum(self) -> int:
+        """CRC-32 of the items: tells filters which index they belong to.
+
+        It is -1, unknown, of an index that is an argument of a function being traced.
+        """
+        trie = self.trie
+        if isinstance(trie.num_rows, jax.core.Tracer):
+            return -1
+        arrays = [*(level.codes for level in trie.levels), trie.num_rows]
+        if trie.positions is not None:
+            arrays.append(trie.positions)
+        checksum = 0
+        for array in arrays:
+            checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
+        return checksum
+
+    def allowed_rows(self, mask: Bool[np.ndarray, "N"]) -> tuple[AllowedRows, None]:
+        """Put a set of allowed items on the device.
+
+        Args:
+          mask: bool [N], by item position.
+
+        Returns:
+          The set, and nothing for inserted items: there are none.
+        """
+        trie = self.trie
+        return trie.allow(mask if trie.positions is None else mask[trie.positions_by_row]), None
+
+    # Disk
+
+    def save(self, path: PathLike) -> None:
+        """Write the index as an artifact: a folder with a manifest and checksums.
+
+        Args:
+          path: the folder; an index that is there is replaced when the new one is whole.
+
+        Raises:
+          GenretError: the folder is something else's, or cannot be written.
+        """
+        io.save_artifact(path, self.trie, self.codes_per_level, self.end_code, self.item_ids)
+
+    def write(self, folder: PathLike) -> None:
+        """Write the index's files into a folder that a caller turns into an artifact."""
+        io.write_files(folder, self.trie, self.codes_per_level, self.end_code, self.item_ids)
+
+    @classmethod
+    def load(cls, path: PathLike) -> "TrieIndex":
+        """Read an index; its checksums and its structure are verified.
+
+        Args:
+          path: the artifact's folder.
+
+        Returns:
+          The index, its arrays on the default device.
+
+        Raises:
+          GenretError: no index there, or a damaged one (the message names the file or the level).
+        """
+        return cls.of_trie(*io.load_artifact(path))
