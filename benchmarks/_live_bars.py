@@ -9,7 +9,7 @@ from benchmarks._draws import GivenLogits, draw_codes, given_logits
 from benchmarks._oracle import Catalog, check_answer, given
 from benchmarks._record import Compilations, Figures, Record, count_compilations, interleave
 from genret import ItemFilter, TrieIndex, beam_search
-from genret.index import FilterStack
+from genret.index import FilterStack, LiveIndex
 from genret.typing import Bool, Codes
 
 
@@ -108,11 +108,12 @@ class Live:
         allowed = np.ones(len(codes), bool)
         rng = np.random.default_rng(9)
         each = max(1, self.sizes.items // 2000)
-        index = TrieIndex.from_codes(
-            codes, codes_per_level=self.per_level, insert_capacity=each * (self.sizes.inserts + 1)
+        index = LiveIndex(
+            TrieIndex.from_codes(codes, codes_per_level=self.per_level),
+            insert_capacity=each * (self.sizes.inserts + 1),
         )
 
-        def change(index: TrieIndex, number: int) -> tuple[TrieIndex, Codes, np.ndarray]:
+        def change(index: LiveIndex, number: int) -> tuple[LiveIndex, Codes, np.ndarray]:
             new = draw_codes(each, self.per_level, seed=740 + number)
             # Some share a semantic ID with an item that is there.
             new[: each // 2] = codes[rng.integers(0, len(codes), each // 2)]
@@ -163,8 +164,8 @@ def insertion(record: Record, sizes: Sizes) -> None:
         new = draw_codes(sizes.insert_into // 100, per_level, seed=751)
         ids, new_ids = np.arange(len(codes)), len(codes) + np.arange(len(new))
         build = functools.partial(TrieIndex.from_codes, codes_per_level=per_level)
-        plain = build(codes, insert_capacity=len(new))
-        named = build(codes, ids, insert_capacity=len(new))
+        plain = LiveIndex(build(codes), insert_capacity=len(new))
+        named = LiveIndex(build(codes, ids), insert_capacity=len(new))
         times = interleave(
             {
                 "build": lambda: build(codes),

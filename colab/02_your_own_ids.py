@@ -48,7 +48,7 @@ from genret import ItemFilter, TrieIndex, beam_search
 ITEMS, LEVELS, CODES = (2_000, 3, 32) if SMOKE else (200_000, 4, 256)
 rng = np.random.default_rng(0)
 codes = rng.integers(0, CODES, (ITEMS, LEVELS))
-index = TrieIndex.from_codes(codes, [f"sku-{i}" for i in range(ITEMS)], insert_capacity=1000)
+index = TrieIndex.from_codes(codes, [f"sku-{i}" for i in range(ITEMS)])
 print(f"{index.num_items:,} items, {index.nbytes / index.num_items:.1f} bytes each")
 print("levels are stored as", *index.stored_as)
 
@@ -128,8 +128,11 @@ print("allowed by filter 2:", (~cheap & ~fresh).num_allowed)
 # An inserted item can be found immediately, and a removed one no longer appears.
 
 # %% tags=["live"]
+from genret.index import LiveIndex
+
 best = result.items[0, 0]
-changed = index.insert(codes[[best]], ["sku-new"]).remove([f"sku-{best}"])
+live = LiveIndex(index, insert_capacity=1000)
+changed = live.insert(codes[[best]], ["sku-new"]).remove([f"sku-{best}"])
 again = beam_search(model, history, changed, beams=50)
 print(
     "best before:", index.ids_of(result.items)[0, 0], "and now:", changed.ids_of(again.items)[0, 0]

@@ -264,9 +264,10 @@ picture(figure)
 # %% tags=["live"]
 import time
 
-live = TrieIndex.from_codes(
-    codes[~is_new], catalog.item_ids[~is_new], codes_per_level=sizes, insert_capacity=1000
-)
+from genret.index import LiveIndex
+
+old = TrieIndex.from_codes(codes[~is_new], catalog.item_ids[~is_new], codes_per_level=sizes)
+live = LiveIndex(old, insert_capacity=1000)
 
 
 def ask(index):

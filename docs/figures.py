@@ -17,10 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from genret import ItemFilter, TrieIndex
-from genret.decoding import protocol_logits, slow_beam_search
-from genret.decoding._brute_force import log_softmax
-from genret.index.bits import rank
-from genret.testing import TableModel, random_codes
+from genret.testing import TableModel, log_softmax, protocol_logits, random_codes, slow_beam_search
 
 SHOP = {
     "tea": (3, 1, 0), "mug": (0, 2, 1), "pot": (3, 1, 2), "cup": (0, 2, 3), "jug": (0, 0, 1),
@@ -74,13 +71,12 @@ def arrays(index: TrieIndex) -> Figure:
     figure, axis = _canvas(index, 5.6)
     axis.set_xlim(axis_left, num_rows + 0.2)
     place, (lo, hi) = 0.0, (0, num_rows)
-    for number, level in enumerate(index.segments[0].levels):
+    for number, level in enumerate(index.trie.levels):
         codes = np.asarray(level.codes[: index.num_nodes[number + 1]])
         starts = level.starts_on_host(num_rows)
         # The children of a node are found by two counts.
         first, end = int(starts[:lo].sum()), int(starts[:hi].sum())
-        if level.starts is not None:
-            assert [first, end] == rank(level.starts, jnp.array([lo, hi], jnp.int32)).tolist()
+        assert [first, end] == level.edges_before(jnp.array([lo, hi], jnp.int32)).tolist()
         chosen = first + codes[first:end].tolist().index(FOLLOWED[number])
         colors = dict.fromkeys(range(first, end), BLUE) | {chosen: ORANGE}
         rows = dict.fromkeys(range(lo, hi), BLUE)
@@ -89,7 +85,7 @@ def arrays(index: TrieIndex) -> Figure:
         _cells(axis, place - 1, starts.astype(int), "starts", rows)
         lo, hi = _range(index, number + 1, chosen)
         place -= 2.4
-    positions = np.asarray(index.segments[0].positions[:num_rows])
+    positions = np.asarray(index.trie.positions[:num_rows])
     _cells(axis, place, positions, "positions", dict.fromkeys(range(lo, hi), ORANGE))
     axis.set_ylim(place - 0.1, 1)
     return figure
@@ -98,7 +94,7 @@ def arrays(index: TrieIndex) -> Figure:
 def filter_bits(index: TrieIndex) -> Figure:
     """Draw a filter: its bits by row, and the allowed items below each node."""
     allowed = ItemFilter.from_items(index, CHEAP).mask()
-    by_row = allowed[np.asarray(index.segments[0].positions[: index.num_items])]
+    by_row = allowed[np.asarray(index.trie.positions[: index.num_items])]
     before = np.concatenate([[0], np.cumsum(by_row)])
     figure, axis = _canvas(index, 4.4)
 
@@ -148,7 +144,7 @@ def search(index: TrieIndex) -> Figure:
     best = {answer.item: place for place, answer in enumerate(answers)}
     names = [f"{i + 1}. {name}" if (i := best.get(n)) is not None else name
              for n, name in enumerate(index.item_ids)]  # fmt: skip
-    position = np.asarray(index.segments[0].positions)
+    position = np.asarray(index.trie.positions)
     _rows(axis, index, color=lambda row: INK if int(position[row]) in best else GREY, names=names)
     return figure
 
@@ -161,11 +157,11 @@ def levels() -> Figure:
     for axis, kind in zip(axes, kinds, strict=True):
         codes = random_codes(200_000, (256,) * 4, kind, seed=0)
         index = TrieIndex.from_codes(codes, codes_per_level=(256,) * 4)
-        for number, level in enumerate(index.segments[0].levels):
+        for number, level in enumerate(index.trie.levels):
             cost = sum(leaf.nbytes for leaf in jax.tree.leaves(level)) / index.num_items
             axis.bar(number, cost, color=BLUE, width=0.75)
             nodes = f"{index.num_nodes[number]:,}\n{'nodes' if number else 'node'}"
-            axis.text(number, cost + 0.05, f"{level.layout.kind}\n{nodes}", ha="center", va="bottom",
+            axis.text(number, cost + 0.05, f"{level.kind}\n{nodes}", ha="center", va="bottom",
                       fontsize=8, color=INK)  # fmt: skip
         axis.set_title("uniform codes" if kind == "uniform" else "skewed codes (Zipf)", fontsize=10)
         axis.set_xticks(range(4), [f"level {number}" for number in range(4)])
@@ -186,7 +182,7 @@ def _canvas(index: TrieIndex, height: float) -> tuple[Figure, Axes]:
 
 def _nodes(index: TrieIndex) -> Iterator[tuple[int, int, Prefix]]:
     """Yield level, number and prefix of each node, the root first."""
-    position = np.asarray(index.segments[0].positions)
+    position = np.asarray(index.trie.positions)
     for level, count in enumerate(index.num_nodes):
         for node in range(count):
             first = _range(index, level, node)[0]
@@ -197,7 +193,7 @@ def _range(index: TrieIndex, level: int, node: int) -> tuple[int, int]:
     """Return the rows below a node; those of the nodes of a level start where its edges do."""
     if level == 0:
         return 0, index.num_items
-    starts = index.segments[0].levels[level - 1].starts_on_host(index.num_items)
+    starts = index.trie.levels[level - 1].starts_on_host(index.num_items)
     first = [*np.flatnonzero(starts).tolist(), index.num_items]
     return first[node], first[node + 1]
 
@@ -234,7 +230,7 @@ def _rows(
     """Write the items under the strips, by row."""
     top = -(index.depth + 0.25) if top is None else top
     names = list(index.item_ids) if names is None else names
-    position = np.asarray(index.segments[0].positions)
+    position = np.asarray(index.trie.positions)
     for row in range(index.num_items):
         axis.text(row + 0.5, top - 0.05, names[int(position[row])], ha="center", va="top",
                   color=color(row), fontsize=10)  # fmt: skip

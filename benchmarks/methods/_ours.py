@@ -10,10 +10,9 @@ import numpy as np
 
 from benchmarks.methods._base import Beams, at
 from genret import ItemFilter, TrieIndex
-from genret.decoding._beam_search import restrictions_of
-from genret.decoding._state import BeamState
-from genret.decoding._step import constrained_step
-from genret.index import FilterStack
+from genret.decoding.beams import BeamState, constrained_step
+from genret.decoding.live import searched_of
+from genret.index import FilterStack, LiveIndex
 from genret.typing import Array, Codes, Float
 
 
@@ -43,7 +42,8 @@ class Ours:
 
     def insert(self, codes: Codes) -> Self:
         """Add items."""
-        return dataclasses.replace(self, index=self.index.insert(codes))
+        live = self.index if isinstance(self.index, LiveIndex) else LiveIndex(self.index)
+        return dataclasses.replace(self, index=live.insert(codes))
 
     def refresh(self, codes: Codes) -> Self:
         """Take other items, in the room of those that were there."""
@@ -67,21 +67,19 @@ class Ours:
 
     def start(self, batch: int) -> Beams:
         """Return one beam a request, at the root."""
-        return _beams(BeamState.at_root(self.index, batch), None)
+        root = BeamState.at_root(searched_of(self.index, None, None, None, None), batch)
+        at_root = jnp.zeros((batch, 1), jnp.int32)
+        return _beams(root, at_root)
 
     def step(self, logits: Float[Array, "B m V"], beams: Beams, width: int) -> Beams:
         """Extend the beams along edges of the trie."""
-        filters, filter_of = self.filters, self.filter_of
-        if filters is None and self.index.allowed is not None:  # items were removed or inserted
-            filters, filter_of = self.index.allowed, jnp.zeros(beams.scores.shape[0], jnp.int32)
-        limits = restrictions_of(self.index, filters, filter_of, None, None)
-        state, parents = constrained_step(
-            self.index, beams.level, beams.place, logits, limits, width, None
-        )
+        filter_of = self.filter_of
+        if filter_of is None:  # of what is not removed, where items were removed or inserted
+            filter_of = jnp.zeros(beams.scores.shape[0], jnp.int32)
+        searched = searched_of(self.index, self.filters, filter_of, None, None)
+        state, parents = constrained_step(searched, beams.level, beams.place, logits, width)
         return _beams(state, parents)
 
 
 def _beams(state: BeamState, parents: Any) -> Beams:
-    if parents is None:
-        parents = state.places[0].nodes
     return at(Beams(scores=state.scores, codes=state.codes, parents=parents, place=None), state)

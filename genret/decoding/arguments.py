@@ -2,25 +2,29 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import AbstractMesh, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from jax.tree_util import PyTreeDef
 
 from genret.decoding.beams import Searched
 from genret.decoding.live import RowOfItem, searched_of
+from genret.decoding.protocol import History
 from genret.errors import GenretError
 from genret.index import FilterStack, ItemFilter, LiveIndex, TrieIndex
 from genret.pytree import register_pytree
 from genret.typing import Array, Int
 
+Answer = TypeVar("Answer")
+
 NORMALIZE = ("level", "catalog", "legal")
 """Over which codes the scores of a search may be normalized."""
 
-Integers = Array | np.ndarray | Sequence[Any]
+Integers = Array | np.ndarray | Sequence[object]
 """Integers as a caller may give them; they are checked."""
 
 Filters = ItemFilter | FilterStack | Iterable[ItemFilter]
@@ -82,6 +86,13 @@ class Limits:
             row_of_item=None if exclude is None else index.row_of_item,
         )
 
+    def specs(self, *, of_requests: object, shared: object) -> "Limits":
+        """Return how each array is split over devices, in the place of the arrays."""
+        return jax.tree_util.tree_map_with_path(
+            lambda path, _: shared if path[0].name in ("filters", "row_of_item") else of_requests,
+            self,
+        )
+
     def searched(self, index: TrieIndex | LiveIndex, batch: int) -> Searched:
         """Return what a search of ``batch`` requests walks.
 
@@ -94,10 +105,12 @@ class Limits:
                 raise GenretError(
                     f"{name}: found {value.shape[0]} requests, the history has {batch}"
                 )
-        filter_of = self.filter_of
-        if filter_of is None:
+        if self.filter_of is None:
             filter_of = jnp.zeros((batch,), jnp.int32)  # the only one
-        return searched_of(index, self.filters, filter_of, self.exclude, self.row_of_item)
+        else:
+            filter_of = jnp.asarray(self.filter_of)
+        exclude = None if self.exclude is None else jnp.asarray(self.exclude)
+        return searched_of(index, self.filters, filter_of, exclude, self.row_of_item)
 
 
 def check_normalize(normalize: object) -> None:
@@ -179,11 +192,11 @@ class DataAxis:
       names: of its axes.
     """
 
-    mesh: Mesh
+    mesh: Mesh | AbstractMesh
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, history: Any, mesh: Mesh | None) -> "DataAxis | None":
+    def of(cls, history: History, mesh: Mesh | None) -> "DataAxis | None":
         """Return the axes over which a history is split; None: it is not.
 
         Args:
@@ -194,23 +207,26 @@ class DataAxis:
             return cls(mesh, (mesh.axis_names[0],))
         for leaf in jax.tree.leaves(history):
             if isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer):
-                names = _names_of_rows(leaf)
-                if names:
-                    return cls(leaf.sharding.mesh, names)
+                names, sharding = _names_of_rows(leaf), leaf.sharding
+                if names and isinstance(sharding, NamedSharding):
+                    return cls(sharding.mesh, names)
         return None
 
-    def specs(self, history: Any, mesh_given: bool) -> Any:
-        """Return how each array of a history is split, by its first axis or not at all."""
+    def specs(self, history: History, mesh_given: bool) -> tuple[PyTreeDef, tuple[object, ...]]:
+        """Return the structure of a history, and how each array is split: by its first axis or not."""
 
-        def spec(leaf: Array | np.ndarray) -> P:
+        def spec(leaf: object) -> object:
             if mesh_given or isinstance(leaf, jax.core.Tracer):
-                return P(self.names) if np.ndim(leaf) else P()
+                return P(self.names) if getattr(leaf, "ndim", 0) else P()
             split = isinstance(leaf, jax.Array) and _names_of_rows(leaf) == self.names
             return P(self.names) if split else P()
 
-        return jax.tree.map(spec, history)
+        leaves, structure = jax.tree.flatten(history)
+        return structure, tuple(map(spec, leaves))
 
-    def each(self, search: Callable[..., Any], specs: tuple[Any, ...]) -> Callable[..., Any]:
+    def each(
+        self, search: Callable[..., Answer], specs: tuple[object, ...]
+    ) -> Callable[..., Answer]:
         """Return a function that lets every device search for the requests that it has.
 
         Requests are independent of each other, so nothing is asked of the other devices: a loop

@@ -1,7 +1,7 @@
 """The beams of a search, and one step: the children of all beams compete for M places."""
 
 import dataclasses
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import jax.numpy as jnp
 
@@ -21,6 +21,7 @@ Nodes = NodeRange | tuple[NodeRange, NodeRange]
 N = TypeVar("N", bound=Nodes)
 
 
+@runtime_checkable
 class Searched(Protocol[N]):
     """What a search asks of the items: their trie, or both tries of a live index."""
 
@@ -78,32 +79,40 @@ class OneTrie:
 
     @property
     def layout(self) -> Layout:
+        """See :attr:`Searched.layout`."""
         return self.trie.layout
 
     @property
     def is_restricted(self) -> bool:
+        """See :attr:`Searched.is_restricted`."""
         return self.restriction is not None
 
     def unrestricted(self) -> "OneTrie":
+        """See :meth:`Searched.unrestricted`."""
         return dataclasses.replace(self, restriction=None)
 
     def at_root(self, batch: int) -> NodeRange:
+        """See :meth:`Searched.at_root`."""
         return NodeRange.at_root(batch, self.trie.num_rows)
 
     def best(
         self, level: int, nodes: NodeRange, scored: Scored, beams: int, draw: Draw | None
     ) -> tuple[Candidates, NodeRange]:
+        """See :meth:`Searched.best`."""
         stored = self.trie.levels[level]
         found = best_children(stored, nodes, scored, self.restriction, beams, draw)
         return found, found.nodes
 
     def normalizer(self, level: int, nodes: NodeRange, scored: Scored) -> Float[Array, "B M"]:
+        """See :meth:`Searched.normalizer`."""
         return normalizer_of(self.trie.levels[level], nodes, scored, self.restriction)
 
     def where(self, valid: Bool[Array, "B M"], nodes: NodeRange) -> NodeRange:
+        """See :meth:`Searched.where`."""
         return nodes.where(valid)
 
     def counts_below(self, nodes: NodeRange) -> Int[Array, "B M"]:
+        """See :meth:`Searched.counts_below`."""
         if self.restriction is None:
             return nodes.hi - nodes.lo
         after, before = (self.restriction.allowed_before(rows) for rows in (nodes.hi, nodes.lo))
@@ -112,15 +121,18 @@ class OneTrie:
     def rows_below(
         self, level: int, nodes: NodeRange, which: Int[Array, "B C"], nth: Int[Array, "B C"]
     ) -> tuple[Int[Array, "B C"], Int[Array, "B C"]]:
+        """See :meth:`Searched.rows_below`."""
         lo, hi = nodes.rows_of(which)
         if self.restriction is None:
             return which, lo + nth
         return which, self.restriction.nth_allowed(lo, hi, nth, self.layout.steps(level))
 
     def positions_of(self, rows: Int[Array, "B C"]) -> Int[Array, "B C"]:
+        """See :meth:`Searched.positions_of`."""
         return self.trie.position_of(rows)
 
     def codes_of(self, level: int, rows: Int[Array, "B C"]) -> Int[Array, "B C T"]:
+        """See :meth:`Searched.codes_of`."""
         return self.trie.codes_of_rows(level, rows)
 
 

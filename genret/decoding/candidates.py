@@ -85,9 +85,7 @@ def best_children(
     return Candidates(scores=scores, keys=keys, parents=parents, codes=codes, nodes=found)
 
 
-def best_of_passes(
-    passes: Passes, nodes: NodeRange, beams: int, draw: Draw | None
-) -> Candidates:
+def best_of_passes(passes: Passes, nodes: NodeRange, beams: int, draw: Draw | None) -> Candidates:
     """Choose the best children of a ragged level; see :func:`best_children`."""
     scores, keys, parents, edges = passes.best(beams, draw)
     codes, found = passes.level.locate(nodes, parents, edges)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +11,7 @@ from genret.decoding.arguments import Filters, Integers, Limits, check_count, ch
 from genret.decoding.beams import BeamResult, OneTrie
 from genret.decoding.candidates import top_k
 from genret.decoding.live import tries_of
-from genret.decoding.protocol import Cache, GenerativeModel
+from genret.decoding.protocol import Cache, GenerativeModel, History
 from genret.decoding.readout import Readout, Scored, check_readout
 from genret.errors import GenretError
 from genret.index import LiveIndex, TrieIndex
@@ -41,7 +40,7 @@ class LevelEdges:
 
 def exact_search(
     model: GenerativeModel,
-    history: Any,
+    history: History,
     index: TrieIndex | LiveIndex,
     *,
     top: int,
@@ -95,7 +94,7 @@ def exact_search(
 @functools.partial(jax.jit, static_argnames=("top", "normalize"))
 def _exact(
     model: GenerativeModel[Cache],
-    history: Any,
+    history: History,
     index: TrieIndex | LiveIndex,
     edges: list[list[LevelEdges]],
     limits: Limits,
@@ -142,6 +141,7 @@ def _walk(
         every = dataclasses.replace(scored, readout=scored.logits)
         logits = every.logits_of_beams(parents_of, asked)
         if normalize == "level":
+            assert scored.normalizer is not None
             log_probs = logits - scored.per_beam(scored.normalizer)[:, parents]
         else:
             log_probs = _over_siblings(logits, parents, stored.first_rows, restriction)

@@ -81,21 +81,26 @@ class TwoTries:
 
     @property
     def layout(self) -> Layout:
+        """See :attr:`Searched.layout`."""
         return self.first.layout
 
     @property
     def is_restricted(self) -> bool:
+        """See :attr:`Searched.is_restricted`."""
         return self.first.is_restricted or self.second.is_restricted
 
     def unrestricted(self) -> "TwoTries":
+        """See :meth:`Searched.unrestricted`."""
         return TwoTries(first=self.first.unrestricted(), second=self.second.unrestricted())
 
     def at_root(self, batch: int) -> Pair:
+        """See :meth:`Searched.at_root`."""
         return self.first.at_root(batch), self.second.at_root(batch)
 
     def best(
         self, level: int, nodes: Pair, scored: Scored, beams: int, draw: Draw | None
     ) -> tuple[Candidates, Pair]:
+        """See :meth:`Searched.best`."""
         if scored.normalizer is None:
             normalizer = self.normalizer(level, nodes, scored)
             scored = dataclasses.replace(scored, normalizer=normalizer)
@@ -117,30 +122,36 @@ class TwoTries:
         return best, found
 
     def normalizer(self, level: int, nodes: Pair, scored: Scored) -> Float[Array, "B M"]:
+        """See :meth:`Searched.normalizer`."""
         own = self.first.normalizer(level, nodes[0], scored)
         return jnp.logaddexp(own, self._passes(level, nodes, scored, 1).normalizer())
 
     def where(self, valid: Bool[Array, "B M"], nodes: Pair) -> Pair:
+        """See :meth:`Searched.where`."""
         return nodes[0].where(valid), nodes[1].where(valid)
 
     def counts_below(self, nodes: Pair) -> Int[Array, "B R"]:
+        """See :meth:`Searched.counts_below`."""
         counts = self.first.counts_below(nodes[0]), self.second.counts_below(nodes[1])
         return jnp.stack(counts, axis=-1).reshape(counts[0].shape[0], -1)
 
     def rows_below(
         self, level: int, nodes: Pair, which: Int[Array, "B C"], nth: Int[Array, "B C"]
     ) -> tuple[Int[Array, "B C"], Int[Array, "B C"]]:
+        """See :meth:`Searched.rows_below`."""
         beam = which // 2
         _, row = self.first.rows_below(level, nodes[0], beam, nth)
         _, more = self.second.rows_below(level, nodes[1], beam, nth)
         return beam, jnp.where(which % 2 == 0, row, more + self.layout.rows)
 
     def positions_of(self, rows: Int[Array, "B C"]) -> Int[Array, "B C"]:
+        """See :meth:`Searched.positions_of`."""
         own = self.first.positions_of(rows)
         more = self.second.positions_of(rows - self.layout.rows)
         return jnp.where(rows < self.layout.rows, own, more)
 
     def codes_of(self, level: int, rows: Int[Array, "B C"]) -> Int[Array, "B C T"]:
+        """See :meth:`Searched.codes_of`."""
         own = self.first.codes_of(level, jnp.minimum(rows, self.layout.rows))
         more = self.second.codes_of(level, jnp.maximum(rows - self.layout.rows, 0))
         return jnp.where((rows < self.layout.rows)[..., None], own, more)

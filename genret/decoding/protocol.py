@@ -1,6 +1,7 @@
 """What the beam search asks of a model, and an adapter for models of one pass."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
@@ -10,6 +11,9 @@ from genret.decoding.readout import Readout
 from genret.errors import GenretError
 from genret.pytree import register_pytree
 from genret.typing import Array, Float, Int
+
+History = Any
+"""What a model reads for a batch of B requests: any pytree."""
 
 Cache = TypeVar("Cache")
 """A model's own state between the levels: any pytree."""
@@ -28,7 +32,7 @@ class GenerativeModel(Protocol[Cache]):
     are beams of that readout.
     """
 
-    def prefill(self, history: Any) -> tuple[Readout, Cache]:
+    def prefill(self, history: History) -> tuple[Readout, Cache]:
         """Read the histories, once per request.
 
         Args:
@@ -68,10 +72,11 @@ class TailModel(GenerativeModel[Cache], Protocol[Cache]):
         ...
 
 
+@runtime_checkable
 class LevelsModel(Protocol):
     """A model of one pass: the logits of a level do not depend on the codes before it."""
 
-    def __call__(self, history: Any) -> Any:
+    def __call__(self, history: History) -> Array | Sequence[Array]:
         """Return the logits of all levels: [B, L, V], or a sequence of L arrays [B, V_l]."""
         ...
 
@@ -100,10 +105,10 @@ class ParallelHeads:
 
     model: LevelsModel
 
-    def prefill(self, history: Any) -> tuple[Float[Array, "B 1 V"], tuple[Array, ...]]:
+    def prefill(self, history: History) -> tuple[Float[Array, "B 1 V"], tuple[Array, ...]]:
         """Call the model; see :meth:`genret.decoding.GenerativeModel.prefill`."""
         levels = self.model(history)
-        if hasattr(levels, "ndim"):
+        if isinstance(levels, jax.Array):
             if levels.ndim != 3:
                 raise GenretError(f"model: logits are {levels.shape}, expected [B, L, V]")
             levels = [levels[:, level] for level in range(levels.shape[1])]

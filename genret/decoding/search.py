@@ -2,13 +2,13 @@
 
 import dataclasses
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
+from jax.tree_util import PyTreeDef
 
 from genret.decoding.arguments import (
     DataAxis,
@@ -19,7 +19,7 @@ from genret.decoding.arguments import (
     check_normalize,
 )
 from genret.decoding.beams import BeamResult, BeamState, constrained_step
-from genret.decoding.protocol import Cache, GenerativeModel, TailModel
+from genret.decoding.protocol import Cache, GenerativeModel, History, TailModel
 from genret.decoding.readout import Readout, check_readout, has_nan
 from genret.decoding.tail import AUTO_WIDTH, expand_leaves, is_worthwhile, rows_below, score_rows
 from genret.errors import GenretError
@@ -29,7 +29,7 @@ from genret.typing import Array, Int
 
 def beam_search(
     model: GenerativeModel,
-    history: Any,
+    history: History,
     index: TrieIndex | LiveIndex,
     *,
     beams: int,
@@ -105,11 +105,9 @@ def beam_search(
     if axis is None:
         result, nan_level = _search(model, history, index, limits, sample, options=options)
     else:
-        specs = axis.specs(history, mesh is not None)
-        leaves, structure = jax.tree.flatten(specs, is_leaf=lambda x: isinstance(x, P))
         result, nan_level = _search_apart(
             model, history, index, limits, sample,
-            options=options, axis=axis, specs=(structure, tuple(leaves)),
+            options=options, axis=axis, specs=axis.specs(history, mesh is not None),
         )  # fmt: skip
     if nan_level is not None:
         _refuse_nan(nan_level)
@@ -158,7 +156,7 @@ class Options:
 @functools.partial(jax.jit, static_argnames=("options",))
 def _search(
     model: GenerativeModel[Cache],
-    history: Any,
+    history: History,
     index: TrieIndex | LiveIndex,
     limits: Limits,
     sample: Array | None = None,
@@ -174,21 +172,23 @@ def _search(
     batch = readout.shape[0]
     searched = limits.searched(index, batch)
     keys = sample if sample is None or sample.ndim else jax.random.split(sample, batch)
-    ends = {"end_code": index.end_code, "beams_of": limits.beams_of}
+    end_code = index.end_code
+    beams_of = None if limits.beams_of is None else jnp.asarray(limits.beams_of)
 
     def search_from(
         level: int, state: BeamState, readout: Readout, cache: Cache, nan_level: Array | None
     ) -> tuple[BeamResult, Array | None]:
         check_readout(readout, level, index.codes_per_level[level])
         if nan_level is not None:
-            found = has_nan(readout, state.valid) & (nan_level < 0)
-            nan_level = jnp.where(found, level, nan_level)
+            is_first = has_nan(readout, state.valid) & (nan_level < 0)
+            nan_level = jnp.where(is_first, jnp.int32(level), nan_level)
         state, parents = constrained_step(
             searched, level, state, readout, options.beams,
-            normalize=options.normalize, keys=keys, **ends,
+            beams_of=beams_of, normalize=options.normalize, end_code=end_code, keys=keys,
         )  # fmt: skip
         if level == index.depth - 1:
-            return expand_leaves(searched, state, **ends), nan_level
+            answer = expand_leaves(searched, state, end_code=end_code, beams_of=beams_of)
+            return answer, nan_level
 
         def go_on() -> tuple[BeamResult, Array | None]:
             following = model.step(state.codes[..., -1], parents, cache)
@@ -202,8 +202,9 @@ def _search(
 
         def finish() -> tuple[BeamResult, Array | None]:
             found = score_rows(
-                model, cache, searched, state, parents, below, options.beams, **ends
-            )
+                model, cache, searched, state, parents, below, options.beams,
+                end_code=end_code, beams_of=beams_of,
+            )  # fmt: skip
             return found, nan_level
 
         return jax.lax.cond(below.fit, finish, go_on)
@@ -216,14 +217,14 @@ def _search(
 @functools.partial(jax.jit, static_argnames=("options", "axis", "specs"))
 def _search_apart(
     model: GenerativeModel,
-    history: Any,
+    history: History,
     index: TrieIndex | LiveIndex,
     limits: Limits,
     sample: Array | None = None,
     *,
     options: Options,
     axis: DataAxis,
-    specs: tuple[Any, tuple[P, ...]],
+    specs: tuple[PyTreeDef, tuple[object, ...]],
 ) -> tuple[BeamResult, Int[Array, "B"] | None]:
     """Search with the requests split over devices; ``specs``: how the history is."""
     structure, leaves = specs
@@ -231,14 +232,10 @@ def _search_apart(
     if sample is not None:  # each request has the key that it has on one device
         split = [leaf for leaf, spec in zip(jax.tree.leaves(history), leaves, strict=True) if spec]
         sample = jax.random.split(sample, split[0].shape[0])
-    split_limits = dataclasses.replace(
-        jax.tree.map(lambda _: rows, limits),
-        filters=jax.tree.map(lambda _: whole, limits.filters),
-        row_of_item=jax.tree.map(lambda _: whole, limits.row_of_item),
-    )
     search = functools.partial(_search, options=options)
+    own_limits = limits.specs(of_requests=rows, shared=whole)
     own = jax.tree.unflatten(structure, leaves)
-    return axis.each(search, (whole, own, whole, split_limits, rows))(
+    return axis.each(search, (whole, own, whole, own_limits, rows))(
         model, history, index, limits, sample
     )
 

@@ -8,8 +8,6 @@ before, the other seven hold the bits of 224 rows. One block is one read of 32 b
 The blocks lie end to end in one axis: TPUs pad a last axis of eight to 128.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,7 +43,7 @@ def pack_bits(bits: Bool[np.ndarray, "N"], capacity: int) -> np.ndarray:
     return np.concatenate([before[:, None], words], axis=1).reshape(-1)
 
 
-def unpack_bits(blocks: Any, num_rows: int) -> Bool[np.ndarray, "N"]:
+def unpack_bits(blocks: Array | np.ndarray, num_rows: int) -> Bool[np.ndarray, "N"]:
     """Undo :func:`pack_bits`, on the host."""
     words = np.ascontiguousarray(np.asarray(blocks).reshape(-1, BLOCK_WORDS)[:, 1:])
     return np.unpackbits(words.view(np.uint8), count=num_rows, bitorder="little").astype(bool)
@@ -69,7 +67,8 @@ def rank(blocks: Array, rows: Int[Array, "*shape"], *lead: Array) -> Int[Array, 
     block = _read(blocks, rows // BLOCK_ROWS, *lead)
     first = jnp.arange(BLOCK_WORDS - 1, dtype=jnp.int32).reshape(*[1] * rows.ndim, -1) * WORD_BITS
     mask = low_bits((rows % BLOCK_ROWS)[..., None] - first)
-    in_block = jax.lax.population_count(block[..., 1:] & mask).astype(jnp.int32).sum(axis=-1)
+    counts = jax.lax.population_count(block[..., 1:] & mask).astype(jnp.int32)
+    in_block = counts.sum(axis=-1, dtype=jnp.int32)
     return block[..., 0].astype(jnp.int32) + in_block
 
 
@@ -112,10 +111,10 @@ def select(
     block = _read(blocks, first)
     wanted = nth - block[..., 0].astype(jnp.int32)
     counts = jax.lax.population_count(block[..., 1:]).astype(jnp.int32)
-    until = jnp.cumsum(counts, axis=-1)
+    until = jnp.cumsum(counts, axis=-1, dtype=jnp.int32)
     past = until <= wanted[..., None]  # words that come before the bit's
-    number = past.sum(axis=-1)
-    wanted -= jnp.where(past, counts, 0).sum(axis=-1)
+    number = past.sum(axis=-1, dtype=jnp.int32)
+    wanted -= jnp.where(past, counts, 0).sum(axis=-1, dtype=jnp.int32)
     word = jnp.take_along_axis(
         block[..., 1:], jnp.minimum(number, BLOCK_WORDS - 2)[..., None], axis=-1, mode="clip"
     )[..., 0]

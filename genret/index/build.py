@@ -13,7 +13,7 @@ from genret.index.layout import (
     capacity_of,
     steps_for,
 )
-from genret.index.levels import KINDS, LevelParts, RaggedLevel
+from genret.index.levels import KINDS, Level, LevelParts, RaggedLevel
 from genret.index.trie import Trie
 from genret.typing import Array, Bool, Int
 
@@ -107,8 +107,10 @@ def build_sorted(
             reserve=reserve,
         )
         layout = _layout(shape, rules) if like is None else like.levels[level]
-        if not layout.kind.fits(layout, shape):
+        kind: type[Level] = layout.kind
+        if not kind.fits(layout, shape):
             layout = _layout(shape, rules)
+            kind = layout.kind
         parts = LevelParts(
             codes=column if num_edges == num_rows else column[starts],
             above=above,
@@ -118,7 +120,7 @@ def build_sorted(
             layout=layout,
             room=room,
         )
-        levels.append(layout.kind.build(parts))
+        levels.append(kind.build(parts))
         if num_nodes < num_edges:
             np.copyto(above, starts)
     if positions is None and like is not None and like.permuted:

@@ -1,8 +1,8 @@
 """Filters: which items may be recommended, as sets that combine and as bits on the device."""
 
+import abc
 import dataclasses
 from collections.abc import Iterable
-from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -15,28 +15,32 @@ from genret.pytree import host_field, register_pytree
 from genret.typing import Bool, Int, UInt
 
 
-class FilteredIndex(Protocol):
-    """What a filter asks of an index: the items and what tells it from other indices."""
+class FilteredIndex(abc.ABC):
+    """What a filter asks of an index: the items, and what tells it from other indices.
+
+    Attributes:
+      version: differs between indices; None: unknown.
+    """
+
+    version: object
 
     @property
+    @abc.abstractmethod
     def num_items(self) -> int:
         """Item positions, N."""
 
     @property
+    @abc.abstractmethod
     def catalog_checksum(self) -> int:
         """Checksum of the items that the index was built from; -1: unknown."""
 
-    @property
-    def version(self) -> object:
-        """Differs between indices; None: unknown."""
-
+    @abc.abstractmethod
     def positions_of(self, item_ids: object) -> Int[np.ndarray, "E"]:
         """Return the positions of items by id."""
 
-    def allowed_rows(
-        self, mask: Bool[np.ndarray, "N"]
-    ) -> tuple[AllowedRows, AllowedRows | None]:
-        """Put a set of allowed items on the device."""
+    @abc.abstractmethod
+    def allowed_rows(self, mask: Bool[np.ndarray, "N"]) -> tuple[AllowedRows, AllowedRows | None]:
+        """Put a set of allowed items on the device: those of the catalog, and inserted ones."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -9,9 +9,9 @@
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from genret.artifacts import read_manifest, verify_files, write_folder
 from genret.errors import GenretError
 from genret.index.build import build_sorted, code_dtype
 from genret.index.trie import Trie
-from genret.semantic_ids import check_counts, read_header
+from genret.semantic_ids import read_header
 from genret.typing import PathLike
 
 HEADER = "index.json"
@@ -75,14 +75,14 @@ def load_artifact(
     folder = Path(path)
     verify_files(folder, read_manifest(folder, "index"))
     header = _read_header(folder / HEADER)
-    num_rows = header["items"]
-    counts = check_counts(header["codes_per_level"], len(header["codes_per_level"]))
-    positions = tensors.read_array(folder / "positions") if header["permuted"] else None
+    num_rows = header.items
+    counts = header.codes_per_level
+    positions = tensors.read_array(folder / "positions") if header.permuted else None
     if positions is not None:
         _check_positions(positions, num_rows, str(folder))
     columns = _checked_columns(folder, counts, num_rows, positions)
     trie = build_sorted(columns, positions, num_rows, counts)
-    return trie, counts, header["end_code"], ids.read_ids(folder, header["item_ids"], num_rows)
+    return trie, counts, header.end_code, ids.read_ids(folder, header.item_ids, num_rows)
 
 
 def _checked_columns(
@@ -125,9 +125,25 @@ def _level(folder: Path, level: int) -> Path:
     return folder / "codes" / f"level_{level:02d}"
 
 
-def _read_header(file: Path) -> Mapping[str, Any]:
+class _Header(NamedTuple):
+    """What the header says: see the table above."""
+
+    items: int
+    codes_per_level: tuple[int, ...]
+    end_code: int | None
+    permuted: bool
+    item_ids: str
+
+
+def _read_header(file: Path) -> _Header:
     """Read the header; refuse one that does not say what the folder holds."""
     header = read_header(file)
     if not isinstance(header.get("permuted"), bool):
         raise GenretError(f"{file}: damaged: does not describe an index")
-    return header
+    return _Header(
+        items=header["items"],
+        codes_per_level=tuple(header["codes_per_level"]),
+        end_code=header["end_code"],
+        permuted=header["permuted"],
+        item_ids=header["item_ids"],
+    )

@@ -11,14 +11,14 @@ import numpy as np
 from genret import item_ids as ids
 from genret.errors import GenretError
 from genret.index.build import DEFAULT_RULES, any_layout, build_trie
-from genret.index.filter import FilterStack
+from genret.index.filter import FilteredIndex, FilterStack
 from genret.index.layout import LayoutRules, power_of_two
 from genret.index.restriction import AllowedRows
 from genret.index.trie import Trie
 from genret.index.trie_index import TrieIndex
 from genret.pytree import host_field, register_pytree
 from genret.semantic_ids import SemanticIds
-from genret.typing import Array, Bool, Codes, Int, PathLike
+from genret.typing import Array, Bool, Int, Integer, PathLike
 
 LEAST_CAPACITY = 1024
 """Room for inserted items, at least, once there is any."""
@@ -36,7 +36,7 @@ class Changes:
     """
 
     removed: Bool[np.ndarray, "N"]
-    inserted: Codes
+    inserted: Integer[np.ndarray, "n L"]
     item_ids: np.ndarray | None
     rules: LayoutRules
 
@@ -58,7 +58,7 @@ class Changes:
 
 @register_pytree
 @dataclasses.dataclass(frozen=True, kw_only=True, init=False)
-class LiveIndex:
+class LiveIndex(FilteredIndex):
     """An index whose items come and go: a :class:`TrieIndex`, and what changed since it was built.
 
     ``LiveIndex(index, insert_capacity=1000)`` makes one. A search takes it in the place of the

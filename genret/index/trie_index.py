@@ -12,6 +12,7 @@ from genret import item_ids as ids
 from genret.errors import GenretError
 from genret.index import io
 from genret.index.build import DEFAULT_RULES, build_trie
+from genret.index.filter import FilteredIndex
 from genret.index.layout import LayoutRules
 from genret.index.restriction import AllowedRows
 from genret.index.trie import Trie
@@ -22,7 +23,7 @@ from genret.typing import Array, Bool, Int, PathLike
 
 @register_pytree
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrieIndex:
+class TrieIndex(FilteredIndex):
     """The valid semantic IDs of a catalog, as a trie that a beam search walks on the device.
 
     The unique semantic IDs are sorted and the nodes of each level are numbered in that order

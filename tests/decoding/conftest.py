@@ -1,16 +1,15 @@
 """Comparison of a search with its oracles, one request at a time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
-from unittest import mock
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genret.decoding import RankedItem, _ragged, beam_search, rank_all_items, slow_beam_search
-from genret.index import ItemFilter, TrieIndex, _layout
-from genret.testing import TableModel
+from genret.decoding import beam_search
+from genret.index import ItemFilter, LayoutRules, LiveIndex, TrieIndex
+from genret.testing import RankedItem, TableModel, rank_all_items, slow_beam_search
 
 
 def exact_model(counts: tuple[int, ...], seed: int, spread: int, dtype: Any = None) -> TableModel:
@@ -29,26 +28,21 @@ def exact_model(counts: tuple[int, ...], seed: int, spread: int, dtype: Any = No
     return TableModel.of(tables, dtype or jnp.float32)
 
 
+RULES = {
+    "auto": LayoutRules(least_pass=8),
+    "dense": LayoutRules(single_rows=0, window_rows=0, dense_ratio=10**9),
+    "window": LayoutRules(dense_ratio=0, least_pass=8),
+    "ragged": LayoutRules(single_rows=0, window_rows=0, dense_ratio=0, least_pass=8),
+}
+"""Rules that store all levels in one way, and let ragged ones take several passes."""
+
+
 def index_of(codes: np.ndarray, stored: str = "auto", **options: Any) -> TrieIndex:
     """Build an index whose levels are all stored in one way: "dense", "window" or "ragged".
 
     "window" is taken where no node has more than 32 rows; other levels are ragged.
     """
-    ratio, rows = {"auto": (64, 32), "dense": (10**9, 0), "window": (0, 32), "ragged": (0, 0)}[
-        stored
-    ]
-    with (
-        mock.patch.object(_layout, "DENSE_RATIO", ratio),
-        mock.patch.object(_layout, "WINDOW_ROWS", rows),
-    ):
-        return TrieIndex.from_codes(codes, **options)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def many_passes() -> Iterator[None]:
-    """Let a ragged level take several passes over the children of these small tries."""
-    with mock.patch.object(_ragged, "LEAST_SLOTS", 8):
-        yield
+    return TrieIndex.from_codes(codes, rules=RULES[stored], **options)
 
 
 def compare(
@@ -66,7 +60,7 @@ def compare(
     index: TrieIndex | None = None,
 ) -> list[list[RankedItem]]:
     """Hold a search against the slow beam search (or the exhaustive ranking); return the latter."""
-    index = TrieIndex.from_codes(codes) if index is None else index
+    index = index_of(codes) if index is None else index
     history = jnp.arange(batch, dtype=jnp.int32)
     result = beam_search(
         model, history, index, beams=beams,
@@ -116,6 +110,15 @@ def equals_oracle() -> Callable[..., list[list[RankedItem]]]:
 @pytest.fixture(scope="session")
 def make_index() -> Callable[..., TrieIndex]:
     return index_of
+
+
+@pytest.fixture(scope="session")
+def make_live() -> Callable[..., LiveIndex]:
+    def live(codes: np.ndarray, stored: str, insert_capacity: int, **options: Any) -> LiveIndex:
+        index = index_of(codes, stored, **options)
+        return LiveIndex(index, insert_capacity=insert_capacity, rules=RULES[stored])
+
+    return live
 
 
 @pytest.fixture(scope="session")

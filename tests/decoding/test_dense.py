@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genret.decoding._dense import BLOCK, GROUP, _best_of_groups
-from genret.decoding._readout import Scored
+from genret.decoding.candidates import BLOCK, best_of_words
+from genret.decoding.readout import Scored
+from genret.index.bits import WORD_BITS
 
 SEEDS = range(6)
 
@@ -19,7 +20,7 @@ SEEDS = range(6)
 def test_blocks_and_groups_equal_a_stable_sort(
     num_beams: int, num_codes: int, beams: int, readouts: str
 ) -> None:
-    search = jax.jit(_best_of_groups, static_argnames="beams")
+    search = jax.jit(best_of_words, static_argnames="beams")
     for seed in SEEDS:
         rng = np.random.default_rng(seed)
         rows = num_beams if readouts == "all" else 1
@@ -30,7 +31,7 @@ def test_blocks_and_groups_equal_a_stable_sort(
         base = rng.choice(np.array([-np.inf, -2.0, -1.0], np.float32), (2, num_beams))
         normalizer = np.ones((2, rows), np.float32)
 
-        padded = np.zeros((2, num_beams, -(-num_codes // GROUP) * GROUP), bool)
+        padded = np.zeros((2, num_beams, -(-num_codes // WORD_BITS) * WORD_BITS), bool)
         padded[..., :num_codes] = legal
         words = np.packbits(padded, axis=-1, bitorder="little").view(np.uint32)
         scored = Scored(

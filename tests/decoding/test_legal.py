@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genret.decoding import legal_codes
-from genret.index import FilterStack, ItemFilter, TrieIndex
+from genret.index import FilterStack, ItemFilter, LiveIndex, TrieIndex
 
 ask = jax.jit(legal_codes)
 
@@ -59,9 +59,8 @@ def test_all_kinds_of_levels(kind) -> None:
 
 
 def test_removed_and_inserted_items_and_ends() -> None:
-    index = TrieIndex.from_codes(
-        [[3, 1], [0, 2], [3, 0]], codes_per_level=(4, 3), insert_capacity=4
-    )
+    start = TrieIndex.from_codes([[3, 1], [0, 2], [3, 0]], codes_per_level=(4, 3))
+    index = LiveIndex(start, insert_capacity=4)
     index = index.insert([[3, 2], [1, 1]]).remove([0, 1])
     found = ask(index, jnp.array([[3], [0], [1]], jnp.int32))
     assert found.astype(int).tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0]]

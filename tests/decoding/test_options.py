@@ -10,17 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genret.decoding import (
-    ParallelHeads,
-    Projection,
-    beam_search,
-    exact_search,
+from genret.decoding import ParallelHeads, Projection, beam_search, exact_search
+from genret.errors import GenretError
+from genret.index import ItemFilter, TrieIndex
+from genret.testing import (
+    DictTrie,
+    TableModel,
+    random_codes,
     rank_all_items,
     slow_beam_search,
 )
-from genret.errors import GenretError
-from genret.index import DictTrie, ItemFilter, TrieIndex
-from genret.testing import TableModel, random_codes
 
 COUNTS = (6, 5, 7)
 CODES = random_codes(60, COUNTS, "zipf", seed=3)

@@ -10,11 +10,11 @@ import pytest
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from genret.decoding import beam_search, protocol_logits
-from genret.decoding._beam_search import _search
+from genret.decoding import beam_search
+from genret.decoding.search import _search
 from genret.errors import GenretError
 from genret.index import FilterStack, ItemFilter, TrieIndex
-from genret.testing import TableModel, random_codes
+from genret.testing import TableModel, protocol_logits, random_codes
 
 COUNTS = (6, 6, 6)
 CODES = random_codes(64, COUNTS, seed=1)
@@ -84,20 +84,22 @@ def test_data_parallel_needs_no_communication(
     index = make_index(CODES, stored, codes_per_level=COUNTS)
     mesh = Mesh(np.array(jax.devices()), ("data",))
     over_batch, everywhere = NamedSharding(mesh, P("data")), NamedSharding(mesh, P())
-    per_request = [jnp.arange(16, dtype=jnp.int32), None, None, None]
-    shared = [model, index, None, None]
+    history = jax.device_put(jnp.arange(16, dtype=jnp.int32), over_batch)
+    arguments: dict[str, Any] = {}
     if restricted:
         stack = FilterStack.of(index, [ItemFilter.from_items(index, [1, 2])])
         exclude, beams_of = jnp.ones((16, 5), jnp.int32), jnp.full(16, 3, jnp.int32)
-        per_request[1:] = [jnp.zeros(16, jnp.int32), exclude, beams_of]
-        shared[2:] = [stack, index.row_of_item]
-    history, filter_of, exclude, beams_of = jax.device_put(per_request, over_batch)
-    model, index, stack, row_of_item = jax.device_put(shared, everywhere)
-    lowered = _search.lower(
-        model, history, index, stack, filter_of, exclude, row_of_item, beams_of,
-        beams=9, check=False,
-    )  # fmt: skip
-    text = lowered.compile().as_text()
+        own = {"filter_of": jnp.zeros(16, jnp.int32), "exclude": exclude, "beams_of": beams_of}
+        arguments = jax.device_put(own, over_batch)
+        arguments["filters"] = jax.device_put(stack, everywhere)
+    model, index = jax.device_put((model, index), everywhere)
+
+    def search(model: TableModel, history: jax.Array, index: TrieIndex, arguments: Any) -> Any:
+        options: dict[str, Any] = {"beams": 9, "mesh": mesh, **arguments}
+        legal = beam_search(model, history, index, normalize="legal", **options)
+        return legal, beam_search(model, history, index, tail="auto", **options)
+
+    text = jax.jit(search).lower(model, history, index, arguments).compile().as_text()
     for collective in ("all-gather", "all-reduce", "all-to-all", "collective-permute"):
         assert collective not in text
 

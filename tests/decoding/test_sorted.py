@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import genret
-from genret.decoding._sorted import count_before
+from genret.index.nodes import count_before
 
 INT32 = np.iinfo(np.int32)
 VALUES = st.one_of(st.integers(-3, 6), st.sampled_from([INT32.min, INT32.max]))

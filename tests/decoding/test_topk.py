@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genret.decoding._topk import top_candidates
+from genret.decoding.candidates import top_candidates
 
 
 @settings(max_examples=30)

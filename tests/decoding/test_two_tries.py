@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genret.decoding import (
-    BeamResult,
+from genret.decoding import BeamResult, beam_search, exact_search
+from genret.index import ItemFilter, LiveIndex
+from genret.testing import (
+    DictTrie,
     RankedItem,
-    beam_search,
-    exact_search,
+    TableModel,
+    random_codes,
     rank_all_items,
     slow_beam_search,
 )
-from genret.index import DictTrie, ItemFilter, TrieIndex
-from genret.testing import TableModel, random_codes
 
 COUNTS = (5, 4, 6)
 MODEL = TableModel.random(COUNTS, seed=1)
@@ -31,7 +31,7 @@ FIRST = {
 }
 
 
-def changed(index: TrieIndex, rng: np.random.Generator) -> tuple[TrieIndex, np.ndarray, np.ndarray]:
+def changed(index: LiveIndex, rng: np.random.Generator) -> tuple[LiveIndex, np.ndarray, np.ndarray]:
     """Insert items, some of them with codes that are there, and remove some of all."""
     codes = index.codes_of(np.arange(BASE))
     new = random_codes(MORE, COUNTS, "uniform", seed=int(rng.integers(999)))
@@ -64,8 +64,8 @@ def legal_logits(request: int, trie: DictTrie) -> Callable[[tuple[int, ...]], np
         pytest.param("ragged", "duplicates", marks=pytest.mark.slow),
     ],
 )
-def test_legal_and_exact_scores(make_index: Callable, stored: str, kind: str) -> None:
-    start = make_index(FIRST[kind], stored, codes_per_level=COUNTS, insert_capacity=MORE)
+def test_legal_and_exact_scores(make_live: Callable, stored: str, kind: str) -> None:
+    start = make_live(FIRST[kind], stored, MORE, codes_per_level=COUNTS)
 
     @settings(max_examples=12)
     @given(st.integers(0, 10**6), st.booleans())
@@ -89,8 +89,8 @@ def test_legal_and_exact_scores(make_index: Callable, stored: str, kind: str) ->
 
 
 def drawn_case(
-    start: TrieIndex, seed: int, restricted: bool
-) -> tuple[TrieIndex, np.ndarray, dict[str, Any], list[list[int]]]:
+    start: LiveIndex, seed: int, restricted: bool
+) -> tuple[LiveIndex, np.ndarray, dict[str, Any], list[list[int]]]:
     """Return a changed index, its codes, what requests may not be answered, and what they may."""
     rng = np.random.default_rng(seed)
     index, codes, there = changed(start, rng)
@@ -111,8 +111,8 @@ def assert_answers(result: BeamResult, request: int, expected: list[RankedItem])
 
 
 @pytest.mark.parametrize("stored", ["auto", pytest.param("ragged", marks=pytest.mark.slow)])
-def test_samples_follow_the_model(make_index: Callable, stored: str) -> None:
-    start = make_index(FIRST["uniform"], stored, codes_per_level=COUNTS, insert_capacity=MORE)
+def test_samples_follow_the_model(make_live: Callable, stored: str) -> None:
+    start = make_live(FIRST["uniform"], stored, MORE, codes_per_level=COUNTS)
     index, codes, there = changed(start, np.random.default_rng(5))
     keep = np.flatnonzero(there).tolist()
     batch = 4000

@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 
 from genret.config import ModelConfig
-from genret.decoding import protocol_logits, rank_all_items
 from genret.errors import GenretError
 from genret.evaluation import recommend
 from genret.histories import Histories
 from genret.index import TrieIndex
 from genret.models import History, build_model
-from genret.testing import TableModel, random_codes
+from genret.testing import TableModel, protocol_logits, random_codes, rank_all_items
 
 SIZES = (5, 4, 3)
 CODES = random_codes(40, SIZES, "duplicates", seed=1)

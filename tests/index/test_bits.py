@@ -5,8 +5,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genret.decoding._restriction import segment_any
 from genret.index.bits import low_bits, lowest_bit, pack_bits, rank, select, unpack_bits, window
+from genret.index.restriction import segment_any
 
 ROWS = jnp.arange(701, dtype=jnp.int32)
 

@@ -8,10 +8,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from genret.errors import GenretError
-from genret.index import DictTrie, TrieIndex, _layout
-from genret.index._builder import columns_of, sort_rows
+from genret.index import LayoutRules, TrieIndex
+from genret.index.build import columns_of, sort_rows
+from genret.index.levels import DenseLevel
 from genret.semantic_ids import SemanticIds
-from genret.testing import random_codes
+from genret.testing import DictTrie, random_codes
 
 
 @st.composite
@@ -27,7 +28,7 @@ def catalogs(draw: st.DrawFn) -> tuple[np.ndarray, tuple[int, ...]]:
 def check_against_oracle(index: TrieIndex, codes: np.ndarray) -> None:
     """Compare nodes, children, rows, items and masks at every prefix."""
     trie = DictTrie(codes)
-    segment = index.segments[0]
+    segment = index.trie
     rows = np.asarray(segment.position_of(padded(np.arange(len(codes)))))
     prefixes: list[tuple[int, ...]] = [()]
     for level in range(index.depth + 1):
@@ -47,7 +48,7 @@ def check_against_oracle(index: TrieIndex, codes: np.ndarray) -> None:
         found = np.asarray(stored.codes)
         for node, below in enumerate(children):
             assert found[first[node] : last[node] + 1].tolist() == below
-            if stored.masks is not None:
+            if isinstance(stored, DenseLevel):
                 words = np.ascontiguousarray(stored.masks[node])
                 bits = np.unpackbits(words.view(np.uint8), bitorder="little")
                 assert np.flatnonzero(bits).tolist() == below
@@ -80,11 +81,11 @@ def test_lookups_equal_the_dictionary_trie(
     index = TrieIndex.from_codes(codes, codes_per_level=counts)
     check_against_oracle(index, codes)
     assert index.num_items == len(codes)
-    (row_of_item,) = index.row_of_item
+    row_of_item = index.row_of_item
     if row_of_item is not None:  # else the codes came sorted
-        positions = np.asarray(index.segments[0].positions)
+        positions = np.asarray(index.trie.positions)
         assert positions[np.asarray(row_of_item)[: len(codes)]].tolist() == list(range(len(codes)))
-    for level, count in zip(index.segments[0].levels, counts, strict=True):
+    for level, count in zip(index.trie.levels, counts, strict=True):
         fits = jnp.uint8 if count <= 2**8 else jnp.uint16 if count <= 2**16 else jnp.uint32
         assert level.codes.dtype == fits
     np.testing.assert_array_equal(index.codes_of(np.arange(len(codes))), codes)
@@ -97,15 +98,14 @@ def test_lookups_of_larger_tries(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["uniform", "zipf"])
-def test_every_way_to_store_a_level(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_way_to_store_a_level(kind: str) -> None:
     codes = random_codes(900, (6, 30, 50), kind, seed=4)
     kinds = set()
     for ratio, rows in [(64, 32), (0, 32), (0, 0), (2, 8)]:
-        monkeypatch.setattr(_layout, "DENSE_RATIO", ratio)
-        monkeypatch.setattr(_layout, "WINDOW_ROWS", rows)
-        index = TrieIndex.from_codes(codes)
+        rules = LayoutRules(dense_ratio=ratio, window_rows=rows, single_rows=min(1, rows))
+        index = TrieIndex.from_codes(codes, rules=rules)
         check_against_oracle(index, codes)
-        kinds |= {level.layout.kind for level in index.segments[0].levels}
+        kinds |= set(index.stored_as)
     assert kinds == {"dense", "ragged"} | ({"window"} if kind == "uniform" else set())
 
 
@@ -179,7 +179,7 @@ def test_the_index_of_sorted_codes_is_that_of_unsorted_ones() -> None:
     codes = random_codes(200, (5, 5, 5), seed=1)
     order = np.lexsort(codes.T[::-1])
     unsorted, sorted_ = TrieIndex.from_codes(codes), TrieIndex.from_codes(codes[order])
-    one, two = unsorted.segments[0], sorted_.segments[0]
+    one, two = unsorted.trie, sorted_.trie
     for a, b in zip(jax.tree.leaves(one.levels), jax.tree.leaves(two.levels), strict=True):
         np.testing.assert_array_equal(a, b)
     assert two.positions is None

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genret.errors import GenretError
-from genret.index import DictTrie, FilterStack, ItemFilter, TrieIndex
+from genret.index import FilterStack, ItemFilter, TrieIndex
 from genret.index.bits import unpack_bits
-from genret.testing import random_codes
+from genret.testing import DictTrie, random_codes
 
 
 # Around the ends of words (32) and of blocks (224).
@@ -29,8 +29,8 @@ def test_filters_are_sets_of_rows(num_items: int, share: float, seed: int) -> No
     masks = [one, ~one, one & two, one | ~two]
     stack = FilterStack.of(index, filters)
     assert stack.capacity == 4
-    (allowed,) = stack.segments
-    segment = index.segments[0]
+    allowed = stack.rows
+    segment = index.trie
     positions = np.asarray(segment.position_of(jnp.arange(num_items)))
     for number, (item_filter, mask) in enumerate(zip(filters, masks, strict=True)):
         assert item_filter.num_allowed == mask.sum()

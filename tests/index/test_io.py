@@ -10,7 +10,7 @@ import pytest
 from genret import tensors
 from genret.artifacts import MANIFEST, read_manifest, write_folder
 from genret.errors import GenretError
-from genret.index import ItemFilter, TrieIndex
+from genret.index import ItemFilter, LiveIndex, TrieIndex
 from genret.testing import random_codes, tiny_catalog
 
 
@@ -123,7 +123,7 @@ def test_a_wrong_header_is_refused(tmp_path: Path, key: str, value: object, mess
 
 
 def test_an_index_with_changes_is_not_saved(tmp_path: Path) -> None:
-    index = TrieIndex.from_codes([[1, 2], [0, 2]], ["a", "b"])
+    index = LiveIndex(TrieIndex.from_codes([[1, 2], [0, 2]], ["a", "b"]))
     for changed in (index.remove(["a"]), index.insert([[0, 0]], ["c"])):
         with pytest.raises(GenretError, match="before saving"):
             changed.save(tmp_path / "index")

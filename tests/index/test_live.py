@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genret.decoding import beam_search
-from genret.decoding._beam_search import _search
+from genret.decoding.search import _search
 from genret.errors import GenretError
-from genret.index import FilterStack, ItemFilter, TrieIndex
+from genret.index import FilterStack, ItemFilter, LiveIndex, TrieIndex
 from genret.testing import TableModel, random_codes
 
 COUNTS = (5, 4, 6)
@@ -25,9 +25,10 @@ class Catalog:
     def __init__(self, codes: np.ndarray) -> None:
         self.codes = {f"i{i}": row for i, row in enumerate(codes.tolist())}
         # Room for whatever is to come: indices that are built anew then share their programs.
-        self.index = self.first = TrieIndex.from_codes(
+        self.first = TrieIndex.from_codes(
             codes, list(self.codes), codes_per_level=COUNTS, reserve=2.0
         )
+        self.index = LiveIndex(self.first)
         self.made = len(codes)
 
     def insert(self, codes: np.ndarray) -> None:
@@ -49,7 +50,7 @@ class Catalog:
         allowed = [ids[i] for i in np.flatnonzero(rng.random(len(ids)) < 0.6)]
         seen = [[ids[i] for i in rng.integers(0, len(ids), 4)] for _ in range(2)]
 
-        def found(index: TrieIndex) -> list[Any]:
+        def found(index: TrieIndex | LiveIndex) -> list[Any]:
             result = beam_search(
                 MODEL, HISTORY, index, beams=beams,
                 filters=[ItemFilter.from_items(index, allowed), ItemFilter.from_items(index, ids)],
@@ -95,7 +96,7 @@ def test_any_order_of_changes_at_length(actions: list[tuple[str, int]], kind: st
 
 def test_changes_compile_nothing() -> None:
     codes = random_codes(200, COUNTS, seed=0)
-    index = TrieIndex.from_codes(codes, codes_per_level=COUNTS, insert_capacity=100)
+    index = LiveIndex(TrieIndex.from_codes(codes, codes_per_level=COUNTS), insert_capacity=100)
     stack = FilterStack.of(index, [ItemFilter.from_mask(index, np.arange(200) % 2 == 0)])
     for filters in (None, stack):
         beam_search(MODEL, HISTORY, index, beams=4, filters=filters)
@@ -112,7 +113,7 @@ def test_changes_compile_nothing() -> None:
 
 
 def test_filters_outlive_changes_but_stacks_do_not() -> None:
-    index = TrieIndex.from_codes([[0, 0], [1, 1], [1, 2]], ["a", "b", "c"])
+    index = LiveIndex(TrieIndex.from_codes([[0, 0], [1, 1], [1, 2]], ["a", "b", "c"]))
     item_filter = ItemFilter.from_items(index, ["a", "b"])
     stack = FilterStack.of(index, [item_filter])
     changed = index.insert([[0, 1]], ["d"]).remove(["b"])
@@ -129,7 +130,7 @@ def test_filters_outlive_changes_but_stacks_do_not() -> None:
 
 
 def test_ids_that_are_positions_stay_after_compaction() -> None:
-    index = TrieIndex.from_codes([[0], [1], [2]], codes_per_level=(5,))
+    index = LiveIndex(TrieIndex.from_codes([[0], [1], [2]], codes_per_level=(5,)))
     index = index.insert([[4], [3]]).remove([1]).compact()
     assert index.item_ids.tolist() == [0, 2, 3, 4]
     assert index.codes_of(index.positions_of([4])).tolist() == [[3]]
@@ -138,7 +139,8 @@ def test_ids_that_are_positions_stay_after_compaction() -> None:
 
 
 def test_more_items_than_there_is_room_for() -> None:
-    index = TrieIndex.from_codes([[0, 0]], codes_per_level=(3, 3000), insert_capacity=10)
+    start = TrieIndex.from_codes([[0, 0]], codes_per_level=(3, 3000))
+    index = LiveIndex(start, insert_capacity=10)
     assert index.insert_capacity == 1024
     codes = np.stack([np.arange(2500) % 3, np.arange(2500)], axis=1)
     index = index.insert(codes)
@@ -148,7 +150,8 @@ def test_more_items_than_there_is_room_for() -> None:
 
 
 def test_bad_changes_are_named() -> None:
-    index = TrieIndex.from_codes([[0, 0], [1, 1]], ["a", "b"])
+    index = LiveIndex(TrieIndex.from_codes([[0, 0], [1, 1]], ["a", "b"]))
+    unnamed = TrieIndex.from_codes([[0]])
     for change, message in [
         (lambda: index.remove(["x"]), "'x'"),
         (lambda: index.remove(["a"]).remove(["a"]), "'a' was removed"),
@@ -160,9 +163,9 @@ def test_bad_changes_are_named() -> None:
         (lambda: index.insert([[1, 2]], ["c"]), "expected a code below 2"),
         (lambda: index.insert([[1]], ["c"]), "expected 1 integers"),
         (lambda: index.remove(["a", "b"]).compact(), "all items are removed"),
-        (lambda: TrieIndex.from_codes([[0]]).insert([[0]], [5]), "ids are positions"),
+        (lambda: LiveIndex(unnamed).insert([[0]], [5]), "ids are positions"),
         (lambda: TrieIndex.from_codes([[0]], reserve=-1.0), "reserve: found -1"),
-        (lambda: TrieIndex.from_codes([[0]], insert_capacity=-1), "insert_capacity: found -1"),
+        (lambda: LiveIndex(unnamed, insert_capacity=-1), "insert_capacity: found -1"),
     ]:
         with pytest.raises(GenretError, match=message):
             change()

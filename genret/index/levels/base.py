@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -115,7 +115,7 @@ class Level(abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def build(cls, parts: LevelParts) -> Self:
+    def build(cls, parts: LevelParts) -> "Level":
         """Put a level on the device."""
 
     @classmethod
@@ -228,20 +228,25 @@ class BranchingLevel(Level):
 
     @classmethod
     def fits(cls, layout: LevelLayout, shape: LevelShape) -> bool:
+        """See :meth:`Level.fits`."""
         return layout.fits(shape)
 
     def starts_on_host(self, num_rows: int) -> Bool[np.ndarray, "N"]:
+        """See :meth:`Level.starts_on_host`."""
         return unpack_bits(self.starts, num_rows)
 
     def edges_before(self, rows: Int[Array, "*shape"]) -> Int[Array, "*shape"]:
+        """See :meth:`Level.edges_before`."""
         return rank(self.starts, rows)
 
     def edge_of_row(self, rows: Int[Array, "*shape"]) -> Int[Array, "*shape"]:
+        """See :meth:`Level.edge_of_row`."""
         return rank(self.starts, rows + 1) - 1
 
     def rows_of(
         self, edges: Int[Array, "*shape"], lo: Int[Array, "*shape"], hi: Int[Array, "*shape"]
     ) -> tuple[Int[Array, "*shape"], Int[Array, "*shape"]]:
+        """See :meth:`Level.rows_of`."""
         # An edge ends where the next one starts: both are asked for at once.
         both = jnp.stack([edges, edges + 1], axis=-1)
         if self.first_rows is not None:
@@ -254,6 +259,7 @@ class BranchingLevel(Level):
     def rows_of_any(
         self, edges: Int[Array, "*shape"], num_rows: Int[Array, ""], capacity: int
     ) -> tuple[Int[Array, "*shape"], Int[Array, "*shape"]]:
+        """See :meth:`Level.rows_of_any`."""
         zero, end = jnp.zeros_like(edges), jnp.broadcast_to(num_rows, edges.shape)
         lo, hi = (select(self.starts, n, zero, end, capacity) for n in (edges, edges + 1))
         return lo, hi

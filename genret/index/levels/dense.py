@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ class DenseLevel(BranchingLevel):
 
     kind: ClassVar[str] = "dense"
 
-    masks: UInt[Array, "S W"]
+    masks: UInt[Array, "S Words"]
 
     @classmethod
     def layout_for(cls, shape: LevelShape, rules: LayoutRules) -> LevelLayout | None:
@@ -39,10 +39,12 @@ class DenseLevel(BranchingLevel):
 
     @classmethod
     def fits(cls, layout: LevelLayout, shape: LevelShape) -> bool:
+        """See :meth:`Level.fits`."""
         return layout.fits(shape) and shape.num_nodes <= layout.nodes
 
     @classmethod
-    def build(cls, parts: LevelParts) -> Self:
+    def build(cls, parts: LevelParts) -> "DenseLevel":
+        """See :meth:`Level.build`."""
         nodes = np.cumsum(parts.above[parts.starts], dtype=np.int64) - 1
         masks = code_masks(nodes, parts.codes, parts.layout.nodes, parts.num_codes)
         return cls(
@@ -70,10 +72,9 @@ class DenseLevel(BranchingLevel):
         self, edges: EdgesOnHost, leads: Bool[np.ndarray, "E"]
     ) -> UInt[np.ndarray, "S W"]:
         """Return a bit for each code of each node that leads to an allowed row."""
-        assert edges.nodes is not None and edges.codes is not None
-        return code_masks(
-            edges.nodes[leads], edges.codes[leads], self.layout.nodes, self.num_codes
-        )
+        assert edges.nodes is not None
+        assert edges.codes is not None
+        return code_masks(edges.nodes[leads], edges.codes[leads], self.layout.nodes, self.num_codes)
 
     def legal_words(
         self, nodes: NodeRange, restriction: Restriction | None

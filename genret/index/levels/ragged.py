@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -52,7 +52,8 @@ class RaggedLevel(BranchingLevel):
         return LevelLayout.of(cls, shape, width=width, least_pass=rules.least_pass)
 
     @classmethod
-    def build(cls, parts: LevelParts) -> Self:
+    def build(cls, parts: LevelParts) -> "RaggedLevel":
+        """See :meth:`Level.build`."""
         return cls(
             codes=parts.padded_codes(),
             starts=parts.start_bits(),

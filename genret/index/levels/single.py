@@ -1,7 +1,7 @@
 """A level whose nodes have one row each: nodes, edges and rows are numbered alike."""
 
 import dataclasses
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -31,10 +31,12 @@ class SingleLevel(Level):
 
     @classmethod
     def fits(cls, layout: LevelLayout, shape: LevelShape) -> bool:
+        """See :meth:`Level.fits`."""
         return layout.fits(shape) and shape.most_rows <= layout.width
 
     @classmethod
-    def build(cls, parts: LevelParts) -> Self:
+    def build(cls, parts: LevelParts) -> "SingleLevel":
+        """See :meth:`Level.build`."""
         return cls(
             codes=parts.padded_codes(),
             num_codes=parts.num_codes,
@@ -43,22 +45,27 @@ class SingleLevel(Level):
         )
 
     def starts_on_host(self, num_rows: int) -> Bool[np.ndarray, "N"]:
+        """See :meth:`Level.starts_on_host`."""
         return np.ones(num_rows, bool)
 
     def edges_before(self, rows: Int[Array, "*shape"]) -> Int[Array, "*shape"]:
+        """See :meth:`Level.edges_before`."""
         return rows
 
     def edge_of_row(self, rows: Int[Array, "*shape"]) -> Int[Array, "*shape"]:
+        """See :meth:`Level.edge_of_row`."""
         return rows
 
     def rows_of(
         self, edges: Int[Array, "*shape"], lo: Int[Array, "*shape"], hi: Int[Array, "*shape"]
     ) -> tuple[Int[Array, "*shape"], Int[Array, "*shape"]]:
+        """See :meth:`Level.rows_of`."""
         return edges, edges + 1
 
     def rows_of_any(
         self, edges: Int[Array, "*shape"], num_rows: Int[Array, ""], capacity: int
     ) -> tuple[Int[Array, "*shape"], Int[Array, "*shape"]]:
+        """See :meth:`Level.rows_of_any`."""
         return edges, edges + 1
 
     def children(self, nodes: NodeRange, restriction: Restriction | None) -> Children:

@@ -1,7 +1,7 @@
 """A level whose nodes have few rows: their children are bits of one word."""
 
 import dataclasses
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -45,10 +45,12 @@ class WindowLevel(BranchingLevel):
 
     @classmethod
     def fits(cls, layout: LevelLayout, shape: LevelShape) -> bool:
+        """See :meth:`Level.fits`."""
         return layout.fits(shape) and shape.most_rows <= layout.width
 
     @classmethod
-    def build(cls, parts: LevelParts) -> Self:
+    def build(cls, parts: LevelParts) -> "WindowLevel":
+        """See :meth:`Level.build`."""
         assert parts.layout.width <= WORD_BITS
         return cls(
             codes=parts.padded_codes(),
