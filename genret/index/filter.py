@@ -181,7 +181,7 @@ class FilterStack:
     version: object = host_field()
 
     @classmethod
-    def of(cls, index: FilteredIndex, filters: Iterable[ItemFilter]) -> "FilterStack":
+    def of(cls, index: FilteredIndex, filters: Iterable[object]) -> "FilterStack":
         """Stack filters.
 
         Args:
@@ -194,16 +194,16 @@ class FilterStack:
         Raises:
           GenretError: no filter, something else than a filter, or one of another index.
         """
-        filters = list(filters)
-        if not filters:
-            raise GenretError("filters: found none, expected at least one (None: no filters)")
+        masks = []
         for i, item_filter in enumerate(filters):
             if not isinstance(item_filter, ItemFilter):
                 raise GenretError(
                     f"filters[{i}]: found {type(item_filter).__name__}, expected ItemFilter"
                 )
             item_filter.check_index(index)
-        masks = [item_filter.mask(index.num_items) for item_filter in filters]
+            masks.append(item_filter.mask(index.num_items))
+        if not masks:
+            raise GenretError("filters: found none, expected at least one (None: no filters)")
         return cls.of_masks(index, masks)
 
     @classmethod

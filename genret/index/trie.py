@@ -149,7 +149,7 @@ class Trie:
           mask: bool [N], by row.
         """
         masks: list[Array | None] = []
-        for level, edges in zip(self.levels, self._edges, strict=True):
+        for level, edges in zip(self.levels, self.edges_on_host, strict=True):
             if edges is None:
                 masks.append(None)
                 continue
@@ -159,8 +159,8 @@ class Trie:
         return AllowedRows(rows=rows, masks=tuple(masks))
 
     @functools.cached_property
-    def _edges(self) -> tuple[EdgesOnHost | None, ...]:
-        """The edges of the levels for which a filter has bits of their own."""
+    def edges_on_host(self) -> tuple[EdgesOnHost | None, ...]:
+        """Edges of each level for which a filter has bits; None for the others."""
         num_rows = int(self.num_rows)
 
         def above(number: int) -> Bool[np.ndarray, "N"]:

@@ -64,7 +64,7 @@ class TrieIndex(FilteredIndex):
         codes: object,
         item_ids: object = None,
         *,
-        codes_per_level: Sequence[int] | np.ndarray | None = None,
+        codes_per_level: Sequence[object] | np.ndarray | None = None,
         end_code: int | None = None,
         like: "TrieIndex | None" = None,
         reserve: float = 0.0,
@@ -119,7 +119,7 @@ class TrieIndex(FilteredIndex):
         batches: Iterable[object],
         item_ids: object = None,
         *,
-        codes_per_level: Sequence[int] | np.ndarray | None = None,
+        codes_per_level: Sequence[object] | np.ndarray | None = None,
         end_code: int | None = None,
         like: "TrieIndex | None" = None,
         reserve: float = 0.0,
@@ -227,6 +227,7 @@ class TrieIndex(FilteredIndex):
         Returns:
           int64 (padding: -1) or objects (strings; padding: None), of the shape of ``items``.
         """
+        self._check_ids()
         return ids.ids_at(self.item_ids, items)
 
     def positions_of(self, item_ids: object) -> Int[np.ndarray, "E"]:
@@ -235,11 +236,14 @@ class TrieIndex(FilteredIndex):
         Raises:
           GenretError: an id that the index does not hold.
         """
-        if self.version is None:
-            raise GenretError("index: has been through a JAX transformation, which drops its items")
+        self._check_ids()
         if self.item_ids is None:
             return ids.check_positions(item_ids, self.num_items)
         return ids.positions(self.position_of_id, item_ids)
+
+    def _check_ids(self) -> None:
+        if self.version is None:
+            raise GenretError("index: has been through a JAX transformation, which drops its ids")
 
     @functools.cached_property
     def position_of_id(self) -> dict[int | str, int]:

@@ -6,10 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genret.config import require
 from genret.index import FilterStack, TrieIndex
-from genret.index.allowed import AllowedRows, edges_of
 from genret.index.bits import BLOCK_ROWS, BLOCK_WORDS, WORD_BITS
+from genret.index.restriction import AllowedRows
 from genret.pytree import register_pytree, static_field
 from genret.typing import Array, Bool, Int, UInt
 
@@ -51,27 +50,19 @@ class FilterBuilder:
 
     @classmethod
     def of(cls, index: TrieIndex) -> "FilterBuilder":
-        """Read from an index what building its filters takes.
-
-        Raises:
-          GenretError: an index with inserted items.
-        """
-        require(
-            len(index.segments) == 1,
-            "export: filters need an index without inserted items: compact it first",
-        )
-        segment = index.segments[0]
-        num_rows = int(segment.num_rows)
+        """Read from an index what building its filters takes."""
+        trie = index.trie
+        num_rows = int(trie.num_rows)
         alive = np.zeros(index.num_items, bool)
         alive[index.items_below(())] = True
         levels: list[LevelEdges | None] = []
-        for level, edges in zip(segment.levels, edges_of(segment), strict=True):
+        for level, edges in zip(trie.levels, trie.edges_on_host, strict=True):
             if edges is None:
                 levels.append(None)
                 continue
             number = np.arange(edges.first_rows.size)
             shape: tuple[int, ...] = (level.layout.edges // WORD_BITS + 1,)
-            if edges.nodes is not None:
+            if edges.nodes is not None and edges.codes is not None:
                 shape = (level.layout.nodes, -(-level.num_codes // WORD_BITS))
                 number = edges.nodes * shape[1] * WORD_BITS + edges.codes
             levels.append(
@@ -82,12 +73,12 @@ class FilterBuilder:
                     shape=shape,
                 )
             )
-        positions = segment.positions
+        positions = trie.positions
         return cls(
             positions=None if positions is None else jnp.asarray(positions[:num_rows], jnp.int32),
             alive=jnp.asarray(alive),
             levels=tuple(levels),
-            capacity=segment.layout.rows,
+            capacity=trie.layout.rows,
         )
 
     def stack(self, bits: UInt[Array, "F W"]) -> FilterStack:
@@ -97,10 +88,14 @@ class FilterBuilder:
         unpacked = jnp.unpackbits(
             jnp.concatenate([bits, nothing]), axis=1, count=num_items, bitorder="little"
         )
-        allowed = jax.vmap(self._rows)(unpacked.astype(bool) & self.alive[None])
-        return FilterStack(segments=(allowed,), size=bits.shape[0] + 1)
+        rows, masks = jax.vmap(self._bits)(unpacked.astype(bool) & self.alive[None])
+        allowed = AllowedRows(rows=rows, masks=masks)
+        return FilterStack(rows=allowed, inserted=None, size=bits.shape[0] + 1)
 
-    def _rows(self, mask: Bool[Array, "N"]) -> AllowedRows:
+    def _bits(
+        self, mask: Bool[Array, "N"]
+    ) -> tuple[UInt[Array, "W"], tuple[UInt[Array, "..."] | None, ...]]:
+        """Return the bits of one set of items: those of rows, and those of each level."""
         by_row = mask if self.positions is None else mask[self.positions]
         before = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.cumsum(by_row, dtype=jnp.int32)])
         masks: list[Array | None] = []
@@ -113,7 +108,7 @@ class FilterBuilder:
             words = jnp.zeros(int(np.prod(level.shape)), jnp.uint32)
             # Every edge has a bit of its own: adding sets it.
             masks.append(words.at[level.word].add(leads).reshape(level.shape))
-        return AllowedRows(rows=_rank_bits(by_row, self.capacity), masks=tuple(masks))
+        return _rank_bits(by_row, self.capacity), tuple(masks)
 
 
 def _rank_bits(bits: Bool[Array, "N"], capacity: int) -> UInt[Array, "W"]:
