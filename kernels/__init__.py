@@ -4,12 +4,9 @@ Each op is a folder of the same files: ``api.py`` checks and dispatches, ``refer
 in plain JAX (it *is* the definition), ``pallas_tpu.py`` and ``pallas_gpu.py`` are kernels that
 equal it, and ``arg_specs.py`` names the sizes that tests and benchmarks use. The ops:
 
-- :func:`genret_kernels.gather_candidates.gather_candidates`: scores of the children of each beam;
 - :func:`genret_kernels.top_m.top_m`: the best candidates of a request, exactly;
 - :func:`genret_kernels.shared_prefix_attention.shared_prefix_attention`: attention of beams over
-  the history that they share and over their own codes;
-- :func:`genret_kernels.project_level.project_level`: logits of some codes and the normalizer of
-  all, without the logits of all.
+  the history that they share and over their own codes.
 
 The argument ``implementation`` chooses: "xla" (the reference), "pallas_tpu", "pallas_gpu", or None.
 None takes "xla" everywhere: the kernels compile, and equal their references in Pallas'

@@ -1,7 +1,7 @@
 """The search under settings of JAX that users choose: the same items, codes and types."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -29,11 +29,14 @@ def x64() -> Iterator[None]:
         jax.config.update("jax_enable_x64", False)
 
 
-SETTINGS: dict[str, Callable[[], Any]] = {
-    "x64": x64,
-    "strict promotion": lambda: jax.numpy_dtype_promotion("strict"),
-    "no NaN": lambda: jax.debug_nans(True),
-}
+@contextlib.contextmanager
+def strict() -> Iterator[None]:
+    """Let JAX refuse to mix types, and to make a NaN."""
+    with jax.numpy_dtype_promotion("strict"), jax.debug_nans(True):
+        yield
+
+
+SETTINGS = {"x64": x64, "strict promotion and no NaN": strict}
 
 
 def answers() -> dict[str, BeamResult]:

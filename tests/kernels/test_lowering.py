@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 
 OPS = {
-    "gather_candidates": ("xla", "pallas_tpu"),
     "top_m": ("xla",),
     "shared_prefix_attention": ("xla", "pallas_tpu", "pallas_gpu"),
-    "project_level": ("xla", "pallas_tpu", "pallas_gpu"),
 }
 KERNELS = {"pallas_tpu": ("tpu", "tpu_custom_call"), "pallas_gpu": ("cuda", "xla.gpu.triton")}
 
@@ -23,7 +21,6 @@ def specs_of(op: str) -> dict[str, Any]:
 def function_of(op: str, spec: Any, name: str | None) -> Callable[..., Any]:
     function = getattr(importlib.import_module(f"genret_kernels.{op}"), op)
     static = {
-        "gather_candidates": lambda: {"width": spec.width},
         "top_m": lambda: {"m": spec.m},
     }.get(op, dict)()
     return partial(function, implementation=name, **static)
