@@ -37,6 +37,8 @@ def read_json(file: PathLike, *, max_bytes: int = MAX_BYTES) -> Any:
     """
     file = Path(file)
     try:
+        if file.exists() and not file.is_file():  # a pipe would be waited for
+            raise ValueError("is no regular file")
         with file.open("rb") as stream:
             raw = stream.read(max_bytes + 1)
     except (OSError, ValueError) as e:  # ValueError: a null character in the name

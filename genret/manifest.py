@@ -28,16 +28,18 @@ FORMAT_VERSIONS = {
     "checkpoint": 2,
     "scores": 2,
     "hugging_face": 2,
+    "decode": 1,
 }
 """Newest format version of each kind of artifact that this release reads and writes."""
 OLDEST_VERSIONS = dict(FORMAT_VERSIONS)
 """Oldest format version of each kind that this release reads: manifests before these have no
 checksum of their own."""
 
-_ELSEWHERE = ("checkpoint", "scores", "hugging_face")
+_ELSEWHERE = ("checkpoint", "scores", "hugging_face", "decode")
 RUN_KINDS = tuple(kind for kind in FORMAT_VERSIONS if kind not in _ELSEWHERE)
 """Kinds that have a folder of their name in a run, each made from earlier ones. Checkpoints lie in
-``checkpoints/step-N``; scores, and models that are written for transformers, wherever one likes."""
+``checkpoints/step-N``; scores, models that are written for transformers, and exported programs
+wherever one likes."""
 
 VERBS = {
     "catalog": "ingest",
@@ -49,6 +51,7 @@ VERBS = {
     "checkpoint": "train",
     "scores": "score",
     "hugging_face": "export",
+    "decode": "export",
 }
 """The verb that makes each kind of artifact."""
 
@@ -159,16 +162,29 @@ def read_manifest(path: PathLike, kind: str | None = None) -> Manifest:
             raise GenretError(f"{path}: not a genret artifact: it has no {MANIFEST}")
     except OSError as e:
         raise GenretError(f"{path}: cannot be read: {e.strerror or e}") from e
-    fields = read_json(file, max_bytes=MAX_MANIFEST_BYTES)
+    return check_manifest(read_json(file, max_bytes=MAX_MANIFEST_BYTES), str(file), kind)
+
+
+def check_manifest(fields: Any, where: str, kind: str | None = None) -> Manifest:
+    """Check the fields of a manifest that was read from anywhere.
+
+    Args:
+      fields: what its JSON file holds.
+      where: the file, for errors.
+      kind: the expected kind; None takes any.
+
+    Raises:
+      GenretError: as :func:`read_manifest`.
+    """
     if not isinstance(fields, dict):
-        raise GenretError(f"{file}: damaged manifest: found {_short(fields)}, expected an object")
-    _check_version(path, fields)
-    _check_fields(file, fields)
+        raise GenretError(f"{where}: damaged manifest: found {_short(fields)}, expected an object")
+    _check_version(where, fields)
+    _check_fields(where, fields)
     if checksum_of(fields) != fields["checksum"]:
-        raise GenretError(f"{file}: damaged manifest: its fields do not have its checksum")
+        raise GenretError(f"{where}: damaged manifest: its fields do not have its checksum")
     if kind is not None and fields["kind"] != kind:
         raise GenretError(
-            f"{path}: holds an artifact of kind {fields['kind']!r}, expected {kind!r}"
+            f"{where}: is of an artifact of kind {fields['kind']!r}, expected {kind!r}"
         )
     return Manifest(**fields)
 
@@ -229,9 +245,8 @@ def _refuse_others(folder: Path, manifest: Manifest) -> None:
             )
 
 
-def _check_version(path: Path, fields: Mapping[str, Any]) -> None:
+def _check_version(file: str, fields: Mapping[str, Any]) -> None:
     """Refuse kinds and versions that this release does not read, before it looks at the rest."""
-    file = path / MANIFEST
     kind, version = fields.get("kind"), fields.get("format_version")
     if not isinstance(kind, str) or kind not in FORMAT_VERSIONS:
         raise GenretError(f"{file}: unknown kind of artifact {_short(kind)}")
@@ -252,7 +267,7 @@ def _check_version(path: Path, fields: Mapping[str, Any]) -> None:
         )
 
 
-def _check_fields(file: Path, fields: Mapping[str, Any]) -> None:
+def _check_fields(file: str, fields: Mapping[str, Any]) -> None:
     """Refuse fields that are missing, unknown, or of another type or range."""
     expected = [field.name for field in dataclasses.fields(Manifest)]
     for name in expected:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from genret import item_ids as ids
+from genret import tensors
 from genret.errors import GenretError
 from genret.json_files import read_json
 from genret.typing import Codes, Int, PathLike
@@ -194,10 +195,7 @@ class SemanticIds:
         folder = Path(folder)
         header = read_header(folder / HEADER_FILE)
         file = folder / CODES_FILE
-        try:
-            codes = np.load(file, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as e:
-            raise GenretError(f"{file}: missing or damaged ({e})") from e
+        codes = tensors.read_npy(file)
         found = cls.from_codes(
             codes,
             codes_per_level=header["codes_per_level"],

@@ -1,4 +1,4 @@
-"""Arrays on disk as zarr3 through tensorstore: the one file that imports it.
+"""Arrays on disk: zarr3 through tensorstore, which this file alone imports, and NumPy's format.
 
 Chunks are compressed by zstd. The bytes written are a function of the array alone, so that
 artifacts made of equal arrays have equal fingerprints.
@@ -7,6 +7,7 @@ artifacts made of equal arrays have equal fingerprints.
 import math
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from genret.typing import PathLike
 
 CHUNK_BYTES = 16 * 2**20
 """Size of a chunk before compression."""
+_MOST_COMPRESSION = 40_000
+"""Bytes that a byte of zstd holds at most: an array that is said to be larger is not there."""
 
 
 def write_array(path: PathLike, array: ArrayLike) -> None:
@@ -82,9 +85,58 @@ def read_array(path: PathLike) -> np.ndarray:
 
     spec = _spec(path) | {"fill_missing_data_reads": False}
     try:
-        return np.asarray(ts.open(spec, open=True, read=True).result().read().result())
-    except (ValueError, OSError) as e:
+        store = ts.open(spec, open=True, read=True).result()
+        _check_size(path, store)
+        return np.asarray(store.read().result())
+    except (ValueError, OSError, MemoryError) as e:
         raise GenretError(f"{path}: cannot be read as a zarr3 array: {_reason(e)}") from e
+
+
+def read_npy(path: PathLike) -> np.ndarray:
+    """Read an array in NumPy's format; what its header claims is not believed, but compared.
+
+    Args:
+      path: a ``.npy`` file.
+
+    Returns:
+      The array in memory.
+
+    Raises:
+      GenretError: the file cannot be read, holds Python objects or several arrays, or is shorter than
+        its header says.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/codes.npy", np.arange(3))
+    ...     read_npy(f"{folder}/codes.npy").tolist()
+    [0, 1, 2]
+    """
+    try:
+        if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for
+            raise ValueError("is no regular file")
+        # Mapped first: that needs no memory, and fails where the file is too short.
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(mapped, np.ndarray):
+            return np.array(mapped)
+    except Exception as e:  # the header is a Python literal, whose parser raises a dozen errors
+        reason = getattr(e, "strerror", None) or (str(e).splitlines() or [type(e).__name__])[0]
+        raise GenretError(f"{path}: cannot be read as .npy: {reason}") from e
+    mapped.close()
+    raise GenretError(f"{path}: cannot be read as .npy: holds several arrays (.npz), expected one")
+
+
+def _check_size(path: PathLike, store: Any) -> None:
+    """Refuse a local array whose header claims more than its files can hold."""
+    folder = Path(os.fspath(path))
+    if "://" in os.fspath(path) or not folder.is_dir():
+        return
+    claimed = store.dtype.numpy_dtype.itemsize * math.prod(store.shape)
+    found = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    if claimed > found * _MOST_COMPRESSION:
+        raise GenretError(
+            f"{path}: its header claims {claimed:,} bytes, which {found:,} bytes on the disk cannot "
+            "hold: damaged"
+        )
 
 
 def _spec(path: PathLike) -> dict[str, Any]:

@@ -36,7 +36,13 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("genret")
 
 
-COMPILED_CHEAPLY = ("not slow", "not optimized", "slow and not optimized")
+COMPILED_CHEAPLY = (
+    "not slow",
+    "not optimized",
+    "not optimized and not tpu_backend",
+    "slow and not optimized",
+    "slow or not slow",
+)
 """What `-m` selects when most of the time goes into programs that run once."""
 
 
@@ -49,6 +55,35 @@ def pytest_configure(config: pytest.Config) -> None:
         # The emitters before jaxlib 0.12 compile a quarter faster; later ones know no others.
         if jaxlib.version.__version_info__ < (0, 12):
             os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
+
+
+SETTINGS = {
+    "usual": {},
+    "x64-strict-nans": {
+        "jax_enable_x64": True,
+        "jax_numpy_dtype_promotion": "strict",
+        "jax_debug_nans": True,
+    },
+}
+"""Settings of JAX that a user may have made; rank promotion raises in all tests."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what is marked ``any_settings`` under each of the settings."""
+    if metafunc.definition.get_closest_marker("any_settings"):
+        metafunc.parametrize("jax_settings", SETTINGS, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def jax_settings(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Set JAX as a user may have; a test that is not marked keeps the usual settings."""
+    values = SETTINGS[getattr(request, "param", "usual")]
+    before = {name: getattr(jax.config, name) for name in values}
+    for name, value in values.items():
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
 
 
 MAPS = Path("/proc/self/maps")

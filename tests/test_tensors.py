@@ -1,6 +1,9 @@
 """Arrays on disk: exact round trips, equal bytes, damage named."""
 
+import contextlib
+import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from genret import tensors
 from genret.errors import GenretError
-from genret.tensors import read_array, write_array
+from genret.tensors import read_array, read_npy, write_array
 
 
 @settings(max_examples=30)
@@ -101,3 +104,70 @@ def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
             write_array(mount / "a", np.random.default_rng(0).random(100_000))
     finally:
         subprocess.run(["umount", str(mount)], check=True)
+
+
+def npy(file: Path, shape: object, dtype: str = "<i4", data: bytes = b"") -> Path:
+    """Write a .npy file whose header says whatever one likes."""
+    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    header += b" " * (64 - (len(header) + 11) % 64) + b"\n"
+    file.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + data)
+    return file
+
+
+@pytest.mark.parametrize("array", [np.arange(6).reshape(3, 2), np.zeros((0, 3)), np.float32(3)])
+def test_npy_files_are_read(tmp_path: Path, array: np.ndarray) -> None:
+    np.save(tmp_path / "a.npy", array)
+    found = read_npy(tmp_path / "a.npy")
+    assert found.dtype == array.dtype
+    np.testing.assert_array_equal(found, array)
+    found += 1  # a copy of its own
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda f: npy(f, (10**15,)),
+        lambda f: npy(f, (10**9, 10**9, 10**9)),
+        lambda f: npy(f, (-1,)),
+        lambda f: npy(f, (4,), data=b"123"),
+        lambda f: npy(f, ("a",)),
+        lambda f: npy(f, (2,), dtype="O", data=b"x" * 16),
+        lambda f: npy(f, (2,), dtype="<U999999999999"),
+        lambda f: npy(f, "(" * 500),
+        lambda f: np.savez(f.with_suffix(".npz"), a=1) or f.with_suffix(".npz").rename(f),
+        lambda f: f.write_bytes(b""),
+        lambda f: f.write_bytes(b"\x93NUMPY\x01\x00\xff\xff{"),
+        lambda f: f.write_bytes(b"\x80\x04K\x03."),
+        lambda f: f.mkdir(),
+        lambda f: f.symlink_to("nowhere"),
+    ],
+)
+def test_hostile_npy_files_are_one_line(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    make(tmp_path / "a.npy")
+    with pytest.raises(GenretError, match=r"a\.npy: cannot be read as \.npy: ") as refused:
+        read_npy(tmp_path / "a.npy")
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 500
+
+
+@settings(max_examples=200)
+@given(st.integers(0, 10**6), st.integers(1, 255))
+def test_a_flipped_byte_of_an_npy_header_is_one_line_or_an_array(
+    tmp_path_factory: pytest.TempPathFactory, position: int, mask: int
+) -> None:
+    file = tmp_path_factory.mktemp("npy") / "a.npy"
+    np.save(file, np.arange(4))
+    raw = bytearray(file.read_bytes())
+    raw[position % 128] ^= mask
+    file.write_bytes(raw)
+    with contextlib.suppress(GenretError):
+        assert read_npy(file).nbytes <= 200
+
+
+def test_a_zarr_header_that_claims_petabytes_is_refused(tmp_path: Path) -> None:
+    write_array(tmp_path / "a", np.zeros(100))
+    file = tmp_path / "a" / "zarr.json"
+    header = json.loads(file.read_text())
+    file.write_text(json.dumps(header | {"shape": [10**15]}))
+    with pytest.raises(GenretError, match=r"header claims 8,000,000,000,000,000 bytes"):
+        read_array(tmp_path / "a")

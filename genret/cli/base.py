@@ -201,7 +201,7 @@ class Verb:
     """Options that every verb has."""
 
     seed: int = 0
-    """Seed of everything random."""
+    """Seed of everything random, 0 to 4294967295."""
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
     """How much to log to standard error."""
     json: bool = False
@@ -211,6 +211,12 @@ class Verb:
     """Whether the verb writes into the run folder that it is given."""
     makes_run: ClassVar[bool] = False
     """Whether the verb makes the run folder where there is none."""
+
+    def __post_init__(self) -> None:
+        require(
+            0 <= self.seed < 2**32,
+            f"--seed: found {self.seed}, expected 0 to {2**32 - 1} (32 bits)",
+        )
 
     def holding(self) -> contextlib.AbstractContextManager[None]:
         """Hold the run folder for the length of the verb, where the verb writes into it.

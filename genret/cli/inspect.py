@@ -48,16 +48,17 @@ class Inspect(Verb):
             raise GenretError(
                 f"{self.path}: is empty, expected a run folder or an artifact's folder"
             )
-        artifacts = {kind: describe(run.folder(kind)) for kind in kinds}
+        artifacts = {kind: describe(run.folder(kind), kind) for kind in kinds}
         _show_run(reporter, run, artifacts)
         return {"path": str(self.path), "kind": "run", "artifacts": artifacts}
 
 
-def describe(folder: Path) -> dict[str, Any]:
+def describe(folder: Path, kind: str | None = None) -> dict[str, Any]:
     """Verify an artifact and return what it is, as JSON values.
 
     Args:
       folder: the artifact's folder.
+      kind: the expected kind; None takes any.
 
     Returns:
       The manifest's fields, and ``path``, ``bytes``, ``state`` ("up to date", or why not) and
@@ -66,7 +67,7 @@ def describe(folder: Path) -> dict[str, Any]:
     Raises:
       GenretError: no artifact there, or a damaged one.
     """
-    manifest = read_manifest(folder)
+    manifest = read_manifest(folder, kind)
     verify_files(folder, manifest)
     return {
         "path": str(folder),

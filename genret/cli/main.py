@@ -13,6 +13,10 @@ BAD_INPUT, INTERRUPTED, TERMINATED = 2, 128 + signal.SIGINT, 128 + signal.SIGTER
 """Exit statuses: bad input, Ctrl-C (130), SIGTERM (143)."""
 
 
+_LONGEST = 1000
+"""Characters of the one line that says what went wrong."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -91,7 +95,10 @@ def _run(argv: Sequence[str] | None) -> int:
 def _say(text: str, status: int) -> int:
     """Print one line on standard error; return the exit status."""
     with contextlib.suppress(OSError):
-        print(f"genret: {printable(' '.join(text.split()))}", file=sys.stderr)
+        line = printable(" ".join(text.split()))
+        if len(line) > _LONGEST:  # an endless path: its beginning, and what is wrong with it
+            line = f"{line[: _LONGEST // 2]}…{line[-_LONGEST // 2 :]}"
+        print(f"genret: {line}", file=sys.stderr)
     return status
 
 

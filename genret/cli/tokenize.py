@@ -115,18 +115,14 @@ class Tokenize(Verb):
 
 def _read_codes(path: Path, catalog: "Catalog") -> Any:
     """Read ready codes; the caller checks them."""
-    import numpy as np
-
     from genret.data import read_semantic_ids
+    from genret.tensors import read_npy
 
     if path.suffix.lower() == ".json":
         return read_semantic_ids(path, catalog.item_ids).codes
     if path.suffix.lower() != ".npy":
         raise GenretError(f"{path}: expected a .json or .npy file of codes")
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as e:
-        raise GenretError(f"{path}: cannot be read as .npy: {str(e).splitlines()[0]}") from e
+    return read_npy(path)
 
 
 def _examples(

@@ -10,8 +10,10 @@ import dataclasses
 import hashlib
 import http.client
 import io
+import lzma
 import os
 import re
+import struct
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,7 @@ import urllib.request
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
@@ -37,6 +40,8 @@ _PACKAGE = "recbole==1.2.1"
 _TIMEOUT = 10
 """Seconds without an answer after which GroupLens counts as out of reach."""
 _PIP_TIMEOUT = 180
+_MAX_BYTES = 64 << 20
+"""Largest file, archive or member of one that is read: the data set has less than 5 MB."""
 
 INTER, ITEM = "ml-100k.inter", "ml-100k.item"
 SHA256 = {
@@ -153,7 +158,7 @@ def _fetch() -> tuple[dict[str, bytes], str]:
 
 def _from_grouplens() -> dict[str, bytes]:
     with urllib.request.urlopen(_URL, timeout=_TIMEOUT) as response:
-        archive = response.read()
+        archive = _at_most(response, "the answer of GroupLens")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "ml-100k.zip")
         file.write_bytes(archive)
@@ -177,16 +182,53 @@ def _from_package_index() -> dict[str, bytes]:
 def _members(path: Path) -> dict[str, bytes]:
     """Return the known files of a folder or a zip archive, by their names without folders."""
     wanted = (INTER, ITEM, "u.data", "u.item")
-    if path.is_dir():
-        return {n: (path / n).read_bytes() for n in wanted if (path / n).is_file()}
-    if not path.is_file():
-        raise GenretError(f"{path}: no such file or folder (a copy of MovieLens-100K)")
     try:
+        if path.is_dir():
+            return {n: _read(path / n) for n in wanted if (path / n).is_file()}
+        if not path.is_file():
+            raise GenretError(f"{path}: no such file or folder (a copy of MovieLens-100K)")
         with zipfile.ZipFile(path) as archive:
             names = {Path(n).name: n for n in archive.namelist()}
-            return {n: archive.read(names[n]) for n in wanted if n in names}
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error) as e:
+            found = {}
+            for name in wanted:
+                if name in names:
+                    with archive.open(names[name]) as member:
+                        found[name] = _at_most(member, f"{path}: {name}")
+            return found
+    except (OSError, ValueError) as e:  # ValueError: a null character in the name
+        reason = getattr(e, "strerror", None) or e
+        raise GenretError(f"{path}: cannot be read: {reason}") from e
+    except _DAMAGED_ZIP as e:
         raise GenretError(f"{path}: cannot be read as a zip archive: {e}") from e
+
+
+_DAMAGED_ZIP = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    RuntimeError,  # an encrypted member; a method that this Python lacks
+    NotImplementedError,  # a method or a version that nobody knows
+    MemoryError,
+    IndexError,
+    OverflowError,
+)
+"""What zipfile raises over archives that are damaged, encrypted or packed in an unknown way."""
+
+
+def _read(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        return _at_most(stream, str(file))
+
+
+def _at_most(stream: Any, name: str) -> bytes:
+    """Read a stream to its end, but not more than the data set can have."""
+    raw = stream.read(_MAX_BYTES + 1)
+    if len(raw) > _MAX_BYTES:
+        raise GenretError(f"{name}: has more than {_MAX_BYTES >> 20} MiB, expected MovieLens-100K")
+    return bytes(raw)
 
 
 def _checked(members: dict[str, bytes], name: str) -> dict[str, bytes]:
@@ -224,9 +266,16 @@ def _keep(files: dict[str, bytes], folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            scratch = folder / f".{name}.{os.getpid()}"
-            scratch.write_bytes(content)
-            scratch.replace(folder / name)
+            # mkstemp: a name that nobody can foresee, and never an existing file or a link.
+            handle, scratch = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
+            try:
+                with os.fdopen(handle, "wb") as stream:
+                    stream.write(content)
+                os.chmod(scratch, 0o644)
+                os.replace(scratch, folder / name)
+            except BaseException:
+                os.unlink(scratch)
+                raise
     except OSError as e:
         raise GenretError(f"{folder}: cannot be written (the cache): {e.strerror}") from e
 

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from genret import tensors
 from genret.data._semantic_json import load_object
 from genret.errors import GenretError
 from genret.semantic_ids import SemanticIds
@@ -143,10 +144,7 @@ def _table(path: Path) -> Mapping[str, Any]:
 
 
 def _npy(path: Path) -> np.ndarray:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as e:
-        raise GenretError(f"{path}: cannot be read as .npy: {str(e).splitlines()[0]}") from e
+    array = tensors.read_npy(path)
     if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "iu":
         raise GenretError(
             f"{path}: found {array.dtype} {array.shape}, expected integers [N, L]: one row an item"

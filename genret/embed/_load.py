@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from genret import tensors
 from genret.checks import check_vectors
 from genret.errors import GenretError
+from genret.tensors import read_npy
 from genret.typing import PathLike, Vectors
 
 _BATCH = 16384
@@ -49,7 +50,7 @@ def read_vectors(
     if column is not None:
         raise GenretError(f"{text}: is no Parquet file, so it has no column {column!r}")
     if file.suffix.lower() == ".npy":
-        found = _read_npy(file)
+        found = read_npy(file)
     elif "://" in text or (file / "zarr.json").is_file():
         found = tensors.read_array(text)
     else:
@@ -60,16 +61,6 @@ def read_vectors(
             "the catalog"
         )
     return check_vectors(found, text, ids=item_ids)
-
-
-def _read_npy(file: Path) -> np.ndarray:
-    try:
-        found = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as e:
-        raise GenretError(f"{file}: cannot be read as .npy: {str(e).splitlines()[0]}") from e
-    if not isinstance(found, np.ndarray):
-        raise GenretError(f"{file}: is an archive of arrays, expected one array")
-    return found
 
 
 def _read_parquet(file: Path, item_ids: Sequence[Any] | np.ndarray, column: str | None) -> Vectors:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from genret.artifacts import read_manifest, verify_files, write_folder
 from genret.checks import check_vectors
-from genret.errors import GenretError
+from genret.tensors import read_npy
 from genret.typing import PathLike, Vectors
 
 VECTORS_FILE = "vectors.npy"
@@ -64,9 +64,4 @@ def load_vectors(folder: PathLike) -> Vectors:
     """
     verify_files(folder, read_manifest(folder, "vectors"))
     file = Path(folder) / VECTORS_FILE
-    try:
-        return check_vectors(np.load(file, allow_pickle=False), str(file))
-    except (OSError, ValueError, EOFError) as e:
-        if isinstance(e, GenretError):
-            raise
-        raise GenretError(f"{file}: missing or damaged ({e})") from e
+    return check_vectors(read_npy(file), str(file))

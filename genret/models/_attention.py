@@ -56,7 +56,7 @@ def attend(
     scores = jnp.where(mask[:, None, :, None], scores, _MASKED)
     weights, total = softmax_parts(scores)
     mixed = jnp.einsum("bktgs,bskd->bktgd", weights.astype(values.dtype), values)
-    mixed = (mixed / total).astype(values.dtype)
+    mixed = (mixed.astype(jnp.float32) / total).astype(values.dtype)
     return mixed.transpose(0, 2, 1, 3, 4).reshape(batch, length, heads, width)
 
 
@@ -94,7 +94,7 @@ def attend_shared(
     suffix_scores = jnp.einsum(
         "bmtkgd,bmpkd->bkmtgp", queries, keys, preferred_element_type=jnp.float32
     )
-    present = jnp.arange(shared_keys.shape[1])[None, :] < shared_lengths[:, None]
+    present = jnp.arange(shared_keys.shape[1], dtype=jnp.int32)[None, :] < shared_lengths[:, None]
     earlier = jnp.tril(jnp.ones((length, suffix), bool), suffix - length)
     history_scores = jnp.where(present[:, None, None, None, None, :], history_scores, _MASKED)
     suffix_scores = jnp.where(earlier[None, None, None, :, None], suffix_scores, _MASKED)
@@ -105,7 +105,7 @@ def attend_shared(
     total = history_weights.sum(-1, keepdims=True) + suffix_weights.sum(-1, keepdims=True)
     mixed = jnp.einsum("bkmtgs,bskd->bkmtgd", history_weights.astype(values.dtype), shared_values)
     mixed = mixed + jnp.einsum("bkmtgp,bmpkd->bkmtgd", suffix_weights.astype(values.dtype), values)
-    mixed = (mixed / total).astype(values.dtype)
+    mixed = (mixed.astype(jnp.float32) / total).astype(values.dtype)
     return mixed.transpose(0, 2, 3, 1, 4, 5).reshape(batch, beams, length, heads, width)
 
 

@@ -99,12 +99,14 @@ class DecoderOnly(CachedDecoder):
         model = self.language_model
         segments = jnp.repeat(segments, depth, axis=1)
         x = self._embed(codes, side)
-        starts = self._starts(model.embed(jnp.asarray(BOS)), side)
+        starts = self._starts(model.embed(jnp.asarray(BOS, jnp.int32)), side)
         if starts.shape[1] > 1:  # one a position of the items
             starts = jnp.repeat(starts, depth, axis=1)
         # The slot of code l holds the token before it, whose token position is p L + l.
         x = shift_right(x, starts, segments)
-        token_positions = positions[:, :, None] * depth + jnp.arange(depth)[None, None, :]
+        token_positions = (
+            positions[:, :, None] * depth + jnp.arange(depth, dtype=jnp.int32)[None, None, :]
+        )
         token_positions = token_positions.reshape(batch, length * depth)
         hidden, _, _ = model(x, token_positions, causal_mask(segments), dropout_key)
         return hidden.reshape(batch, length, depth, -1)
@@ -120,7 +122,7 @@ class DecoderOnly(CachedDecoder):
         """
         model = self.language_model
         x = self._embed(history.codes, history.side)
-        starts = self._starts(model.embed(jnp.asarray(BOS)), history.side)
+        starts = self._starts(model.embed(jnp.asarray(BOS, jnp.int32)), history.side)
         starts = jnp.broadcast_to(starts[:, :1], (len(x), 1, x.shape[2]))
         x = jnp.concatenate([starts, x], axis=1)
         positions = np.arange(x.shape[1])[None]
@@ -155,7 +157,7 @@ class DecoderOnly(CachedDecoder):
     ) -> tuple[Float[Array, "B M T W"], Cache]:
         levels = slice(cache.level, cache.level + codes.shape[2])
         offsets = jnp.asarray(level_offsets(self.codes_per_level, BOS + 1)[levels], jnp.int32)
-        new = jnp.arange(cache.level, cache.level + codes.shape[2])
+        new = jnp.arange(cache.level, cache.level + codes.shape[2], dtype=jnp.int32)
         positions = cache.shared_lengths[:, None] + new[None, :]
         inputs = self.language_model.embed(codes + offsets[None, None, :])
         return self.language_model.blocks.extend(inputs, positions, cache)

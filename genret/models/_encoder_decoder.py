@@ -52,7 +52,7 @@ class T5(nnx.Module):
         dropout_key: Array | None = None,
     ) -> Cache:
         """Read token vectors, of which ``lengths`` count; return what the decoder asks of them."""
-        present = jnp.arange(x.shape[1])[None] < lengths[:, None]
+        present = jnp.arange(x.shape[1], dtype=jnp.int32)[None] < lengths[:, None]
         states = self.encoder(x, present, dropout_key)
         keys, values = self.decoder.shared(states)
         return Cache.of_history(keys, values, lengths, jnp.zeros_like(states[:, 0]))
@@ -136,13 +136,13 @@ class EncoderDecoder(CachedDecoder):
           dropout_key: a JAX key; None drops nothing.
         """
         encoder_key, decoder_key = split_key(dropout_key, 2)
-        last = jnp.maximum((segments > 0).sum(axis=1) - 1, 0)
+        last = jnp.maximum((segments > 0).sum(axis=1, dtype=jnp.int32) - 1, 0)
         past = None if side is None else side.without_last()
         cache = self._encode(History(codes=codes[:, :-1], lengths=last, side=past), encoder_key)
         target = jnp.take_along_axis(codes, last[:, None, None], axis=1, mode="clip")
         inputs = self.t5.embed(self._tokens(target[:, :, :-1], 0))
         start = jnp.broadcast_to(
-            self.t5.embed(jnp.asarray(PAD)), (*inputs.shape[:2], 1, inputs.shape[3])
+            self.t5.embed(jnp.asarray(PAD, jnp.int32)), (*inputs.shape[:2], 1, inputs.shape[3])
         )
         states, _ = self.t5.decode(jnp.concatenate([start, inputs], axis=2), cache, decoder_key)
         return states
@@ -157,7 +157,7 @@ class EncoderDecoder(CachedDecoder):
           Float32 logits [B, 1, V] of the first code, and the cache for :meth:`step`.
         """
         cache = self._encode(history, None)
-        start = self.t5.embed(jnp.full((history.codes.shape[0], 1, 1), PAD))
+        start = self.t5.embed(jnp.full((history.codes.shape[0], 1, 1), PAD, jnp.int32))
         states, cache = self.t5.decode(start, cache)
         return self.readout(states[:, :, 0], 0), self._without_start(cache)
 
@@ -166,7 +166,7 @@ class EncoderDecoder(CachedDecoder):
         tokens = self._tokens(history.codes, 0).reshape(batch, -1)
         tokens = jnp.pad(tokens, ((0, 0), (0, 1)))
         end = history.lengths[:, None] * depth
-        slots = jnp.arange(tokens.shape[1])[None]
+        slots = jnp.arange(tokens.shape[1], dtype=jnp.int32)[None]
         tokens = jnp.where(slots < end, tokens, jnp.where(slots == end, EOS, PAD))
         x, lengths = self.t5.embed(tokens), end[:, 0] + 1
         added = self.features.of_items(history.side, self._dtype)

@@ -136,7 +136,7 @@ class ItemDecoder(CachedDecoder):
     ) -> Float[Array, "B Q W"]:
         """Return the state of each position (or those ``wanted``), which knows the items before it."""
         input_key, block_key = split_key(dropout_key, 2)
-        offsets = jnp.asarray(level_offsets(self.codes_per_level))
+        offsets = jnp.asarray(level_offsets(self.codes_per_level), jnp.int32)
         vectors = self.embedding(codes + offsets[None, None, :], self._dtype)
         added = self.features.of_items(side, self._dtype)
         total = vectors.sum(axis=2)

@@ -121,7 +121,7 @@ class OnePass(CodeModel):
         positions = np.arange(items)[None]
         side = None if history.side is None else history.side.with_room()
         depth, segments = codes.shape[2], jnp.ones(codes.shape[:2], jnp.int32)
-        newest = history.lengths[:, None] * depth + jnp.arange(depth)[None, :]
+        newest = history.lengths[:, None] * depth + jnp.arange(depth, dtype=jnp.int32)[None, :]
         hidden = self._hidden(codes, segments, positions, side, wanted=newest)
         return tuple(self.readout(hidden[:, level], level) for level in range(depth))
 

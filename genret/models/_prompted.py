@@ -76,7 +76,7 @@ class CodeTokens(nnx.Module):
 
     def _is_code(self, level: int, vocabulary: int) -> Bool[Array, " T"]:
         """Say which tokens stand for a code of a level."""
-        first, tokens = self.firsts[level], jnp.arange(vocabulary)
+        first, tokens = self.firsts[level], jnp.arange(vocabulary, dtype=jnp.int32)
         if first is not None:
             return (tokens >= first) & (tokens < first + self.codes_per_level[level])
         own = self.tokens[level][...]
@@ -270,7 +270,7 @@ class PromptedDecoder(Prompted):
     def _extend(
         self, codes: Int[Array, "B M T"], cache: Cache
     ) -> tuple[Float[Array, "B M T W"], Cache]:
-        new = jnp.arange(cache.level, cache.level + codes.shape[2])
+        new = jnp.arange(cache.level, cache.level + codes.shape[2], dtype=jnp.int32)
         positions = cache.shared_lengths[:, None] + new[None, :]
         x = self.language_model.embed(self._tokens(codes, cache.level))
         return self.language_model.blocks.extend(x, positions, cache)

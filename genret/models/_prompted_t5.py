@@ -57,7 +57,7 @@ class PromptedEncoderDecoder(Prompted):
         """Read the prompts, once per request; see :meth:`Prompted.prefill`."""
         t5 = self.language_model
         cache = t5.encode(t5.embed(history.tokens), history.lengths)
-        start = t5.embed(jnp.full((history.tokens.shape[0], 1, 1), self.start_token))
+        start = t5.embed(jnp.full((history.tokens.shape[0], 1, 1), self.start_token, jnp.int32))
         states, cache = t5.decode(start, cache)
         return self._readout(states[:, :, 0], 0), _without_start(cache)
 

@@ -101,7 +101,7 @@ class SASRec(CodeModel):
         start = jnp.broadcast_to(self.start[...].astype(x.dtype), (x.shape[0], 1, x.shape[2]))
         x = jnp.concatenate([start, x], axis=1)
         row = jnp.ones(x.shape[:2], jnp.int32)
-        positions = jnp.broadcast_to(jnp.arange(x.shape[1]), x.shape[:2])
+        positions = jnp.broadcast_to(jnp.arange(x.shape[1], dtype=jnp.int32), x.shape[:2])
         hidden = self._states(x, positions, causal_mask(row))
         newest = history.lengths[:, None, None]
         return self.readout(jnp.take_along_axis(hidden, newest, axis=1, mode="clip"), 0), None

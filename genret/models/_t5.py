@@ -99,7 +99,7 @@ def t5_attend(
     scores = jnp.einsum("bthd,bshd->bhts", queries, keys, preferred_element_type=jnp.float32)
     weights, total = softmax_parts(scores + bias)
     weights = dropout(weights, rate, dropout_key).astype(values.dtype)
-    mixed = jnp.einsum("bhts,bshd->bhtd", weights, values) / total
+    mixed = jnp.einsum("bhts,bshd->bhtd", weights, values).astype(jnp.float32) / total
     return mixed.transpose(0, 2, 1, 3).astype(values.dtype)
 
 
@@ -303,7 +303,10 @@ class Decoder(nnx.Module):
         bias = self.relative_bias(length, past + length, past)
         seen = jnp.tril(jnp.ones((length, past + length), bool), past)
         bias = bias + mask_bias(seen)[None, None]
-        there = jnp.arange(cache.shared_keys[0].shape[1])[None] < cache.shared_lengths[:, None]
+        there = (
+            jnp.arange(cache.shared_keys[0].shape[1], dtype=jnp.int32)[None]
+            < cache.shared_lengths[:, None]
+        )
         shared_bias = mask_bias(there)[:, None, None, :]
         x = dropout(x, self.dropout, first_key)
         all_keys, all_values = [], []

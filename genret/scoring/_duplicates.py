@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from genret.scoring._histories import Rejected
-from genret.scoring._job import Job, Shard, read_table
+from genret.scoring._job import Job, Shard
 from genret.scoring._locations import sha256
-from genret.scoring._output import write_rejected
+from genret.scoring._output import read_table, write_rejected
 
 
 def drop_users_of_earlier_shards(job: Job) -> dict[int, dict[str, Any]]:
@@ -72,6 +72,12 @@ def _rewrite(job: Job, shard: Shard, late: np.ndarray, known: bool) -> dict[str,
         kept = table.filter(keep)
         with job.out.scratch(shard.output) as scratch:
             pa.parquet.write_table(kept, scratch, compression="zstd")
+            # First the record allows the new file: a job that is killed in between knows it.
+            record = job.record_of(shard)
+            assert record is not None
+            now = {"bytes": scratch.stat().st_size, "sha256": sha256(scratch)}
+            del record["checksum"]
+            job.write_record(shard, {**record, "rewritten": now})
             job.out.publish(scratch, shard.output)
         table, users = kept, users.filter(pa.array(~late))
     with job.out.local_of(shard.output) as file:

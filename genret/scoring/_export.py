@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export
 
-from genret.artifacts import Run, read_manifest, verify_files
+from genret.artifacts import Run, read_manifest, verify_files, write_folder
 from genret.config import require
 from genret.data import Catalog
 from genret.decoding import GenerativeModel, beam_search
 from genret.errors import GenretError
 from genret.index import TrieIndex
+from genret.json_files import encode_json
 from genret.models import load_model
 from genret.scoring._export_filter import FilterBuilder
 from genret.scoring._export_readme import EXAMPLE, readme
@@ -67,7 +67,8 @@ def export_decode(
     A process that has only jax and numpy runs it. The folder holds the program
     (``decode.stablehlo``, by :mod:`jax.export`), its first argument (``arrays.npz``, a list of
     arrays in order), ``item_ids.json``, ``decode.json`` with the shapes, and a ``README.md`` and an
-    ``example.py`` that run as they are.
+    ``example.py`` that run as they are. ``manifest.json`` holds the SHA-256 of each of these files; the
+    example compares them before it runs the program.
 
     After the arrays the program takes:
 
@@ -117,8 +118,9 @@ def export_decode(
         f"{out}: is not empty, expected a new folder",
     )
     folder = Run.open(run)
-    for kind in ("catalog", "codes", "index", "model"):
-        folder.require(kind)
+    made_from = {
+        kind: folder.require(kind).fingerprint for kind in ("catalog", "codes", "index", "model")
+    }
     place = folder.folder("catalog")
     verify_files(place, read_manifest(place, "catalog"))
     catalog = Catalog.load(place)
@@ -168,16 +170,13 @@ def export_decode(
         "jax": jax.__version__,
         "calling_convention": exported.calling_convention_version,
     }
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / PROGRAM).write_bytes(serialized)
-        np.savez(out / ARRAYS, **{f"{n:05d}": np.asarray(x) for n, x in enumerate(leaves)})  # type: ignore[arg-type]
-        (out / ITEMS).write_text(json.dumps(catalog.table["item_id"].to_pylist()), encoding="utf-8")
-        (out / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
-        (out / "README.md").write_text(readme(description), encoding="utf-8")
-        (out / "example.py").write_text(EXAMPLE, encoding="utf-8")
-    except OSError as e:
-        raise GenretError(f"{out}: cannot be written: {e.strerror or e}") from e
+    with write_folder(out, "decode", config=description, inputs=made_from) as scratch:
+        (scratch / PROGRAM).write_bytes(serialized)
+        np.savez(scratch / ARRAYS, **{f"{n:05d}": np.asarray(x) for n, x in enumerate(leaves)})  # type: ignore[arg-type]
+        (scratch / ITEMS).write_bytes(encode_json(catalog.table["item_id"].to_pylist()))
+        (scratch / DESCRIPTION).write_bytes(encode_json(description))
+        (scratch / "README.md").write_text(readme(description), encoding="utf-8")
+        (scratch / "example.py").write_text(EXAMPLE, encoding="utf-8")
     size = (out / ARRAYS).stat().st_size
     return Exported(len(serialized), size, inputs)
 

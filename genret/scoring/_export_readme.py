@@ -8,6 +8,8 @@ EXAMPLE = '''"""Recommend items with the files of this folder. Needs jax and num
     python example.py ID ID ...    ids of the items that a user had, oldest first
 """
 
+import hashlib
+import io
 import json
 import sys
 from pathlib import Path
@@ -16,16 +18,27 @@ import jax.export
 import numpy as np
 
 
+def verified(folder):
+    """Read the files of the folder; stop where one is not as its manifest says."""
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    found = {}
+    for name, entry in manifest["files"].items():
+        found[name] = (folder / name).read_bytes()
+        if hashlib.sha256(found[name]).hexdigest() != entry["sha256"]:
+            raise ValueError(f"{folder / name}: SHA-256 differs from manifest.json: damaged or edited")
+    return found
+
+
 class Recommender:
     """The exported program, its arrays and the ids of the items."""
 
     def __init__(self, folder):
-        folder = Path(folder)
-        self.about = json.loads((folder / "decode.json").read_text(encoding="utf-8"))
-        self.ids = json.loads((folder / "item_ids.json").read_text(encoding="utf-8"))
+        files = verified(Path(folder))
+        self.about = json.loads(files["decode.json"])
+        self.ids = json.loads(files["item_ids.json"])
         self.rows = {str(item): row for row, item in enumerate(self.ids)}
-        self.program = jax.export.deserialize(bytearray((folder / "decode.stablehlo").read_bytes()))
-        arrays = np.load(folder / "arrays.npz")
+        self.program = jax.export.deserialize(bytearray(files["decode.stablehlo"]))
+        arrays = np.load(io.BytesIO(files["arrays.npz"]))
         self.arrays = [jax.numpy.asarray(arrays[name]) for name in arrays.files]
 
     def recommend(self, histories, exclude=(), filters=(), filter_of=()):
@@ -149,6 +162,7 @@ back into ids.
 | `item_ids.json` | the id of each row |
 | `decode.json` | the shapes below, for programs |
 | `example.py` | how to call it |
+| `manifest.json` | SHA-256 of each file, which `example.py` compares |
 
 ## The program
 

@@ -11,7 +11,7 @@ finished shard, and ``_lock`` belongs to whoever works.
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -21,7 +21,7 @@ from genret.artifacts import Run
 from genret.config import ScoreConfig, require
 from genret.data import Source, find_column
 from genret.errors import GenretError
-from genret.manifest import MANIFEST, manifest_fields
+from genret.manifest import MANIFEST, Manifest, check_manifest, checksum_of
 from genret.scoring._histories import CHUNK_USERS
 from genret.scoring._locations import Location, find_files, is_leftover
 from genret.typing import PathLike
@@ -29,9 +29,6 @@ from genret.typing import PathLike
 JOB, LOCK, SUCCESS, REJECTED, SCORES, SHARDS = (
     "_job.json", "_lock", "_SUCCESS", "rejected.parquet", "scores", "_shards",
 )  # fmt: skip
-REJECTED_SCHEMA = pa.schema(
-    [("shard", pa.string()), ("row", pa.int64()), ("user", pa.string()), ("reason", pa.string())]
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +115,7 @@ class Job:
             "config": config.to_dict(),
             "run": run_of,
             "inputs": names,
-            "user_type": "int64" if kinds - {None} == {"int64"} else "string",
+            "user_type": _joint_type(kinds),
             "chunk_users": CHUNK_USERS,
             "platform": platform,
             "versions": {"genret": __version__, "jax": jax.__version__, "pyarrow": pa.__version__},
@@ -130,17 +127,20 @@ class Job:
 
         Raises:
           GenretError: the folder holds something else, or a part of another job: the message
-            names what differs.
+            names what differs. Or a finished job whose inputs or answers changed since.
         """
         self._refuse_foreign()
         for folder in ("", SCORES, SHARDS):
             self.out.sweep(folder)
         found = self.out.read_json(JOB)
-        if found is None and self.is_finished:
-            found = self.out.read_json(MANIFEST)["config"]
+        manifest = self.manifest() if found is None and self.is_finished else None
+        if manifest is not None:
+            found = manifest.config
         if found is None:
             self.out.write_json(JOB, self.document)
             return list(self.shards)
+        if not isinstance(found, dict):
+            raise GenretError(f"{self.out.uri}/{JOB}: damaged: expected an object")
         for key, expected in _flat(self.document).items():
             there = _flat(found).get(key)
             require(
@@ -148,10 +148,58 @@ class Job:
                 f"{self.out.uri}: holds scores of another job: its {key} is {_short(there)}, now "
                 f"{_short(expected)}; choose another folder, or delete it",
             )
-        if self.is_finished:
+        if manifest is not None:
+            self._verify(manifest)
             self.clean()
             return []
         return [shard for shard in self.shards if self.record_of(shard) is None]
+
+    def manifest(self) -> Manifest:
+        """Return the manifest of a finished job.
+
+        Raises:
+          GenretError: it is missing or damaged.
+        """
+        where = f"{self.out.uri}/{MANIFEST}"
+        return check_manifest(self.out.read_json(MANIFEST), where, "scores")
+
+    def _verify(self, manifest: Manifest) -> None:
+        """Compare inputs and answers of a finished job with what its manifest says of them."""
+        inputs = manifest.summary.get("shards")
+        right = isinstance(inputs, list) and len(inputs) == len(self.shards)
+        require(right, f"{self.out.uri}/{MANIFEST}: damaged: lists other shards than the job's")
+        for shard, facts in zip(self.shards, inputs or (), strict=True):
+            self._refuse_changed(shard, facts)
+        for name, expected in manifest.files.items():
+            found = self.out.size_and_sum(name)
+            require(found is not None, f"{self.out.uri}/{name}: missing; delete {self.out.uri}")
+            require(
+                found == (expected["bytes"], expected["sha256"]),
+                f"{self.out.uri}/{name}: damaged or edited (its SHA-256 differs from the "
+                f"manifest); delete {self.out.uri} to score again",
+            )
+        for name in self.out.names(SCORES):
+            require(
+                f"{SCORES}/{name}" in manifest.files or name.startswith((".", "_")),
+                f"{self.out.uri}/{SCORES}/{name}: not in the manifest; delete or move it",
+            )
+
+    def _refuse_changed(self, shard: Shard, facts: Mapping[str, Any]) -> None:
+        """Refuse an input that is not the one that was scored."""
+        found = shard.place.size_and_sum()
+        size, digest = facts.get("input_bytes"), facts.get("input_sha256")
+        require(found is not None, f"{shard.place.uri}: no such file (histories)")
+        assert found is not None
+        require(
+            found[0] == size,
+            f"{shard.place.uri}: has {found[0]} bytes, had {size} when it was scored into "
+            f"{self.out.uri}: choose another folder, or delete it",
+        )
+        require(
+            found[1] == digest,
+            f"{shard.place.uri}: holds other bytes than when it was scored into {self.out.uri} "
+            "(its SHA-256 differs): choose another folder, or delete it",
+        )
 
     @property
     def is_finished(self) -> bool:
@@ -159,74 +207,35 @@ class Job:
         return self.out.exists(SUCCESS)
 
     def record_of(self, shard: Shard) -> dict[str, Any] | None:
-        """Return the record of a finished shard.
+        """Return the record of a finished shard; None: there is none, or its answers are damaged.
 
         Raises:
-          GenretError: the shard changed since.
+          GenretError: the shard's input changed since.
         """
-        record = self.out.read_json(shard.record)
-        if record is None or not self.out.exists(shard.output):
+        try:
+            record = self.out.read_json(shard.record)
+        except GenretError:
+            return None  # damaged: the shard is scored again
+        if not isinstance(record, dict) or record.get("checksum") != checksum_of(record):
             return None
-        info = shard.place.filesystem.get_file_info(shard.place.path)
-        require(
-            info.size == record["input_bytes"],
-            f"{shard.place.uri}: has {info.size} bytes, had {record['input_bytes']} when it was "
-            f"scored into {self.out.uri}: choose another folder, or delete {shard.record} there",
-        )
+        self._refuse_changed(shard, record)
+        answers = [(record["bytes"], record["sha256"])]
+        if "rewritten" in record:
+            answers.append((record["rewritten"]["bytes"], record["rewritten"]["sha256"]))
+        if self.out.size_and_sum(shard.output) not in answers:
+            return None
+        if record["rejected"] and not self.out.exists(shard.rejected):
+            return None
         return dict(record)
 
-    def finish(self, figures: Mapping[str, Any]) -> dict[str, Any]:
-        """Write ``rejected.parquet``, the manifest and ``_SUCCESS``; return the manifest.
-
-        Args:
-          figures: how the job went (speed, padding), for the summary.
-        """
-        from genret.scoring._duplicates import drop_users_of_earlier_shards
-
-        twice = drop_users_of_earlier_shards(self)
-        records = [self.out.read_json(shard.record) for shard in self.shards]
-        entries = [
-            _record_without(record, twice.get(shard.number))
-            for shard, record in zip(self.shards, records, strict=True)
-        ]
-        rejected = self._write_rejected()
-        files = {e["output"]: {"bytes": e["bytes"], "sha256": e["sha256"]} for e in entries}
-        files = dict(sorted((files | {REJECTED: rejected}).items()))
-        total = {
-            name: sum(e[name] for e in entries)
-            for name in ("users", "answers", "short_lists", "rejected", "unknown_items")
-        }
-        manifest = manifest_fields(
-            "scores",
-            files,
-            config=self.document,
-            seed=None,
-            inputs=self.document["run"],
-            summary={**total, **figures, "shards": [_shown(e) for e in entries]},
-        )
-        self.out.write_json(MANIFEST, manifest)
-        self.out.write(SUCCESS, b"")
-        self.clean()
-        return manifest
+    def write_record(self, shard: Shard, record: Mapping[str, Any]) -> None:
+        """Publish the record of a finished shard, with a checksum."""
+        self.out.write_json(shard.record, {**record, "checksum": checksum_of(record)})
 
     def clean(self) -> None:
         """Delete what only an unfinished job needs."""
         self.out.delete(SHARDS)
         self.out.delete(JOB)
-
-    def _write_rejected(self) -> dict[str, Any]:
-        """Join the rejected rows of all shards."""
-        from genret.scoring._locations import sha256
-
-        with self.out.scratch(REJECTED) as file:
-            with pa.parquet.ParquetWriter(file, REJECTED_SCHEMA, compression="zstd") as writer:
-                for shard in self.shards:
-                    for name in (shard.rejected, shard.twice):
-                        if self.out.exists(name):
-                            writer.write_table(read_table(self.out, name))
-            entry = {"bytes": file.stat().st_size, "sha256": sha256(file)}
-            self.out.publish(file, REJECTED)
-        return entry
 
     def _refuse_foreign(self) -> None:
         ours = {JOB, SUCCESS, MANIFEST, REJECTED, SCORES, SHARDS}
@@ -238,13 +247,6 @@ class Job:
             f"{self.out.uri}: is neither empty nor a folder of scores (found "
             f"{(foreign or names)[:1]}); choose another",
         )
-
-
-def read_table(place: Location, name: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read a Parquet file of a folder."""
-    return pa.parquet.read_table(
-        place.at(name), filesystem=place.filesystem, columns=columns, partitioning=None
-    )
 
 
 def _users_of(shard: Shard, config: ScoreConfig) -> tuple[str | None, int | None]:
@@ -260,7 +262,16 @@ def _users_of(shard: Shard, config: ScoreConfig) -> tuple[str | None, int | None
     except (OSError, pa.ArrowException, GenretError):
         return None, None  # said when the shard is scored
     kind = schema.field(column).type
+    if pa.types.is_uint64(kind):
+        return "uint64", rows
     return ("int64" if pa.types.is_integer(kind) else "string"), rows
+
+
+def _joint_type(kinds: set[str | None]) -> str:
+    """Return the type of the users of all shards; None is a shard that says nothing of it."""
+    known = kinds - {None}
+    (kind,) = known if len(known) == 1 else {"string"}
+    return str(kind)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -272,18 +283,6 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}".removeprefix("config.")] = value
     return flat
-
-
-def _record_without(record: dict[str, Any], twice: dict[str, Any] | None) -> dict[str, Any]:
-    """Return a record, corrected for users that an earlier shard has."""
-    if twice is None:
-        return record
-    return record | twice | {"rejected": record["rejected"] + record["users"] - twice["users"]}
-
-
-def _shown(record: Mapping[str, Any]) -> dict[str, Any]:
-    left_out = ("bytes", "sha256", "seconds", "positions", "padding", "programs")
-    return {k: v for k, v in record.items() if k not in left_out}
 
 
 def _short(value: Any) -> str:

@@ -5,7 +5,6 @@ import dataclasses
 import fnmatch
 import glob
 import hashlib
-import json
 import os
 import socket
 import tempfile
@@ -20,6 +19,8 @@ import pyarrow as pa
 import pyarrow.fs
 
 from genret.errors import GenretError
+from genret.json_files import encode_json, parse_json
+from genret.locks import hold
 from genret.typing import PathLike
 
 _PIECE = 8 << 20
@@ -95,15 +96,11 @@ class Location:
             return None
         with self.working(name), self.filesystem.open_input_stream(self.at(name)) as stream:
             raw = stream.read()
-        try:
-            return json.loads(raw)
-        except ValueError as e:
-            raise GenretError(f"{self.uri}/{name}: damaged ({e})") from e
+        return parse_json(raw, f"{self.uri}/{name}")
 
     def write_json(self, name: str, value: Any) -> None:
         """Publish a JSON file."""
-        text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        self.write(name, text.encode())
+        self.write(name, encode_json(value))
 
     def write(self, name: str, content: bytes) -> None:
         """Publish a small file: it is there whole, or not at all."""
@@ -144,6 +141,18 @@ class Location:
             with file.open("rb") as source, stream:
                 while piece := source.read(_PIECE):
                     stream.write(piece)
+
+    def size_and_sum(self, name: str = "") -> tuple[int, str] | None:
+        """Return bytes and SHA-256 of a file of the folder, or of the file itself; None: no file."""
+        path = self.at(name) if name else self.path
+        if self._info(path).type != pa.fs.FileType.File:
+            return None
+        digest, size = hashlib.sha256(), 0
+        with self.working(name), self.filesystem.open_input_stream(path) as stream:
+            while piece := stream.read(_PIECE):
+                digest.update(piece)
+                size += len(piece)
+        return size, digest.hexdigest()
 
     @contextlib.contextmanager
     def local(self) -> Iterator[Path]:
@@ -193,30 +202,21 @@ class Location:
         Raises:
           GenretError: another process holds it; the message says which.
         """
-        me = {"host": socket.gethostname(), "process": os.getpid(), "token": uuid.uuid4().hex}
         if self.is_local:
-            import fcntl  # not on Windows
-
             with self.working(name):
                 Path(self.path).mkdir(parents=True, exist_ok=True)
-                file = open(self.at(name), "a+", encoding="utf-8")  # noqa: SIM115
-            with file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError:
-                    file.seek(0)
-                    raise self._held(file.read()) from None
-                file.truncate(0)
-                file.write(f"process {me['process']} on {me['host']}")
-                file.flush()
+            with hold(Path(self.at(name)), f"{self.uri}: another job writes into it"):
                 yield
             return
+        me = {"host": socket.gethostname(), "process": os.getpid(), "token": uuid.uuid4().hex}
         held = self.read_json(name)
-        if held is not None and time.time() - held["time"] < _DEAD:
-            raise self._held(f"process {held['process']} on {held['host']}")
+        signed = held.get("time") if isinstance(held, dict) else None
+        if isinstance(signed, int | float) and time.time() - signed < _DEAD:
+            raise self._held(f"process {held.get('process')} on {held.get('host')}")
         self.write_json(name, me | {"time": time.time()})
         time.sleep(1)  # two that start at once: the one who signed last has it
-        if self.read_json(name)["token"] != me["token"]:
+        last = self.read_json(name)
+        if not isinstance(last, dict) or last.get("token") != me["token"]:
             raise self._held("one that started at the same time")
         stop = threading.Event()
 
@@ -257,16 +257,11 @@ def find_files(pattern: PathLike) -> list[Location]:
     Raises:
       GenretError: there is none.
     """
-    text, _, query = (
-        os.fspath(pattern).partition("?") if "://" in str(pattern) else (str(pattern), "", "")
-    )
-    has_pattern = any(c in text for c in "*[") or ("://" not in text and "?" in text)
-    if "://" not in text:
-        paths = sorted(glob.glob(text)) if has_pattern else [text]
-        if len(paths) == 1 and os.path.isdir(paths[0]):
-            paths = sorted(str(p) for p in Path(paths[0]).iterdir() if _is_data(p.name))
-        found = [Location.of(p) for p in paths if os.path.isfile(p)]
+    if "://" not in os.fspath(pattern):
+        found = [Location.of(path) for path in _local_files(os.fspath(pattern))]
     else:
+        text, _, query = os.fspath(pattern).partition("?")
+        has_pattern = any(c in text for c in "*[")
         suffix = f"?{query}" if query else ""
         folder = text.rsplit("/", 1)[0] if has_pattern else text
         place = Location.of(folder + suffix)
@@ -278,6 +273,22 @@ def find_files(pattern: PathLike) -> list[Location]:
     if not found:
         raise GenretError(f"{pattern}: no such file (histories)")
     return found
+
+
+def _local_files(text: str) -> list[str]:
+    """Return the files of this machine that a path, a folder or a pattern names, in order."""
+    try:
+        # What exists as it is written is meant, also with [, * or ? in its name.
+        paths = [text] if os.path.lexists(text) else sorted(glob.glob(text))
+        if len(paths) == 1 and os.path.isdir(paths[0]):
+            folder = paths[0]
+            paths = sorted(os.path.join(folder, n) for n in os.listdir(folder) if _is_data(n))
+    except (OSError, ValueError) as e:  # ValueError: a null character
+        raise GenretError(f"{text}: cannot be read: {getattr(e, 'strerror', None) or e}") from e
+    for path in paths:
+        if os.path.islink(path) and not os.path.exists(path):
+            raise GenretError(f"{path}: is a link to {os.readlink(path)}, which is not there")
+    return [path for path in paths if os.path.isfile(path)]
 
 
 def is_leftover(name: str, published: Collection[str]) -> bool:

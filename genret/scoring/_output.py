@@ -10,10 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from genret.scoring._histories import Encoded, Rejected
-from genret.scoring._job import REJECTED_SCHEMA, Job, Shard
-from genret.scoring._locations import sha256
+from genret.scoring._job import Job, Shard
+from genret.scoring._locations import Location, sha256
 from genret.scoring._scorer import Answers
 
+REJECTED_SCHEMA = pa.schema(
+    [("shard", pa.string()), ("row", pa.int64()), ("user", pa.string()), ("reason", pa.string())]
+)
+USER_TYPES = {"int64": pa.int64(), "uint64": pa.uint64(), "string": pa.string()}
 NO_ANSWER = "no item is allowed: the filter and the items seen leave none"
 
 
@@ -29,7 +33,7 @@ class ShardWriter:
     def __init__(self, job: Job, shard: Shard, item_ids: pa.Array) -> None:
         self._job, self._shard, self._item_ids = job, shard, item_ids
         self._lists = job.document["config"]["output"] == "lists"
-        self._user_type = {"int64": pa.int64(), "string": pa.string()}[job.document["user_type"]]
+        self._user_type = USER_TYPES[job.document["user_type"]]
         self._rejected: Rejected = []
         self.counts = dict.fromkeys(("users", "answers", "short_lists", "unknown_items"), 0)
         self._stack = contextlib.ExitStack()
@@ -106,7 +110,8 @@ class ShardWriter:
                 write_rejected(job, shard, shard.rejected, self._rejected)
             else:
                 job.out.delete(shard.rejected)
-            job.out.write_json(shard.record, record)
+            job.out.delete(shard.twice)
+            job.write_record(shard, record)
         return record
 
     def abort(self) -> None:
@@ -144,3 +149,11 @@ def write_rejected(job: Job, shard: Shard, name: str, rows: Rejected) -> None:
         with job.out.working(name):
             pa.parquet.write_table(table, file, compression="zstd")
         job.out.publish(file, name)
+
+
+def read_table(place: Location, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a Parquet file of an output folder."""
+    with place.working(name):
+        return pa.parquet.read_table(
+            place.at(name), filesystem=place.filesystem, columns=columns, partitioning=None
+        )

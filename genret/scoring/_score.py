@@ -8,6 +8,7 @@ from typing import Any
 from genret.config import EngineConfig, ScoreConfig
 from genret.errors import GenretError
 from genret.scoring._engine import Done, score_shards
+from genret.scoring._finish import finish
 from genret.scoring._job import LOCK, Job, Shard
 from genret.typing import PathLike
 
@@ -81,8 +82,7 @@ def score(
     with job.out.lock(LOCK):
         todo = job.open()
         if not todo and job.is_finished:
-            manifest = job.out.read_json("manifest.json")
-            return ScoreResult(manifest, 0, time.perf_counter() - start)
+            return ScoreResult(dataclasses.asdict(job.manifest()), 0, time.perf_counter() - start)
         meter = _Meter(job, todo, progress)
         if engine.engine == "ray":
             done = score_on_ray(run, job, todo, engine, meter.advance)
@@ -99,8 +99,8 @@ def score(
                 f"{failed[0]}{more}: {len(failed)} of {len(job.shards)} shards could not be "
                 f"scored; the others are done: repair or remove the input and start again"
             )
-        manifest = job.finish(meter.figures(start))
-    return ScoreResult(manifest, meter.users, time.perf_counter() - start)
+        manifest = finish(job, meter.figures(start))
+    return ScoreResult(dataclasses.asdict(manifest), meter.users, time.perf_counter() - start)
 
 
 def _local(

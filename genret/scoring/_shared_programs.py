@@ -9,11 +9,15 @@ import contextlib
 import os
 import platform
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import filelock  # comes with Ray
 import jax
+from jax.experimental.compilation_cache import compilation_cache
+
+from genret.scoring._private_folders import make_private, unsafe
 
 _KEPT_DAYS = 30
 _LONGEST_COMPILATION = 600.0
@@ -37,6 +41,10 @@ class SharedPrograms:
         Args:
           program: the widths of the history and of the excluded items.
         """
+        if (reason := unsafe(self._folder)) is not None:
+            _use_none(self._folder, reason)
+            yield
+            return
         name = "{}-{}".format(*program)
         lock = filelock.FileLock(self._folder / f"{name}.lock")
         busy = self._folder / f"{name}.busy"
@@ -69,23 +77,35 @@ class SharedPrograms:
 def shared_programs() -> SharedPrograms | None:
     """Keep compiled programs where JAX was told to; else in the user's cache folder.
 
-    Not in a folder that others may write into: who does decides what runs here.
+    Who can write into that folder decides what runs here: it is used only where nobody but this
+    user can.
 
     Returns:
-      The programs; None: nothing is shared, for the user has no folder, or JAX was told of one in
-      an object store, where nobody can wait.
+      The programs; None: nothing is shared, for the folder is not safe (a warning says why), there is
+      none, or JAX was told of one in an object store, where nobody can wait.
     """
     told = jax.config.values["jax_compilation_cache_dir"]
-    if told:
-        return None if "://" in told else SharedPrograms(Path(told))
+    if told and "://" in told:
+        return None
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     # By machine: a home may be on many of them.
-    folder = Path(home, "genret", "programs", platform.node())
-    programs = SharedPrograms(folder)
+    folder = Path(told) if told else Path(home, "genret", "programs", platform.node())
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        programs.delete_old()
+        make_private(folder)
     except OSError:
         return None
+    if (reason := unsafe(folder)) is not None:
+        _use_none(folder, reason)
+        return None
+    programs = SharedPrograms(folder)
+    with contextlib.suppress(OSError):
+        programs.delete_old()
     jax.config.update("jax_compilation_cache_dir", str(folder))
     return programs
+
+
+def _use_none(folder: Path, reason: str) -> None:
+    """Let JAX keep and read no programs, and say why."""
+    warnings.warn(f"{folder}: compiled programs are not kept there: {reason}", stacklevel=3)
+    jax.config.update("jax_compilation_cache_dir", None)
+    compilation_cache.reset_cache()  # JAX opens a folder once, and keeps it

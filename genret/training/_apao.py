@@ -56,11 +56,11 @@ def pairwise_losses(
     """
     sums = jnp.cumsum(scores, axis=2)
     equal = jnp.cumprod((codes == codes[:, :1]).astype(jnp.int32), axis=2) > 0
-    is_target = (jnp.arange(codes.shape[1]) == 0)[None, :, None]
+    is_target = (jnp.arange(codes.shape[1], dtype=jnp.int32) == 0)[None, :, None]
     rivals = jnp.where(equal & ~is_target, -jnp.inf, sums)
     losses = jax.nn.logsumexp(rivals, axis=1) - sums[:, 0]
     losses = jnp.where(present[:, None], losses, 0.0)
-    return losses.sum(axis=0) / jnp.maximum(present.sum(), 1)
+    return losses.sum(axis=0) / jnp.maximum(present.sum(dtype=jnp.float32), 1)
 
 
 def adapt_weights(
@@ -102,10 +102,14 @@ def draw_pairs(
     """
     items, rows = batch["items"], batch["items"].shape[0]
     target_key, negative_key = jax.random.split(key)
-    noise = jnp.where(batch["segments"] > 0, jax.random.uniform(target_key, items.shape), -1.0)
-    at = jnp.argmax(noise, axis=1)[:, None]
+    noise = jnp.where(
+        batch["segments"] > 0, jax.random.uniform(target_key, items.shape, jnp.float32), -1.0
+    )
+    at = jax.lax.argmax(noise, 1, jnp.int32)[:, None]
     lengths = jnp.take_along_axis(batch["positions"], at, axis=1)
-    slots = jnp.clip(at - lengths + jnp.arange(items.shape[1] - 1)[None], 0, items.shape[1] - 1)
+    slots = jnp.clip(
+        at - lengths + jnp.arange(items.shape[1] - 1, dtype=jnp.int32)[None], 0, items.shape[1] - 1
+    )
     past = {
         name: jnp.take_along_axis(batch[name], slots, axis=1)
         for name in ("items", "gaps")
@@ -118,7 +122,7 @@ def draw_pairs(
         side=SideFeatures(**past, users=users),
     )
     target = jnp.take_along_axis(items, at, axis=1)
-    others = jax.random.randint(negative_key, (rows, negatives), 0, codes.shape[0])
+    others = jax.random.randint(negative_key, (rows, negatives), 0, codes.shape[0], jnp.int32)
     candidates = _codes_of(codes, jnp.concatenate([target, others], axis=1))
     return Pairs(history, candidates, noise.max(axis=1) >= 0)
 

@@ -54,7 +54,7 @@ def code_nll(
             if allowed is None:
                 mean = scores.mean(axis=2)
             else:
-                count = jnp.maximum(allowed[level].sum(axis=2), 1)
+                count = jnp.maximum(allowed[level].sum(axis=2, dtype=jnp.float32), 1)
                 mean = jnp.where(allowed[level], scores, 0.0).sum(axis=2) / count
             nll = (1 - smoothing) * nll + smoothing * (total - mean)
         parts.append(nll)
@@ -68,7 +68,7 @@ def mean_by_level(nll: Float[Array, "B T L"], targets: Bool[Array, "B T"]) -> Fl
     [1.0, 2.0]
     """
     total = jnp.where(targets[:, :, None], nll, 0.0).sum(axis=(0, 1))
-    return total / jnp.maximum(targets.sum(), 1)
+    return total / jnp.maximum(targets.sum(dtype=jnp.float32), 1)
 
 
 def sampled_nll(

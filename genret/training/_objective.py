@@ -167,7 +167,7 @@ class Objective:
         for level, count in enumerate(model.codes_per_level):
             level_key = jax.random.fold_in(key, level)
             if self.proposals is None:
-                sample = jax.random.randint(level_key, (size,), 0, count)
+                sample = jax.random.randint(level_key, (size,), 0, count, jnp.int32)
                 expected = jnp.full((size,), np.log(size / count), jnp.float32)
             else:
                 shares = self.proposals[level]
@@ -206,7 +206,7 @@ def targets_of(model: Any, batch: Batch) -> tuple[Int[Array, "B T"], Bool[Array,
     """Return the items to predict, and which of them count; [B, 1] of a model of one target a row."""
     items, present = jnp.maximum(batch["items"], 0), batch["segments"] > 0
     if getattr(model, "one_target_a_row", False):
-        last = jnp.maximum(present.sum(axis=1, keepdims=True) - 1, 0)
+        last = jnp.maximum(present.sum(axis=1, keepdims=True, dtype=jnp.int32) - 1, 0)
         items = jnp.take_along_axis(items, last, axis=1)
         present = present[:, :1]
     return items, present

@@ -89,14 +89,17 @@ def make_step(
             state.params, batch, state.prefix_weights, key
         )
         _, targets = targets_of(nnx.merge(graphdef, state.params), batch)
-        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+        # Optax counts its steps in integers and divides by them: it needs JAX's usual promotion.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+            params = optax.apply_updates(state.params, updates)
         return TrainState(
-            params=optax.apply_updates(state.params, updates),
+            params=params,
             opt_state=opt_state,
             prefix_weights=weights,
             step=state.step + 1,
             loss_sum=state.loss_sum + loss,
-            target_count=state.target_count + targets.sum(),
+            target_count=state.target_count + targets.sum(dtype=jnp.int32),
         )
 
     return step

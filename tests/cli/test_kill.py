@@ -1,5 +1,7 @@
-"""``genret train`` killed again and again ends with the parameters of a whole run."""
+"""``genret train`` killed again and again, at any moment, ends with the parameters of a whole run."""
 
+import contextlib
+import secrets
 import shutil
 import signal
 import subprocess
@@ -15,6 +17,7 @@ from tests.cli.conftest import TINY_MODEL
 
 STEPS = 100
 KILLS = 5
+KILLS_OF_A_LIFE = 20
 OPTIONS = (
     *TINY_MODEL, "--steps", str(STEPS), "--batch-size", "8", "--eval-every", "40", "--eval-users", "20",
     "--checkpoint-every", "10", "--log-every", "10", "--json",
@@ -43,9 +46,7 @@ def copy(trained: Path, to: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_five_random_kills(trained_once: Path, tmp_path: Path) -> None:
-    whole = copy(trained_once, tmp_path / "whole")
-    assert start(whole).wait() == 0
+def test_five_kills_of_one_run(trained_once: Path, whole: Path, tmp_path: Path) -> None:
     assert not (whole / "checkpoints").exists()
     run = copy(trained_once, tmp_path / "killed")
     rng, steps = np.random.default_rng(), [0]
@@ -59,10 +60,97 @@ def test_five_random_kills(trained_once: Path, tmp_path: Path) -> None:
         steps.append(last_checkpoint(run))
     assert steps == sorted(set(steps)), "every start must get further"
     assert start(run).wait() == 0
+    is_as(run, whole)
+
+
+def is_as(run: Path, whole: Path) -> None:
+    """Compare a run that was killed with one that was not."""
     for name in ("model.safetensors", "metrics.jsonl", "manifest.json"):
-        same = (run / "model" / name).read_bytes() == (whole / "model" / name).read_bytes()
-        assert same, f"{name} differs, killed after steps {steps}"
+        assert (run / "model" / name).read_bytes() == (whole / "model" / name).read_bytes(), name
     assert not list(run.rglob("*.partial")), "a half-written folder was left"
+    assert not list(run.rglob("*.old")), "a folder that had stepped aside was left"
+
+
+@pytest.fixture(scope="module")
+def whole(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nobody killed."""
+    run = copy(trained_once, tmp_path_factory.mktemp("whole"))
+    assert start(run).wait() == 0
+    return run
+
+
+@pytest.mark.slow
+def test_kills_over_the_whole_life(trained_once: Path, whole: Path, tmp_path: Path) -> None:
+    """Twenty kills at random moments, from the first import to the last rename."""
+    begun = time.monotonic()
+    assert start(copy(trained_once, tmp_path / "timed")).wait() == 0
+    duration = time.monotonic() - begun
+    seed = secrets.randbits(32)
+    print(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    kills = number = 0
+    while kills < KILLS_OF_A_LIFE:
+        run = copy(trained_once, tmp_path / f"killed-{number}")
+        number += 1
+        while True:
+            process = start(run)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                assert process.wait(rng.uniform(0, duration)) == 0
+                break
+            process.kill()
+            process.wait()
+            kills += 1
+            if kills >= KILLS_OF_A_LIFE:
+                assert start(run).wait() == 0
+                break
+        is_as(run, whole)
+        shutil.rmtree(run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["before the first checkpoint", "while the model is written"])
+def test_kills_at_the_moments_that_chance_rarely_meets(
+    trained_once: Path, whole: Path, tmp_path: Path, moment: str
+) -> None:
+    run = copy(trained_once, tmp_path / "killed")
+    rng = np.random.default_rng()
+    for _ in range(3):
+        process = start(run)
+        if moment == "before the first checkpoint":
+            while not (run / ".lock").exists():
+                assert process.poll() is None
+                time.sleep(0.002)
+            time.sleep(rng.uniform(0, 0.5))
+        else:
+            while not list(run.glob(".model.*.partial")):
+                assert process.poll() is None, "the model was written before it was noticed"
+                time.sleep(0.0005)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        assert not (run / "model").exists()
+        if moment == "before the first checkpoint":
+            assert last_checkpoint(run) == 0
+    assert start(run).wait() == 0
+    is_as(run, whole)
+
+
+@pytest.mark.slow
+def test_the_second_of_two_trainings_is_refused(
+    trained_once: Path, whole: Path, tmp_path: Path
+) -> None:
+    run = copy(trained_once, tmp_path / "two")
+    first = start(run)
+    while not (run / ".lock").exists():
+        assert first.poll() is None
+        time.sleep(0.01)
+    command = [sys.executable, "-m", "genret", "train", str(run), *OPTIONS]
+    second = subprocess.run(command, capture_output=True, text=True)
+    assert second.returncode == 2
+    assert second.stderr.startswith(f"genret: error: {run}: another genret writes into this run")
+    assert f"process {first.pid} on " in second.stderr
+    assert len(second.stderr.splitlines()) == 1
+    assert first.wait() == 0
+    is_as(run, whole)
 
 
 def last_checkpoint(run: Path) -> int:

@@ -1,7 +1,9 @@
 """MovieLens-100K from either layout, whole or not at all; the sums are those of a small fake."""
 
 import hashlib
+import os
 import subprocess
+import tracemalloc
 import urllib.error
 import zipfile
 from collections.abc import Callable
@@ -9,6 +11,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from genret.data import _movielens, ingest, movielens
 from genret.data._movielens import INTER, ITEM, SHA256, TERMS, article_first
@@ -236,3 +240,73 @@ def test_articles_stand_first(title: str, expected: str) -> None:
 def test_the_terms_name_their_source() -> None:
     assert "grouplens" in TERMS
     assert "\n" not in TERMS
+
+
+@pytest.mark.parametrize(
+    ("offset", "value", "message"),
+    [
+        (6, 1, "encrypted"),  # the flag of encryption
+        (8, 97, "not supported"),  # a method of compression that nobody knows
+        (8, 14, "cannot be read as a zip archive"),  # LZMA, which this is not
+    ],
+)
+def test_archives_that_zipfile_cannot_read_are_one_line(
+    tmp_path: Path, offset: int, value: int, message: str
+) -> None:
+    file = archive(tmp_path / "a.zip", GROUPLENS)
+    raw = bytearray(file.read_bytes())
+    for mark, at in ((b"PK\x03\x04", offset), (b"PK\x01\x02", offset + 2)):
+        start = 0
+        while (start := raw.find(mark, start)) >= 0:
+            raw[start + at] = value
+            start += 4
+    file.write_bytes(raw)
+    with pytest.raises(GenretError, match=message) as refused:
+        movielens(file)
+    assert "\n" not in str(refused.value)
+
+
+@settings(max_examples=100)
+@given(st.integers(0, 10**6), st.integers(1, 255))
+def test_a_flipped_byte_of_an_archive_is_one_line_or_changes_nothing(
+    tmp_path_factory: pytest.TempPathFactory, position: int, mask: int
+) -> None:
+    file = archive(tmp_path_factory.mktemp("zip") / "a.zip", GROUPLENS)
+    raw = bytearray(file.read_bytes())
+    raw[position % len(raw)] ^= mask
+    file.write_bytes(raw)
+    try:
+        found = movielens(file)
+    except GenretError as e:
+        assert "\n" not in str(e)  # noqa: PT017
+    else:
+        assert found.interactions.num_rows == 4
+
+
+def test_a_zip_bomb_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
+    bomb = archive(tmp_path / "a.zip", {"u.data": bytes(200 << 20), "u.item": b""})
+    assert bomb.stat().st_size < 1 << 20
+    tracemalloc.start()
+    with pytest.raises(GenretError, match=r"u\.data: has more than 64 MiB"):
+        movielens(bomb)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 160 << 20
+    huge = tmp_path / "folder"
+    huge.mkdir()
+    with (huge / "u.data").open("wb") as stream:
+        stream.truncate(1 << 40)
+    with pytest.raises(GenretError, match=r"u\.data: has more than 64 MiB"):
+        movielens(huge)
+
+
+def test_the_cache_does_not_follow_links_that_others_laid(tmp_path: Path) -> None:
+    target = tmp_path / "precious"
+    target.write_text("precious")
+    (tmp_path / "ml-100k").mkdir()
+    for name in FILES:
+        (tmp_path / "ml-100k" / f".{name}.{os.getpid()}").symlink_to(target)
+        (tmp_path / "ml-100k" / name).symlink_to(target)
+    _movielens._keep(FILES, tmp_path / "ml-100k")
+    assert target.read_text() == "precious"
+    assert (tmp_path / "ml-100k" / INTER).read_bytes() == FILES[INTER]

@@ -135,7 +135,7 @@ def test_bad_npy(tmp_path: Path, array: np.ndarray, message: str) -> None:
 
 def test_pickles_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", np.array([[1, 2], [3]], object), allow_pickle=True)
-    with pytest.raises(GenretError, match=r"cannot be read as \.npy: Object arrays"):
+    with pytest.raises(GenretError, match=r"cannot be read as \.npy: .*Python objects"):
         read_vectors(tmp_path / "v.npy", IDS)
 
 
@@ -154,7 +154,7 @@ def test_binary_junk_is_one_clear_error(tmp_path: Path, name: str) -> None:
 def test_archives_and_wrong_options_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "v", a=VECTORS)
     (tmp_path / "v.npz").rename(tmp_path / "v.npy")
-    with pytest.raises(GenretError, match="an archive of arrays"):
+    with pytest.raises(GenretError, match="holds several arrays"):
         read_vectors(tmp_path / "v.npy", IDS)
     with pytest.raises(GenretError, match="is no Parquet file"):
         read_vectors(tmp_path / "v.npy", IDS, "vector")

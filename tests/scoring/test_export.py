@@ -1,6 +1,7 @@
 """Exported decodes run where there is nothing but jax and numpy, with the answers of the library."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genret.artifacts import Run
+from genret.artifacts import Run, read_manifest, verify_files
 from genret.config import EngineConfig, ScoreConfig
 from genret.errors import GenretError
 from genret.index import FilterStack, ItemFilter, TrieIndex
@@ -181,6 +182,25 @@ def test_filters_of_the_device_are_those_of_the_host(kind: str, sizes: tuple[int
     assert len(found) == len(wanted)
     for own, other in zip(found, wanted, strict=True):
         np.testing.assert_array_equal(np.asarray(own), np.asarray(other)[:3])
+
+
+def test_the_files_carry_checksums_that_the_example_compares(
+    exported: Exported, tmp_path: Path
+) -> None:
+    out = Path(shutil.copytree(exported.folder, tmp_path / "out"))
+    manifest = read_manifest(out, "decode")
+    assert set(manifest.files) >= {"decode.stablehlo", "arrays.npz", "item_ids.json", "decode.json"}
+    for name in ("arrays.npz", "decode.stablehlo"):
+        verify_files(out, manifest)
+        raw = (out / name).read_bytes()
+        (out / name).write_bytes(raw[:-9] + bytes([raw[-9] ^ 1]) + raw[-8:])
+        with pytest.raises(GenretError, match=f"{name}: SHA-256 differs"):
+            verify_files(out, manifest)
+        command = [sys.executable, out / "example.py"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 1
+        assert f"{name}: SHA-256 differs from manifest.json" in done.stderr.splitlines()[-1]
+        (out / name).write_bytes(raw)
 
 
 def test_bad_arguments_are_named(run: Path, tmp_path: Path) -> None:

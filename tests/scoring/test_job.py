@@ -7,6 +7,7 @@ import sys
 import threading
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ from genret.cli.main import main
 from genret.errors import GenretError
 from genret.scoring import ScoreResult
 from genret.scoring._engine import _Background, _finish
-from genret.scoring._locations import Location
+from genret.scoring._locations import Location, find_files
 from genret.scoring._output import ShardWriter
 from tests.scoring.conftest import Job, answers, histories, rejected
 
@@ -40,7 +41,7 @@ def test_everybody_is_answered_once_in_order(
     assert result.manifest["fingerprint"] == whole.manifest["fingerprint"]
     verify_files(out, read_manifest(out, "scores"))
     left = sorted(p.name for p in out.iterdir())
-    assert left == ["_SUCCESS", "_lock", "manifest.json", "rejected.parquet", "scores"]
+    assert left == ["_SUCCESS", "manifest.json", "rejected.parquet", "scores"]
 
 
 @pytest.mark.slow
@@ -254,6 +255,115 @@ def test_a_shard_that_changed_after_it_was_scored_is_refused(
     pq.write_table(histories(3), folder / "day-0.parquet")
     with pytest.raises(GenretError, match=r"day-0\.parquet: has \d+ bytes, had"):
         job(folder)
+
+
+@pytest.fixture
+def killed_at_the_end(
+    job: Job, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A folder of inputs whose shards are all scored, but the job was killed before its end."""
+    folder = Path(shutil.copytree(shards, tmp_path / "in"))
+    monkeypatch.setattr("genret.scoring._score.finish", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        job(folder)
+    monkeypatch.undo()
+    return folder
+
+
+def other_bytes(file: Path) -> None:
+    """Change a file and keep its size."""
+    raw = bytearray(file.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    file.write_bytes(raw)
+
+
+def test_an_input_of_the_same_size_is_refused(
+    job: Job, killed_at_the_end: Path, tmp_path: Path
+) -> None:
+    other_bytes(killed_at_the_end / "day-1.parquet")
+    with pytest.raises(GenretError, match=r"day-1\.parquet: holds other bytes than when it was sc"):
+        job(killed_at_the_end)
+
+
+@pytest.mark.parametrize("name", ["scores/00001-day-1.parquet", "_shards/00001.json"])
+@pytest.mark.parametrize("damage", [other_bytes, Path.unlink])
+def test_answers_that_were_damaged_meanwhile_are_made_again(
+    job: Job, killed_at_the_end: Path, tmp_path: Path, whole: ScoreResult, name: str, damage: Any
+) -> None:
+    damage(tmp_path / "out" / name)
+    result = job(killed_at_the_end)
+    assert result.users_scored_now == 25
+    assert result.manifest["fingerprint"] == whole.manifest["fingerprint"]
+    verify_files(tmp_path / "out", read_manifest(tmp_path / "out"))
+
+
+def test_a_job_killed_between_rewriting_and_its_end_scores_nothing_again(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number, first in enumerate((0, 8, 100)):
+        pq.write_table(histories(12, seed=number, first=first), folder / f"{number}.parquet")
+    expected = job(folder, out=tmp_path / "whole").manifest["fingerprint"]
+    killed = Mock(side_effect=KeyboardInterrupt)
+    monkeypatch.setattr("genret.scoring._finish._write_rejected", killed)
+    with pytest.raises(KeyboardInterrupt):
+        job(folder)
+    monkeypatch.undo()
+    result = job(folder)
+    assert result.users_scored_now == 0
+    assert result.manifest["fingerprint"] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("in/day-1.parquet", other_bytes, r"day-1\.parquet: holds other bytes than when it was sc"),
+        ("in/day-1.parquet", lambda f: f.write_bytes(b"x"), r"day-1\.parquet: has 1 bytes, had"),
+        ("out/scores/00001-day-1.parquet", other_bytes, r"00001-day-1\.parquet: damaged or edited"),
+        ("out/scores/00001-day-1.parquet", Path.unlink, r"00001-day-1\.parquet: missing"),
+        ("out/rejected.parquet", Path.unlink, r"rejected\.parquet: missing"),
+        ("out/manifest.json", other_bytes, r"manifest\.json: "),
+        ("out/scores/more.parquet", lambda f: f.write_bytes(b""), "more.parquet: not in the manif"),
+    ],
+)
+def test_a_finished_job_notices_what_changed(
+    job: Job, shards: Path, tmp_path: Path, name: str, damage: Any, message: str
+) -> None:
+    folder = Path(shutil.copytree(shards, tmp_path / "in"))
+    job(folder)
+    damage(tmp_path / name)
+    with pytest.raises(GenretError, match=message) as refused:
+        job(folder)
+    assert "\n" not in str(refused.value)
+
+
+def test_users_beyond_int64_keep_their_type(job: Job, tmp_path: Path) -> None:
+    users = pa.array([2**63, 2**64 - 1, 7], pa.uint64())
+    pq.write_table(pa.table({"user": users, "items": [[1], [2], [3]]}), tmp_path / "in.parquet")
+    job(tmp_path / "in.parquet")
+    found = answers(tmp_path / "out")["user"]
+    assert found.type == pa.uint64()
+    assert list(dict.fromkeys(found.to_pylist())) == [2**63, 2**64 - 1, 7]
+
+
+def test_a_path_that_exists_as_it_is_written_is_meant(job: Job, tmp_path: Path) -> None:
+    folder = tmp_path / "shop [2024]*?"
+    folder.mkdir()
+    file = folder / "day [1].parquet"
+    pq.write_table(histories(3), file)
+    assert [f.path for f in find_files(file)] == [str(file)]
+    assert [f.path for f in find_files(folder)] == [str(file)]
+    assert job(file).users_scored_now == 3
+    (tmp_path / "link").symlink_to(folder)
+    assert [f.path for f in find_files(tmp_path / "link")] == [str(tmp_path / "link" / file.name)]
+    (folder / "gone.parquet").symlink_to("nowhere")
+    with pytest.raises(GenretError, match=r"gone\.parquet: is a link to nowhere, which is not th"):
+        find_files(folder)
+    with pytest.raises(GenretError, match="no such file"):
+        find_files(tmp_path / "day-[0-9].parquet")
+    with pytest.raises(GenretError, match=r"cannot be read|no such file"):
+        find_files("null\0character")
 
 
 def test_users_of_several_shards_are_kept_once(job: Job, tmp_path: Path) -> None:

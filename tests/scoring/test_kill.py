@@ -1,5 +1,6 @@
 """``genret score`` killed with SIGKILL and started again ends with the content of a whole job."""
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from tests.scoring.conftest import CONFIG, histories
 
-KILLS = 3
+KILLS = 20
 SHARDS, USERS = 12, 400
 
 
@@ -54,15 +55,33 @@ def test_random_kills(run: Path, tmp_path: Path) -> None:
     assert len(expected) == SHARDS + 2
     resumed = 0
     rng = np.random.default_rng()
-    for number, target in enumerate(rng.integers(0, SHARDS, KILLS).tolist()):
+    # Half of the kills come at any moment of a job's life, half in the middle of a shard.
+    begun = time.monotonic()
+    assert start(run, data, tmp_path / "timed").wait() == 3
+    duration = time.monotonic() - begun
+    kills = number = 0
+    while kills < KILLS:
         out = tmp_path / f"killed-{number}"
-        process = start(run, data, out)
-        while process.poll() is None and len(list(out.glob("_shards/*.json"))) < target:
-            time.sleep(0.002)
-        time.sleep(rng.uniform(0, 0.2))  # anywhere in the next shard, not only at its start
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        resumed += bool(list(out.glob("_shards/*.json"))) and not (out / "_SUCCESS").exists()
-        assert start(run, data, out).wait() == 3
-        assert content(out) == expected, f"differs after a kill at {target} of {SHARDS} shards"
-    print(f"{resumed} of {KILLS} went on in the middle")
+        number += 1
+        while True:
+            process = start(run, data, out)
+            if kills % 2:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(rng.uniform(0, duration))
+            else:
+                target = min(SHARDS, len(list(out.glob("_shards/*.json"))) + rng.integers(1, 5))
+                while process.poll() is None and len(list(out.glob("_shards/*.json"))) < target:
+                    time.sleep(0.002)
+                time.sleep(rng.uniform(0, 0.2))  # anywhere in the next shard, not only at its start
+            if process.poll() is not None:
+                assert process.returncode == 3
+                break
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+            resumed += bool(list(out.glob("_shards/*.json"))) and not (out / "_SUCCESS").exists()
+            if kills >= KILLS:
+                assert start(run, data, out).wait() == 3
+                break
+        assert content(out) == expected, f"differs after {kills} kills"
+    print(f"{resumed} of {KILLS} kills came in the middle")

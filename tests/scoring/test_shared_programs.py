@@ -83,7 +83,10 @@ def test_an_error_while_compiling_frees_the_program(tmp_path: Path) -> None:
 def test_without_the_folder_each_compiles_its_own(tmp_path: Path) -> None:
     place = tmp_path / "file"
     place.write_text("")
-    with SharedPrograms(place).compiling((4, 64)):
+    with (
+        pytest.warns(UserWarning, match="are not kept there"),
+        SharedPrograms(place).compiling((4, 64)),
+    ):
         pass
 
 
@@ -106,6 +109,26 @@ def test_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert jax.config.jax_compilation_cache_dir == str(told)
     jax.config.update("jax_compilation_cache_dir", "gs://bucket/programs")
     assert shared_programs() is None
+
+
+def test_a_folder_that_became_unsafe_is_not_used_any_more(tmp_path: Path) -> None:
+    """Each compilation looks anew: what others may write is not executed."""
+    told = tmp_path / "told"
+    jax.config.update("jax_compilation_cache_dir", str(told))
+    programs = shared_programs()
+    assert programs is not None
+    with programs.compiling((4, 64)):
+        assert jax.config.jax_compilation_cache_dir == str(told)
+    told.chmod(0o777)
+    with (
+        pytest.warns(UserWarning, match=r"told is writable by others \(mode 777\)"),
+        programs.compiling((4, 64)),
+    ):
+        assert jax.config.jax_compilation_cache_dir is None
+    jax.config.update("jax_compilation_cache_dir", str(told))
+    with pytest.warns(UserWarning, match="are not kept there"):
+        assert shared_programs() is None
+    assert jax.config.jax_compilation_cache_dir is None
 
 
 def test_a_user_without_a_home_shares_nothing(
