@@ -2,8 +2,10 @@
 
     python -m benchmarks --preset smoke --json FILE
     python -m benchmarks compare A B
+    python -m benchmarks page FILE
     python -m benchmarks paper FILE
     python -m benchmarks accelerators --chips v6e,v7x,v5e,h100 --json FILE --page FILE
+    python -m benchmarks device --json FILE
     python -m benchmarks readme
 
 Every method answers the same requests; its answer is compared with brute force before it is timed.
@@ -18,18 +20,18 @@ import tyro
 from rich.console import Console
 
 from benchmarks import readme
-from benchmarks._common import environment
-from benchmarks._lines import Lines
-from benchmarks._point import Point
-from benchmarks._processes import in_own_process
-from benchmarks._static import load
-from benchmarks.aot import compile_all
+from benchmarks.accelerators import Accelerators
 from benchmarks.compare import Compare
-from benchmarks.page import write_page
+from benchmarks.device import Device
+from benchmarks.methods.static_code import load
+from benchmarks.page import Page, write_page
 from benchmarks.paper import Paper
 from benchmarks.presets import Preset, points_of
+from benchmarks.record import Record, environment
 from benchmarks.show import show
 from benchmarks.suite import run
+from benchmarks.timing import in_own_process
+from benchmarks.workload import Point
 from genret.errors import GenretError
 
 
@@ -37,8 +39,9 @@ from genret.errors import GenretError
 class Run:
     """Measure a preset.
 
-    Beside it: `compare A B` holds two runs together, `paper FILE` holds one beside the STATIC paper,
-    `readme` rewrites README.
+    Other verbs: `compare A B` holds two runs together, `page FILE` makes the page of one, `paper FILE`
+    holds one beside the STATIC paper, `accelerators` counts cycles and kernels, `device` measures the
+    attached device for an issue, `readme` rewrites README.
     """
 
     preset: Preset = "smoke"
@@ -46,7 +49,7 @@ class Run:
     only: tuple[str, ...] = ()
     """Parts of points' names, such as 300M or "V=8192 L=8 B=2": the points with any of them."""
     json: Path | None = None
-    """File to write: JSON lines, a point as soon as it is measured."""
+    """File to write, a point as soon as it is measured."""
     page: Path | None = None
     """HTML file to write at the end: tables and pictures, without a network."""
     static: Path | None = None
@@ -56,7 +59,7 @@ class Run:
     resume: bool = False
     """Keep the points that the JSON file holds."""
     aot: str | None = None
-    """Chips, such as v5e,v6e,v7x: compile the methods for them instead, by libtpu, without a TPU."""
+    """Chips, such as v5e,v6e,v7x: compile every method for them instead, without a TPU."""
     profile: Path | None = None
     """Folder for a trace of three searches of each method at each point: for Perfetto or xprof."""
 
@@ -64,27 +67,27 @@ class Run:
         """Run the program."""
         if self.static is not None:
             load(self.static)  # said now, not at a point
-        points = self._points()
-        name = self.preset if self.aot is None else "aot"
-        # Of another process: a TPU that this one holds is held from those that measure.
-        lines = Lines(
-            self.json, {"preset": name, **in_own_process(environment)}, resume=self.resume
-        )
         if self.aot is not None:
-            compile_all([chip for chip in self.aot.split(",") if chip], lines, console)
-            return 0
-        for line in lines.points.values():
-            show(line, console)
+            return Accelerators(
+                preset="aot", chips=self.aot, only=self.only, static=self.static, json=self.json,
+                page=self.page, resume=self.resume,
+            ).main(console)  # fmt: skip
+        points = self._points()
+        # Of another process: a TPU that this one holds is held from those that measure.
+        heading = {"preset": self.preset, "environment": in_own_process(environment)}
+        record = Record(self.json, heading, resume=self.resume, say=console.print)
+        for key, figures in record.points.items():
+            show(key, figures, console)
         run(
             points,
-            lines,
-            lambda line: show(line, console),
+            record,
+            lambda key, figures: show(key, figures, console),
             self.static,
             self.data,
             self.profile,
         )
         if self.page is not None:
-            write_page(self.page, lines.environment, list(lines.points.values()))
+            write_page(self.page, record.document)
             console.print(f"page: {self.page}")
         return 0
 
@@ -99,31 +102,23 @@ class Run:
         return kept
 
 
+VERBS = {
+    "compare": Compare, "page": Page, "paper": Paper, "accelerators": Accelerators, "device": Device,
+}  # fmt: skip
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     # A table that is piped into a file need not be as narrow as a terminal of 80 columns.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     try:
-        if arguments[:1] == ["compare"]:
-            return tyro.cli(Compare, args=arguments[1:], prog="python -m benchmarks compare").main(
-                console
-            )
-        if arguments[:1] == ["accelerators"]:
-            from benchmarks.accelerators import Accelerators
-
-            asked = tyro.cli(
-                Accelerators, args=arguments[1:], prog="python -m benchmarks accelerators"
-            )
-            return asked.main(console)
-        if arguments[:1] == ["paper"]:
-            return tyro.cli(Paper, args=arguments[1:], prog="python -m benchmarks paper").main(
-                console
-            )
         if arguments == ["readme"]:
             readme.write()
             return 0
-        return tyro.cli(Run, args=arguments, prog="python -m benchmarks").main(console)
+        verb = VERBS.get(arguments[0]) if arguments else None
+        name = f"python -m benchmarks {arguments.pop(0)}" if verb else "python -m benchmarks"
+        return tyro.cli(verb or Run, args=arguments, prog=name).main(console)
     except GenretError as e:
         print(f"benchmarks: error: {e}", file=sys.stderr)
         return 2

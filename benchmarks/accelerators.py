@@ -25,17 +25,17 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks._common import ROOT, environment, judge, sentence
-from benchmarks._draws import Kind
-from benchmarks._oracle import Catalog, check_answer, given
-from benchmarks._point import Point
-from benchmarks._record import Record
-from benchmarks._static import Static, load
-from benchmarks._workload import Workload, prepare, prepare_static
 from benchmarks.cycles import TPU_TOPOLOGIES, Figures, compile_for
-from benchmarks.decode import decode
+from benchmarks.draws import Kind
 from benchmarks.hlo import KINDS
 from benchmarks.launches import GPUS, compile_for_gpu
+from benchmarks.methods import METHODS
+from benchmarks.methods.static_code import NAME as RIVAL
+from benchmarks.methods.static_code import Static, load
+from benchmarks.oracle import check_answer, expected_of
+from benchmarks.page import write_tables
+from benchmarks.record import ROOT, Record, environment, judge, sentence
+from benchmarks.workload import Point, Workload, decode, prepare, prepare_static
 from genret import ItemFilter, TrieIndex, beam_search
 from genret.errors import GenretError
 from genret.index import FilterStack
@@ -47,7 +47,7 @@ HOW = (
     "copies are what one call launches on a GPU. Nothing was run on such a chip: these are no times. "
     "The answers were checked on the CPU first."
 )
-OURS, RIVAL, STYLE = "genret", "static (its code)", "static-style"
+OURS, STYLE = "genret", "static-style"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -100,6 +100,10 @@ SMOKE = Size(items=2000, codes=64, depth=3, beams=8)
 SIZES = {
     "smoke": (SMOKE,),
     "main": (MAIN,),
+    "aot": tuple(
+        Size(items=items, methods=tuple(n for n, method in METHODS.items() if not method.on_host))
+        for items in (10**5, 2 * 10**6)
+    ),
     "bars": (*GRID[:1], WIDE, ZIPF, FREE, RULED, *GRID[1:]),
 }
 
@@ -175,17 +179,17 @@ class Programs:
             return beam_search(model, history, index, beams=size.beams, **rules)
 
         result = jax.tree.map(np.asarray, search(*arguments(index)))
+        allowed = None
+        if masks or size.seen:
+            allowed = [masks[n].copy() if masks else np.ones(size.items, bool) for n in filter_of]
+            for mask, those in zip(allowed, seen, strict=True):
+                mask[those] = False
         wrong = 0
-        for request in range(size.batch):
-            allowed = masks[request % size.filters].copy() if masks else np.ones(size.items, bool)
-            allowed[seen[request]] = False
-            some = Catalog.of(codes, allowed) if masks or size.seen else work.catalog
-            logits = given(work.model, np.asarray(work.history), request)
-            rows, scores = some.search(logits, size.beams).items(size.beams)
-            rows = rows if some is work.catalog else some.positions[rows]
+        exact = expected_of(work.model, np.asarray(work.history), codes, size.beams, allowed)
+        for request, answer in enumerate(exact):
             one = jax.tree.map(lambda x, b=request: x[b : b + 1], result)
             try:
-                check_answer(one, [(rows, scores)], codes)
+                check_answer(one, [answer], codes)
             except GenretError:
                 wrong += 1
 
@@ -200,7 +204,7 @@ def measure(
     chips: tuple[str, ...],
     record: Record,
     static: Static | None,
-    python: str,
+    python: str = sys.executable,
     methods: tuple[str, ...] = (),
     only: tuple[str, ...] = (),
 ) -> None:
@@ -253,7 +257,6 @@ def bars(document: Mapping[str, Any]) -> dict[str, tuple[Any, float | None]]:
     grid = [x for x in map(over, GRID) if x is not None]
     # The same search is compiled for several chips and was checked once.
     wrong = {str(p["size"]): p["wrong_answers"] for p in points.values() if "wrong_answers" in p}
-    kernels = [figure("h100", OURS, MAIN, name) for name in ("kernels", "copies")]
     return {
         "v6e_main_over_static": (over(MAIN), 1 / 3),
         "v6e_geomean_over_static": (statistics.geometric_mean(grid) if grid else None, 1 / 2),
@@ -261,7 +264,7 @@ def bars(document: Mapping[str, Any]) -> dict[str, tuple[Any, float | None]]:
         "v6e_b16_over_static_style": (over(WIDE, STYLE), 1 / 2),
         "v6e_zipf_over_uniform": (over(ZIPF, OURS, MAIN), 1.2),
         "v6e_rules_over_none": (over(RULED, OURS, FREE), 1.3),
-        "h100_kernels": (None if None in kernels else sum(kernels), 36),
+        "h100_kernels": (figure("h100", OURS, MAIN, "kernels"), 36),
         "h100_spills": (figure("h100", OURS, MAIN, "spill_bytes"), 0),
         "wrong_answers": (sum(wrong.values()), 0),
     }
@@ -301,12 +304,12 @@ def cells(chip: str, document: Mapping[str, Any]) -> tuple[list[str], list[list[
     tpu = chip in TPU_TOPOLOGIES
     titles = ["point", "method"]
     titles += (
-        ["cycles", *KINDS, "SparseCore", "operations", "HBM", "VMEM"]
+        ["cycles", *KINDS, "SparseCore", "operations", "HBM", "VMEM", "temporaries"]
         if tpu
         else ["kernels", "copies", "graphs", "bytes", "temporaries", "registers", "spills"]
     )
     names = (
-        ["sparse_core_calls", "operations", "hbm_bytes", "vmem_bytes"]
+        ["sparse_core_calls", "operations", "hbm_bytes", "vmem_bytes", "temporary_bytes"]
         if tpu
         else [
             "kernels",
@@ -342,7 +345,7 @@ class Accelerators:
     """Count what searches cost on accelerators that need not be there."""
 
     preset: str = "bars"
-    """"smoke", "main" (the point of the README) or "bars" (an hour and a half on two cores)."""
+    """"smoke", "main" (the point of the README), "bars" (hours on two cores) or "aot" (all methods)."""
     chips: str = "v6e,v7x,v5e,h100"
     """Chips, from v5e, v6e, v7x, a100, h100, b200."""
     methods: tuple[str, ...] = ()
@@ -387,11 +390,13 @@ class Accelerators:
         for name, verdict in record.document["verdicts"].items():
             console.print(sentence(name, verdict))
         if self.page is not None:
-            from benchmarks.page import write_tables
-
-            tables = {chip: cells(chip, record.document) for chip in chips}
-            write_tables(
-                self.page, f"Accelerators: {LABEL}", record.document["environment"], tables, HOW
-            )
+            write_page(self.page, record.document)
             console.print(f"page: {self.page}")
         return 0
+
+
+def write_page(path: Path, document: Mapping[str, Any]) -> None:
+    """Write the page of a run: a table for each chip."""
+    chips = dict.fromkeys(point["chip"] for point in document["points"].values())
+    tables = {f"{chip}: {LABEL}": cells(chip, document) for chip in chips}
+    write_tables(path, f"Accelerators: {LABEL}", document["environment"], tables, HOW)

@@ -9,7 +9,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks._lines import read, rounds_of, times_of
+from benchmarks.record import read
+from benchmarks.timing import rounds_of, times_of
 from genret.errors import GenretError
 
 RESAMPLES = 500
@@ -20,20 +21,22 @@ class Compare:
     """Compare two runs; the exit status is 1 when something got slower by more than a threshold."""
 
     before: tyro.conf.Positional[Path]
-    """JSON lines of the run to compare with."""
+    """JSON of the run to compare with."""
     after: tyro.conf.Positional[Path]
-    """JSON lines of the other run."""
+    """JSON of the other run."""
     threshold: float = 0.15
     """Change of a ratio to the first method that is too much, as a share."""
 
     def main(self, console: Console) -> int:
         """Print what moved."""
-        (left, before), (right, after) = read(self.before), read(self.after)
+        runs = [read(self.before), read(self.after)]
+        before, after = (run["points"] for run in runs)
         for path, points in ((self.before, before), (self.after, after)):
             if any("methods" not in line for line in points.values()):
                 raise GenretError(f"{path}: is no run of timings, expected a run of a preset")
-        if left.get("device") != right.get("device"):
-            console.print(f"note: {left.get('device')} before, {right.get('device')} after")
+        left, right = (run.get("environment", {}).get("device") for run in runs)
+        if left != right:
+            console.print(f"note: {left} before, {right} after")
         table = Table("point", "method", "before", "after", "change", "95 %", "")
         slower = 0
         for key in before.keys() & after.keys():
@@ -60,7 +63,7 @@ class Compare:
 def changes(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:
     """Return, for each method of a point but the first, how its ratio to the first one changed.
 
-    Ratios, since two runs meet different machines, or one machine in different moods. The interval
+    Ratios, since two runs meet different machines, or one machine whose speed drifts. The interval
     is of 95 %, by resampling the processes and the rounds of both runs.
     """
     methods = [

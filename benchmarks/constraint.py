@@ -3,72 +3,67 @@
     python -m benchmarks.constraint --preset bars --static CHECKOUT --data DATA --json FILE
 
 Every timed answer is compared with the exact one of a NumPy search. Points are written as they come;
-``--resume`` goes on where a run was cut off.
+``--resume`` goes on where a run was cut off. The bars are computed from the points (`benchmarks.bars`).
 """
 
 import dataclasses
+import gc
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import tyro
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks import _answer_bars, _decoding_bars, _index_bars, _live_bars, _model_bars
-from benchmarks._common import environment
-from benchmarks._record import Record
-from benchmarks._static import Static, load
+from benchmarks import engine_points, live_points, model_points, soak
+from benchmarks.bars import CONSTRAINT, evaluate
+from benchmarks.methods.static_code import Static, load
+from benchmarks.program import run_program, show_table
+from benchmarks.record import Figures, Record, environment
 from genret.errors import GenretError
+
+Points = dict[str, Callable[[], Figures]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
     """Sizes of all bars."""
 
-    decoding: _decoding_bars.Sizes
-    index: _index_bars.Sizes
-    live: _live_bars.Sizes
-    model: _model_bars.Sizes
+    engine: engine_points.Sizes
+    live: live_points.Sizes
+    model: model_points.Sizes
     tries: int
 
 
 PRESETS = {
     "smoke": Preset(
-        decoding=_decoding_bars.Sizes(
-            items=(2000,), codes=(64,), shapes=((2, 5),), depth=3, repeats=3,
-            skewed=(2000, 64), filter_batch=(4, 5),
+        engine=engine_points.Sizes(
+            items=(2000,), codes=(64,), shapes=((2, 5),), depth=3, repeats=3, skewed=(2000, 64),
+            filter_batch=(4, 5), index=(5000, 64), builds=2, tokenized=2000, big=20_000,
+            small=2000, free_gib=1,
         ),
-        index=_index_bars.Sizes(
-            items=5000, codes=64, depth=3, builds=2, tokenized=2000, big=20_000, small=2000,
-            repeats=3, free_gib=1,
-        ),
-        live=_live_bars.Sizes(
+        live=live_points.Sizes(
             items=2000, codes=64, depth=3, shape=(2, 5), refreshes=2, filters=2, inserts=2,
             insert_into=5000, repeats=3,
         ),
-        model=_model_bars.Sizes(
+        model=model_points.Sizes(
             items=2000, codes=64, depth=4, shape=(2, 5), histories=2, repeats=3, beams=(2, 8),
             history_items=8, preset_width=32,
         ),
         tries=8,
     ),
     "bars": Preset(
-        decoding=_decoding_bars.Sizes(
+        engine=engine_points.Sizes(
             items=(10**5, 10**6, 10**7), codes=(256, 2048, 8192),
-            shapes=((2, 70), (16, 70), (4, 256)), depth=8, repeats=15,
-            skewed=(10**6, 2048), filter_batch=(32, 70),
+            shapes=((2, 70), (16, 70), (4, 256)), depth=8, repeats=15, skewed=(10**6, 2048),
+            filter_batch=(32, 70), index=(10**7, 2048), builds=3, tokenized=10**6, big=10**8,
+            small=10**6, free_gib=18,
         ),
-        index=_index_bars.Sizes(
-            items=10**7, codes=2048, depth=8, builds=3, tokenized=10**6, big=10**8, small=10**6,
-            repeats=15, free_gib=18,
-        ),
-        live=_live_bars.Sizes(
+        live=live_points.Sizes(
             items=10**5, codes=256, depth=4, shape=(2, 20), refreshes=20, filters=100,
             inserts=100, insert_into=10**6, repeats=7,
         ),
-        model=_model_bars.Sizes(
+        model=model_points.Sizes(
             items=2 * 10**7, codes=2048, depth=8, shape=(2, 70), histories=5, repeats=5,
             beams=(10, 70, 512), history_items=20, preset_width=256,
         ),
@@ -95,67 +90,64 @@ class Options:
     """Keep the points that the file holds."""
 
 
-def measure(options: Options, record: Record, static: Static | None) -> None:
-    """Measure the bars one after the other."""
+def points_of(options: Options, static: Static | None) -> dict[str, Callable[[], Points]]:
+    """Return what makes the points of each bar, by the bar's number: what measures each, by its key."""
     sizes = PRESETS[options.preset]
-    bars: dict[str, Callable[[], Any]] = {
-        "1": lambda: _decoding_bars.grid(record, sizes.decoding, static),
-        "2": lambda: _decoding_bars.skew(record, sizes.decoding, static),
-        "3": lambda: _index_bars.size(record, sizes.index, static, options.data),
-        "4": lambda: _index_bars.build(record, sizes.index, static),
-        "5": lambda: _index_bars.big(record, sizes.index),
-        "6": lambda: _soak(record, sizes.tries, static),
-        "7": lambda: _changes(record, sizes.live),
-        "8": lambda: _model_bars.passes(record, sizes.model, options.data),
-        "9": lambda: _decoding_bars.filters(record, sizes.decoding),
-        "10": lambda: _model_bars.history_bytes(record, sizes.model),
+    return {
+        "1": lambda: engine_points.grid(sizes.engine, static),
+        "2": lambda: engine_points.skew(sizes.engine, static),
+        "3": lambda: engine_points.size(sizes.engine, static, options.data),
+        "4": lambda: engine_points.build(sizes.engine, static),
+        "5": lambda: engine_points.big(sizes.engine),
+        "6": lambda: soak.points(sizes.tries) | soak.static_cases(static),
+        "7": lambda: live_points.points(sizes.live),
+        "8": lambda: model_points.passes(sizes.model, options.data),
+        "9": lambda: engine_points.filters(sizes.engine),
+        "10": lambda: model_points.history_bytes(sizes.model),
     }
+
+
+def measure(options: Options, record: Record, static: Static | None) -> None:
+    """Measure the points of the bars one after the other, then evaluate the bars."""
+    bars = points_of(options, static)
     unknown = set(options.only) - bars.keys()
     if unknown:
         raise GenretError(f"only: found {sorted(unknown)}, expected some of {[*bars]}")
-    for number, run in bars.items():
+    for number, points in bars.items():
         if not options.only or number in options.only:
-            run()
-
-
-def _soak(record: Record, tries: int, static: Static | None) -> None:
-    _answer_bars.soak(record, tries)
-    _answer_bars.static_cases(record, static)
-
-
-def _changes(record: Record, sizes: _live_bars.Sizes) -> None:
-    _live_bars.recompilations(record, sizes)
-    _live_bars.insertion(record, sizes)
+            for key, function in points().items():
+                record.point(key, function)
+            gc.collect()  # the indices of a bar may be large
+    evaluate(record.document, CONSTRAINT)
+    record.write()
 
 
 def show(document: dict[str, Any], console: Console) -> None:
     """Print the bars."""
-    table = Table("bar", "measured", "asked for", "", title="Constraint index and search")
+    rows = []
     for name, value in document["bars"].items():
         judged = document["verdicts"].get(name, {})
         said = f"{value:.4g}" if isinstance(value, float) else str(value)
         asked = ""
         if judged.get("bar") is not None:
             asked = f"{'at most' if judged['at_most'] else 'at least'} {judged['bar']:.4g}"
-        verdict = {True: "met", False: "MISSED", None: ""}[judged.get("met")]
-        table.add_row(name, said, asked, verdict)
-    console.print(table)
+        rows.append((name, said, asked, {True: "met", False: "MISSED"}.get(judged.get("met"), "")))
+    columns = ("bar", "measured", "asked for", "")
+    show_table(console, "Constraint index and search", columns, rows)
+
+
+def run(options: Options, console: Console) -> None:
+    """Measure and show."""
+    static = None if options.static is None else load(options.static)
+    heading = {"preset": options.preset, "environment": environment()}
+    record = Record(options.json, heading, resume=options.resume, say=console.print)
+    measure(options, record, static)
+    show(record.document, console)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program."""
-    options = tyro.cli(Options, args=argv, prog="python -m benchmarks.constraint")
-    console = Console(highlight=False)
-    try:
-        static = None if options.static is None else load(options.static)
-        heading = {"preset": options.preset, "environment": environment()}
-        record = Record(options.json, heading, resume=options.resume, say=console.print)
-        measure(options, record, static)
-    except GenretError as e:
-        print(f"benchmarks.constraint: error: {e}", file=sys.stderr)
-        return 2
-    show(record.document, console)
-    return 0
+    return run_program("benchmarks.constraint", Options, run, argv)
 
 
 if __name__ == "__main__":

@@ -28,14 +28,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 from matplotlib.figure import Figure
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks._common import environment, judge, sentence, write_json
-from benchmarks._record import interleave
-from benchmarks._same_beams import PrefixScores, apart
+from benchmarks.program import finish, run_program, show_table
+from benchmarks.record import environment, judge
+from benchmarks.same_beams import PrefixScores, apart
+from benchmarks.timing import interleave
 from genret import TrieIndex, beam_search
 from genret.errors import GenretError
 from genret.hf import load_checkpoint
@@ -118,6 +117,22 @@ class Model:
         self.torch = torch
 
 
+def prefix_table(rows: np.ndarray) -> dict[tuple[int, ...], list[int]]:
+    """Return the tokens that may follow each prefix of sorted, distinct rows of tokens [N, L].
+
+    >>> prefix_table(np.array([[1, 5], [1, 6], [2, 5]]))
+    {(): [1, 2], (1,): [5, 6], (2,): [5]}
+    """
+    allowed: dict[tuple[int, ...], list[int]] = {}
+    before: list[int] = []
+    for row in rows.tolist():  # a new prefix begins where a row differs from the one before
+        new = next((i for i, (a, b) in enumerate(zip(row, before, strict=False)) if a != b), 0)
+        for level in range(new, len(row)):
+            allowed.setdefault(tuple(row[:level]), []).append(row[level])
+        before = row
+    return allowed
+
+
 class Items:
     """A catalog as our index and as their dictionary (of distinct semantic IDs)."""
 
@@ -128,14 +143,7 @@ class Items:
         self.index = TrieIndex.from_codes(self.codes, codes_per_level=(WIDTH,) * LEVELS)
         self.index_seconds = time.perf_counter() - start
         start = time.perf_counter()
-        tokens = (self.codes + TEXT + WIDTH * np.arange(LEVELS)[None]).tolist()
-        self.allowed: dict[tuple[int, ...], list[int]] = {}
-        before: list[int] = []
-        for row in tokens:  # sorted: a new prefix begins where a row differs from the one before
-            new = next((i for i, (a, b) in enumerate(zip(row, before, strict=False)) if a != b), 0)
-            for level in range(new, LEVELS):
-                self.allowed.setdefault(tuple(row[:level]), []).append(row[level])
-            before = row
+        self.allowed = prefix_table(self.codes + TEXT + WIDTH * np.arange(LEVELS)[None])
         self.trie_seconds = time.perf_counter() - start
 
 
@@ -291,19 +299,14 @@ def _versions() -> dict[str, str]:
 
 def show(document: dict[str, Any], console: Console) -> None:
     """Print the figures."""
-    table = Table(title="Medians of rounds that alternate (ms a batch)", title_justify="left")
-    for column in ("model", "items", "beams", "prompts", *WAYS, "trie / genret", "rounds"):
-        table.add_column(column, justify="left" if column == "model" else "right")
+    rows = []
     for p in document["points"]:
         low, high = p["ratio_range"]
-        table.add_row(
-            p["model"], f"{p['items']:,}", str(p["beams"]), str(p["prompts"]),
-            *(f"{p['ways'][way]['ms']:.1f}" for way in WAYS),
-            f"{p['ratio']:.1f}", f"{low:.1f} to {high:.1f}",
-        )  # fmt: skip
-    console.print(table)
-    for name, judged in document["bars"].items():
-        console.print(sentence(name, judged))
+        sizes = (p["model"], f"{p['items']:,}", str(p["beams"]), str(p["prompts"]))
+        times = (f"{p['ways'][way]['ms']:.1f}" for way in WAYS)
+        rows.append((*sizes, *times, f"{p['ratio']:.1f}", f"{low:.1f} to {high:.1f}"))
+    columns = ("model", "items", "beams", "prompts", *WAYS, "trie / genret", "rounds")
+    show_table(console, "Medians of rounds that alternate (ms a batch)", columns, rows)
 
 
 def draw(document: dict[str, Any]) -> Figure:
@@ -362,28 +365,25 @@ def draw(document: dict[str, Any]) -> Figure:
     return figure
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program."""
-    options = tyro.cli(Options, args=argv, prog="python -m benchmarks.hf_generate")
+def run(options: Options, console: Console) -> None:
+    """Measure, show and draw."""
     if options.smoke:
         options = dataclasses.replace(
             options, beams=(5,), items=(1_000,), models=("1M",), rounds=2, prompt=20, prompts=(1, 2)
         )
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 130)
     try:
         document = measure(options, console.print)
-    except GenretError as e:
-        print(f"benchmarks.hf_generate: error: {e}", file=sys.stderr)
-        return 2
     except ImportError as e:
-        print(f"benchmarks.hf_generate: error: {e}: pip install '.[hf-test]'", file=sys.stderr)
-        return 2
+        raise GenretError(f"{e}: pip install '.[hf-test]'") from e
     show(document, console)
-    if options.out is not None:
-        write_json(options.out, document)
+    finish(document, options.out, console)
     if options.plot is not None:
         draw(document).savefig(options.plot, dpi=150)
-    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program."""
+    return run_program("benchmarks.hf_generate", Options, run, argv)
 
 
 if __name__ == "__main__":

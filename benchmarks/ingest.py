@@ -8,7 +8,6 @@ checked against counts and a checksum that NumPy took while the log was written.
 
 import dataclasses
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,11 +21,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
-import tyro
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks._common import ROOT, environment, judge, sentence, write_json
+from benchmarks.program import finish, run_program, show_table
+from benchmarks.record import ROOT, environment, judge, peak_gib
 from genret.cli.base import Reporter
 from genret.cli.ingest import Ingest
 from genret.data import Catalog, SplitHistories, load_run_data
@@ -137,11 +135,11 @@ def ingest_one(path: Path, run_folder: Path) -> dict[str, Any]:
     import genret.data  # noqa: F401  the verb loads it when it runs; here it belongs to the floor
 
     reporter = Reporter(as_json=True)
-    floor = _peak_gib()
+    floor = peak_gib()
     start = time.perf_counter()
     Ingest(run_folder=run_folder, interactions=(path,)).run(reporter)
     seconds = time.perf_counter() - start
-    peak = _peak_gib()
+    peak = peak_gib()
     found = answer(*load_run_data(run_folder))
     return {
         "found": found,
@@ -191,44 +189,29 @@ def check(name: str, found: dict[str, int], expected: dict[str, int]) -> None:
         raise GenretError(f"{name}: found {found}, expected {expected}")
 
 
-def _peak_gib() -> float:
-    # Linux lets a process inherit ru_maxrss from the one that started it; VmHWM is its own.
-    if sys.platform == "linux":
-        status = Path("/proc/self/status").read_text(encoding="utf-8")
-        line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) / 2**20
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+def run(options: Options, console: Console) -> None:
+    """Measure and show."""
+    if options.child is not None:
+        print(json.dumps(ingest_one(*options.child)))
+        return
+    if options.smoke:
+        options = dataclasses.replace(options, events=20_000, users=3_000, items=500)
+    document = measure(options)
+    show_table(
+        console, f"Ingest of {options.events:,} interactions",
+        ("format", "file MiB", "seconds", "events/s", "peak GiB", "imports alone GiB"),
+        [
+            (name, f"{f['file_mib']:.0f}", f"{f['seconds']:.1f}", f"{f['events_per_second']:,.0f}",
+             f"{f['peak_gib']:.2f}", f"{f['imports_gib']:.2f}")
+            for name, f in document["formats"].items()
+        ],
+    )  # fmt: skip
+    finish(document, options.out, console)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program."""
-    options = tyro.cli(Options, args=argv, prog="python -m benchmarks.ingest")
-    if options.child is not None:
-        print(json.dumps(ingest_one(*options.child)))
-        return 0
-    if options.smoke:
-        options = dataclasses.replace(options, events=20_000, users=3_000, items=500)
-    try:
-        document = measure(options)
-    except GenretError as e:
-        print(f"benchmarks.ingest: error: {e}", file=sys.stderr)
-        return 2
-    table = Table(title=f"Ingest of {options.events:,} interactions", title_justify="left")
-    for column in ("format", "file MiB", "seconds", "events/s", "peak GiB", "imports alone GiB"):
-        table.add_column(column, justify="left" if column == "format" else "right")
-    for name, f in document["formats"].items():
-        table.add_row(
-            name, f"{f['file_mib']:.0f}", f"{f['seconds']:.1f}", f"{f['events_per_second']:,.0f}",
-            f"{f['peak_gib']:.2f}", f"{f['imports_gib']:.2f}",
-        )  # fmt: skip
-    console = Console(highlight=False)
-    console.print(table)
-    for name, judged in document["bars"].items():
-        console.print(sentence(name, judged))
-    if options.out is not None:
-        write_json(options.out, document)
-    return 0
+    return run_program("benchmarks.ingest", Options, run, argv)
 
 
 if __name__ == "__main__":

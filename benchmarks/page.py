@@ -1,16 +1,19 @@
 """A run as one HTML page: tables and pictures, without a network."""
 
+import dataclasses
 import html
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import tyro
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from rich.console import Console
 
-from benchmarks._lines import Line
 from benchmarks.plots import all_figures
+from benchmarks.record import read
 from benchmarks.show import cells
 
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}
@@ -35,17 +38,42 @@ HOW = (
 )
 
 
-def write_page(path: Path, environment: Mapping[str, Any], points: Sequence[Line]) -> None:
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """Make the page of a run: tables and pictures, without a network."""
+
+    file: tyro.conf.Positional[Path]
+    """JSON of the run."""
+    out: Path | None = None
+    """HTML file to write; None: beside the run, with its name."""
+
+    def main(self, console: Console) -> int:
+        """Write the page."""
+        out = self.out or self.file.with_suffix(".html")
+        document = read(self.file)
+        if document.get("program") == "benchmarks.accelerators":
+            from benchmarks import accelerators
+
+            accelerators.write_page(out, document)
+        else:
+            write_page(out, document)
+        console.print(f"page: {out}")
+        return 0
+
+
+def write_page(path: Path, document: Mapping[str, Any]) -> None:
     """Write the page of a suite run, and each picture beside it as PNG and SVG."""
+    points = document["points"]
     parts = []
     path.parent.mkdir(parents=True, exist_ok=True)
-    for name, figure in all_figures(points).items():
+    for name, figure in all_figures(list(points.values())).items():
         figure.savefig(path.with_name(f"{path.stem}-{name}.png"), dpi=144)
         drawn = svg(figure)
         path.with_name(f"{path.stem}-{name}.svg").write_text(drawn, encoding="utf-8")
         parts.append(f"<figure>{drawn}<figcaption>{CAPTIONS[name]}</figcaption></figure>")
-    tables = {line["key"]: cells(line) for line in points}
-    write_tables(path, "Constrained decoding, measured", environment, tables, HOW, parts)
+    tables = {key: cells(point) for key, point in points.items()}
+    title = "Constrained decoding, measured"
+    write_tables(path, title, document["environment"], tables, HOW, parts)
 
 
 def write_tables(

@@ -17,7 +17,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks._lines import Line, read
+from benchmarks.record import read
+from benchmarks.show import Line
 from genret.errors import GenretError
 
 COLUMNS = {
@@ -59,14 +60,14 @@ class Paper:
     """Print a run of the preset "paper" beside the paper's tables."""
 
     file: tyro.conf.Positional[Path]
-    """JSON lines of the run."""
+    """JSON of the run."""
     markdown: bool = False
     """Print Markdown."""
 
     def main(self, console: Console) -> int:
         """Print the tables."""
-        environment, points = read(self.file)
-        lines = list(points.values())
+        document = read(self.file)
+        environment, lines = document["environment"], list(document["points"].values())
         if self.markdown:
             print(markdown(environment, lines))
             return 0
@@ -80,7 +81,7 @@ class Paper:
         return 0
 
 
-def markdown(environment: Line, points: Sequence[Line]) -> str:
+def markdown(environment: Mapping[str, Any], points: Sequence[Line]) -> str:
     """Return the tables and the orders of a run as Markdown."""
     parts = []
     for title, titles, rows in tables(points):

@@ -3,7 +3,7 @@
 import math
 import statistics
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -21,7 +21,8 @@ from benchmarks._drawing import (
     ticks_at,
     times,
 )
-from benchmarks._lines import Line, times_of
+from benchmarks.show import Line
+from benchmarks.timing import times_of
 
 BESIDE = 12
 """Points beside each other in the map; the others are below."""
@@ -72,6 +73,44 @@ def who_wins(points: Sequence[Line], name: str = "genret") -> Figure | None:
         f"answers are all right, within {NEAR - 1:.0%}"
     )
     figure.suptitle(textwrap.fill(title, round(13 * figure.get_figwidth())), fontsize=10)
+    return figure
+
+
+def machines(measured: Mapping[str, Line], compiled: Mapping[str, Any]) -> Figure:
+    """Draw a search on a CPU, a TPU v6e and an H100 side by side, at one size.
+
+    Args:
+      measured: points of a suite run, with the times of a CPU.
+      compiled: points of ``benchmarks accelerators``: the compilers' schedules, no times.
+    """
+    where = "|C|=1000000 V=2048 L=8 B=2 M=70 uniform"
+    times_ = measured.get(f"given logits {where}", {}).get("methods", {})
+    panels: dict[str, dict[str, float]] = {
+        "CPU: ms a search": {name: own["ms"] for name, own in times_.items() if "ms" in own},
+        "TPU v6e: thousand cycles, scheduled": {},
+        "H100: kernels launched": {},
+    }
+    for key, point in compiled.items():
+        name = point.get("method")
+        if key == f"v6e {name} {where}" and point.get("cycles"):
+            panels["TPU v6e: thousand cycles, scheduled"][name] = point["cycles"] / 1e3
+        if key == f"h100 {name} {where}" and point.get("kernels"):
+            panels["H100: kernels launched"][name] = point["kernels"]
+    shown = ("genret", "static (its code)", "static-style", "unconstrained")
+    figure = Figure(figsize=(10.5, 2.3), layout="constrained")
+    for axes, (title, values) in zip(figure.subplots(1, 3), panels.items(), strict=True):
+        names = [name for name in shown if name in values]
+        axes.barh(names, [values[x] for x in names], color=[color(x) for x in names])
+        for row, name in enumerate(names):
+            said = f" {values[name]:,.{0 if values[name] >= 10 else 2}f}"
+            axes.text(values[name], row, said, va="center", fontsize=9)
+        axes.margins(x=0.2)
+        axes.invert_yaxis()
+        axes.set_title(title, fontsize=10)
+        plain(axes)
+        axes.grid(visible=False)
+        axes.set_xticks([])
+    figure.suptitle("10⁶ items, V = 2,048, L = 8, B = 2, M = 70; less is better", fontsize=10)
     return figure
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Literal
 
-from benchmarks._point import Point
+from benchmarks.workload import Point
 
 Preset = Literal["smoke", "bars", "paper", "full"]
 

@@ -16,20 +16,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import tyro
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks._common import ROOT, environment, sentence, write_json
-from benchmarks._quality_methods import (
+from benchmarks.program import run_program, show_table
+from benchmarks.quality_methods import (
     BEAMS,
     DATA,
     METHODS,
     SMOKE_TOKENIZE,
     SMOKE_TRAIN,
 )
-from benchmarks._quality_records import Record, Records
-from benchmarks._quality_results import summarize, summarize_cold
+from benchmarks.quality_results import Record, Records, summarize, summarize_cold
+from benchmarks.record import ROOT, environment, sentence, write_json
 from genret.cli.baselines import BASELINES
 from genret.config import EvaluateConfig, SASRecConfig, recipe
 from genret.errors import GenretError
@@ -249,14 +247,13 @@ class Program:
             self.console.print(sentence(f"{data}, {name}", said))
 
     def _show(self, data: str, document: Record) -> None:
-        table = Table(title=f"{data}, test, seen items kept", title_justify="left")
-        for column in ("method", "seeds", *SHOWN, "recall@10, seen forbidden"):
-            table.add_column(column, justify="left" if column == "method" else "right")
+        rows = []
         for name, figures in (document["methods"] | document["baselines"]).items():
             cells = [_cell(figures["test"][metric]) for metric in SHOWN]
             cells.append(_cell(figures["test_unseen"]["recall@10"]))
-            table.add_row(name, str(len(figures["seeds"])), *cells)
-        self.console.print(table)
+            rows.append((name, str(len(figures["seeds"])), *cells))
+        columns = ("method", "seeds", *SHOWN, "recall@10, seen forbidden")
+        show_table(self.console, f"{data}, test, seen items kept", columns, rows)
         for name, said in document["bars"].items():
             self.console.print(sentence(f"{data}, {name}", said))
 
@@ -278,18 +275,16 @@ def _genret(verb: str, folder: Path, seed: int, options: Sequence[str]) -> Recor
     return found
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program."""
-    options = tyro.cli(Options, args=argv, prog="python -m benchmarks.quality")
+def run(options: Options, console: Console) -> None:
+    """Measure what is missing, and write the results of all."""
     if options.smoke:
         options = dataclasses.replace(options, data=("synthetic",))
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    try:
-        Program(options, console).run()
-    except GenretError as e:
-        print(f"benchmarks.quality: error: {e}", file=sys.stderr)
-        return 2
-    return 0
+    Program(options, console).run()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program."""
+    return run_program("benchmarks.quality", Options, run, argv)
 
 
 if __name__ == "__main__":

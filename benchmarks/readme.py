@@ -6,25 +6,29 @@ Tests compare the files with what this makes; the picture carries the checksum o
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks._common import ROOT
-from benchmarks._lines import read
-from benchmarks._quality_results import markdown as quality_markdown
+from benchmarks import device
+from benchmarks.accelerators import BUDGET, LABEL
 from benchmarks.paper import markdown
-from benchmarks.plots import who_wins
+from benchmarks.plots import machines, who_wins
+from benchmarks.program import replace_block
+from benchmarks.quality_results import markdown as quality_markdown
+from benchmarks.record import ROOT, read
 from genret.errors import GenretError
 
 BARS = Path("benchmarks/results/constraint.json")
-SUITE = Path("benchmarks/results/suite.jsonl")
-PAPER = Path("benchmarks/results/paper.jsonl")
-MODELS = Path("benchmarks/results/models.jsonl")
+SUITE = Path("benchmarks/results/suite.json")
+PAPER = Path("benchmarks/results/paper.json")
+MODELS = Path("benchmarks/results/models.json")
 PAGE = Path("docs/benchmarks.md")
 QUALITY_PAGE = Path("docs/results.md")
 PICTURE = Path("docs/constrained_decoding.png")
+MACHINES = Path("docs/three_machines.png")
+ACCELERATORS = BUDGET.relative_to(ROOT)
+DEVICES = Path("benchmarks/results/devices")
 BEGIN, END = "<!-- made by `python -m benchmarks readme` -->", "<!-- end -->"
 CHECKSUM = "Checksum of results"
 
@@ -81,12 +85,12 @@ ROWS: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
 
 def block(root: Path = ROOT) -> str:
     """Return the part of README that stands between the two marks."""
-    document = json.loads((root / BARS).read_text(encoding="utf-8"))
+    document = read(root / BARS)
     environment, bars = document["environment"], document["bars"]
-    drawn, _ = read(root / SUITE)
+    drawn = read(root / SUITE)["environment"]
     rows = "\n".join(f"| {what} | {say(bars)} |" for what, say in ROWS)
     return (
-        f"{BEGIN}\n\n"
+        f"{BEGIN}\n\n{_machines_shown(root)}"
         f"![Time of a search with each other method over that of genret, at each point]({PICTURE.as_posix()})\n\n"
         f"| constrained decoding | measured |\n|---|---|\n{rows}\n\n"
         f"Table: [{BARS.name}]({BARS.as_posix()}), commit {environment['commit']}; picture: "
@@ -96,15 +100,29 @@ def block(root: Path = ROOT) -> str:
     )
 
 
+def _machines_shown(root: Path) -> str:
+    """Return the first picture, where there are results for it."""
+    if not (root / ACCELERATORS).exists():
+        return ""
+    return (
+        f"![A search on a CPU, a TPU v6e and an H100]({MACHINES.as_posix()})\n\n"
+        f"Left: times of a CPU. Middle and right: {LABEL}; "
+        f"[{ACCELERATORS.name}]({ACCELERATORS.as_posix()}).\n\n"
+    )
+
+
 def page_block(root: Path = ROOT) -> str:
     """Return the part of docs/benchmarks.md between the two marks: what is measured of it."""
     parts = []
     for path, make in ((PAPER, markdown), (MODELS, _inside_models)):
         if (root / path).exists():
-            environment, points = read(root / path)
-            parts.append(make(environment, list(points.values())))
+            document = read(root / path)
+            environment = document["environment"]
+            parts.append(make(environment, list(document["points"].values())))
             link = f"[{path.name}](../{path.as_posix()})"
             parts.append(f"From {link}, commit {environment['commit']}.")
+    for path in sorted((root / DEVICES).glob("*.json")):
+        parts.append(f"{device.markdown(read(path))}\n\nFrom {path.name}.")
     return "\n\n".join([BEGIN, *parts, END])
 
 
@@ -145,22 +163,14 @@ def quality_block(root: Path = ROOT) -> str:
 
 
 def with_block(text: str, new: str) -> str:
-    """Return a page with the part between the marks replaced.
-
-    Raises:
-      GenretError: the marks are not there.
-    """
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise GenretError(
-            f"README.md, {PAGE}, {QUALITY_PAGE}: expected {BEGIN} and {END} once each"
-        )
-    before, rest = text.split(BEGIN)
-    return before + new + rest.split(END)[1]
+    """Return a page with the part between the marks replaced."""
+    return replace_block(text, new, BEGIN, END, f"README.md, {PAGE}, {QUALITY_PAGE}")
 
 
-def checksum(root: Path = ROOT) -> str:
+def checksum(*results: Path, root: Path = ROOT) -> str:
     """Return the checksum of the results that are drawn."""
-    return hashlib.sha256((root / SUITE).read_bytes()).hexdigest()[:16]
+    drawn = b"".join((root / path).read_bytes() for path in results or (SUITE,))
+    return hashlib.sha256(drawn).hexdigest()[:16]
 
 
 def write(root: Path = ROOT) -> None:
@@ -171,8 +181,11 @@ def write(root: Path = ROOT) -> None:
         (root / QUALITY_PAGE, quality_block(root)),
     ):
         page.write_text(with_block(page.read_text(encoding="utf-8"), new), encoding="utf-8")
-    _, points = read(root / SUITE)
-    figure = who_wins(list(points.values()))
+    figure = who_wins(list(read(root / SUITE)["points"].values()))
     if figure is None:
         raise GenretError(f"{root / SUITE}: found no point with genret's time")
-    figure.savefig(root / PICTURE, dpi=144, metadata={CHECKSUM: checksum(root)})
+    figure.savefig(root / PICTURE, dpi=144, metadata={CHECKSUM: checksum(root=root)})
+    if (root / ACCELERATORS).exists():
+        figure = machines(read(root / PAPER)["points"], read(root / ACCELERATORS)["points"])
+        drawn = {CHECKSUM: checksum(PAPER, ACCELERATORS, root=root)}
+        figure.savefig(root / MACHINES, dpi=144, metadata=drawn)

@@ -25,11 +25,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import tyro
 from rich.console import Console
 
-from benchmarks._against_generate import SEED, SIZES, against_generate
-from benchmarks._common import ROOT, environment, judge, sentence, write_json
+from benchmarks.hf_scoring import SEED, SIZES, against_generate
+from benchmarks.program import run_program
+from benchmarks.record import ROOT, environment, judge, sentence, write_json
 from genret.config import ModelConfig
 from genret.errors import GenretError
 
@@ -43,7 +43,7 @@ MODELS = {
 }
 CHILD = """
 import sys, time
-from benchmarks._common import peak_gib
+from benchmarks.record import peak_gib
 from genret.cli.main import main
 start = time.perf_counter()
 status = main(sys.argv[1:])
@@ -74,9 +74,9 @@ class Options:
     """Where to write the figures as JSON."""
 
 
-def main(options: Options) -> dict[str, Any]:
+def main(options: Options, console: Console | None = None) -> dict[str, Any]:
     """Measure the parts and say how they stand against the bars."""
-    console = Console(highlight=False, width=110)
+    console = console or Console(highlight=False, width=110)
     document: dict[str, Any] = {"environment": environment()}
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
@@ -239,4 +239,4 @@ def score_in_process(
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    sys.exit(run_program("benchmarks.scoring", Options, main))

@@ -6,8 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 
-from benchmarks._lines import Line
-
+Line = Mapping[str, Any]
 _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
@@ -50,29 +49,26 @@ def cells(line: Line) -> tuple[list[str], list[list[str]]]:
     return titles, rows
 
 
-def show(line: Line, console: Console) -> None:
-    """Print a point: a row for each method; of one that is not whole, how far it is."""
-    if line.get("kind") == "part":
-        console.print(f"{line['key']}: process {line['done']} of {line['of']}")
-        return
+def show(key: str, line: Line, console: Console) -> None:
+    """Print a point: a row for each method, and below the table why one has no figures."""
     titles, rows = cells(line)
-    table = Table(Column(titles[0], no_wrap=True), *titles[1:], title=line["key"])
+    table = Table(Column(titles[0], no_wrap=True), *titles[1:], title=key)
     missing = errors(line)
-    said = [f"{name}: {error}" for name, error in missing.items()]
     for row in rows:
         if row[0] not in missing:
             table.add_row(*row)
+    console.print(table)
+    for name, error in missing.items():
+        console.print(f"  {name}: {error}")
     if "floors" in line:
-        depth = line["sizes"]["depth"]
-        least = line["floors"]["logsumexp_ms"] / depth
-        once = line["floors"]["read_once_ms"] / depth
-        said.append(
-            f"floors: {least:.3f} ms a step for the logsumexps alone, "
+        least, once = (
+            line["floors"][name] / line["sizes"]["depth"]
+            for name in ("logsumexp_ms", "read_once_ms")
+        )
+        console.print(
+            f"  floors: {least:.3f} ms a step for the logsumexps alone, "
             f"{once:.3f} ms to read the logits once"
         )
-    console.print(table)
-    for text in said:
-        console.print(f"  {text}")
 
 
 def errors(line: Line) -> dict[str, str]:

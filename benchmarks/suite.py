@@ -12,15 +12,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from benchmarks._draws import floor
-from benchmarks._lines import Line, Lines, more_than, times_of
-from benchmarks._point import Point
-from benchmarks._processes import in_own_process, merge
-from benchmarks._record import interleave
-from benchmarks._static import load
-from benchmarks._workload import Figures, Workload, prepare, prepare_static
-from benchmarks.decode import step
+from benchmarks.draws import floor
 from benchmarks.methods import Method
+from benchmarks.methods.static_code import NAME as STATIC_CODE
+from benchmarks.methods.static_code import load
+from benchmarks.record import Record
+from benchmarks.timing import in_own_process, interleave, merge, more_than, times_of
+from benchmarks.workload import Figures, Point, Workload, prepare, prepare_static, step
 from genret.errors import GenretError
 
 QUEUE = 6
@@ -32,49 +30,53 @@ QUEUED_MS = 1000.0
 
 def run(
     points: Sequence[Point],
-    lines: Lines,
-    say: Callable[[Line], object],
+    record: Record,
+    say: Callable[[str, Figures], object],
     static: Path | None = None,
     data: Path | None = None,
     profile: Path | None = None,
 ) -> None:
     """Measure the points that a run does not have yet; with a folder, trace some searches of each.
 
-    A machine has moods that last for minutes. So the processes of a point are spread over the run:
+    The speed of a machine drifts for minutes. So the processes of a point are spread over the run:
     every point is measured by its first process, then every point by its second.
 
     Args:
       points: what to measure.
-      lines: the run; holds what was measured before, and takes what is measured now.
-      say: called with each point when it is whole, and with how many processes measured it so far.
+      record: the run; holds what was measured before, and takes what is measured now.
+      say: called with the key and the figures of each whole point.
       static: checkout of the rival's own code.
       data: folder of the shipped code sets.
       profile: folder for the traces.
     """
+
+    def whole(key: str, figures: Figures) -> None:
+        say(key, record.add(key, figures))
+
     turns = max([1, *(point.processes for point in points)])
     for turn in range(turns):
         for number, point in enumerate(points):
             # All are whole in the last turn, in order.
             part = turn - turns + max(1, point.processes)
-            if point.key in lines.points or part < 0:
+            if point.key in record.points or part < 0:
                 continue
             folder = None if profile is None else profile / f"point_{number:02d}"
             if not point.processes:
-                say(lines.add(point.key, measure(point, static, data, folder)))
+                whole(point.key, measure(point, static, data, folder))
                 continue
-            parts = lines.parts.get(point.key, [])
+            parts = record.document["parts"].get(point.key, [])
             if part >= len(parts):
                 try:
                     found = measure_part(point, part, static, data, folder)
                 except BrokenProcessPool:
-                    say(lines.add(point.key, _killed(point)))
+                    whole(point.key, _killed(point))
                     continue
-                parts = lines.add_part(point.key, found)
-                say({"kind": "part", "key": point.key, "done": len(parts), "of": point.processes})
+                parts = record.add_part(point.key, found)
+                record.say(f"{point.key}: process {len(parts)} of {point.processes}")
             if len(parts) == point.processes:
-                whole = merge(parts) | {"sizes": _sizes(point)}
-                beside_first(whole["methods"], point)
-                say(lines.add(point.key, whole))
+                figures = merge(parts) | {"sizes": _sizes(point)}
+                beside_first(figures["methods"], point)
+                whole(point.key, figures)
 
 
 def measure_part(
@@ -144,10 +146,9 @@ def measure(
         if method is not None and function is not None:
             built[name], ready[name] = method, function
     if static is not None and work.exact is not None:
-        name = "static (its code)"
-        figures[name], function = prepare_static(load(static), work)
+        figures[STATIC_CODE], function = prepare_static(load(static), work)
         if function is not None:
-            ready[name] = function
+            ready[STATIC_CODE] = function
     each = point.seconds / max(1, len(ready))
     before = None
     if point.model is None:

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks._common import ROOT, environment, judge, sentence, write_json
+from benchmarks.program import replace_block, run_program, show_table
+from benchmarks.record import RESULTS as FOLDER
+from benchmarks.record import ROOT, environment, judge, sentence, write_json
 from genret.config import AutoencoderConfig, EmbedConfig, IngestConfig, TokenizeConfig
 from genret.data import ingest
 from genret.embed import cooccurrence_vectors, count_pairs, text_vectors, whiten
@@ -78,7 +78,7 @@ METHODS: dict[str, TokenizeConfig] = {
     ),
 }
 PAGE = ROOT / "docs" / "results_tokenizers.md"
-RESULTS = ROOT / "benchmarks" / "results" / "tokenizers.json"
+RESULTS = FOLDER / "tokenizers.json"
 BEGIN, END = "<!-- made by `python -m benchmarks.tokenizers --page` -->", "<!-- end -->"
 BARRED = ("rq_kmeans", "rq_kmeans, local last level", "rq_vae", "rq_vae, local last level")
 """Rows that stand under the bars; only those with a local last level meet them."""
@@ -163,7 +163,7 @@ def measure(vectors: Vectors, pairs: Any, config: TokenizeConfig, seed: int) -> 
     }
 
 
-def main(options: Options) -> int:
+def main(options: Options, console: Console | None = None) -> int:
     """Measure every method on every catalog; return 1 where a bar is missed."""
     if options.page:
         text = PAGE.read_text(encoding="utf-8")
@@ -215,7 +215,7 @@ def main(options: Options) -> int:
             if options.out is not None:
                 write_json(options.out, document)
         document["results"][catalog] = {name: results[name] for name in METHODS if name in results}
-        show(catalog, document)
+        show(catalog, document, console or Console())
     for catalog, results in document["results"].items():
         for name in set(BARRED) & set(results):
             figures = results[name]
@@ -270,30 +270,15 @@ def markdown(results: Path = RESULTS) -> str:
 
 
 def with_table(page: str, table: str) -> str:
-    """Return the page with the part between the marks replaced.
-
-    Raises:
-      GenretError: the marks are not there.
-    """
-    if page.count(BEGIN) != 1 or page.count(END) != 1:
-        raise GenretError(f"{PAGE.name}: expected {BEGIN} and {END} once each")
-    before, rest = page.split(BEGIN)
-    return before + table + rest.split(END)[1]
+    """Return the page with the part between the marks replaced."""
+    return replace_block(page, table, BEGIN, END, PAGE.name)
 
 
-def show(catalog: str, document: dict[str, Any]) -> None:
+def show(catalog: str, document: dict[str, Any], console: Console) -> None:
     """Print the figures of a catalog."""
     about = document["data"][catalog]
-    table = Table(
-        title=f"{catalog}: {about['items']:,} items, {about['vectors']}; "
-        f"{about['equal_vectors']['items']:,} with a vector that another one has",
-        title_justify="left",
-    )
-    columns = ("method", "codes used", "perplexity", "colliding", "not explained", "fit s")
-    for column in columns:
-        table.add_column(column, justify="left" if column == "method" else "right")
-    for name, figures in document["results"][catalog].items():
-        table.add_row(
+    rows = [
+        (
             name,
             " ".join(f"{share:.1%}" for share in figures["used_share"]),
             " ".join(f"{value:.0f}" for value in figures["perplexity"]),
@@ -301,11 +286,15 @@ def show(catalog: str, document: dict[str, Any]) -> None:
             f"{figures['error'][-1]:.1%}",
             f"{figures['fit_s']:.1f}",
         )
-    Console().print(table)
+        for name, figures in document["results"][catalog].items()
+    ]
+    title = (
+        f"{catalog}: {about['items']:,} items, {about['vectors']}; "
+        f"{about['equal_vectors']['items']:,} with a vector that another one has"
+    )
+    columns = ("method", "codes used", "perplexity", "colliding", "not explained", "fit s")
+    show_table(console, title, columns, rows)
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(tyro.cli(Options, description=__doc__)))
-    except GenretError as e:
-        sys.exit(f"error: {e}")
+    sys.exit(run_program("benchmarks.tokenizers", Options, main))

@@ -18,12 +18,11 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 from flax import nnx
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks._common import environment, judge, sentence, write_json
+from benchmarks.program import finish, run_program, show_table
+from benchmarks.record import environment, judge
 from genret.config import IngestConfig, TrainConfig
 from genret.data import ingest
 from genret.data.pipeline import TrainingBatches
@@ -277,38 +276,29 @@ def check(methods: dict[str, Method]) -> None:
             raise GenretError(f"{name}: the loss rose from {losses[0]} to {losses[-1]}")
 
 
-def show(document: dict[str, Any], console: Console) -> None:
-    """Print the figures."""
-    table = Table(title="Training, medians of rounds that alternate", title_justify="left")
-    for column in ("method", "parameters", "users/s", "codes/s", "ms a step", "padding"):
-        table.add_column(column, justify="left" if column == "method" else "right")
-    for name, f in document["methods"].items():
-        table.add_row(
-            name, f"{f['parameters']:,}", f"{f['users_per_second']:,.0f}",
-            f"{f['codes_per_second']:,.0f}", f"{f['ms_per_step']:.1f}", f"{f['padding']:.0%}",
-        )  # fmt: skip
-    console.print(table)
+def run(options: Options, console: Console) -> None:
+    """Measure and show."""
+    if options.smoke:
+        options = dataclasses.replace(options, preset="tiny", users=200, rounds=2, batch_size=16)
+    document = measure(options)
+    show_table(
+        console, "Training, medians of rounds that alternate",
+        ("method", "parameters", "users/s", "codes/s", "ms a step", "padding"),
+        [
+            (name, f"{f['parameters']:,}", f"{f['users_per_second']:,.0f}",
+             f"{f['codes_per_second']:,.0f}", f"{f['ms_per_step']:.1f}", f"{f['padding']:.0%}")
+            for name, f in document["methods"].items()
+        ],
+    )  # fmt: skip
     for name, ratio in document["ratios"].items():
-        judged = document["bars"].get(name)
         low, high = document["ranges"][name]
-        said = sentence(name, judged) if judged else f"{name}: {ratio:.2f}"
-        console.print(f"{said} (rounds: {low:.2f} to {high:.2f})")
+        console.print(f"{name}: {ratio:.2f} (rounds: {low:.2f} to {high:.2f})")
+    finish(document, options.out, console)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program."""
-    options = tyro.cli(Options, args=argv, prog="python -m benchmarks.training")
-    if options.smoke:
-        options = dataclasses.replace(options, preset="tiny", users=200, rounds=2, batch_size=16)
-    try:
-        document = measure(options)
-    except GenretError as e:
-        print(f"benchmarks.training: error: {e}", file=sys.stderr)
-        return 2
-    show(document, Console(highlight=False))
-    if options.out is not None:
-        write_json(options.out, document)
-    return 0
+    return run_program("benchmarks.training", Options, run, argv)
 
 
 if __name__ == "__main__":

@@ -123,3 +123,16 @@ sizes = (100_000,) if SMOKE else (100_000, 1_000_000)
 lines = [point(items=n, codes=2048, depth=8, methods=names, repeats=3, seconds=10) for n in sizes]
 for title, columns, rows in paper.tables(lines):
     display(Markdown(f"**{title}**"), table(columns, rows))
+
+# %% [markdown]
+# ## A table for an issue
+# Random tries against brute force on this device, timings at the sizes of the README, and beside them
+# what the compiler of a TPU or a known GPU counts for the same search (a schedule, not a time). Paste the
+# table into an issue, or send the file: `benchmarks/results/devices` takes it. A few minutes on an accelerator.
+
+# %% tags=["issue"]
+from benchmarks.device import Device
+from rich.console import Console
+
+on_host = jax.default_backend() == "cpu"  # nothing new there: the smallest sizes only
+Device(json=Path("device.json"), smoke=SMOKE or on_host).main(Console(quiet=True))

@@ -78,6 +78,18 @@ class Method(Protocol):
         """
 
 
+class DeviceMethod:
+    """What most methods have in common: an exact search whose index is the arrays of the instance."""
+
+    exact: ClassVar[bool] = True
+    on_host: ClassVar[bool] = False
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the arrays."""
+        return bytes_of(self)
+
+
 def root(batch: int, place: Any) -> Beams:
     """Return one beam a request, at the root."""
     zeros = jnp.zeros((batch, 1), jnp.int32)

@@ -11,11 +11,11 @@ import numpy as np
 
 from benchmarks.methods._base import (
     Beams,
+    DeviceMethod,
     Unsupported,
     at,
     bits_of,
     bits_to_mask,
-    bytes_of,
     edges_of,
     masked_step,
     of_parents,
@@ -33,7 +33,7 @@ MOST_BYTES = 2 << 30
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class HashBitmap:
+class HashBitmap(DeviceMethod):
     """A bit for the hash of each prefix; what collides is let through.
 
     Beams carry their hash. The published one hashes the whole prefix anew at every step.
@@ -46,7 +46,6 @@ class HashBitmap:
 
     name: ClassVar[str] = "hash-bitmap"
     exact: ClassVar[bool] = False
-    on_host: ClassVar[bool] = False
 
     @classmethod
     def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
@@ -63,11 +62,6 @@ class HashBitmap:
         for own in hashes:
             bits[_mixed(own) & np.uint32(size - 1)] = True
         return cls(words=jnp.asarray(bits_of(bits)))
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of the bitmap."""
-        return bytes_of(self)
 
     @property
     def false_positive_rate(self) -> float:
@@ -103,7 +97,7 @@ def _mixed(hashes: Any) -> Any:
 
 @partial(jax.tree_util.register_dataclass, data_fields=("words", "children"), meta_fields=())
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DenseBitmask:
+class DenseBitmask(DeviceMethod):
     """A bit for every node and code, while that fits.
 
     Attributes:
@@ -115,8 +109,6 @@ class DenseBitmask:
     children: tuple[Any, ...]
 
     name: ClassVar[str] = "dense-bitmask"
-    exact: ClassVar[bool] = True
-    on_host: ClassVar[bool] = False
 
     @classmethod
     def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
@@ -136,11 +128,6 @@ class DenseBitmask:
             words.append(jnp.asarray(mask))
             children.append(jnp.asarray(np.searchsorted(node, np.arange(count)).astype(np.int32)))
         return cls(words=tuple(words), children=tuple(children))
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of the index."""
-        return bytes_of(self)
 
     def start(self, batch: int) -> Beams:
         """Return one beam a request; a place is a node."""

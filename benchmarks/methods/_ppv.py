@@ -16,9 +16,9 @@ import numpy as np
 
 from benchmarks.methods._base import (
     Beams,
+    DeviceMethod,
     at,
     best_of,
-    bytes_of,
     edges_of,
     log_probabilities,
     masked_step,
@@ -33,7 +33,7 @@ APPROXIMATE = 50
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PPV:
+class PPV(DeviceMethod):
     """Search the prefix, then every code behind it.
 
     Attributes:
@@ -43,8 +43,6 @@ class PPV:
     columns: tuple[Any, ...]
 
     name: ClassVar[str] = "ppv-exact"
-    exact: ClassVar[bool] = True
-    on_host: ClassVar[bool] = False
     checked: ClassVar[int | None] = None
 
     @classmethod
@@ -52,11 +50,6 @@ class PPV:
         """Put the columns on the device."""
         del codes_per_level
         return cls(columns=tuple(jnp.asarray(np.ascontiguousarray(c, np.int32)) for c in codes.T))
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of the columns."""
-        return bytes_of(self)
 
     def start(self, batch: int) -> Beams:
         """Return one beam a request; its codes are its place."""
@@ -108,7 +101,7 @@ jax.tree_util.register_dataclass(ApproximatePPV, ["columns"], [])
 
 @partial(jax.tree_util.register_dataclass, data_fields=("columns",), meta_fields=("most_rows",))
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class IncrementalPPV:
+class IncrementalPPV(DeviceMethod):
     """Each beam carries its rows; all codes are searched among them.
 
     Attributes:
@@ -120,8 +113,6 @@ class IncrementalPPV:
     most_rows: tuple[int, ...]
 
     name: ClassVar[str] = "ppv-incremental"
-    exact: ClassVar[bool] = True
-    on_host: ClassVar[bool] = False
 
     @classmethod
     def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
@@ -132,11 +123,6 @@ class IncrementalPPV:
             most.append(int(np.diff(rows, append=len(codes)).max()))
         columns = tuple(jnp.asarray(np.ascontiguousarray(c, np.int32)) for c in codes.T)
         return cls(columns=columns, most_rows=tuple(most))
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of the columns."""
-        return bytes_of(self)
 
     def start(self, batch: int) -> Beams:
         """Return one beam a request; a place is the rows [lo, hi)."""

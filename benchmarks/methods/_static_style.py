@@ -18,21 +18,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks._common import available_gib
 from benchmarks.methods._base import (
     Beams,
+    DeviceMethod,
     Unsupported,
     at,
     best_of,
     bits_of,
     bits_to_mask,
-    bytes_of,
     edges_of,
     log_probabilities,
     masked_step,
     of_parents,
     root,
 )
+from benchmarks.record import available_gib
 from genret.typing import Array, Codes, Float
 
 DENSE_BYTES = 1 << 32
@@ -45,7 +45,7 @@ DENSE_BYTES = 1 << 32
     meta_fields=("widest",),
 )
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class StaticStyle:
+class StaticStyle(DeviceMethod):
     """Two dense levels, then CSR with explicit next states, padded to the widest node.
 
     Attributes:
@@ -65,8 +65,6 @@ class StaticStyle:
     widest: tuple[int, ...]
 
     name: ClassVar[str] = "static-style"
-    exact: ClassVar[bool] = True
-    on_host: ClassVar[bool] = False
 
     @classmethod
     def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
@@ -102,11 +100,6 @@ class StaticStyle:
             edges=tuple(map(jnp.asarray, edges)),
             widest=tuple(widest),
         )
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of the index."""
-        return bytes_of(self)
 
     def start(self, batch: int) -> Beams:
         """Return one beam a request; a place is a state."""

@@ -10,8 +10,9 @@ import pytest
 
 from benchmarks import __main__ as program
 from benchmarks import accelerators as acc
-from benchmarks._record import Record
+from benchmarks.device import markdown
 from benchmarks.launches import GPUS, compile_for_gpu, read_launches
+from benchmarks.record import Record
 from genret.errors import GenretError
 
 
@@ -140,3 +141,13 @@ def test_the_main_point_is_within_its_budget() -> None:
         assert acc.over_budget(now, then) == []
     else:  # another compiler counts other cycles: of both programs alike, nearly
         assert now["cycles"] / style["cycles"] <= 1.1 * then["cycles"] / old["cycles"]
+
+
+@pytest.mark.slow
+def test_the_attached_device_is_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "d.json"
+    assert program.main(["device", "--smoke", "--json", str(file)]) == 0
+    table = markdown(json.loads(file.read_text()))
+    assert table in capsys.readouterr().out
+    assert "4 random tries, 0 wrong answers, 0 invalid items" in table
+    assert "| genret |" in table

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import _decoding_bars, constraint
-from benchmarks._draws import draw_codes, given_logits
-from benchmarks._oracle import Catalog, check_answer, given
+from benchmarks import constraint, engine_points
+from benchmarks.bars import CONSTRAINT, evaluate
+from benchmarks.draws import draw_codes, given_logits
+from benchmarks.oracle import check_answer, expected_of
+from benchmarks.record import RESULTS, read
 from genret import TrieIndex, beam_search
 from genret.errors import GenretError
 
@@ -18,11 +20,7 @@ def test_a_wrong_answer_is_refused() -> None:
     codes = draw_codes(300, (9, 9, 9))
     index = TrieIndex.from_codes(codes, codes_per_level=(9, 9, 9))
     model, history = given_logits(2, 5, (9, 9, 9), seed=0)
-    catalog = Catalog.of(codes)
-    expected = []
-    for request in range(2):
-        rows, scores = catalog.search(given(model, history, request), 5).items(5)
-        expected.append((catalog.positions[rows], scores))
+    expected = expected_of(model, history, codes, 5)
     result = beam_search(model, history, index, beams=5)
     check_answer(result, expected, codes)
     items = np.asarray(result.items)
@@ -47,7 +45,7 @@ def test_points_are_written_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def never(*_: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("benchmarks._index_bars.interleave", never)
+    monkeypatch.setattr("benchmarks.engine_points.interleave", never)
     assert constraint.main([*arguments, "--resume"]) == 0
     again = json.loads(file.read_text())
     assert again["points"] == document["points"]
@@ -57,7 +55,7 @@ def test_a_point_that_fails_is_recorded(tmp_path: Path, monkeypatch: pytest.Monk
     def broken(*_: object, **__: object) -> None:
         raise ValueError("no such luck")
 
-    monkeypatch.setattr(_decoding_bars, "decode_point", broken)
+    monkeypatch.setattr(engine_points, "decode_point", broken)
     file = tmp_path / "bars.json"
     assert constraint.main(["--preset", "smoke", "--json", str(file), "--only", "1"]) == 0
     (point,) = json.loads(file.read_text())["points"].values()
@@ -72,6 +70,26 @@ def test_bad_options_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str
     ):
         assert constraint.main(["--preset", "smoke", *arguments]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_bars_are_computed_from_the_points() -> None:
+    committed = read(RESULTS / "constraint.json")
+    again = {**committed, "bars": {}, "verdicts": {}}
+    evaluate(again, CONSTRAINT)
+    assert again["bars"] == committed["bars"]
+    assert {name: verdict["met"] for name, verdict in again["verdicts"].items()} == {
+        name: verdict["met"] for name, verdict in committed["verdicts"].items() if name != "tries"
+    }
+
+
+def test_a_bar_whose_point_failed_is_missed() -> None:
+    points = {"1 grid: a": {"over_floor": 2.0}, "1 grid: b": {"error": "no"}, "2 zipf: a": {}}
+    document = {"points": points, "bars": {}, "verdicts": {}}
+    evaluate(document, CONSTRAINT)
+    assert document["bars"]["ours_over_floor"] == pytest.approx(2.0)
+    assert document["verdicts"]["ours_over_floor"]["errors"] == ["no"]
+    assert not document["verdicts"]["min_speedup"]["met"]
+    assert "zipf_over_uniform" not in document["bars"]
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import ingest
-from benchmarks._common import ROOT, judge, sentence
+from benchmarks.record import ROOT, judge, sentence
 from genret.cli.base import Reporter
 from genret.cli.ingest import Ingest
 from genret.data import load_run_data
@@ -62,7 +62,7 @@ def test_lost_and_swapped_events_are_refused(
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no VmHWM")
 def test_the_memory_of_the_parent_does_not_count() -> None:
     ballast = np.ones(50_000_000)  # 0.37 GiB that the child must not report
-    code = "from benchmarks.ingest import _peak_gib; print(_peak_gib())"
+    code = "from benchmarks.record import peak_gib; print(peak_gib())"
     child = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )

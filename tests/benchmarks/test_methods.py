@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks._draws import draw_codes, given_logits
-from benchmarks._oracle import Catalog, given
+from benchmarks.draws import draw_codes, given_logits
 from benchmarks.methods import METHODS, Unsupported
+from benchmarks.oracle import Catalog, given
 
 SHAPES = {
     "uniform": draw_codes(300, (16, 16, 16), seed=1),

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import quality
-from benchmarks._quality_records import over_seeds
-from benchmarks._quality_results import markdown, summarize, summarize_cold
+from benchmarks.quality_results import markdown, over_seeds, summarize, summarize_cold
 from genret.errors import GenretError
 
 

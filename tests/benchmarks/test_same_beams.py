@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks._same_beams import apart
+from benchmarks.same_beams import apart
 from genret.errors import GenretError
 
 CODES = np.array([[[0, 1], [2, 3], [4, 5]]])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import scoring
-from benchmarks._against_generate import compare
+from benchmarks.hf_scoring import compare
 from genret.scoring._scorer import Answers
 
 

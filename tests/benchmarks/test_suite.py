@@ -1,7 +1,6 @@
 """The suite: points are measured once, kept as lines, shown, drawn and compared."""
 
 import gzip
-import importlib.util
 import json
 import os
 import statistics
@@ -11,42 +10,42 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from benchmarks import __main__ as program
 from benchmarks import paper, suite
-from benchmarks._lines import Lines, more_than, read, times_of
-from benchmarks._point import Point
-from benchmarks._processes import in_own_process, merge
-from benchmarks._record import interleave
-from benchmarks._workload import Workload
-from benchmarks.aot import compile_all
 from benchmarks.compare import changes
 from benchmarks.methods import METHODS, Ours, StaticStyle, Unsupported
-from benchmarks.page import write_page
-from benchmarks.plots import who_wins
+from benchmarks.plots import machines, who_wins
 from benchmarks.presets import OF_PAPER, WITH_MODEL, points_of
+from benchmarks.record import Record, read
 from benchmarks.suite import measure
+from benchmarks.timing import in_own_process, interleave, merge, more_than, times_of
+from benchmarks.workload import Point, Workload
 from genret.errors import GenretError
 
 SMALL = {"codes": 16, "depth": 2, "batch": 2, "beams": 4, "repeats": 3}
 METHODS_OF_TEST = ("unconstrained", "genret", "static-style")
 
 
+def _record(path: Path | None, preset: str = "smoke", *, resume: bool = False) -> Record:
+    heading = {"preset": preset, "environment": {"device": "cpu"}}
+    return Record(path, heading, resume=resume, say=lambda _: None)
+
+
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the run of two points."""
     folder = tmp_path_factory.mktemp("run")
-    lines = Lines(folder / "a.jsonl", {"preset": "smoke", "device": "cpu"}, resume=False)
+    record = _record(folder / "a.json")
     points = [
         Point(items=n, methods=METHODS_OF_TEST, by_level=n == 200, **SMALL) for n in (50, 200)
     ]
-    suite.run(points, lines, lambda line: None)
+    suite.run(points, record, lambda *_: None)
     return folder
 
 
 def test_a_point_has_all_figures(run_folder: Path) -> None:
-    _, points = read(run_folder / "a.jsonl")
+    points = read(run_folder / "a.json")["points"]
     for line in points.values():
         assert list(line["methods"]) == [*METHODS_OF_TEST]
         for name, own in line["methods"].items():
@@ -64,27 +63,28 @@ def test_a_point_has_all_figures(run_folder: Path) -> None:
 
 
 def test_a_run_goes_on_where_it_was_killed(run_folder: Path, tmp_path: Path) -> None:
-    whole = (run_folder / "a.jsonl").read_text()
-    file = tmp_path / "b.jsonl"
-    first, second, third, _ = whole.split("\n")
-    file.write_text("\n".join([first, second, third[: len(third) // 2]]))
-    measured = []
-    lines = Lines(file, {"preset": "smoke", "device": "cpu"}, resume=True)
     points = [Point(items=n, methods=("unconstrained",), **SMALL) for n in (50, 200)]
-    suite.run(points, lines, lambda line: measured.append(line["sizes"]["items"]))
+    document = read(run_folder / "a.json")
+    first = document["points"][points[0].key]
+    del document["points"][points[1].key]
+    file = tmp_path / "b.json"
+    file.write_text(json.dumps(document))
+    measured = []
+    record = _record(file, resume=True)
+    suite.run(points, record, lambda _, figures: measured.append(figures["sizes"]["items"]))
     assert measured == [200]
-    environment, found = read(file)
-    assert environment["resumed"] == 1
-    assert found[points[0].key] == json.loads(second)
-    assert len(found) == 2
+    found = read(file)
+    assert found["resumed"] == 1
+    assert found["points"][points[0].key] == first
+    assert len(found["points"]) == 2
 
 
 @pytest.mark.slow
 def test_processes_share_the_rounds(run_folder: Path, tmp_path: Path) -> None:
     point = Point(items=50, methods=METHODS_OF_TEST, processes=2, **SMALL)
-    lines = Lines(tmp_path / "a", {"preset": "bars"}, resume=False)
-    suite.run([point], lines, lambda line: None)
-    (line,) = lines.points.values()
+    record = _record(tmp_path / "a", "bars")
+    suite.run([point], record, lambda *_: None)
+    (line,) = record.points.values()
     assert line["sizes"]["repeats"] == 3
     assert line["floors"]["read_once_ms"] > 0
     for own in line["methods"].values():
@@ -102,13 +102,13 @@ def test_a_killed_process_is_a_point_of_errors(monkeypatch: pytest.MonkeyPatch) 
         in_own_process(os._exit, 9)
 
     monkeypatch.setattr(suite, "in_own_process", killed)
-    lines = Lines(None, {"preset": "bars"}, resume=False)
+    record = _record(None, "bars")
     point = Point(items=60, methods=("genret",), processes=3, **SMALL)
-    suite.run([point], lines, lambda line: None)
-    (found,) = lines.points.values()
+    suite.run([point], record, lambda *_: None)
+    (found,) = record.points.values()
     assert "was killed" in found["methods"]["genret"]["error"]
     assert found["sizes"]["items"] == 60
-    assert not lines.parts
+    assert not record.document["parts"]
 
 
 def test_processes_of_a_point_are_spread_over_the_run_which_goes_on(
@@ -128,31 +128,30 @@ def test_processes_of_a_point_are_spread_over_the_run_which_goes_on(
         return {"methods": {"genret": own}}
 
     monkeypatch.setattr(suite, "in_own_process", time)
-    file = tmp_path / "run.jsonl"
+    file = tmp_path / "run.json"
     killed_after = 3
     with pytest.raises(KeyboardInterrupt):
-        suite.run(points, Lines(file, {"preset": "bars"}, resume=False), lambda line: None)
+        suite.run(points, _record(file, "bars"), lambda *_: None)
     assert measured == [50, 70, 50]
-    assert list(read(file)[1]) == [points[0].key]  # the other one is not whole
+    assert list(read(file)["points"]) == [points[0].key]  # the other one is not whole
     killed_after = 99
-    suite.run(points, Lines(file, {"preset": "bars"}, resume=True), lambda line: None)
+    suite.run(points, _record(file, "bars", resume=True), lambda *_: None)
     assert measured == [50, 70, 50, 60, 70]
-    _, whole = read(file)
-    assert list(whole) == [point.key for point in points]
-    assert {line["kind"] for line in whole.values()} == {"point"}
-    assert whole[points[2].key]["methods"]["genret"]["rounds_ms"] == [[2.0], [5.0]]
-    assert len(file.read_text().splitlines()) == 1 + len(points)
+    found = read(file)
+    assert list(found["points"]) == [point.key for point in points]
+    assert found["points"][points[2].key]["methods"]["genret"]["rounds_ms"] == [[2.0], [5.0]]
+    assert found["parts"] == {}
 
 
 def test_a_point_whose_last_process_was_done_is_whole(tmp_path: Path) -> None:
     """The run was killed behind the last part, before the point."""
     point = Point(items=50, methods=("genret",), processes=2, **SMALL)
-    file = tmp_path / "run.jsonl"
-    lines = Lines(file, {"preset": "bars"}, resume=False)
+    file = tmp_path / "run.json"
+    record = _record(file, "bars")
     for ms in (1.0, 3.0):
-        lines.add_part(point.key, {"methods": {"genret": {"ms": ms, "rounds_ms": [[ms]]}}})
-    suite.run([point], Lines(file, {"preset": "bars"}, resume=True), lambda line: None)
-    assert read(file)[1][point.key]["methods"]["genret"]["ms"] == 2.0
+        record.add_part(point.key, {"methods": {"genret": {"ms": ms, "rounds_ms": [[ms]]}}})
+    suite.run([point], _record(file, "bars", resume=True), lambda *_: None)
+    assert read(file)["points"][point.key]["methods"]["genret"]["ms"] == 2.0
 
 
 def test_errors_of_one_process_are_the_methods() -> None:
@@ -188,13 +187,14 @@ def test_what_cannot_be_measured_is_recorded(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_page_needs_no_network(run_folder: Path, tmp_path: Path) -> None:
-    environment, points = read(run_folder / "a.jsonl")
-    write_page(tmp_path / "run.html", environment, list(points.values()))
-    page = (tmp_path / "run.html").read_text()
+    page = tmp_path / "run.html"
+    assert program.main(["page", str(run_folder / "a.json"), "--out", str(page)]) == 0
+    text = page.read_text()
     # Who wins where, who wins in all, latency and bytes over |C|, each level.
-    assert page.count("<svg") == 5
-    assert "src=" not in page
-    assert "static-style" in page
+    assert text.count("<svg") == 5
+    assert "src=" not in text
+    assert "static-style" in text
+    assert 'name=viewport content="width=device-width' in text
     names = {file.name for file in tmp_path.iterdir()}
     assert {"run-latency_over_items.png", "run-latency_over_items.svg", "run.html"} <= names
 
@@ -202,16 +202,16 @@ def test_the_page_needs_no_network(run_folder: Path, tmp_path: Path) -> None:
 def test_compare_says_what_moved(
     run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    same = [str(run_folder / "a.jsonl")] * 2
+    same = [str(run_folder / "a.json")] * 2
     assert program.main(["compare", *same]) == 0
-    _, points = read(run_folder / "a.jsonl")
-    lines = Lines(tmp_path / "slow.jsonl", {"preset": "smoke", "device": "cpu"}, resume=False)
+    points = read(run_folder / "a.json")["points"]
+    record = _record(tmp_path / "slow.json")
     for key, line in points.items():
         slow = json.loads(json.dumps(line))
         own = slow["methods"]["genret"]
         own["rounds_ms"] = [[100 * x for x in rounds] for rounds in own["rounds_ms"]]
-        lines.add(key, slow)
-    assert program.main(["compare", same[0], str(tmp_path / "slow.jsonl")]) == 1
+        record.add(key, slow)
+    assert program.main(["compare", same[0], str(tmp_path / "slow.json")]) == 1
     assert "SLOWER" in capsys.readouterr().out
     line = next(iter(points.values()))
     (row,) = [row for row in changes(line, line) if row["method"] == "genret"]
@@ -272,31 +272,43 @@ def test_the_map_says_who_wins_where() -> None:
     assert who_wins([{"sizes": {}, "methods": {"genret": {"error": "no"}}}]) is None
 
 
+def test_three_machines_side_by_side() -> None:
+    where = "|C|=1000000 V=2048 L=8 B=2 M=70 uniform"
+    times = {"genret": {"ms": 1.25}, "unconstrained": {"ms": 30.0}, "marisa": {"error": "no"}}
+    compiled = {
+        f"v6e genret {where}": {"method": "genret", "cycles": 2_886_427},
+        f"v6e static-style {where}": {"method": "static-style", "error": "no"},
+        f"h100 genret {where}": {"method": "genret", "kernels": 70, "copies": 6},
+    }
+    figure = machines({f"given logits {where}": {"methods": times}}, compiled)
+    said = [[text.get_text() for text in axes.texts] for axes in figure.axes]
+    assert said == [[" 1.25", " 30"], [" 2,886"], [" 70"]]
+
+
 def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "text").write_text("no run\n")
-    (tmp_path / "empty").write_text("")
-    head = '{"kind": "environment"}\n'
-    (tmp_path / "keyless").write_text(head + "[1]\n")
-    older = {"key": "a", "methods": {"genret": {"rounds_ms": [1.0]}}}
-    (tmp_path / "older").write_text(head + json.dumps(older) + "\n")
-    (tmp_path / "aot").write_text(head + '{"key": "aot v5e", "chip": "v5e"}\n')
+    (tmp_path / "none").write_text("[1]")
+    (tmp_path / "point").write_text('{"points": {"a": 1}}')
+    older = {"a": {"methods": {"genret": {"rounds_ms": [1.0]}}}}
+    (tmp_path / "older").write_text(json.dumps({"points": older}))
+    (tmp_path / "cycles").write_text('{"points": {"v5e": {"chip": "v5e"}}}')
     for arguments, message in (
-        (["compare", str(tmp_path / "keyless"), str(tmp_path / "keyless")], "line 2 is no point"),
+        (["compare", str(tmp_path / "none"), str(tmp_path / "none")], "found no points"),
+        (["compare", str(tmp_path / "point"), str(tmp_path / "point")], "'a' is no point"),
         (["compare", str(tmp_path / "older"), str(tmp_path / "older")], "of an older version"),
-        (["compare", str(tmp_path / "aot"), str(tmp_path / "aot")], "is no run of timings"),
-        (["compare", str(tmp_path / "text"), str(tmp_path / "text")], "line 1 is no JSON"),
-        (["compare", str(tmp_path / "empty"), str(tmp_path / "empty")], "does not begin"),
-        (["compare", str(tmp_path / "none"), str(tmp_path / "none")], "cannot be read"),
+        (["compare", str(tmp_path / "cycles"), str(tmp_path / "cycles")], "is no run of timings"),
+        (["compare", str(tmp_path / "text"), str(tmp_path / "text")], "cannot be read"),
+        (["page", str(tmp_path / "absent")], "cannot be read"),
         (["--resume"], "resume: found no file"),
-        (["--aot", "v99"], "expected some of ['v5e', 'v6e', 'v7x']"),
+        (["--aot", "v99"], "expected some of ['v5e', 'v6e', 'v7x'"),
         (["--static", str(tmp_path)], "static: found no"),
         (["--only", "3000M"], "which no point of 'smoke' has in its name; one is 'given logits"),
     ):
         assert program.main(arguments) == 2
         assert message in capsys.readouterr().err
-    Lines(tmp_path / "x", {"preset": "smoke"}, resume=False)
+    _record(tmp_path / "x")
     with pytest.raises(GenretError, match="is of preset 'smoke'"):
-        Lines(tmp_path / "x", {"preset": "bars"}, resume=True)
+        _record(tmp_path / "x", "bars", resume=True)
 
 
 @pytest.mark.parametrize("preset", ["smoke", "bars", "paper", "full"])
@@ -317,26 +329,12 @@ def test_some_points_of_a_preset(
 
 
 @pytest.mark.slow
-@pytest.mark.tpu_backend
-def test_methods_compile_for_tpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    if importlib.util.find_spec("libtpu") is None:
-        pytest.skip("compiling for TPU needs libtpu (pip install 'jax[tpu]')")
-    lines = Lines(tmp_path / "a", {"preset": "aot"}, resume=False)
-    small = {"items": (500, 5000), "codes": 32, "depth": 3, "beams": 4}
-    compile_all(["v5e"], lines, Console(), **small)
-    found = [line for line in lines.points.values() if "error" not in line]
-    assert {line["method"] for line in found} >= {"genret", "static-style", "ppv-incremental"}
-    assert all(part["argument_bytes"] > 0 for line in found for part in line["compiled"])
-    assert "no timings" in capsys.readouterr().out
-
-
-@pytest.mark.slow
 def test_the_smoke_preset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "smoke.html"
     assert (
         program.main(["--preset", "smoke", "--json", str(tmp_path / "s"), "--page", str(page)]) == 0
     )
-    _, points = read(tmp_path / "s")
+    points = read(tmp_path / "s")["points"]
     for line in points.values():
         for name, own in line["methods"].items():
             if name == "marisa" and "error" in own:

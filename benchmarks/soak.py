@@ -1,17 +1,19 @@
-"""Bar 6: a soak of random tries and logits against the exact search, and STATIC's failing cases."""
+"""Bar 6: random tries and logits against the exact search, and the cases that STATIC answers wrongly."""
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks._draws import GivenLogits, draw_codes, exact_logits, given_logits
-from benchmarks._oracle import Catalog, check_answer, given
-from benchmarks._record import Figures, Record, count_compilations, good
-from benchmarks._static import Static
+from benchmarks.draws import GivenLogits, draw_codes, exact_logits, given_logits
+from benchmarks.methods.static_code import Static
+from benchmarks.oracle import Catalog, check_answer, expected_of, given
+from benchmarks.record import Figures
+from benchmarks.timing import count_compilations
 from genret import ItemFilter, TrieIndex, beam_search
 from genret.errors import GenretError
 from genret.index import FilterStack
@@ -48,17 +50,13 @@ FAMILIES = (
 BATCH, SEEN = 2, 4
 
 
-def soak(record: Record, tries: int, families: tuple[Family, ...] = FAMILIES) -> None:
+def points(tries: int, families: tuple[Family, ...] = FAMILIES) -> dict[str, Callable[[], Figures]]:
     """Compare so many answers with the exact ones."""
     each = -(-tries // len(families))
-    points = [
-        record.point(f"6 soak: {each} tries of {family}", lambda n=n, f=family: run(f, each, n))
-        for n, family in enumerate(families)
-    ]
-    total = lambda name: sum(point[name] for point in good(points))  # noqa: E731
-    record.bar("tries", points, lambda: total("tries"), tries)
-    record.bar("wrong_answers", points, lambda: total("wrong"), 0, at_most=True)
-    record.bar("invalid_items", points, lambda: total("invalid"), 0, at_most=True)
+    return {
+        f"6 soak: {each} tries of {family}": functools.partial(run, family, each, seed)
+        for seed, family in enumerate(families)
+    }
 
 
 def run(family: Family, tries: int, seed: int) -> Figures:
@@ -77,12 +75,7 @@ def run(family: Family, tries: int, seed: int) -> Figures:
             result = beam_search(model, history, index, beams=family.beams, **options)
             figures["padded"] += int((~np.asarray(result.valid)).any())
             figures["invalid"] += count_invalid(result, codes, allowed)
-            expected = []
-            for request in range(BATCH):
-                some = Catalog.of(codes, allowed[request])
-                found = some.search(given(model, history, request), family.beams)
-                rows, scores = found.items(family.beams)
-                expected.append((some.positions[rows], scores))
+            expected = expected_of(model, history, codes, family.beams, allowed)
             try:
                 check_answer(result, expected, codes)
             except GenretError as e:
@@ -172,9 +165,8 @@ def restrictions(
     return {"filters": stack, "filter_of": filter_of, "exclude": seen}, allowed
 
 
-def static_cases(record: Record, static: Static | None) -> None:
+def static_cases(static: Static | None) -> dict[str, Callable[[], Figures]]:
     """Search the cases that STATIC's code answers wrongly; ours has to answer exactly."""
-    rng = np.random.default_rng(66)
     one_first = draw_codes(50, (64, 64, 64), seed=1)
     one_first[:, 0] = 5
     cases: dict[str, tuple[Codes, int, int, int]] = {
@@ -184,39 +176,33 @@ def static_cases(record: Record, static: Static | None) -> None:
         "3: dead beams": (draw_codes(30, (64, 64, 64), seed=4), 64, 40, 10),
         "4: many children of one beam": (draw_codes(50_000, (512,) * 3, seed=5), 512, 70, 30),
     }
+    return {
+        f"6 case {name}": functools.partial(_case, static, number, *case)
+        for number, (name, case) in enumerate(cases.items())
+    }
 
-    def measure(codes: Codes, num_codes: int, beams: int, tokens_per_beam: int) -> Figures:
-        catalog = Catalog.of(codes)
-        per_level = (num_codes,) * codes.shape[1]
-        model, history = given_logits(2, beams, per_level, seed=int(rng.integers(100)))
-        index = TrieIndex.from_codes(catalog.codes, codes_per_level=per_level)
-        exact = [catalog.search(given(model, history, b), beams) for b in range(2)]
-        result = beam_search(model, history, index, beams=beams)
-        check_answer(result, [found.items(beams) for found in exact], catalog.codes)
-        everyone = np.ones((2, len(codes)), bool)
-        figures: Figures = {
-            "invalid": count_invalid(result, catalog.codes, everyone),
-            "answers": int(np.asarray(result.valid).sum()),
-        }
-        if static is not None:
-            figures |= rival(catalog, num_codes, model, history, beams, tokens_per_beam)
+
+def _case(
+    static: Static | None, seed: int, codes: Codes, num_codes: int, beams: int, tokens_per_beam: int
+) -> Figures:
+    catalog = Catalog.of(codes)
+    codes = catalog.codes
+    per_level = (num_codes,) * codes.shape[1]
+    model, history = given_logits(2, beams, per_level, seed=seed)
+    index = TrieIndex.from_codes(codes, codes_per_level=per_level)
+    result = beam_search(model, history, index, beams=beams)
+    check_answer(result, expected_of(model, history, codes, beams), codes)
+    invalid = count_invalid(result, codes, np.ones((2, len(codes)), bool))
+    figures: Figures = {"invalid": invalid, "answers": int(np.asarray(result.valid).sum())}
+    if static is None:
         return figures
-
-    def rival(
-        catalog: Catalog, num_codes: int, model: Any, history: Any, beams: int, tokens: int
-    ) -> Figures:
-        try:
-            index = static.index(catalog.codes, num_codes)
-            answers = np.asarray(static.decode(model, history, index, beams, tokens))
-        except Exception as e:  # whatever it raises is its answer
-            return {"static_error": f"{type(e).__name__}: {str(e)[:200]}"}
-        found = catalog.search(given(model, history, 0), beams).lo
-        right = set(map(tuple, catalog.codes[found].tolist()))
-        return {
-            "static_invalid": int((~catalog.holds(answers)).sum()),
-            "static_of_exact": len(right & set(map(tuple, answers[0].tolist()))) / len(right),
-        }
-
-    points = [record.point(f"6 case {name}", lambda c=c: measure(*c)) for name, c in cases.items()]
-    passed = lambda: sum(point["invalid"] == 0 for point in good(points))  # noqa: E731
-    record.bar("static_cases_passed", points, passed, len(cases))
+    try:
+        rival = static.index(codes, num_codes)
+        answers = np.asarray(static.decode(model, history, rival, beams, tokens_per_beam))
+    except Exception as e:  # whatever it raises is its answer
+        return figures | {"static_error": f"{type(e).__name__}: {str(e)[:200]}"}
+    right = set(map(tuple, codes[catalog.search(given(model, history, 0), beams).lo].tolist()))
+    return figures | {
+        "static_invalid": int((~catalog.holds(answers)).sum()),
+        "static_of_exact": len(right & set(map(tuple, answers[0].tolist()))) / len(right),
+    }

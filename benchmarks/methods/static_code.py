@@ -15,10 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks._draws import GivenLogits
+from benchmarks.draws import GivenLogits
 from genret.errors import GenretError
 from genret.typing import Codes, Int
 
+NAME = "static (its code)"
 TOKENS_PER_BEAM = 30
 """Children of a beam that STATIC looks at in its dense step: its benchmark's choice, not exact."""
 
@@ -62,13 +63,9 @@ class Static:
     build: Any
     search: Any
 
-    def build_on_host(self, codes: Codes, vocab_size: int) -> tuple[Any, ...]:
-        """Build its index of sorted codes, on the host: what is timed as its build."""
-        return self.build(codes, vocab_size, dense_lookup_layers=2)
-
     def index(self, codes: Codes, vocab_size: int) -> Index:
         """Build its index of sorted codes and put it on the device."""
-        built = self.build_on_host(codes, vocab_size)
+        built = self.build(codes, vocab_size, dense_lookup_layers=2)
         branches = tuple(int(width) for width in built[2])
         arrays = tuple(jnp.asarray(array) for array in (*built[:2], *built[3:]))
         return Index(arrays, branches, vocab_size, codes.shape[1])

@@ -1,6 +1,7 @@
 """``transformers.generate`` and the scorer on the same weights: the answers, then the times."""
 
 import json
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,12 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from benchmarks._common import judge, sentence
-from benchmarks._draws import real_codes
-from benchmarks._record import interleave
+from benchmarks.draws import real_codes
+from benchmarks.hf_generate import prefix_table
+from benchmarks.record import judge, sentence
+from benchmarks.timing import interleave
 from genret.config import EngineConfig, ModelConfig, ScoreConfig
-from genret.errors import GenretError
+from genret.hf import checkpoint_of, save_checkpoint
 from genret.histories import Histories
 from genret.index import TrieIndex
 from genret.models import build_model
@@ -106,48 +108,18 @@ class Generate:
     def __init__(self, model: Any, codes: np.ndarray, own: list[list[int]]) -> None:
         import torch
         import transformers
-        from flax import nnx
 
         self.torch = torch
-        width = SIZES[0]
-        shape = model.config
-        config = transformers.Qwen3Config(
-            vocab_size=1 + sum(SIZES), hidden_size=shape.width, intermediate_size=shape.mlp_dim,
-            num_hidden_layers=shape.layers, num_attention_heads=shape.heads,
-            num_key_value_heads=shape.kv_heads, head_dim=shape.head_dim,
-            max_position_embeddings=256, rms_norm_eps=shape.norm_eps, tie_word_embeddings=True,
-            rope_parameters={"rope_type": "default", "rope_theta": shape.rope_theta},
-            pad_token_id=0, bos_token_id=None, eos_token_id=None,
-        )  # fmt: skip
-        self.model = transformers.Qwen3ForCausalLM(config).eval()
-        weights = {}
-        for path, variable in nnx.to_flat_state(nnx.state(model.language_model, nnx.Param)):
-            name = ".".join(map(str, path))
-            for old, new in (
-                ("embedding.table", "model.embed_tokens.weight"), ("blocks.norm", "model.norm"),
-                ("blocks.blocks", "model.layers"), ("attention_norm", "input_layernorm"),
-                ("mlp_norm", "post_attention_layernorm"), ("attention.", "self_attn."),
-                (".scale", ".weight"), (".kernel", ".weight"),
-            ):  # fmt: skip
-                name = name.replace(old, new)
-            value = np.asarray(variable[...])
-            kernel = str(path[-1]) == "kernel"
-            weights[name] = torch.tensor(value.T.copy() if kernel else value.copy())
-        missing, unexpected = self.model.load_state_dict(weights, strict=False)
-        if unexpected or set(missing) - {"lm_head.weight"}:
-            raise GenretError(f"hf: found the weights {unexpected}, missing {missing}")
-        self.model.tie_weights()
-        offsets = 1 + np.arange(len(SIZES)) * width
-        rows = (codes + offsets[None]).tolist()
-        self.allowed: dict[tuple[int, ...], list[int]] = {}
-        for row in sorted(map(tuple, rows)):
-            for level in range(len(row)):
-                after = self.allowed.setdefault(row[:level], [])
-                if row[level] not in after[-1:]:
-                    after.append(row[level])
-        # Left-padded prompts, in batches of users, as generate wants them.
-        self.prompts = [[0] + [t for i in items for t in rows[i]] for items in own]
-        self.offsets, self.width = offsets, width
+        checkpoint, _ = checkpoint_of(model)
+        with tempfile.TemporaryDirectory() as folder:
+            save_checkpoint(Path(folder) / "model", checkpoint)
+            load = transformers.AutoModelForCausalLM.from_pretrained
+            self.model = load(Path(folder) / "model").eval()
+        # Token 0 begins a history; the codes of each level follow those of the level before.
+        self.offsets, self.width = 1 + np.arange(len(SIZES)) * SIZES[0], SIZES[0]
+        rows = codes + self.offsets[None]
+        self.allowed = prefix_table(np.unique(rows, axis=0))
+        self.prompts = [[0] + [t for i in items for t in rows[i].tolist()] for items in own]
         self.level = 0
         self.model.lm_head.register_forward_hook(self._only_the_level)
 
@@ -165,6 +137,7 @@ class Generate:
         for start in range(0, len(self.prompts), batch):
             prompts = self.prompts[start : start + batch]
             longest = max(map(len, prompts))
+            # Padded on the left, as generate wants them.
             padded = torch.tensor([[0] * (longest - len(p)) + p for p in prompts])
             mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts])
             self.level = 0
@@ -173,6 +146,7 @@ class Generate:
                     input_ids=padded, attention_mask=mask, num_beams=beams, do_sample=False,
                     num_return_sequences=beams, max_new_tokens=len(SIZES), length_penalty=0.0,
                     early_stopping=True, output_scores=True, return_dict_in_generate=True,
+                    pad_token_id=0, eos_token_id=None,
                     # A beam without hope may stand outside of the trie: it may say anything.
                     prefix_allowed_tokens_fn=lambda _, ids, n=longest: self.allowed.get(
                         tuple(ids[n:].tolist()), [1]

@@ -1,25 +1,104 @@
-"""What the methods of a point are asked, and a method made ready: built, compiled, checked."""
+"""What every method of a point is asked, and a method made ready: built, compiled, checked."""
 
 import dataclasses
 import time
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from benchmarks._draws import draw_codes, given_logits
-from benchmarks._oracle import Beams as Exact
-from benchmarks._oracle import Catalog, given
-from benchmarks._point import Point
-from benchmarks._static import Static
-from benchmarks.decode import decode
-from benchmarks.methods import METHODS, HashBitmap, Method, Unsupported
-from benchmarks.models import build_sized
+from benchmarks.draws import Kind, draw_codes, given_logits
+from benchmarks.methods import METHODS, Beams, HashBitmap, Method, Unsupported
+from benchmarks.methods.static_code import Static
+from benchmarks.oracle import Beams as Exact
+from benchmarks.oracle import Catalog, given
+from genret.config import ModelConfig
 from genret.errors import GenretError
-from genret.models import History
+from genret.models import History, build_model
+from genret.typing import Array, Float
 
 Figures = dict[str, Any]
+ModelSize = Literal["0.3M", "30M", "300M"]
+MODELS: dict[ModelSize, dict[str, Any]] = {
+    "0.3M": {"width": 64, "layers": 4, "heads": 4, "kv_heads": 4, "head_dim": 16, "mlp_dim": 192},
+    "30M": {
+        "width": 512, "layers": 8, "heads": 8, "kv_heads": 8, "head_dim": 64, "mlp_dim": 1408,
+    },
+    "300M": {
+        "width": 1280, "layers": 16, "heads": 10, "kv_heads": 10, "head_dim": 128,
+        "mlp_dim": 3456,
+    },
+}  # fmt: skip
+"""Blocks of each decoder-only model, without the embeddings of the codes."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Point:
+    """A size at which methods are compared.
+
+    Attributes:
+      items: |C|.
+      codes: V.
+      depth: L.
+      batch: B.
+      beams: M.
+      kind: how codes are drawn.
+      filters: sets of allowed items in a batch, half of all items each; 0: none.
+      inserted: share of the items that come when the index is built already; 0: none.
+      methods: names; the first is what the others are compared with.
+      model: None: logits are given and cost nothing.
+      by_level: whether each step is also timed alone.
+      repeats: rounds at most.
+      processes: fresh processes that share the rounds; 0: the calling process measures.
+      seconds: of all methods together; one that used its share has no more rounds, once it has three.
+    """
+
+    items: int
+    codes: int
+    depth: int
+    batch: int
+    beams: int
+    kind: Kind = "uniform"
+    filters: int = 0
+    inserted: float = 0.0
+    methods: tuple[str, ...] = tuple(METHODS)
+    model: ModelSize | None = None
+    by_level: bool = False
+    repeats: int = 150
+    processes: int = 0
+    seconds: float = 40.0
+
+    @property
+    def key(self) -> str:
+        """Name of the point, unique in a run."""
+        model = "given logits" if self.model is None else self.model
+        more = f" filters={self.filters}" if self.filters else ""
+        more += f" inserted={self.inserted:g}" if self.inserted else ""
+        return (
+            f"{model} |C|={self.items} V={self.codes} L={self.depth} "
+            f"B={self.batch} M={self.beams} {self.kind}{more}"
+        )
+
+
+@partial(jax.jit, static_argnames=("levels", "beams"))
+def decode(method: Method, model: Any, history: Any, *, levels: int, beams: int) -> Beams:
+    """Search with any method and any model, in one loop, so that only the step differs."""
+    logits, cache = model.prefill(history)
+    state = method.start(logits.shape[0])
+    for level in range(levels):
+        state = method.step(logits, state, beams)
+        if level + 1 < levels:
+            logits, cache = model.step(state.codes[..., -1], state.parents, cache)
+    return state
+
+
+@partial(jax.jit, static_argnames="beams")
+def step(method: Method, logits: Float[Array, "B m V"], state: Beams, *, beams: int) -> Beams:
+    """Take one step alone."""
+    return method.step(logits, state, beams)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -221,8 +300,11 @@ def _found(codes: Any, real: Any, work: Workload) -> float:
 def _model(point: Point, catalog: Catalog, sizes: tuple[int, ...]) -> tuple[Any, Any]:
     if point.model is None:
         return given_logits(point.batch, point.beams, sizes, seed=1)
-    model = build_sized(point.model, sizes)
-    rng = np.random.default_rng(2)
-    length = model.config.max_items
-    items = rng.integers(0, len(catalog.codes), (point.batch, length))
-    return model, History.from_items(catalog.codes, items, max_items=length)
+    narrow = lambda x: x.astype(jnp.bfloat16) if x.dtype == jnp.float32 else x  # noqa: E731
+    config = ModelConfig(
+        kind="decoder_only", codes_per_level=sizes, max_items=20, dtype="bfloat16", dropout=0.0,
+        **MODELS[point.model],
+    )  # fmt: skip
+    model = jax.tree.map(narrow, build_model(config, 0))
+    items = np.random.default_rng(2).integers(0, len(catalog.codes), (point.batch, 20))
+    return model, History.from_items(catalog.codes, items, max_items=20)

@@ -1,7 +1,8 @@
-"""Bars 8 and 10: sequential model calls with a tail, and what a decode keeps of the history."""
+"""Bars 8 and 10: sequential model calls with a tail, and the bytes that a decode keeps of a history."""
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from benchmarks._draws import draw_codes, hashed_logits, real_codes
-from benchmarks._oracle import Catalog, check_answer, stepped
-from benchmarks._record import Figures, Record, interleave
+from benchmarks.draws import draw_codes, hashed_logits, real_codes
+from benchmarks.oracle import Catalog, check_answer, stepped
+from benchmarks.record import Figures
+from benchmarks.timing import interleave
 from genret import BeamResult, TrieIndex, beam_search
 from genret.config import ModelConfig
 from genret.errors import GenretError
@@ -158,7 +160,7 @@ def count_calls(codes: Codes, num_codes: int, sizes: Sizes) -> Figures:
     return {**figures, **most, **times}
 
 
-def passes(record: Record, sizes: Sizes, data: Path | None) -> None:
+def passes(sizes: Sizes, data: Path | None) -> dict[str, Callable[[], Figures]]:
     """Bar 8: sequential model calls, prefill included."""
     shape = (sizes.codes,) * sizes.depth
 
@@ -167,26 +169,17 @@ def passes(record: Record, sizes: Sizes, data: Path | None) -> None:
             raise GenretError("data: left out, expected a folder with beauty/")
         return real_codes(data / "beauty")
 
-    uniform = record.point(
-        f"8 calls: uniform |C|={sizes.items} V={sizes.codes} L={sizes.depth}",
-        lambda: count_calls(draw_codes(sizes.items, shape, seed=8), sizes.codes, sizes),
-    )
-    real = record.point("8 calls: beauty", lambda: count_calls(beauty(), 256, sizes))
-    for name, point, bar in (("uniform_2e7", uniform, 4), ("beauty", real, 3)):
-        most = functools.partial(_figure, point, "most_calls")
-        record.bar(f"sequential_calls_{name}", [point], most, bar, at_most=True)
-        stepping = functools.partial(_figure, point, "most_steps")
-        record.bar(f"stepping_calls_{name}", [point], stepping, None)
-
-
-def _figure(point: Figures, name: str) -> Any:
-    return point[name]
+    uniform = f"8 calls: uniform |C|={sizes.items} V={sizes.codes} L={sizes.depth}"
+    return {
+        uniform: lambda: count_calls(draw_codes(sizes.items, shape, seed=8), sizes.codes, sizes),
+        "8 calls: beauty": lambda: count_calls(beauty(), 256, sizes),
+    }
 
 
 Kind = Literal["item_decoder", "decoder_only"]
 
 
-def history_memory(kind: Kind, beams: int, sizes: Sizes) -> dict[str, int]:
+def history_memory(kind: Kind, beams: int, sizes: Sizes) -> Figures:
     """Return the bytes of a decode that are there for the history's sake.
 
     That is what is added when the history is twice as long: of the cache after a step, and of
@@ -233,38 +226,13 @@ def history_memory(kind: Kind, beams: int, sizes: Sizes) -> dict[str, int]:
     }
 
 
-def history_bytes(record: Record, sizes: Sizes) -> None:
+def history_bytes(sizes: Sizes) -> dict[str, Callable[[], Figures]]:
     """Bar 10: the history part of a decode with 80 history tokens does not grow with M."""
-    for kind, suffix in (("decoder_only", ""), ("item_decoder", "_item_decoder")):
-        points = {
-            beams: record.point(
-                f"10 history: {kind} {4 * sizes.history_items} tokens M={beams}",
-                lambda k=kind, m=beams: dict(history_memory(k, m, sizes)),
-            )
-            for beams in sizes.beams
-        }
-        each = list(points.values())
-        record.bar(
-            f"history_bytes_by_beams{suffix}",
-            each,
-            lambda p=points: {str(m): f["history_cache_bytes"] for m, f in p.items()},
-            None,
+    kinds: tuple[Kind, ...] = ("decoder_only", "item_decoder")
+    return {
+        f"10 history: {kind} {4 * sizes.history_items} tokens M={beams}": functools.partial(
+            history_memory, kind, beams, sizes
         )
-        record.bar(
-            f"temporary_bytes_by_beams{suffix}",
-            each,
-            lambda p=points: {str(m): f["temporary_bytes"] for m, f in p.items()},
-            None,
-        )
-        record.bar(
-            f"history_bytes_growth{suffix}",
-            each,
-            lambda e=each: _growth([f["history_cache_bytes"] for f in e]),
-            1.0,
-            at_most=True,
-        )
-
-
-def _growth(values: list[int]) -> float:
-    # A model may keep nothing that depends on the history's length.
-    return max(values) / min(values) if min(values) else 1.0 + max(values)
+        for kind in kinds
+        for beams in sizes.beams
+    }

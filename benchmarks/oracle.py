@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks._draws import GivenLogits
+from benchmarks.draws import GivenLogits
 from genret.decoding import BeamResult
 from genret.errors import GenretError
 from genret.typing import Bool, Codes, Float, Int
@@ -144,6 +144,31 @@ def stepped(model: Any, history: Any, beams: int) -> LogitsOf:
         return np.asarray(logits[0])
 
     return logits_of
+
+
+def expected_of(
+    model: GivenLogits,
+    history: np.ndarray,
+    codes: Codes,
+    beams: int,
+    allowed: Sequence[np.ndarray] | None = None,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the exact answer of each request, positions and scores, as :func:`check_answer` takes it.
+
+    Args:
+      model: the logits.
+      history: of the requests.
+      codes: the semantic IDs by item position, in any order.
+      beams: M.
+      allowed: bool [N] for each request; None: every item.
+    """
+    catalog = Catalog.of(codes)
+    found = []
+    for request in range(len(history)):
+        some = catalog if allowed is None else Catalog.of(codes, allowed[request])
+        rows, scores = some.search(given(model, history, request), beams).items(beams)
+        found.append((some.positions[rows], scores))
+    return found
 
 
 def check_answer(

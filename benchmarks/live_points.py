@@ -2,12 +2,14 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks._draws import GivenLogits, draw_codes, given_logits
-from benchmarks._oracle import Catalog, check_answer, given
-from benchmarks._record import Compilations, Figures, Record, count_compilations, interleave
+from benchmarks.draws import GivenLogits, draw_codes, given_logits
+from benchmarks.oracle import check_answer, expected_of
+from benchmarks.record import Figures
+from benchmarks.timing import Compilations, count_compilations, interleave
 from genret import ItemFilter, TrieIndex, beam_search
 from genret.index import FilterStack, LiveIndex
 from genret.typing import Bool, Codes
@@ -58,13 +60,8 @@ class Live:
     ) -> None:
         """Search, and refuse an answer that is not the exact one of the items allowed."""
         result = beam_search(self.model, self.history, index, beams=self.beams, **options)
-        expected = []
-        for request in range(len(self.history)):
-            some = Catalog.of(codes, allowed[request % len(allowed)])
-            logits = given(self.model, self.history, request)
-            rows, scores = some.search(logits, self.beams).items(self.beams)
-            expected.append((some.positions[rows], scores))
-        check_answer(result, expected, codes)
+        masks = [allowed[request % len(allowed)] for request in range(len(self.history))]
+        check_answer(result, expected_of(self.model, self.history, codes, self.beams, masks), codes)
 
     def refresh(self) -> Compilations:
         """Replace the codes, again and again."""
@@ -134,58 +131,40 @@ class Live:
         return counts
 
 
-def recompilations(record: Record, sizes: Sizes) -> None:
-    """Bar 7, first half: nothing is compiled again, whatever changes."""
+def points(sizes: Sizes) -> dict[str, Callable[[], Figures]]:
+    """Nothing is compiled again, whatever changes; and the time of an insert."""
     live = Live(sizes)
-    points = []
-    for name, change in (
-        (f"{sizes.refreshes} refreshes", live.refresh),
-        (f"{sizes.filters} filter changes", live.change_filters),
-        (f"{sizes.inserts} inserts and removals", live.insert),
-    ):
-        points.append(
-            record.point(f"7 {name}: |C|={sizes.items}", lambda c=change: dataclasses.asdict(c()))
-        )
-    record.bar(
-        "recompilations",
-        points,
-        lambda: sum(point["compiled"] for point in points if "compiled" in point),
-        0,
-        at_most=True,
+    changes = {
+        f"{sizes.refreshes} refreshes": live.refresh,
+        f"{sizes.filters} filter changes": live.change_filters,
+        f"{sizes.inserts} inserts and removals": live.insert,
+    }
+    counted = {
+        f"7 {name}: |C|={sizes.items}": lambda c=change: dataclasses.asdict(c())
+        for name, change in changes.items()
+    }
+    return counted | {
+        f"7 insert 1 %: |C|={sizes.insert_into}": functools.partial(time_insert, sizes)
+    }
+
+
+def time_insert(sizes: Sizes) -> Figures:
+    """Time inserting 1 % of the items, against building the index."""
+    per_level = (sizes.codes,) * sizes.depth
+    codes = draw_codes(sizes.insert_into, per_level, seed=750)
+    new = draw_codes(sizes.insert_into // 100, per_level, seed=751)
+    ids, new_ids = np.arange(len(codes)), len(codes) + np.arange(len(new))
+    build = functools.partial(TrieIndex.from_codes, codes_per_level=per_level)
+    plain = LiveIndex(build(codes), insert_capacity=len(new))
+    named = LiveIndex(build(codes, ids), insert_capacity=len(new))
+    times = interleave(
+        {
+            "build": lambda: build(codes),
+            "insert": lambda: plain.insert(new),
+            "insert_with_ids": lambda: named.insert(new, new_ids),
+        },
+        sizes.repeats,
     )
-
-
-def insertion(record: Record, sizes: Sizes) -> None:
-    """Bar 7, second half: inserting 1 % of the items, against building the index."""
-
-    def measure() -> Figures:
-        per_level = (sizes.codes,) * sizes.depth
-        codes = draw_codes(sizes.insert_into, per_level, seed=750)
-        new = draw_codes(sizes.insert_into // 100, per_level, seed=751)
-        ids, new_ids = np.arange(len(codes)), len(codes) + np.arange(len(new))
-        build = functools.partial(TrieIndex.from_codes, codes_per_level=per_level)
-        plain = LiveIndex(build(codes), insert_capacity=len(new))
-        named = LiveIndex(build(codes, ids), insert_capacity=len(new))
-        times = interleave(
-            {
-                "build": lambda: build(codes),
-                "insert": lambda: plain.insert(new),
-                "insert_with_ids": lambda: named.insert(new, new_ids),
-            },
-            sizes.repeats,
-        )
-        build_ms = times["build"]["ms"]
-        return {
-            **times,
-            "insert_over_build": times["insert"]["ms"] / build_ms,
-            "insert_with_ids_over_build": times["insert_with_ids"]["ms"] / build_ms,
-        }
-
-    point = record.point(f"7 insert 1 %: |C|={sizes.insert_into}", measure)
-    bar = functools.partial(record.bar, points=[point], at_most=True)
-    bar("insert_over_build", value=lambda: point["insert_over_build"], bar=0.05)
-    bar(
-        "insert_with_ids_over_build",
-        value=lambda: point["insert_with_ids_over_build"],
-        bar=None,
-    )
+    build_ms = times["build"]["ms"]
+    over = {f"{n}_over_build": times[n]["ms"] / build_ms for n in ("insert", "insert_with_ids")}
+    return times | over

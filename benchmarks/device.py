@@ -1,0 +1,127 @@
+"""What the attached device says: fuzz, timings and the compiler's budget, as a table for an issue.
+
+    python -m benchmarks device --json benchmarks/results/devices/NAME.json
+
+For people with a TPU or a GPU. The answers of random tries are held against brute force on the device, a
+few searches are timed beside the other methods, and where the device is one that `accelerators` knows, its
+schedule stands beside the times. The table is Markdown; files in benchmarks/results/devices are shown in
+docs/benchmarks.md.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+from rich.console import Console
+
+from benchmarks import accelerators, soak
+from benchmarks.record import Record, environment
+from benchmarks.suite import measure
+from benchmarks.workload import Point
+
+CHIPS = {
+    "TPU v5 lite": "v5e", "TPU v5e": "v5e", "TPU v6 lite": "v6e", "TPU v6e": "v6e", "TPU7x": "v7x",
+    "NVIDIA A100": "a100", "NVIDIA H100": "h100", "NVIDIA B200": "b200",
+}  # fmt: skip
+"""What JAX calls a device, or how that begins, and the chip whose compiler is asked."""
+
+METHODS = ("unconstrained", "genret", "static-style")
+MAIN = Point(items=10**6, codes=2048, depth=8, batch=2, beams=70, methods=METHODS, seconds=20)
+POINTS = (
+    MAIN,
+    dataclasses.replace(MAIN, codes=256),
+    dataclasses.replace(MAIN, batch=16),
+    dataclasses.replace(MAIN, kind="zipf"),
+)
+SMALL = Point(items=2000, codes=64, depth=3, batch=2, beams=8, methods=METHODS, repeats=3)
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """Measure the attached device and print a table for an issue."""
+
+    json: Path | None = None
+    """File to write, such as benchmarks/results/devices/tpu-v6e.json."""
+    static: Path | None = None
+    """Checkout of STATIC (github.com/youtube/static-constraint-decoding), to be timed as well."""
+    tries: int = 1000
+    """Random tries whose answers are checked."""
+    budget: bool = True
+    """Also compile the main point and read the compiler's schedule."""
+    smoke: bool = False
+    """One small point and few tries: shows that it works."""
+    resume: bool = False
+    """Keep the points that the JSON file holds."""
+
+    def main(self, console: Console) -> int:
+        """Measure; the exit status is 1 when an answer was wrong."""
+        heading = {
+            "program": "benchmarks.device",
+            "preset": "smoke" if self.smoke else "device",
+            "environment": environment(),
+        }
+        record = Record(self.json, heading, resume=self.resume, say=console.print)
+        families = soak.FAMILIES[:1] if self.smoke else soak.FAMILIES
+        for key, run in soak.points(4 if self.smoke else self.tries, families).items():
+            record.point(key, run)
+        for point in (SMALL,) if self.smoke else POINTS:
+            record.point(point.key, partial(measure, point, self.static))
+        chip = chip_of(jax.devices()[0].device_kind)
+        if self.budget and chip:
+            size = accelerators.SMOKE if self.smoke else accelerators.MAIN
+            accelerators.measure((size,), (chip,), record, None)
+        print(markdown(record.document))
+        fuzzed = [p for key, p in record.points.items() if key.startswith("6 soak")]
+        return int(any("error" in p or p["wrong"] or p["invalid"] for p in fuzzed))
+
+
+def chip_of(kind: str) -> str | None:
+    """Return the chip of a kind of device; None: one that `accelerators` does not know.
+
+    >>> chip_of("TPU v6 lite"), chip_of("NVIDIA H100 80GB HBM3"), chip_of("cpu")
+    ('v6e', 'h100', None)
+    """
+    return next((chip for name, chip in CHIPS.items() if kind.startswith(name)), None)
+
+
+def markdown(document: Mapping[str, Any]) -> str:
+    """Return the table of a device: fuzz, times, and the compiler's schedule."""
+    about, points = document["environment"], document["points"]
+    fuzzed = [p for key, p in points.items() if key.startswith("6 soak") and "error" not in p]
+    tries, wrong, invalid = (sum(p[n] for p in fuzzed) for n in ("tries", "wrong", "invalid"))
+    rows = []
+    for key, point in points.items():
+        for name, own in point.get("methods", {}).items():
+            if isinstance(own, dict) and "ms" in own:
+                cells = [f"{own['ms']:.3f}", f"{own.get('queued_ms', float('nan')):.3f}"]
+                cells += [
+                    f"{own['valid']:.0%}",
+                    f"{own['of_exact']:.0%}" if "of_exact" in own else "",
+                ]
+                rows.append(f"| {key.replace('|', '')} | {name} | " + " | ".join(cells) + " |")
+    scheduled = [
+        f"{key}: "
+        + (
+            f"{p['cycles']:,} cycles"
+            if p.get("cycles")
+            else f"{p.get('kernels')} kernels and {p.get('copies')} copies"
+        )
+        for key, p in points.items()
+        if "chip" in p and "error" not in p
+    ]
+    return "\n".join(
+        [
+            f"**{about['device']}** x {about['devices']}, commit {about['commit']}, jax "
+            f"{about['versions']['jax']}: {tries:,} random tries, {wrong} wrong answers, "
+            f"{invalid} invalid items.",
+            "",
+            "| point | method | ms a search | ms when queued | valid | exact |",
+            "|---|---|---|---|---|---|",
+            *rows,
+            "",
+            *(f"- {text} ({accelerators.LABEL})" for text in scheduled),
+        ]
+    ).rstrip()

@@ -1,0 +1,217 @@
+"""The record of a run: one JSON file with where it ran, its points, its bars and how they are met."""
+
+import json
+import operator
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from genret.errors import GenretError
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+Figures = dict[str, Any]
+
+
+def environment() -> Figures:
+    """Return the machine, the versions and the commit, as JSON values.
+
+    Call it before measuring: the load is then that of others.
+    """
+    import jax  # here, so that a process whose memory is measured does not carry it
+
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    named = [n for n in ("genret", "jax", "flax", "numpy", "pyarrow", "libtpu") if find_spec(n)]
+    return {
+        "commit": described.stdout.strip() or None,
+        "device": jax.devices()[0].device_kind,
+        "devices": jax.device_count(),
+        "flags": os.environ.get("XLA_FLAGS", ""),
+        "processor": _proc("cpuinfo", "model name") or platform.processor(),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2),
+        "versions": {
+            "python": platform.python_version(),
+            **{n: metadata.version(n) for n in named},
+        },
+    }
+
+
+def judge(value: float, bar: float, *, at_most: bool = False) -> Figures:
+    """Return a figure beside the bar that it should reach, and whether it does."""
+    met = (operator.le if at_most else operator.ge)(value, bar)
+    return {"value": value, "bar": bar, "at_most": at_most, "met": bool(met)}
+
+
+def sentence(name: str, judged: Mapping[str, Any]) -> str:
+    """Say a figure of :func:`judge` in one line."""
+    relation = "at most" if judged["at_most"] else "at least"
+    verdict = "met" if judged["met"] else "MISSED"
+    digits = 2 if abs(judged["bar"]) >= 0.5 else 4
+    return f"{name}: {judged['value']:.{digits}f}, bar {relation} {judged['bar']:.4g}: {verdict}"
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a JSON file beside its place and rename it when it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.partial")
+    scratch.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    scratch.replace(path)
+
+
+def peak_gib() -> float:
+    """Return the most memory that this process has held so far, in GiB."""
+    # Linux lets a process inherit ru_maxrss from the one that started it; VmHWM is its own.
+    if sys.platform == "linux":
+        return int(_proc("self/status", "VmHWM").split()[0]) / 2**20
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+def available_gib() -> float:
+    """Return the memory that is free for a new process, in GiB; infinite where nobody says."""
+    found = _proc("meminfo", "MemAvailable")
+    return int(found.split()[0]) / 2**20 if found else float("inf")
+
+
+def _proc(file: str, name: str) -> str:
+    """Return the first value of a name in a file of /proc; "" where there is none."""
+    try:
+        lines = (Path("/proc") / file).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    return next((x.split(":", 1)[1].strip() for x in lines if x.startswith(name)), "")
+
+
+class Record:
+    """The JSON file of a run, written after each point.
+
+    Attributes:
+      document: what is written: the heading (with ``preset`` and ``environment``), ``points`` by key,
+        ``parts`` (what single processes measured of points that are not whole yet), ``bars``, ``verdicts``.
+
+    Args:
+      path: the file; None: nothing is written.
+      heading: the run's ``preset``, ``environment`` and so on.
+      resume: keep the points that the file holds.
+      say: called with a line for each point.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        heading: Mapping[str, Any],
+        *,
+        resume: bool = False,
+        say: Callable[[str], object] = print,
+    ) -> None:
+        self.path, self.say = path, say
+        self.document: Figures = {**heading, "points": {}, "parts": {}, "bars": {}, "verdicts": {}}
+        if resume:
+            if path is None:
+                raise GenretError("resume: found no file to go on with, expected --json FILE")
+            if path.is_file():
+                before = read(path)
+                if before.get("preset") != heading["preset"]:
+                    raise GenretError(
+                        f"{path}: is of preset {before.get('preset')!r}, expected {heading['preset']!r}"
+                    )
+                for part in ("points", "parts", "bars", "verdicts"):
+                    self.document[part] = before.get(part, {})
+                self.document["resumed"] = before.get("resumed", 0) + 1
+        self.write()
+
+    @property
+    def points(self) -> dict[str, Figures]:
+        """The whole points by key."""
+        return self.document["points"]
+
+    def has(self, key: str) -> bool:
+        """Say whether a point was measured."""
+        return "error" not in self.points.get(key, {"error": ""})
+
+    def point(self, key: str, measure: Callable[[], Figures]) -> Figures:
+        """Measure a point, unless it was measured before the run was cut off.
+
+        Returns:
+          Its figures; ``{"error": text}`` when it failed.
+        """
+        if not self.has(key):
+            start = time.perf_counter()
+            try:
+                figures = measure()
+            except Exception as e:  # a point must not take the others with it
+                traceback.print_exc()
+                figures = {"error": f"{type(e).__name__}: {str(e)[:500]}"}
+            self.add(key, figures | {"wall_s": round(time.perf_counter() - start, 1)})
+            self.say(f"{key}: {summary(self.points[key])}")
+        return self.points[key]
+
+    def add(self, key: str, figures: Figures) -> Figures:
+        """Put a whole point into the file; its parts go."""
+        self.points[key] = figures
+        self.document["parts"].pop(key, None)
+        self.write()
+        return figures
+
+    def add_part(self, key: str, figures: Figures) -> list[Figures]:
+        """Keep what one more process measured of a point; return all that is known of it."""
+        parts = self.document["parts"].setdefault(key, [])
+        parts.append(figures)
+        self.write()
+        return parts
+
+    def write(self) -> None:
+        """Write the file."""
+        if self.path is not None:
+            write_json(self.path, self.document)
+
+
+def read(path: Path) -> Figures:
+    """Read the file of a run.
+
+    Raises:
+      GenretError: no such file, or something else in it.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as e:
+        raise GenretError(f"{path}: cannot be read: {e}") from e
+    if not isinstance(document, dict) or not isinstance(document.get("points"), dict):
+        raise GenretError(f"{path}: found no points, expected the JSON of a run")
+    for key, point in document["points"].items():
+        if not isinstance(point, dict):
+            raise GenretError(f"{path}: {key!r} is no point")
+        for name, own in point.get("methods", {}).items():
+            if not all(isinstance(rounds, list) for rounds in own.get("rounds_ms", [])):
+                raise GenretError(
+                    f"{path}: {key}: rounds_ms of {name!r} is of an older version, "
+                    "expected a list for each process: measure again"
+                )
+    return document
+
+
+def summary(figures: Mapping[str, Any]) -> str:
+    """Say the figures of a point in one line, without lists."""
+    said = []
+    for name, value in figures.items():
+        if isinstance(value, dict) and "ms" in value:
+            value = f"{value['ms']:.3f} ms"
+        elif isinstance(value, float):
+            value = f"{value:.3f}"
+        elif isinstance(value, dict | list):
+            continue
+        said.append(f"{name} {value}")
+    return ", ".join(said)

@@ -1,0 +1,169 @@
+"""How the benchmarks time: rounds that alternate between the functions, in one process or in several."""
+
+import contextlib
+import dataclasses
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+
+Figures = dict[str, Any]
+T = TypeVar("T")
+TRACE = "/jax/core/compile/jaxpr_trace_duration"
+COMPILE = "/jax/core/compile/backend_compile_duration"
+
+
+def interleave(
+    functions: Mapping[str, Callable[[], Any]],
+    repeats: int,
+    *,
+    warm: int = 2,
+    seconds: float = float("inf"),
+    seconds_each: float = float("inf"),
+    before: Callable[[], Any] | None = None,
+    rehearse: bool = False,
+) -> dict[str, Figures]:
+    """Time functions round-robin, so that drift of the machine affects all equally.
+
+    Args:
+      functions: what to time; what each returns is waited for.
+      repeats: rounds.
+      seconds: no round begins after so long, once there are three.
+      seconds_each: a function whose rounds took so long together is not timed again, once it has three.
+      warm: untimed runs of each at the start; the time of the first is kept as ``first_s``.
+      before: run untimed before each timed run, so that every function finds the caches and cores in
+        the same state.
+      rehearse: run each function untimed right before it is timed. Otherwise the shorter of two may
+        pay for what the longer leaves behind, such as threads of another library that still spin.
+
+    Returns:
+      For each function its median ``ms``, ``quartiles_ms``, and ``rounds_ms`` in order.
+    """
+    first: dict[str, Figures] = {}
+    for number in range(warm):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            jax.block_until_ready(function())
+            if number == 0:
+                first[name] = {"first_s": time.perf_counter() - start}
+    rounds: dict[str, list[float]] = {name: [] for name in functions}
+    begun = time.perf_counter()
+    for number in range(repeats):
+        if number >= 3 and time.perf_counter() - begun > seconds:
+            break
+        for name, function in functions.items():
+            if number >= 3 and sum(rounds[name]) > 1e3 * seconds_each:
+                continue  # for good: its sum does not change
+            if before is not None:
+                jax.block_until_ready(before())
+            if rehearse:
+                jax.block_until_ready(function())
+            start = time.perf_counter()
+            jax.block_until_ready(function())
+            rounds[name].append(1e3 * (time.perf_counter() - start))
+    return {
+        name: {
+            "ms": statistics.median(times),
+            "quartiles_ms": np.percentile(times, [25, 75]).tolist(),
+            "rounds_ms": [round(t, 4) for t in times],
+            **first.get(name, {}),
+        }
+        for name, times in rounds.items()
+    }
+
+
+def rounds_of(own: Mapping[str, Any]) -> list[np.ndarray]:
+    """Return the milliseconds of each round of a method, by process."""
+    return [np.asarray(rounds, np.float64) for rounds in own["rounds_ms"]]
+
+
+def times_of(own: Mapping[str, Any], base: Mapping[str, Any]) -> float:
+    """Return how many times another method's time a method takes: a Hodges-Lehmann estimate.
+
+    The median of x / y over every round x of the one and every round y of the other, of all
+    processes. A disturbance of a third of the rounds hardly moves it. Source: Hodges and Lehmann, 1963.
+
+    >>> times_of({"rounds_ms": [[2.0, 9.0], [2.0]]}, {"rounds_ms": [[1.0, 1.0, 1.0], [5.0]]})
+    2.0
+    """
+    mine, other = (np.concatenate(rounds_of(each)) for each in (own, base))
+    return float(np.median(np.divide.outer(mine, other)))
+
+
+def more_than(own: Mapping[str, Any], base: Mapping[str, Any]) -> float:
+    """Return how many milliseconds more than another method a method takes, by the same estimate."""
+    mine, other = (np.concatenate(rounds_of(each)) for each in (own, base))
+    return float(np.median(np.subtract.outer(mine, other)))
+
+
+@dataclasses.dataclass
+class Compilations:
+    """Programs traced and compiled since :func:`count_compilations` began."""
+
+    traced: int = 0
+    compiled: int = 0
+
+
+@contextlib.contextmanager
+def count_compilations() -> Iterator[Compilations]:
+    """Count what JAX traces and compiles, whoever asks for it."""
+    counts = Compilations()
+
+    def listen(event: str, duration: float, **_: Any) -> None:
+        counts.traced += event == TRACE
+        counts.compiled += event == COMPILE
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield counts
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def in_own_process(function: Callable[..., T], *args: Any) -> T:
+    """Call a function of a module in a fresh process and return what it returns.
+
+    One process may be fast or slow as a whole: where its memory lies and which core a thread got is
+    settled once. So figures that are compared come from several. Nor does a killed process end the run.
+
+    Raises:
+      BrokenProcessPool: the process was killed, as for memory.
+    """
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=fresh) as pool:
+        return pool.submit(function, *args).result()
+
+
+def merge(runs: Sequence[Figures]) -> Figures:
+    """Return the figures of a point from those of several processes: medians, and all rounds.
+
+    A method without figures in one process has none. Of shares that should be one (``valid``,
+    ``of_exact``) the least counts.
+
+    >>> one = {"floors": {"ms": 1.0}, "methods": {"a": {"rounds_ms": [[1.0]], "valid": 1.0}}}
+    >>> two = {"floors": {"ms": 3.0}, "methods": {"a": {"rounds_ms": [[3.0]], "valid": 0.5}}}
+    >>> merge([one, two])
+    {'floors': {'ms': 2.0}, 'methods': {'a': {'rounds_ms': [[1.0], [3.0]], 'valid': 0.5}}}
+    """
+    merged: Figures = {}
+    for name, value in runs[0].items():
+        values = [run[name] for run in runs if name in run]
+        if isinstance(value, dict):
+            failed = [each for each in values if "error" in each]
+            merged[name] = failed[0] if failed else merge(values)
+        elif name == "rounds_ms":
+            merged[name] = [rounds for each in values for rounds in each]
+        elif isinstance(value, list):
+            merged[name] = [statistics.median(of_all) for of_all in zip(*values, strict=True)]
+        elif name in ("valid", "of_exact"):
+            merged[name] = min(values)
+        elif isinstance(value, str) or value is None or len(set(values)) == 1:
+            merged[name] = value
+        else:
+            merged[name] = statistics.median(values)
+    return merged
