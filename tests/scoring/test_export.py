@@ -172,7 +172,7 @@ def test_histories_are_read_as_by_hand(own: list[int], length: int, max_items: i
 @pytest.mark.parametrize("sizes", [(4, 300, 8, 8), (40,), (64, 64, 64)])
 def test_filters_of_the_device_are_those_of_the_host(kind: str, sizes: tuple[int, ...]) -> None:
     codes = random_codes(200 if len(sizes) > 1 else 40, sizes, kind, seed=1)
-    index = TrieIndex.from_codes(codes, codes_per_level=sizes).remove([3, 17])
+    index = TrieIndex.from_codes(codes, codes_per_level=sizes)
     masks = np.random.default_rng(2).random((2, index.num_items)) < [[0.1], [0.7]]
     stack = FilterBuilder.of(index).stack(jnp.asarray(np.packbits(masks, 1, bitorder="little")))
     expected = FilterStack.of(
