@@ -7,7 +7,7 @@ from typing import TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AbstractMesh, Mesh, NamedSharding
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, Sharding
 from jax.sharding import PartitionSpec as P
 from jax.tree_util import PyTreeDef
 
@@ -206,8 +206,8 @@ class DataAxis:
         if mesh is not None:
             return cls(mesh, (mesh.axis_names[0],))
         for leaf in jax.tree.leaves(history):
-            if isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer):
-                names, sharding = _names_of_rows(leaf), leaf.sharding
+            if isinstance(leaf, jax.Array):
+                names, sharding = _names_of_rows(leaf), _sharding_of(leaf)
                 if names and isinstance(sharding, NamedSharding):
                     return cls(sharding.mesh, names)
         return None
@@ -216,7 +216,7 @@ class DataAxis:
         """Return the structure of a history, and how each array is split: by its first axis or not."""
 
         def spec(leaf: object) -> object:
-            if mesh_given or isinstance(leaf, jax.core.Tracer):
+            if mesh_given:
                 return P(self.names) if getattr(leaf, "ndim", 0) else P()
             split = isinstance(leaf, jax.Array) and _names_of_rows(leaf) == self.names
             return P(self.names) if split else P()
@@ -248,9 +248,14 @@ class DataAxis:
 
 def _names_of_rows(leaf: Array) -> tuple[str, ...]:
     """Return the axes of more than one device over which an array's first axis is split."""
-    sharding = leaf.sharding
+    sharding = _sharding_of(leaf)
     if not isinstance(sharding, NamedSharding) or not sharding.spec or not leaf.ndim:
         return ()
     first = sharding.spec[0]
     names = (first,) if isinstance(first, str) else tuple(first or ())
     return names if any(sharding.mesh.shape[name] > 1 for name in names) else ()
+
+
+def _sharding_of(leaf: Array) -> Sharding:
+    """Return how an array is sharded; of a traced one, what its type says of explicit axes."""
+    return jax.typeof(leaf).sharding if isinstance(leaf, jax.core.Tracer) else leaf.sharding

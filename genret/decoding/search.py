@@ -79,7 +79,8 @@ def beam_search(
       check: look for NaN in the model's output, and for positions out of range in arguments that
         are on the device already (those on the host are always checked).
       mesh: devices that share the requests, over its first axis. Needed only inside a function that
-        is being transformed, where a history does not say how it is sharded.
+        is being transformed, where a history does not say how it is sharded (unless the axes of its
+        mesh are explicit).
 
     Returns:
       The items, best first; ranks without an allowed item are padding.

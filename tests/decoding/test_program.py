@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from genret.decoding import beam_search
@@ -102,6 +102,21 @@ def test_data_parallel_needs_no_communication(
     text = jax.jit(search).lower(model, history, index, arguments).compile().as_text()
     for collective in ("all-gather", "all-reduce", "all-to-all", "collective-permute"):
         assert collective not in text
+
+
+def test_a_history_over_explicit_axes_says_so_inside_a_jitted_function(
+    index: TrieIndex, model: TableModel
+) -> None:
+    mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=(AxisType.Explicit,) * 2)
+    history = jnp.arange(8, dtype=jnp.int32)
+    key = jax.random.key(0)
+    options: dict[str, Any] = {"beams": 3, "normalize": "legal", "sample": key}
+    alone = beam_search(model, history, index, **options)
+    history = jax.device_put(history, NamedSharding(mesh, P("data")))
+    everywhere = jax.device_put((model, index), NamedSharding(mesh, P()))
+    assert_equal(beam_search(everywhere[0], history, everywhere[1], **options), alone)
+    search = jax.jit(lambda model, history, index: beam_search(model, history, index, **options))
+    assert_equal(search(everywhere[0], history, everywhere[1]), alone)
 
 
 def test_inside_a_jitted_function(index: TrieIndex, model: TableModel) -> None:
