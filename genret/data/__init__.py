@@ -14,7 +14,8 @@ from genret.data._synthetic import synthetic, synthetic_tables
 # Reading tables of users
 from genret.data._columns import find_column, listed  # isort: skip
 from genret.data._ids import distinct_ids  # isort: skip
-from genret.data._sources import Source, open_sources  # isort: skip
+from genret.data._source import Source  # isort: skip
+from genret.data._sources import open_sources  # isort: skip
 from genret.data._times import NO_TIME, TimeColumn  # isort: skip
 
 # The catalog and the histories of a run

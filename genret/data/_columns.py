@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from genret.data._sources import Source
+from genret.data._source import Source
 from genret.errors import GenretError
 
 USUAL_NAMES = {

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from genret.data._arrow_types import id_texts, is_text_like, plain_array, plain_type
 from genret.errors import GenretError
 from genret.typing import Int
 
@@ -30,7 +31,7 @@ class IdEncoder:
         A call costs time in proportion to the ids known so far: chunks should be large.
 
         Args:
-          column: the ids: strings, integers, or a dictionary of these.
+          column: the ids: strings, whole numbers of any type, UUIDs, or bytes that are text.
           untyped: whether the strings come from a format without types.
           where: file and column, for errors.
 
@@ -61,7 +62,7 @@ def distinct_ids(
     """Return the distinct ids of a column as text, and which of them each row holds.
 
     Args:
-      column: the ids: strings, integers, or a dictionary of these.
+      column: the ids: strings, whole numbers of any type, UUIDs, or bytes that are text.
       where: file and column, for errors.
 
     Returns:
@@ -75,20 +76,18 @@ def distinct_ids(
     >>> numbers.tolist(), texts.to_pylist()
     ([0, -1, 1, 0], ['12', '7'])
     """
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+    column = plain_array(column, plain_type(column.type))
     if pa.types.is_null(column.type):
         return np.full(len(column), -1, np.int32), pa.array([], pa.large_string()), False
-    if pa.types.is_integer(column.type):
-        distinct = column.dictionary_encode()
-        texts = distinct.dictionary.cast(pa.string()).cast(pa.large_string())
-    elif _is_string(column.type):
-        distinct = column.cast(pa.large_string()).dictionary_encode()
-        texts = distinct.dictionary
-    else:
-        raise GenretError(f"{where}: found {column.type}, expected strings or integers")
+    if pa.types.is_floating(column.type):  # NaN is pandas' null
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+        column = pc.add(column, pa.scalar(0, column.type))  # no negative zero
+    if pa.types.is_nested(column.type):
+        raise GenretError(f"{where}: found {column.type}, expected strings or whole numbers")
+    distinct = column.dictionary_encode()
     numbers = distinct.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return numbers.astype(np.int32), texts, _is_string(column.type)
+    texts = id_texts(distinct.dictionary, where)
+    return numbers.astype(np.int32), texts, is_text_like(column.type)
 
 
 def decided(texts: pa.Array, *, declared_string: bool) -> pa.Array:
@@ -106,8 +105,3 @@ def decided(texts: pa.Array, *, declared_string: bool) -> pa.Array:
         except pa.ArrowInvalid:  # 19 digits beyond int64
             pass
     return texts.cast(pa.string())
-
-
-def _is_string(kind: pa.DataType) -> bool:
-    is_view = getattr(pa.types, "is_string_view", lambda _: False)  # younger than our floor
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or is_view(kind)

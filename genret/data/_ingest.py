@@ -28,7 +28,8 @@ from genret.data._ids import IdEncoder
 from genret.data._items import items_by_id, read_items
 from genret.data._report import IngestReport, Rule
 from genret.data._rules import core_rows, order_in_time, repeated_rows
-from genret.data._sources import Source, open_sources
+from genret.data._source import Source
+from genret.data._sources import open_sources
 from genret.data._splits import by_time, check_leaks, leave_one_out
 from genret.data._times import NO_TIME, OTHER_UNIT, TimeColumn, absurd_rows
 from genret.errors import GenretError
@@ -176,8 +177,10 @@ def _read_events(
                 column = chunk[time_column].combine_chunks()
                 times.add(column, where=where, first_row=rows - starts[-1])
             rows += chunk.num_rows
-        if rows == starts[-1]:
+        if rows == starts[-1] and source.folder is None:
             raise GenretError(f"{source.name}: has a header but no rows, expected interactions")
+    if not rows:
+        raise GenretError(f"{sources[0].folder}: its files have no rows, expected interactions")
     user, item = np.concatenate(user_chunks), np.concatenate(item_chunks)
     if time_columns[0] is None:
         return user, item, None

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from genret.config import ColumnsConfig
 from genret.data._columns import find_column
 from genret.data._ids import IdEncoder, decided
-from genret.data._sources import Source
+from genret.data._source import Source
 from genret.errors import GenretError
 
 _DECIMAL = r"^-?[0-9]+(\.[0-9]+)?$"
@@ -93,9 +93,9 @@ def _read(source: Source, columns: ColumnsConfig) -> tuple[pa.Table, str]:
     others = [c for c in source.columns if c not in (id_column, title_column)]
     names = list(dict.fromkeys(c for c in (id_column, title_column, *others) if c is not None))
     batches = list(source.read(names))
-    if not batches:
+    if not batches and source.folder is None:
         raise GenretError(f"{source.name}: has a header but no rows, expected items")
-    table = pa.Table.from_batches(batches)
+    table = pa.Table.from_batches(batches) if batches else _empty(source, names)
     for name in ("item_id", "title"):
         if name in others:
             raise GenretError(
@@ -114,6 +114,11 @@ def _read(source: Source, columns: ColumnsConfig) -> tuple[pa.Table, str]:
         if pa.types.is_dictionary(field.type):
             table = table.set_column(i, field.name, table[i].cast(field.type.value_type))
     return table, id_column
+
+
+def _empty(source: Source, names: list[str]) -> pa.Table:
+    types = [pa.string() if source.schema is None else source.schema.field(n).type for n in names]
+    return pa.schema(list(zip(names, types, strict=True))).empty_table()
 
 
 def _with_titles(table: pa.Table, ids: pa.Array) -> tuple[pa.Table, int]:

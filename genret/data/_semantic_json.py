@@ -15,8 +15,11 @@ import pyarrow as pa
 from genret.errors import GenretError
 
 
-def read_inter_json(text: bytes, name: str) -> pa.Table:
-    """Return the events of an ``inter.json`` as text columns ``user_id`` and ``item_id``."""
+def read_inter_json(text: bytes, name: str) -> tuple[pa.Table, int]:
+    """Return the events of an ``inter.json`` and the number of users with an empty list.
+
+    The events are text columns ``user_id`` and ``item_id``.
+    """
     histories = load_object(text, name, "{user: [item, ...]}")
     for user, items in histories.items():
         if not isinstance(items, list) or not all(_is_id(i) for i in items):
@@ -25,7 +28,7 @@ def read_inter_json(text: bytes, name: str) -> pa.Table:
     users = _strings(histories, name).take(pa.array(np.repeat(np.arange(len(lengths)), lengths)))
     events = itertools.chain.from_iterable(histories.values())
     items = _strings([None if i is None else str(i) for i in events], name)
-    return pa.table({"user_id": users, "item_id": items})
+    return pa.table({"user_id": users, "item_id": items}), int((lengths == 0).sum())
 
 
 def read_item_json(text: bytes, name: str) -> pa.Table:

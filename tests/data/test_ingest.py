@@ -370,7 +370,7 @@ def changed(column: str, values: list, kind: pa.DataType | None = None) -> pa.Ta
     ("log", "items", "message"),
     [
         (LOG.drop_columns(["user"]), None, r"interactions: found no column of the user; its.*'item'"),
-        (changed("item", [1.0, 2.0, 3.0, 4.0]), None, r"'item': found double, expected strings or"),
+        (changed("item", [1.0, 2.5, 3.0, 4.0]), None, r"'item': found double with 2.5, expected strings"),
         (changed("user", [[1]] * 4), None, r"interactions: column 'user': found list"),
         (changed("time", [True] * 4), None, r"column 'time': found bool, expected times in \[1970"),
         (changed("time", [7, 8, -1, 9]), None, r"'time': row 3: found a time before 1970 \(neg"),

@@ -10,7 +10,10 @@ from genret.errors import GenretError
 
 
 def test_histories_keep_their_order() -> None:
-    table = read_inter_json('{"ü": [3, "x", null, 3], "2": [], "0": ["a\\tb"]}'.encode(), "here")
+    table, empty = read_inter_json(
+        '{"ü": [3, "x", null, 3], "2": [], "0": ["a\\tb"]}'.encode(), "here"
+    )
+    assert empty == 1
     assert table.to_pydict() == {
         "user_id": ["ü", "ü", "ü", "ü", "0"],
         "item_id": ["3", "x", None, "3", "a\tb"],
