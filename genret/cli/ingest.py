@@ -55,7 +55,11 @@ class Ingest(Verb):
         with reporter.stage("ingest"):
             interactions, items = self._inputs(reporter)
             catalog, histories, report = ingest(
-                interactions, items, columns=self.columns, config=self.rules
+                interactions,
+                items,
+                columns=self.columns,
+                config=self.rules,
+                scratch=run.path,
             )
             config = {
                 "columns": self.columns.to_dict(),
@@ -69,6 +73,9 @@ class Ingest(Verb):
             ) as folder:
                 catalog.save(folder)
                 histories.save(folder)
+                report.save(folder)
+            for line in report.said():
+                reporter.say(line)
             reporter.table("Ingested", ("rule", "count", "what was done"), report.rows())
         return report.to_dict() | {
             "fingerprint": read_manifest(run.folder("catalog"), "catalog").fingerprint

@@ -18,6 +18,15 @@ class ColumnsConfig(Config):
     """Column of the time in the interactions."""
     title: str | None = None
     """Column of the title in the items."""
+    history: str | None = None
+    """Column of the interactions that holds the items before the row's own, as a list or as text
+    such as "[1, 2, 3]"; the rows of a user are put together. '' says that a row is one event."""
+    text: tuple[str, ...] = ()
+    """Columns of the items that are embedded as text; none takes the title and every column that
+    is text and neither numbers, nor dates, nor conditions such as yes and no."""
+    format: Literal["auto", "s3rec", "sasrec"] = "auto"
+    """What the lines of a .txt file are: s3rec, a user and all items; sasrec, a user and one item;
+    auto tells them apart."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,6 +41,9 @@ class IngestConfig(Config):
     """Rows equal in user, item and time: keep the first, or keep all."""
     unknown_items: Literal["drop", "error"] = "drop"
     """Events whose item is not in the items file: drop and count them, or refuse the input."""
+    bad_times: Literal["refuse", "drop"] = "refuse"
+    """Events whose time cannot be read or used: refuse the input, with their number and examples,
+    or drop and count them."""
     split: Literal["leave-one-out", "by-time"] = "leave-one-out"
     """Last item of each user for the test, or everything after a moment."""
     valid_fraction: float = 0.1
@@ -39,7 +51,12 @@ class IngestConfig(Config):
     test_fraction: float = 0.1
     """by-time: share of the events, the newest, that are for the test."""
 
+    memory_gib: float = 0.0
+    """Memory for the rows of the interactions; beyond it they wait on disk and DuckDB sorts them
+    there, with the same result. 0: two fifths of what is free, at most 4."""
+
     def __post_init__(self) -> None:
+        require(self.memory_gib >= 0, f"memory_gib: found {self.memory_gib}, expected 0 or more")
         require(
             self.min_user_events >= 1,
             f"min_user_events: found {self.min_user_events}, expected at least 1",

@@ -3,7 +3,7 @@
 # Ingestion
 from genret.data._ingest import ingest
 from genret.data._movielens import MovieLens, movielens
-from genret.data._report import IngestReport, Rule
+from genret.data._report import IngestReport, Rule, SourceReport
 from genret.data._semantic_ids import (
     SemanticIds,
     read_semantic_ids,
@@ -16,7 +16,8 @@ from genret.data._columns import find_column, listed  # isort: skip
 from genret.data._ids import distinct_ids  # isort: skip
 from genret.data._source import Source  # isort: skip
 from genret.data._sources import open_sources  # isort: skip
-from genret.data._times import NO_TIME, TimeColumn  # isort: skip
+from genret.data._times import BAD_TIME, NO_TIME, read_times  # isort: skip
+from genret.data._id_lists import parse_id_lists  # isort: skip
 
 # The catalog and the histories of a run
 from genret.data._catalog import Catalog  # isort: skip
@@ -27,6 +28,7 @@ from genret.data._splits import by_time, check_leaks, leave_one_out  # isort: sk
 from genret.data._predicate import where  # isort: skip
 
 __all__ = [
+    "BAD_TIME",
     "NO_TIME",
     "Catalog",
     "HeldOut",
@@ -35,8 +37,8 @@ __all__ = [
     "Rule",
     "SemanticIds",
     "Source",
+    "SourceReport",
     "SplitHistories",
-    "TimeColumn",
     "bucket_gaps",
     "bucket_users",
     "by_time",
@@ -51,7 +53,9 @@ __all__ = [
     "movielens",
     "newest_items",
     "open_sources",
+    "parse_id_lists",
     "read_semantic_ids",
+    "read_times",
     "synthetic",
     "synthetic_tables",
     "where",

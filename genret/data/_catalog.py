@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import functools
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from genret.errors import GenretError
 from genret.typing import Int, PathLike
 
 ITEMS_FILE = "items.parquet"
+TEXT_COLUMNS = b"text_columns"
+"""Key of the table's metadata: which columns are embedded as text, where somebody chose them."""
 _CLOSE_TITLES = 20_000
 """Titles searched for a close match; comparing more would take longer than a reader waits."""
 
@@ -137,7 +140,8 @@ class Catalog:
         """Return what is known about each item as one text.
 
         Args:
-          columns: columns to read; empty takes every column of text but the id, title first.
+          columns: columns to read; empty takes those that were chosen when the items were read,
+            or else every column of text but the id, title first.
 
         Returns:
           A text for each item, parts joined by ``". "``, nulls left out.
@@ -155,8 +159,10 @@ class Catalog:
                     f"catalog: has no column {name!r}; its columns are "
                     f"{', '.join(self.table.column_names)}"
                 )
-        others = [f.name for f in self.table.schema if _is_text(f.type)]
-        chosen = list(columns) or ["title", *(c for c in others if c not in ("item_id", "title"))]
+        others = [f.name for f in self.table.schema if is_text(f.type)]
+        usual = ["title", *(c for c in others if c not in ("item_id", "title"))]
+        kept = (self.table.schema.metadata or {}).get(TEXT_COLUMNS)
+        chosen = list(columns) or (json.loads(kept) if kept else usual)
         parts = [map(_plain, self.table[c].to_pylist()) for c in chosen]
         return [". ".join(p for p in row if p) for row in zip(*parts, strict=True)]
 
@@ -197,10 +203,11 @@ def hash_order(ids: Iterable[Any]) -> Int[np.ndarray, "N"]:
     return np.argsort(np.frombuffer(digests, ">u8"), kind="stable")
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """Say whether a column of a type is text, or lists of text."""
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         kind = kind.value_type
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _plain(value: Any) -> str:

@@ -1,5 +1,6 @@
 """Finding the columns of the input files that are users, items, times and titles."""
 
+import re
 from collections.abc import Sequence
 
 from genret.data._source import Source
@@ -26,6 +27,9 @@ USUAL_NAMES = {
 }  # fmt: skip
 """Names by which columns are found (case, spaces and punctuation aside), the first one wins."""
 
+_VALUE = re.compile(r"^\s*[0-9]|^$|[|:]{2}")
+"""What no name of a column looks like, but many a value does."""
+
 
 def find_column(
     source: Source, role: str, chosen: str | None, *, needed: bool, also: tuple[str, ...] = ()
@@ -51,14 +55,19 @@ def find_column(
                 f"{source.name}: has no column {chosen!r}; its columns are {listed(source.columns)}"
             )
         return chosen
-    by_plain_name = {_plain(c): c for c in reversed(source.columns)}
-    for name in USUAL_NAMES[role] + also:
-        if _plain(name) in by_plain_name:
-            return by_plain_name[_plain(name)]
+    own = [c for c in source.columns if c not in source.partitions]
+    for columns in (own, list(source.partitions)):
+        by_plain_name = {_plain(c): c for c in reversed(columns)}
+        for name in USUAL_NAMES[role] + also:
+            if _plain(name) in by_plain_name:
+                return by_plain_name[_plain(name)]
     if needed:
+        hint = "name one with --columns." + role
+        if any(_VALUE.search(c) for c in source.columns):
+            hint = "that looks like a row of values: has the file no header? Add one, or " + hint
         raise GenretError(
             f"{source.name}: found no column of the {role}; its columns are "
-            f"{listed(source.columns)}; name one with --{role}"
+            f"{listed(source.columns)}; {hint}"
         )
     return None
 

@@ -90,6 +90,7 @@ def open_delimited(path: Path, compression: str | None, kind: str) -> Source:
         columns=tuple(names),
         untyped=True,
         read=read,
+        first_line=2 if records.lines == count else None,
         format=", ".join([*said, *([compression] if compression else [])]),
         lists=frozenset(n for n, k in zip(names, kinds, strict=False) if k.endswith("_seq")),
     )

@@ -51,6 +51,10 @@ class IdEncoder:
         """Return an id as text, for messages."""
         return self._texts[number].as_py()
 
+    def texts(self, numbers: Int[np.ndarray, "K"]) -> pa.Array:
+        """Return some ids as text."""
+        return self._texts.take(pa.array(numbers))
+
     def ids(self, numbers: Int[np.ndarray, "K"]) -> pa.Array:
         """Return the ids of some numbers, int64 or strings (decided over these)."""
         return decided(self._texts.take(pa.array(numbers)), declared_string=self._declared_string)

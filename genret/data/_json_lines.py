@@ -33,8 +33,10 @@ def open_json_lines(path: Path, compression: str | None) -> Source:
     """
     whole = Kind()
     whole.atoms.add("object")
+    lines = True  # is every line a row?
     with reading(path, "JSONL"):
         for first_line, block in read_line_blocks(path, compression):
+            lines = lines and b"\n\n" not in block and b"\n\r\n" not in block
             found = _inferred(block)
             if found is not None:
                 whole.add_type(pa.struct(found))
@@ -62,6 +64,7 @@ def open_json_lines(path: Path, compression: str | None) -> Source:
         untyped=False,
         read=read,
         schema=schema,
+        first_line=1 if lines else None,
         format="JSONL" + (f", {compression}" if compression else ""),
     )
 

@@ -21,6 +21,7 @@ class Source:
       folder: the folder that it is a part of; None: it stands alone.
       partitions: columns that come from the names of folders (``date=2026-01-01``).
       notes: what was left out in opening it, for the report.
+      first_line: line of the first row, where each row is one line; None: not known.
     """
 
     name: str
@@ -33,3 +34,4 @@ class Source:
     folder: str | None = None
     partitions: tuple[str, ...] = ()
     notes: tuple[tuple[str, int, str], ...] = ()
+    first_line: int | None = None

@@ -13,6 +13,9 @@ from genret.errors import GenretError
 from genret.histories import Histories
 from genret.typing import Int
 
+NEVER = np.iinfo(np.int64).min
+"""Earlier than every time; times before 1970 are negative."""
+
 if TYPE_CHECKING:
     from genret.data._histories import SplitHistories
 
@@ -123,14 +126,16 @@ def check_leaks(histories: "SplitHistories") -> None:
         raise GenretError(f"leak: user {h.user_ids[user].as_py()!r} has events out of time order")
     if h.split == "by-time":
         last_train = events.times[_positions(events, h.train_end - 1, h.train_end > 0)].max(
-            initial=-1
+            initial=NEVER
         )
         _require(
             h, _times_at(events, h.valid_at) <= last_train, "has a validation event in train time"
         )
         _require(h, _times_at(events, h.test_at) <= last_train, "has a test event in training time")
         # A validation event of one user must be older than the test event of any other.
-        last_valid = events.times[_positions(events, h.valid_at, h.valid_at >= 0)].max(initial=-1)
+        last_valid = events.times[_positions(events, h.valid_at, h.valid_at >= 0)].max(
+            initial=NEVER
+        )
         _require(
             h, _times_at(events, h.test_at) <= last_valid, "has a test event in validation time"
         )

@@ -12,12 +12,14 @@ import pyarrow.compute as pc
 
 from genret.config import ScoreConfig, require
 from genret.data import (
+    BAD_TIME,
     NO_TIME,
     Source,
-    TimeColumn,
     distinct_ids,
     find_column,
     open_sources,
+    parse_id_lists,
+    read_times,
 )
 from genret.errors import GenretError
 from genret.histories import Histories, offsets_of
@@ -90,9 +92,12 @@ def _lists(source: Source, columns: list[Any]) -> Iterator[Chunk]:
     for table in _tables(source, columns):
         users, lists = (_joined(table[c]) for c in columns[:2])
         where = f"{source.name}: column {columns[1]!r}"
+        bad: dict[int, str] = {}
         if not _is_list(lists.type):
-            lists = _split(lists, where)
-        bad = dict.fromkeys(np.flatnonzero(pc.is_null(lists)).tolist(), "the history is null")
+            lists, unread = _split(lists, where)
+            bad = dict.fromkeys(np.flatnonzero(unread).tolist(), "the history is no list of ids")
+        for null in np.flatnonzero(pc.is_null(lists)).tolist():
+            bad.setdefault(null, "the history is null")
         lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
         numbers, names, _ = distinct_ids(pc.list_flatten(lists), where)
         yield Chunk(
@@ -120,10 +125,7 @@ def _events(source: Source, columns: list[Any], time: str | None) -> Iterator[Ch
     owner, distinct, _ = distinct_ids(users, source.name)
     times = np.zeros(len(owner), np.int64)
     if time is not None:
-        parsed = TimeColumn()
-        where = f"{source.name}: column {time!r}"
-        parsed.add(_joined(table[time]), where=where, first_row=0)
-        times = parsed.microseconds()
+        times = read_times(_joined(table[time]), f"{source.name}: column {time!r}")
     filters = _filters(table, columns, source)
     # Users in the order in which they first appear; nobody's events come first and are rejected.
     order = np.lexsort((np.arange(len(owner)), times, owner))
@@ -134,7 +136,9 @@ def _events(source: Source, columns: list[Any], time: str | None) -> Iterator[Ch
     owner, numbers, order = owner[nobody:], numbers[nobody:], order[nobody:]
     bounds = np.searchsorted(owner, np.arange(len(distinct) + 1))
     first_rows = np.minimum.reduceat(order, bounds[:-1]) if len(distinct) else order
-    late = set(owner[times[order] == NO_TIME].tolist())
+    found = times[order]
+    reasons = dict.fromkeys(owner[found == BAD_TIME].tolist(), "an event has a time of no use")
+    reasons |= dict.fromkeys(owner[found == NO_TIME].tolist(), "an event has no time")
     for start in range(0, len(distinct), CHUNK_USERS):
         stop = min(start + CHUNK_USERS, len(distinct))
         events = slice(bounds[start], bounds[stop])
@@ -146,7 +150,7 @@ def _events(source: Source, columns: list[Any], time: str | None) -> Iterator[Ch
                 offsets=bounds[start : stop + 1] - bounds[start], items=numbers[events]
             ),
             names=names,
-            bad={u - start: "an event has no time" for u in late if start <= u < stop},
+            bad={u - start: reason for u, reason in reasons.items() if start <= u < stop},
             filters=None if filters is None else filters.take(pa.array(rows)),
         )
 
@@ -185,14 +189,11 @@ def _filters(table: pa.Table, columns: list[Any], source: Source) -> Any:
     return _texts(_joined(table[columns[2]]), f"{source.name}: column {columns[2]!r}")
 
 
-def _split(column: pa.Array, where: str) -> pa.Array:
-    """Return the ids of a text column, which stand between spaces (CSV has no lists)."""
+def _split(column: pa.Array, where: str) -> tuple[pa.Array, np.ndarray]:
+    """Return the lists of ids of a text column (CSV has none), and the rows without one."""
     if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
         raise GenretError(f"{where}: found {column.type}, expected lists, or ids between spaces")
-    trimmed = pc.utf8_trim_whitespace(column)
-    lists = pc.utf8_split_whitespace(trimmed)
-    nothing = pa.scalar([], lists.type)
-    return pc.if_else(pc.equal(pc.binary_length(trimmed), 0), nothing, lists)
+    return parse_id_lists(column)
 
 
 def _texts(column: pa.Array, where: str) -> pa.Array:

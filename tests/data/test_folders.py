@@ -62,8 +62,8 @@ def test_every_row_of_a_folder_is_read(build: Callable[[Path], None], tmp_path: 
 def test_a_partition_gives_the_time_that_files_lack(tmp_path: Path) -> None:
     hive(tmp_path)
     _, histories, _ = ingest(tmp_path)
-    assert histories.times is not None
-    days = (histories.times // 86_400_000_000).tolist()
+    assert histories.events.times is not None
+    days = (histories.events.times // 86_400_000_000).tolist()
     assert days == [19723, 19724, 19723]  # u: b on the first, a on the second; v: a on the first
 
 

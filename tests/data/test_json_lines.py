@@ -104,7 +104,7 @@ def test_a_late_time_orders_all_events(tmp_path: Path) -> None:
     with mock.patch.object(_streams, "BLOCK_BYTES", 60):
         catalog, histories, report = ingest(file)
     assert report.count("rows without a time") == 1
-    assert catalog.item_ids[histories.items].tolist() == list(range(49, 0, -1))
+    assert catalog.item_ids[histories.events.items].tolist() == list(range(49, 0, -1))
 
 
 def test_a_field_that_is_not_read_may_mix_types(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_ids_that_mix_numbers_and_text_are_compared_by_text(tmp_path: Path) -> N
     file.write_text('{"user":1,"item":7}\n{"user":"1","item":"7"}\n{"user":1,"item":"b"}\n')
     catalog, histories, _ = ingest(file)
     assert histories.user_ids.to_pylist() == ["1"]
-    assert catalog.item_ids[histories.items].tolist() == ["7", "7", "b"]
+    assert catalog.item_ids[histories.events.items].tolist() == ["7", "7", "b"]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from genret.config import IngestConfig
 from genret.data import _streams, ingest
 from genret.errors import GenretError
 
@@ -319,8 +320,17 @@ def test_the_message_names_the_file_of_several(tmp_path: Path) -> None:
     good, bad = tmp_path / "a.csv", tmp_path / "b.csv"
     good.write_text("user,item,time\n1,2,3\n1,3,4\n")
     bad.write_text("user,item,time\n1,2,3\n1,3,later\n")
-    with pytest.raises(GenretError, match=r"b\.csv: column 'time': row 2: found 'later', expected"):
+    message = (
+        r"'time': 1 of 4 rows have a time that cannot be used \(.*b\.csv row 2: found 'later'\)"
+    )
+    with pytest.raises(GenretError, match=message):
         ingest([good, bad])
-    bad.write_text("user,item,time\n1,2,3\n1,2,3\n1,3,-4\n")
-    with pytest.raises(GenretError, match=r"b\.csv: column 'time': row 3: found a time before 19"):
+    bad.write_text("user,item,time\n1,2,3\n1,2,3\n1,3,-4000000000\n")
+    with pytest.raises(GenretError, match=r"b\.csv row 3: found -4000000000\)"):
         ingest([good, bad])
+    report = ingest([good, bad], config=IngestConfig(bad_times="drop"))[2]
+    assert (report.count("rows with a bad time"), report.events) == (1, 3)
+    assert report.rejected is not None
+    assert report.rejected.to_pylist()[0] == {
+        "file": "b.csv", "row": 3, "line": 4, "reason": "a time that cannot be used",
+    }  # fmt: skip

@@ -1,6 +1,7 @@
 """The same moments in every spelling are the same microseconds."""
 
 import datetime
+import decimal
 
 import hypothesis
 import numpy as np
@@ -8,7 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import strategies as st
 
-from genret.data._times import NO_TIME, TimeColumn, absurd_rows
+from genret.data._times import BAD_TIME, NO_TIME, TimeColumn, read_times, spelled
 from genret.errors import GenretError
 
 UTC = datetime.UTC
@@ -43,6 +44,15 @@ SPELLINGS = {
     "ISO": lambda s: pa.array([v and iso(v, "%Y-%m-%dT%H:%M:%S") for v in s], pa.string()),
     "ISO with a space": lambda s: pa.array([v and iso(v, "%Y-%m-%d %H:%M:%S") for v in s], pa.string()),
     "ISO with Z": lambda s: pa.array([v and iso(v, "%Y-%m-%dT%H:%M:%SZ") for v in s], pa.string()),
+    "ISO with UTC": lambda s: pa.array([v and iso(v, "%Y-%m-%d %H:%M:%S UTC") for v in s], pa.string()),
+    "ISO, every other with Z": lambda s: pa.array(
+        [v and iso(v, f"%Y-%m-%dT%H:%M:%S{'Z' * (k % 2)}") for k, v in enumerate(s)], pa.string()
+    ),
+    "ISO with twelve digits": lambda s: pa.array(
+        [v and iso(v, "%Y-%m-%dT%H:%M:%S.000000001999+00:00") for v in s], pa.string_view()
+    ),
+    "decimal": lambda s: pa.array([v and decimal.Decimal(v) for v in s], pa.decimal128(38, 0)),
+    "binary": lambda s: pa.array([v and str(v).encode() for v in s], pa.binary()),
     "ISO with nanoseconds": lambda s: pa.array(
         [v and iso(v, "%Y-%m-%dT%H:%M:%S.000000001") for v in s], pa.string()
     ),
@@ -53,11 +63,10 @@ SPELLINGS = {
 
 
 def read(columns: list[pa.Array]) -> list[int | None]:
-    times, row = TimeColumn(), 0
-    for column in columns:
-        times.add(column, where="here", first_row=row)
-        row += len(column)
-    return [None if t == NO_TIME else t for t in times.microseconds().tolist()]
+    times = TimeColumn()
+    chunks = [times.add(column, where="here") for column in columns]
+    found = [t for chunk in chunks for t in times.microseconds(chunk).tolist()]
+    return [None if t == NO_TIME else t for t in found]
 
 
 # After September 2001, as the unit of numbers is told by their magnitude.
@@ -100,57 +109,72 @@ def test_nothing_but_nulls() -> None:
     assert read([pa.nulls(1), pa.array([1.5e9]), pa.nulls(1)]) == [None, 15 * 10**14, None]
 
 
+def test_times_before_1970_are_times() -> None:
+    assert read([pa.array([-1, 1])]) == [-1_000_000, 1_000_000]
+    assert read([pa.array([16 * 10**11, -5_364_000_000, 16 * 10**11])])[1] == -5_364_000_000_000
+    assert read([pa.array(["1969-12-31T23:59:59.5", "1900-01-01"])]) == [
+        -500_000,
+        -2208988800000000,
+    ]
+
+
+def test_days_without_dashes_are_days() -> None:
+    days = [20240131, None, 19991231, 20240229]
+    expected = [1706659200000000, None, 946598400000000, 1709164800000000]
+    assert read([pa.array(days)]) == read([pa.array([d and str(d) for d in days])]) == expected
+    assert read([pa.array([20240131, 20240132])])[0] == 20240131000000  # seconds, as not all are
+
+
 @pytest.mark.parametrize(
     "column",
     [
-        pa.array([1, -1]),
         pa.array([1.0, -np.inf]),
         pa.array([1.0, np.inf]),
         pa.array([10**9, 2**63 - 1, 10**9]),
         pa.array([10**9, -(2**63) + 1]),
         pa.array([10**9, 2**64 - 1, 10**9], pa.uint64()),
-        pa.array([10**12, 10**9]),
         pa.array([10**12, 10**9, 10**12]),
         pa.array([10**15, 1e12, 10**15]),
         pa.array(["1e12", "1e9", "1e12"]),
         pa.array([10**9, 10**12, 10**9]),
-        pa.array(["2000-01-01", "1969-12-31T23:59:59.999999"]),
+        pa.array(["2000-01-01", "1899-12-31T23:59:59.999999"]),
         pa.array(["2000-01-01", "2200-01-01"]),
         pa.array([datetime.datetime(2000, 1, 1), datetime.datetime(9999, 1, 1)]),
+        pa.array([0, 2**62], pa.timestamp("s")),
+        pa.array(["1", "soon"]),
+        pa.array(["1", "nan"]),
+        pa.array(["1", "inf"]),
+        pa.array(["2001-01-01", "2001-13-01", "2001-02-03"]),
+        pa.array(["2001-01-01", "5", "2001-02-03"]),
+        pa.array(["5", "2001-02-03", "6"]),
     ],
     ids=str,
 )
-def test_times_outside_two_centuries_are_found_not_wrapped(column: pa.Array) -> None:
-    times = TimeColumn()
-    times.add(column, where="here", first_row=0)
-    assert absurd_rows(times.microseconds()).tolist() == [1]
+def test_what_cannot_be_used_is_found_and_not_wrapped(column: pa.Array) -> None:
+    found = read_times(column, "here")
+    assert np.flatnonzero(found == BAD_TIME).tolist() == [1]
 
 
-@pytest.mark.parametrize(
-    ("columns", "message"),
-    [
-        (
-            [["1", "2", "soon", "3", "later"]],
-            r"^here: row 3: found 'soon', expected a number of se",
-        ),
-        ([["1"] * 100, ["1"] * 50 + ["x"]], r"^here: row 151: found 'x', expected"),
-        ([["2001-01-01", None, "2001-13-01"]], r"^here: row 3: found '2001-13-01'"),
-        (
-            [["1", "2001-01-01"]],
-            r"row 2: found '2001-01-01', expected .*, spelled as in the rows be",
-        ),
-        (
-            [["1"], ["2001-01-01"]],
-            r"row 2: found '2001-01-01', expected .*, spelled as in the rows",
-        ),
-        ([["1", "inf"]], r"row 2: found 'inf'"),
-        ([["nan"]], r"row 1: found 'nan'"),
-        ([[1], ["2001-01-01"]], r"row 2: found '2001-01-01'"),
-        ([["2001-01-01"], [1]], r"^here: mixes dates and numbers over its files or rows"),
-        ([[True]], r"^here: found bool, expected times in \[1970, 2200\)"),
-        ([[[1]]], r"^here: found list<item: int64>, expected times"),
-    ],
-)
-def test_what_is_no_time_is_refused_by_row(columns: list[list], message: str) -> None:
-    with pytest.raises(GenretError, match=message):
-        read([pa.array(column) for column in columns])
+def test_what_was_found_can_be_said() -> None:
+    for column, text in (
+        (pa.array(["1", "soon"]), "'soon'"),
+        (pa.array(["2001-01-01", "5", "2001-02-03"]), "5"),
+        (pa.array([10**12, 10**9]), "1000000000"),
+        (pa.array([0, 2**62], pa.timestamp("s")), "a date beyond the year 9999"),
+        (pa.array(["2000-01-01", "2300-01-01"]), "2300-01-01 00:00:00"),
+    ):
+        assert spelled(TimeColumn().add(column, where="here"), 1) == text
+
+
+def test_a_unit_is_one_over_all_chunks() -> None:
+    few, many = pa.array([10**9]), pa.array([10**12] * 3)
+    assert read([few, many]) == [BAD_TIME, *[10**15] * 3]
+    assert read([pa.array(["2001-01-01"]), pa.array([1, 2])]) == [BAD_TIME, 10**6, 2 * 10**6]
+
+
+@pytest.mark.parametrize("column", [pa.array([True]), pa.array([[1]]), pa.array([{"a": 1}])])
+def test_types_that_hold_no_times_are_refused(column: pa.Array) -> None:
+    with pytest.raises(
+        GenretError, match=r"^here: found .*, expected seconds to nanoseconds since"
+    ):
+        read_times(column, "here")
