@@ -1,7 +1,8 @@
 """Item ids on the host: checked, looked up, stored, and given back for item positions."""
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,12 @@ from genret import tensors
 from genret.errors import GenretError
 from genret.json_files import read_json
 
+USUAL_NAMES = (
+    "item_id", "item", "itemid", "iid", "movie_id", "parent_asin", "asin", "product_id",
+    "product", "article_id", "sku", "book_id", "isbn", "track_id", "video_id", "news_id",
+    "business_id", "game_id",
+)  # fmt: skip
+"""Names of columns that hold ids of items, the most usual first."""
 KINDS = ("positions", "integers", "strings")
 """What the ids of items may be, as the headers of files say it."""
 
@@ -114,6 +121,44 @@ def _as_array(ids: Any) -> np.ndarray:
         return np.array(values, dtype=np.dtypes.StringDType()).reshape(array.shape)
     except UnicodeEncodeError as e:
         raise GenretError(f"item_ids: a string is not valid Unicode ({e})") from e
+
+
+def check_companion(found: Collection[str], wanted: Sequence[str], name: str, what: str) -> None:
+    """Check that a file about items is about the items of a catalog.
+
+    Args:
+      found: ids of the file, as text, distinct.
+      wanted: ids of the catalog, as text.
+      name: what to call the file.
+      what: what the file holds for each item ("codes").
+
+    Raises:
+      GenretError: most items of the file are not in the catalog, or items of the catalog are not
+        in the file; the message has their number and three of them. That some items of the file
+        are not in the catalog is logged as a warning.
+    """
+    known = set(wanted)
+    outside = [item for item in found if item not in known]
+    missing = [item for item in wanted if item not in found]
+    if 2 * len(outside) > len(found):
+        raise GenretError(
+            f"{name}: {len(outside):,} of its {len(found):,} items are not in the catalog, such as "
+            f"{_some(outside)}: is it of another catalog? Those of this one are like {_some(wanted)}"
+        )
+    if missing:
+        raise GenretError(
+            f"{name}: has no {what} for {len(missing):,} of the {len(wanted):,} items of the "
+            f"catalog, such as {_some(missing)}"
+        )
+    if outside:
+        logging.getLogger(__name__).warning(
+            "%s: %s items of the file are not in the catalog; their %s are left out",
+            name, f"{len(outside):,}", what,
+        )  # fmt: skip
+
+
+def _some(items: Sequence[str]) -> str:
+    return ", ".join(repr(item[:40]) for item in items[:3])
 
 
 def write_ids(folder: Path, item_ids: np.ndarray | None) -> str:

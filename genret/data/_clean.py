@@ -148,7 +148,7 @@ class Cleaner:
             name = next(name for name in self._log.time_names if name is not None)
             raise GenretError(
                 f"column {name!r}: {bad} of {rows} rows have a time that cannot be used "
-                f"({'; '.join(self._bad_times)}), {EXPECTED}; --rules.bad-times drop leaves such "
+                f"({'; '.join(self._bad_times)}), {EXPECTED}; --bad-times drop leaves such "
                 "rows out"
             )
         if self._counts["unknown"] and self._config.unknown_items == "error":

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from genret import item_ids
 from genret.data._source import Source
 from genret.errors import GenretError
 
@@ -11,11 +12,7 @@ USUAL_NAMES = {
         "user_id", "user", "userid", "uid", "customer_id", "customer", "reviewer_id", "visitor_id",
         "member_id", "account_id", "session_id", "session",
     ),
-    "item": (
-        "item_id", "item", "itemid", "iid", "movie_id", "parent_asin", "asin", "product_id",
-        "product", "article_id", "sku", "book_id", "isbn", "track_id", "video_id", "news_id",
-        "business_id", "game_id",
-    ),
+    "item": item_ids.USUAL_NAMES,
     "time": (
         "timestamp", "time", "ts", "unix_review_time", "event_time", "time_stamp", "datetime",
         "date", "t_dat", "created_at",
@@ -62,7 +59,7 @@ def find_column(
             if _plain(name) in by_plain_name:
                 return by_plain_name[_plain(name)]
     if needed:
-        hint = "name one with --columns." + role
+        hint = "name one with --" + role
         if any(_VALUE.search(c) for c in source.columns):
             hint = "that looks like a row of values: has the file no header? Add one, or " + hint
         raise GenretError(

@@ -216,7 +216,7 @@ def _roles(
             if name != log.roles[0][role]:
                 raise GenretError(
                     f"{source.name}: takes the column {name!r} for the {role}, where "
-                    f"{first.name} takes {log.roles[0][role]!r}; name one with --columns.{role}"
+                    f"{first.name} takes {log.roles[0][role]!r}; name one with --{role}"
                 )
     log.roles.append(roles)
     return user, item, time

@@ -34,7 +34,7 @@ def sorted_on_disk(pieces: Iterable[Events], scratch: Path, memory_mib: int) -> 
     if importlib.util.find_spec("duckdb") is None:
         raise GenretError(
             "ingest: the interactions do not fit into memory, and DuckDB, which sorts them on "
-            "disk, is not installed: pip install 'genret[large]', or raise --rules.memory-gib"
+            "disk, is not installed: pip install 'genret[large]', or raise --memory-gib"
         )
     import duckdb
 

@@ -187,7 +187,7 @@ def _with_text(table: pa.Table, chosen: tuple[str, ...], name: str) -> pa.Table:
     for column in chosen:
         if column not in table.column_names:
             raise GenretError(
-                f"{name}: has no column {column!r} (--columns.text); its columns are "
+                f"{name}: has no column {column!r} (--text); its columns are "
                 f"{listed(table.column_names)}"
             )
     return table.replace_schema_metadata({TEXT_COLUMNS: json.dumps(list(chosen))})

@@ -91,6 +91,6 @@ def _detected(path: Path, counts: np.ndarray, users: int) -> str:
         return "s3rec"
     found = f"{len(counts)} lines of {counts.min()} to {counts.max()} fields, {users} first fields"
     raise GenretError(
-        f"{path}: cannot tell what its lines are (found {found}); say --columns.format s3rec "
+        f"{path}: cannot tell what its lines are (found {found}); say --format s3rec "
         "(user item item ...) or sasrec (user item), or add a header and call it .csv or .tsv"
     )

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from genret.data._catalog import Catalog
 from genret.data._columns import listed
+from genret.data._times import BAD_TIME, NO_TIME, read_times
 from genret.errors import GenretError
 from genret.typing import Bool
 
@@ -36,6 +37,8 @@ _MATCH: dict[str, Callable[..., Any]] = {
     "contains": pc.match_substring, "startswith": pc.starts_with,
 }  # fmt: skip
 _CONDITION = pa.bool_()
+_TRUTHS = {0: False, 1: True, "false": False, "true": True, "no": False, "yes": True}
+"""What a condition of the catalog may be compared with; the file had one of these words."""
 _TYPES = {"text": pa.large_string(), "truth": _CONDITION}
 
 
@@ -46,7 +49,8 @@ def where(table: pa.Table | Catalog, expression: str) -> Bool[np.ndarray, "N"]:
     (chained as well), ``and``, ``or``, ``not``, ``brand in ['A', 'B']``, ``'Phones' in categories``
     of a column of lists, ``brand is None``, and the functions ``contains(column, 'x')``,
     ``startswith(column, 'x')`` and ``lower(column)``. A column whose name is no identifier stands
-    between backticks. As in SQL, what is compared with a null is neither true nor false, and its
+    between backticks. A column of dates or timestamps is compared with a date as text, in UTC:
+    ``added >= '2026-11-21'``. As in SQL, what is compared with a null is neither true nor false, and its
     negation neither: such a row is left out unless the rest of the condition decides.
 
     Args:
@@ -84,7 +88,7 @@ def where(table: pa.Table | Catalog, expression: str) -> Bool[np.ndarray, "N"]:
 class _Value:
     """An operand: its kind, its column (or one scalar of a literal), how to call it in a message.
 
-    Kinds are text, number, truth, nothing (a column of nulls), ``list of`` these, and other.
+    Kinds are text, number, truth, time, nothing (a column of nulls), ``list of`` these, and other.
     """
 
     kind: str
@@ -182,9 +186,10 @@ class _Evaluator:
         return self.compare_values(self.value(left), op, self.value(right))
 
     def compare_values(self, left: _Value, op: ast.cmpop, right: _Value) -> Any:
+        left, right = self.alike(left, right), self.alike(right, left)
         for value in (left, right):
-            if value.kind not in ("text", "number", "truth", "nothing"):
-                self.fail(f"{value.name} is {value.kind}, expected text, number or truth")
+            if value.kind not in ("text", "number", "truth", "time", "nothing"):
+                self.fail(f"{value.name} is {value.kind}, expected text, number, truth or time")
         if "nothing" in (left.kind, right.kind):
             return pa.scalar(None, _CONDITION)
         if left.kind != right.kind:
@@ -199,8 +204,31 @@ class _Evaluator:
             literal = isinstance(a, pa.Scalar) or isinstance(b, pa.Scalar)
             narrow = literal and {a.type, b.type} == {pa.float32(), pa.float64()}
             kind = pa.float32() if narrow else pa.float64()
+            if pa.types.is_decimal(a.type) or pa.types.is_decimal(b.type):
+                whole = all(
+                    pa.types.is_decimal(x.type) or pa.types.is_int64(x.type) for x in (a, b)
+                )
+                kind = pa.decimal128(20, 0) if whole else pa.float64()
             a, b = (pc.cast(x, kind, safe=False) for x in (a, b))
         return _COMPARE[type(op)](a, b)
+
+    def alike(self, value: _Value, other: _Value) -> _Value:
+        """Return a literal as what it is compared with: a date as text, a truth as 0, 1 or yes."""
+        if not isinstance(value.data, pa.Scalar):
+            return value
+        literal = value.data.as_py()
+        if other.kind == "time" and value.kind == "text":
+            moment = read_times(pa.array([literal]), value.name)
+            if moment[0] in (NO_TIME, BAD_TIME):
+                self.fail(
+                    f"found {value.name} beside {other.name}, expected a date like 2026-11-21"
+                )
+            return _Value("time", pa.scalar(int(moment[0]), pa.timestamp("us")), value.name)
+        if other.kind == "truth" and value.kind in ("text", "number"):
+            truth = _TRUTHS.get(literal.lower() if isinstance(literal, str) else literal)
+            if truth is not None:
+                return _Value("truth", pa.scalar(truth), value.name)
+        return value
 
     def contained(self, value: _Value, among: ast.expr) -> Any:
         if isinstance(among, ast.List | ast.Tuple):
@@ -293,8 +321,12 @@ def _kind(kind: pa.DataType) -> tuple[str, pa.DataType]:
         return ("other" if name == "other" else f"list of {name}"), pa.large_list(inner)
     if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
         return "text", pa.large_string()
+    if types.is_uint64(kind):
+        return "number", pa.decimal128(20, 0)  # what int64 cannot hold stays exact
     if types.is_integer(kind):
         return "number", pa.int64()
+    if types.is_date(kind) or types.is_timestamp(kind):
+        return "time", pa.timestamp("us")  # in UTC
     if types.is_floating(kind) or types.is_decimal(kind):
         return "number", pa.float32() if kind == pa.float32() else pa.float64()
     name = {pa.bool_(): "truth", pa.null(): "nothing"}.get(kind, "other")
@@ -304,6 +336,10 @@ def _kind(kind: pa.DataType) -> tuple[str, pa.DataType]:
 def _cast(data: Any, kind: pa.DataType) -> Any:
     if pa.types.is_dictionary(data.type):
         data = data.cast(data.type.value_type)
+    if pa.types.is_timestamp(data.type):
+        if data.type.tz is not None:
+            data = data.cast(pa.timestamp(data.type.unit, "UTC"))
+        data = data.cast(options=pc.CastOptions(pa.timestamp("us"), allow_time_truncate=True))
     return data if data.type == kind else data.cast(kind)
 
 

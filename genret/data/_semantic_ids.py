@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 from genret import tensors
 from genret.data._semantic_json import load_object
 from genret.errors import GenretError
+from genret.item_ids import check_companion
 from genret.semantic_ids import SemanticIds
 from genret.typing import Int, PathLike
 
@@ -56,9 +57,7 @@ def read_semantic_ids(path: PathLike, item_ids: Iterable[Any] | None = None) -> 
     path = Path(path)
     table = _table(path)
     wanted = list(table) if item_ids is None else list(item_ids)
-    for item in wanted:
-        if str(item) not in table:
-            raise GenretError(f"{path}: has no codes for item {str(item)!r} of the catalog")
+    check_companion(table, [str(item) for item in wanted], str(path), "codes")
     codes = _codes(path, table, [str(item) for item in wanted])
     return SemanticIds.from_codes(codes, wanted, name=str(path))
 
@@ -124,6 +123,11 @@ def _table(path: Path) -> Mapping[str, Any]:
     """Return what a file says of each item."""
     if not path.is_file():
         raise GenretError(f"{path}: no such file (semantic IDs)")
+    if path.name.lower().endswith("inter.json"):
+        raise GenretError(
+            f"{path}: is a file of histories, {{user: [item, ...]}}, expected codes; give it to "
+            "`genret ingest --interactions`"
+        )
     suffix = path.suffix.lower()
     if suffix in (".pt", ".pth", ".pkl", ".pickle"):
         raise GenretError(

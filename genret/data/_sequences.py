@@ -73,7 +73,7 @@ def history_column(source: Source, chosen: str | None, item: str | None) -> str 
         return None
     if chosen is not None:
         if chosen not in source.columns:
-            raise GenretError(f"{source.name}: has no column {chosen!r} (--columns.history)")
+            raise GenretError(f"{source.name}: has no column {chosen!r} (--history)")
         return chosen
     if item is not None and _is_list(source, item):
         return item
@@ -83,8 +83,8 @@ def history_column(source: Source, chosen: str | None, item: str | None) -> str 
     for name in source.columns:
         if name != item and (name in source.lists or _LIKE_HISTORY.search(name.lower())):
             raise GenretError(
-                f"{source.name}: column {name!r} seems to hold histories; say --columns.history "
-                f"{name} if it does, or --columns.history '' if each row is one event"
+                f"{source.name}: column {name!r} seems to hold histories; say --history "
+                f"{name} if it does, or --history '' if each row is one event"
             )
     return None
 

@@ -1,6 +1,5 @@
 """Vectors that the user brings: ``.npy``, a Parquet column, or a zarr3 array."""
 
-import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 from genret import tensors
 from genret.checks import check_vectors
 from genret.errors import GenretError
+from genret.item_ids import USUAL_NAMES, check_companion
 from genret.tensors import read_npy
 from genret.typing import PathLike, Vectors
 
@@ -70,7 +70,7 @@ def _read_parquet(file: Path, item_ids: Sequence[Any] | np.ndarray, column: str 
         rows = {str(item): row for row, item in enumerate(item_ids)}
         found: Vectors | None = None
         filled = np.zeros(len(item_ids), bool)
-        outside = 0
+        outside: set[str] = set()
         for ids, vectors in _batches(source, id_column, vector_column, str(file)):
             if found is None:
                 found = np.zeros((len(item_ids), vectors.shape[1]), np.float32)
@@ -82,7 +82,7 @@ def _read_parquet(file: Path, item_ids: Sequence[Any] | np.ndarray, column: str 
             for i, item in enumerate(ids):
                 row = rows.get(item)
                 if row is None:
-                    outside += 1
+                    outside.add(item)
                 elif filled[row]:
                     raise GenretError(f"{file}: item {item!r} occurs more than once")
                 else:
@@ -91,16 +91,9 @@ def _read_parquet(file: Path, item_ids: Sequence[Any] | np.ndarray, column: str 
     except (OSError, pa.ArrowException) as e:
         reason = str(e).splitlines()[0]
         raise GenretError(f"{file}: cannot be read as Parquet: {reason}") from e
-    if found is None or not filled.all():
-        missing = int(np.argmin(filled))
-        raise GenretError(
-            f"{file}: {int((~filled).sum())} items of the catalog have no vector, e.g. "
-            f"{str(item_ids[missing])!r}"
-        )
-    if outside:
-        logging.getLogger(__name__).warning(
-            "%s: left out the vectors of %d items that are not in the catalog", file, outside
-        )
+    inside = {item for item, row in rows.items() if filled[row]}
+    check_companion(inside | outside, list(rows), str(file), "vectors")
+    assert found is not None
     return found
 
 
@@ -120,10 +113,13 @@ def _columns(schema: pa.Schema, column: str | None, name: str) -> tuple[str, str
             "expected one; name it with --vectors-column"
         )
     vector_column = column or lists[0]
-    ids = [f.name for f in schema if pa.types.is_integer(f.type) or _is_text(f.type)]
-    named = [i for i in ids if i.lower() in ("item_id", "item", "id")]
-    if len(ids) == 1 or len(named) == 1:
-        return vector_column, (named or ids)[0]
+    ids = [f.name for f in schema if _is_id(f.type)]
+    for usual in (*USUAL_NAMES, "id"):
+        named = [i for i in ids if i.lower() == usual]
+        if named:
+            return vector_column, named[0]
+    if len(ids) == 1:
+        return vector_column, ids[0]
     raise GenretError(f"{name}: found no id column, expected 'item_id' (text or integers)")
 
 
@@ -135,8 +131,13 @@ def _is_vector(kind: pa.DataType) -> bool:
     return pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+def _is_id(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    types = pa.types
+    is_view = getattr(types, "is_string_view", lambda _: False)(kind)  # younger than our floor
+    text = types.is_string(kind) or types.is_large_string(kind) or is_view
+    return bool(text or types.is_integer(kind))
 
 
 def _batches(

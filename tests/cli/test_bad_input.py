@@ -86,7 +86,7 @@ CASES = [
         ("log.csv", "a line is longer than"),
         raw("log.csv", LOG.encode() + b"a," + b"x" * 50_000_000 + b",1\n"),
     ),
-    Case("binary junk as CSV", INGEST, ("log.csv", "cannot be read"), raw("log.csv", NOISE)),
+    Case("binary junk as CSV", INGEST, ("log.csv",), raw("log.csv", NOISE)),
     Case(
         "binary junk as Parquet",
         ("ingest", "new", "--interactions", "log.parquet"),
@@ -115,10 +115,28 @@ CASES = [
         text(log_tsv=GOOD.replace(",", "\t").replace("i1\t", "i\t1\t", 1)),
     ),
     Case(
-        "negative timestamps",
+        "a timestamp that is none",
         INGEST,
-        ("log.csv", "'timestamp'", "row 1", "before 1970"),
-        text(log_csv=LOG + "a,x,-5\na,y,2\n"),
+        ("log.csv row 1: found 'soon'", "'timestamp'", "1 of 2 rows", "--bad-times drop"),
+        text(log_csv=LOG + "a,x,soon\na,y,2\n"),
+    ),
+    Case(
+        "a quote that swallows lines of CSV",
+        INGEST,
+        ("log.csv: line 3: found a quote that neither opens nor closes a field",),
+        text(log_csv=LOG + 'a,x,1\na,"y,2\na,"z,3\n'),
+    ),
+    Case(
+        "a log without a header",
+        INGEST,
+        ("log.csv: found no column of the user", "has the file no header?"),
+        text(log_csv="196,242,3,881250949\n186,302,3,891717742\n"),
+    ),
+    Case(
+        "ids with a space in the log",
+        (*INGEST, "--items", "items.csv", "--unknown-items", "error"),
+        ("not in the items files", "' i1', say, where the items have 'i1'"),
+        text(log_csv=GOOD.replace(",i", ", i"), items_csv=ITEMS),
     ),
     Case(
         "an unknown item in a history",

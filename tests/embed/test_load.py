@@ -57,7 +57,7 @@ def test_parquet_in_any_order(
     path = write_parquet(tmp_path / "v.parquet", ids, rows, KINDS[kind])
     with caplog.at_level(logging.WARNING):
         np.testing.assert_array_equal(read_vectors(path, IDS), VECTORS)
-    assert "left out the vectors of 1 items" in caplog.text
+    assert "1 items of the file are not in the catalog; their vectors are left out" in caplog.text
 
 
 def test_parquet_ids_are_compared_as_text(tmp_path: Path) -> None:
@@ -85,14 +85,18 @@ NAN, INF = float("nan"), float("inf")
 @pytest.mark.parametrize(
     ("ids", "rows", "message"),
     [
-        (IDS[:2], [[0, 1], [2, 3]], r"1 items of the catalog have no vector, e\.g\. 'ü\\t1'"),
+        (
+            IDS[:2],
+            [[0, 1], [2, 3]],
+            r"has no vectors for 1 of the 3 items of the catalog, such as 'ü\\t1'",
+        ),
         ([*IDS, "a"], [[0, 1]] * 4, "item 'a' occurs more than once"),
         (IDS, [[0, 1], None, [2, 3]], "item 'a' has no vector"),
         (["b", None, "a"], [[0, 1]] * 3, "row 1 has no id"),
         (IDS, [[0, 1], [2], [3, 4]], "item 'a' has a vector of 1 numbers, the items before 2"),
         (IDS, [[0, 1], [2, NAN], [3, 4]], r"row 1 \(item 'a'\) holds nan at position 1"),
         (IDS, [[0, 1], [2, 3], [None, 4]], r"\(item 'ü\\t1'\) holds nan at position 0"),
-        ([], [], "3 items of the catalog have no vector"),
+        ([], [], "has no vectors for 3 of the 3 items of the catalog"),
     ],
 )
 @pytest.mark.parametrize("batch", [1, 16384])

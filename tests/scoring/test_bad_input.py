@@ -79,9 +79,10 @@ def test_ids_are_compared_by_their_text(job: Job, tmp_path: Path) -> None:
         ("junk.parquet", b"PAR1junkjunkPAR1", "junk.parquet: cannot be read as Parquet"),
         ("text.csv", b"user_id,items\nann,\xff\xfe\n", "text.csv: cannot be read as CSV"),
         ("short.csv", b"user_id,item_id\nann,1\nbob\n", "short.csv: cannot be read as CSV"),
-        ("line.jsonl", b'{"user_id": 1, "items": [1]}\n{oops\n', "line.jsonl: cannot be read as"),
+        ("line.jsonl", b'{"user_id": 1, "items": [1]}\n{oops\n', "line.jsonl: line 2: cannot be read as"),
         ("cut.csv.gz", gzip.compress(b"user_id,item_id\nann,1\n" * 99, mtime=0)[:-20], "cut.csv.gz: cannot"),
-        ("a.txt", b"hello", "a.txt: unknown format"),
+        ("a.txt", b"hello", "a.txt: cannot tell what its lines are"),
+        ("a.xls", b"hello", "a.xls: unknown format"),
     ],
 )  # fmt: skip
 def test_files_that_cannot_be_read_are_named(
