@@ -171,6 +171,8 @@ def spelled(chunk: TimeChunk, row: int) -> str:
         return repr(chunk.texts[row][:40])
     value = chunk.values[row]
     number = chunk.is_number if isinstance(chunk.is_number, bool) else chunk.is_number[row]
+    if number and not np.isfinite(value):
+        return str(value)
     if number:
         return (
             f"{value:g}" if value.dtype == np.float64 and value != int(value) else str(int(value))
@@ -284,7 +286,7 @@ def _date_values(column: pa.Array) -> np.ndarray:
     if factor == 0:
         times = values // 1000
     else:
-        bound = 2 * _END // factor
+        bound = 4 * 10**18 // factor
         times = np.clip(values, -bound, bound) * factor
     times[null] = NO_TIME
     return times

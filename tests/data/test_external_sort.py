@@ -94,7 +94,9 @@ def test_a_failure_is_one_line(tmp_path: Path) -> None:
     full = duckdb.IOException("IO Error: No space left on device\n\nMore")
     with (
         mock.patch.object(duckdb, "connect", side_effect=full),
-        pytest.raises(GenretError, match=r"on disk failed: IO Error: No space left on device More$"),
+        pytest.raises(
+            GenretError, match=r"on disk failed: IO Error: No space left on device More$"
+        ),
     ):
         list(sorted_on_disk(iter([events]), tmp_path, 256))
     with (

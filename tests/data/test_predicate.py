@@ -139,7 +139,7 @@ def test_nothing_but_a_clear_error_escapes(expression: str) -> None:
         ("`unit` == 'x'", "no column 'unit'"),
         ("price < 'x'", "column 'price' is number and 'x' is text"),
         ("brand == 3", "column 'brand' is text and 3 is number"),
-        ("day < 3", "column 'day' is other"),
+        ("day < 3", "column 'day' is time and 3 is number"),
         ("1 in tags", "1 is number and in column 'tags' is text"),
         ("tags == 'a'", "column 'tags' is list of text"),
         ("'a' in brand", "use contains()"),
