@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from benchmarks import engine_points, live_points, model_points, soak
+from benchmarks import engine_points, live_points, model_points, random_tries
 from benchmarks.bars import CONSTRAINT, evaluate
 from benchmarks.methods.static_code import Static, load
 from benchmarks.program import run_program, show_table
@@ -99,7 +99,7 @@ def points_of(options: Options, static: Static | None) -> dict[str, Callable[[],
         "3": lambda: engine_points.size(sizes.engine, static, options.data),
         "4": lambda: engine_points.build(sizes.engine, static),
         "5": lambda: engine_points.big(sizes.engine),
-        "6": lambda: soak.points(sizes.tries) | soak.static_cases(static),
+        "6": lambda: random_tries.points(sizes.tries) | random_tries.static_cases(static),
         "7": lambda: live_points.points(sizes.live),
         "8": lambda: model_points.passes(sizes.model, options.data),
         "9": lambda: engine_points.filters(sizes.engine),

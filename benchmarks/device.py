@@ -17,7 +17,7 @@ from typing import Any
 import jax
 from rich.console import Console
 
-from benchmarks import accelerators, soak
+from benchmarks import accelerators, random_tries
 from benchmarks.record import Record, environment
 from benchmarks.suite import measure
 from benchmarks.workload import Point
@@ -64,8 +64,8 @@ class Device:
             "environment": environment(),
         }
         record = Record(self.json, heading, resume=self.resume, say=console.print)
-        families = soak.FAMILIES[:1] if self.smoke else soak.FAMILIES
-        for key, run in soak.points(4 if self.smoke else self.tries, families).items():
+        families = random_tries.FAMILIES[:1] if self.smoke else random_tries.FAMILIES
+        for key, run in random_tries.points(4 if self.smoke else self.tries, families).items():
             record.point(key, run)
         for point in (SMALL,) if self.smoke else POINTS:
             record.point(point.key, partial(measure, point, self.static))

@@ -1,208 +1,198 @@
-"""Bar 6: random tries and logits against the exact search, and the cases that STATIC answers wrongly."""
+"""Random work for as long as one likes, each answer compared with a slow, obvious one.
 
+    python -m benchmarks.soak --minutes 30 --json FILE
+
+A round is a catalog of its own: its index is searched under random filters and exclusions, changed
+(items inserted and removed) and searched again, saved, damaged and loaded, and written by a process
+that is killed. The document counts what was done and what was wrong; the exit status is 1 where
+anything was. A failure names the seed of its round, and ``--seed`` begins there.
+"""
+
+import collections
 import dataclasses
-import functools
-from collections.abc import Callable
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+import tyro
 
-from benchmarks.draws import GivenLogits, draw_codes, exact_logits, given_logits
-from benchmarks.methods.static_code import Static
-from benchmarks.oracle import Catalog, check_answer, expected_of, given
-from benchmarks.record import Figures
-from benchmarks.timing import count_compilations
 from genret import ItemFilter, TrieIndex, beam_search
 from genret.errors import GenretError
-from genret.index import FilterStack
-from genret.typing import Codes
+from genret.index import LiveIndex
+from genret.testing import TableModel, random_codes, slow_beam_search
+
+SHAPES = ((5, 4, 6), (16, 3), (3, 3, 3, 3), (40, 7, 2))
+"""Codes of the levels of a catalog: few, so that programs are compiled once and used often."""
+ITEMS, NEW_ITEMS, USERS, BEAMS, EXCLUDED = 48, 12, 2, 6, 4
+DAMAGES, KILLS = 12, 2
+"""Damaged copies, and killed writers, of a round."""
+
+WRITER = """
+import sys, numpy as np
+from genret import TrieIndex
+codes = np.load(sys.argv[1])
+print("ready", flush=True)
+while True:
+    TrieIndex.from_codes(codes).save(sys.argv[2])
+"""
 
 
 @dataclasses.dataclass(frozen=True)
-class Family:
-    """Tries that are searched by one program: each fits the room of the largest.
+class Soak:
+    """Search, change, damage and kill at random, and compare with brute force."""
 
-    Attributes:
-      codes_per_level: codes of each level.
-      items: |C| at most.
-      beams: M.
-      restricted: whether requests have filters and seen items.
-    """
+    minutes: float = 30.0
+    """How long."""
+    seed: int = 0
+    """Seed of the first round; the next rounds have the next ones."""
+    json: Path | None = None
+    """Write the counts into this file too."""
 
-    codes_per_level: tuple[int, ...]
-    items: int
-    beams: int
-    restricted: bool = False
-
-
-FAMILIES = (
-    Family((7,), 12, 9),  # one level; more beams than codes
-    Family((2,) * 10, 60, 4),  # deep and narrow
-    Family((5, 5, 5), 80, 16),  # more beams than the root has children
-    Family((5, 5, 5), 80, 100, restricted=True),  # more beams than items
-    Family((8, 8, 8, 8), 200, 1, restricted=True),  # greedy
-    Family((300, 300, 300), 30, 8, restricted=True),  # few rows below each node
-    Family((300, 2, 300), 500, 12),
-    Family((2, 300, 300), 400, 20, restricted=True),  # wide nodes, sparsely
-)
-BATCH, SEEN = 2, 4
-
-
-def points(tries: int, families: tuple[Family, ...] = FAMILIES) -> dict[str, Callable[[], Figures]]:
-    """Compare so many answers with the exact ones."""
-    each = -(-tries // len(families))
-    return {
-        f"6 soak: {each} tries of {family}": functools.partial(run, family, each, seed)
-        for seed, family in enumerate(families)
-    }
-
-
-def run(family: Family, tries: int, seed: int) -> Figures:
-    """Search random tries of a family; count wrong answers and invalid items."""
-    rng = np.random.default_rng([6, seed])
-    build = functools.partial(TrieIndex.from_codes, codes_per_level=family.codes_per_level)
-    room = room_for(family)
-    figures: Figures = {"tries": tries, "wrong": 0, "invalid": 0, "padded": 0, "first_wrong": None}
-    with count_compilations() as counts:
-        for number in range(tries):
-            codes = random_trie(rng, family)
-            model = random_model(rng, family)
-            index = build(codes, like=room)
-            options, allowed = restrictions(rng, family, index)
-            history = rng.integers(0, len(model.first), BATCH).astype(np.int32)
-            result = beam_search(model, history, index, beams=family.beams, **options)
-            figures["padded"] += int((~np.asarray(result.valid)).any())
-            figures["invalid"] += count_invalid(result, codes, allowed)
-            expected = expected_of(model, history, codes, family.beams, allowed)
-            try:
-                check_answer(result, expected, codes)
-            except GenretError as e:
-                figures["wrong"] += 1
-                figures["first_wrong"] = figures["first_wrong"] or f"try {number}: {e}"
-    return figures | {"compiled": counts.compiled}
+    def run(self) -> dict[str, Any]:
+        """Do rounds until the time is over; return the counts."""
+        counts: collections.Counter[str] = collections.Counter()
+        failures: list[str] = []
+        end = time.monotonic() + 60 * self.minutes
+        seed = self.seed
+        while time.monotonic() < end:
+            with tempfile.TemporaryDirectory() as folder:
+                try:
+                    _round(seed, Path(folder), counts)
+                except Exception as e:  # whatever goes wrong is a finding; the soak goes on
+                    failures.append(
+                        f"seed {seed}: {type(e).__name__}: {' '.join(str(e).split())[:500]}"
+                    )
+            counts["rounds"] += 1
+            seed += 1
+        document = {
+            "minutes": self.minutes,
+            "first_seed": self.seed,
+            "counts": dict(sorted(counts.items())),
+            "failures": failures,
+        }
+        text = json.dumps(document, indent=1)
+        print(text)
+        if self.json is not None:
+            self.json.write_text(text + "\n", encoding="utf-8")
+        return document
 
 
-def count_invalid(result: Any, codes: Codes, allowed: np.ndarray) -> int:
-    """Count answered items that do not exist, are not allowed, come twice or have other codes."""
-    found = jax.tree.map(np.asarray, result)
-    invalid = 0
-    for request, mask in enumerate(allowed):
-        items = found.items[request][found.valid[request]]
-        spelt = found.codes[request][found.valid[request]]
-        exist = (items >= 0) & (items < len(codes))
-        safe = np.where(exist, items, 0)
-        right = exist & mask[safe] & (codes[safe] == spelt).all(axis=-1)
-        _, first = np.unique(items, return_index=True)
-        invalid += int((~right).sum()) + len(items) - len(first)
-    return invalid
+def _round(seed: int, folder: Path, counts: "collections.Counter[str]") -> None:
+    rng = np.random.default_rng(seed)
+    sizes = SHAPES[seed % len(SHAPES)]
+    kind = ("uniform", "zipf", "duplicates")[int(rng.integers(3))]
+    codes = random_codes(ITEMS, sizes, kind, seed=seed)
+    model = TableModel.random(sizes, seed=seed)
+    index = TrieIndex.from_codes(codes, codes_per_level=sizes)
+    _search(model, index, codes, np.ones(ITEMS, bool), rng)
+    counts["searches"] += 1
+    live, every = LiveIndex(index, insert_capacity=2 * NEW_ITEMS), codes
+    there = np.ones(ITEMS, bool)
+    for _ in range(2):
+        new = random_codes(NEW_ITEMS, sizes, "uniform", seed=int(rng.integers(2**31)))
+        gone = np.flatnonzero(there & (rng.random(len(there)) < 0.2))
+        live = live.remove(gone).insert(new)
+        there[gone] = False
+        every, there = np.concatenate([every, new]), np.append(there, np.ones(NEW_ITEMS, bool))
+        _search(model, live, every, there, rng)
+        counts["searches_after_updates"] += 1
+        counts["items_inserted"] += NEW_ITEMS
+        counts["items_removed"] += len(gone)
+    index.save(folder / "index")
+    _damage(folder / "index", codes, random.Random(seed), counts)
+    _kill(folder, codes, rng, counts)
 
 
-def room_for(family: Family) -> TrieIndex:
-    """Build an index in whose room every trie of the family fits, whatever its shape.
-
-    Half of the items share one leaf, the others are spread: wide nodes, and many of them.
-    """
-    rng = np.random.default_rng(0)
-    codes = np.stack([rng.integers(0, v, family.items) for v in family.codes_per_level], axis=1)
-    codes[: len(codes) // 2] = codes[-1]
-    # Items in no order: their positions are stored, as those of any other order then can be.
-    codes = rng.permutation(codes)
-    return TrieIndex.from_codes(codes, codes_per_level=family.codes_per_level, reserve=3.0)
-
-
-def random_trie(rng: np.random.Generator, family: Family) -> Codes:
-    """Draw codes: any number of them, uniform, skewed, with long common prefixes or duplicates."""
-    count = int(rng.choice([1, 2, family.items, rng.integers(1, family.items + 1)]))
-    power = rng.choice([1.0, 3.0, 8.0])
-    codes = np.stack(
-        [(v * rng.random(count) ** power).astype(np.int32) for v in family.codes_per_level], axis=1
-    )
-    if rng.random() < 0.3:
-        codes[:, : rng.integers(0, codes.shape[1])] = codes[0, 0] % min(family.codes_per_level)
-    if rng.random() < 0.3:
-        codes = codes[rng.integers(0, max(1, count // 3), count)]
-    return codes
-
-
-def random_model(rng: np.random.Generator, family: Family) -> GivenLogits:
-    """Draw logits: fine ones, ones that make many equal scores, or many of probability 0."""
-    kind = rng.choice(["fine", "coarse", "holes"])
-
-    def draw(rows: int, codes: int) -> np.ndarray:
-        logits = exact_logits(rng, rows, codes)
-        if kind == "coarse":
-            logits = np.where(logits < 0, np.floor(logits / 16) * 16 - 30, 0).astype(np.float32)
-        if kind == "holes":
-            logits[(logits < 0) & (rng.random(logits.shape) < 0.6)] = -np.inf
-        return logits
-
-    first, *later = family.codes_per_level
-    return GivenLogits(
-        first=jnp.asarray(draw(5, first)),
-        later=tuple(
-            jnp.asarray(draw(BATCH * family.beams, v).reshape(BATCH, family.beams, v))
-            for v in later
-        ),
-    )
+def _search(
+    model: TableModel, index: Any, codes: np.ndarray, there: np.ndarray, rng: np.random.Generator
+) -> None:
+    """Search under random restrictions; raise where the answer is not that of brute force."""
+    mask = rng.random(len(codes)) < rng.choice([0.0, 0.1, 0.5, 1.0])
+    exclude = rng.integers(0, len(codes), (USERS, EXCLUDED))
+    history = jnp.asarray(rng.integers(0, 1000, USERS))
+    found = beam_search(
+        model, history, index, beams=BEAMS,
+        filters=[ItemFilter.from_mask(index, mask)], exclude=exclude,
+    )  # fmt: skip
+    items, scores, valid = (np.asarray(x) for x in (found.items, found.scores, found.valid))
+    for user in range(USERS):
+        allowed = mask & there
+        allowed[exclude[user]] = False
+        logits_of = partial(model.logits_after, history, user)
+        wanted = np.flatnonzero(allowed).tolist()
+        expected = slow_beam_search(logits_of, codes, BEAMS, wanted) if wanted else []
+        ours = items[user][valid[user]]
+        if (
+            len(ours) != len(expected)
+            or not allowed[ours].all()
+            or len(set(ours.tolist())) < len(ours)
+        ):
+            raise AssertionError(f"user {user}: found {ours.tolist()}, expected {expected}")
+        np.testing.assert_allclose(
+            scores[user][valid[user]], [e.score for e in expected], atol=1e-4, rtol=1e-5
+        )
 
 
-def restrictions(
-    rng: np.random.Generator, family: Family, index: TrieIndex
-) -> tuple[dict[str, Any], np.ndarray]:
-    """Draw filters and seen items; also return what is allowed, bool [B, N]."""
-    count = index.num_items
-    if not family.restricted:
-        return {}, np.ones((BATCH, count), bool)
-    masks = rng.random((2, count)) < rng.choice([0.0, 0.1, 0.5, 1.0], (2, 1))
-    seen = rng.integers(-1, count, (BATCH, SEEN)).astype(np.int32)
-    filter_of = rng.integers(0, 2, BATCH).astype(np.int32)
-    allowed = masks[filter_of]
-    for request, items in enumerate(seen):
-        allowed[request, items[items >= 0]] = False
-    stack = FilterStack.of(index, [ItemFilter.from_mask(index, mask) for mask in masks])
-    return {"filters": stack, "filter_of": filter_of, "exclude": seen}, allowed
+def _damage(
+    folder: Path, codes: np.ndarray, draw: random.Random, counts: "collections.Counter[str]"
+) -> None:
+    """Damage copies of an index: each is refused in one line, or holds the same."""
+    for number in range(DAMAGES):
+        copy = Path(shutil.copytree(folder, folder.parent / f"damaged-{number}"))
+        file = draw.choice(sorted(p for p in copy.rglob("*") if p.is_file()))
+        raw = bytearray(file.read_bytes())
+        how = draw.choice(("flip", "cut", "gone", "longer"))
+        if how == "flip":
+            raw[draw.randrange(len(raw))] ^= draw.randrange(1, 256)
+        elif how == "cut":
+            raw = raw[: draw.randrange(len(raw))]
+        elif how == "longer":
+            raw += b"\0"
+        file.unlink() if how == "gone" else file.write_bytes(raw)
+        counts["damaged"] += 1
+        try:
+            loaded = TrieIndex.load(copy)
+        except GenretError as e:
+            counts["damaged_and_refused"] += 1
+            if "\n" in str(e):
+                raise AssertionError(f"{how} of {file}: more than one line: {e}") from e
+        else:
+            if not np.array_equal(loaded.codes_of(np.arange(len(codes))), codes):
+                raise AssertionError(f"{how} of {file}: another index was loaded")
+        shutil.rmtree(copy)
 
 
-def static_cases(static: Static | None) -> dict[str, Callable[[], Figures]]:
-    """Search the cases that STATIC's code answers wrongly; ours has to answer exactly."""
-    one_first = draw_codes(50, (64, 64, 64), seed=1)
-    one_first[:, 0] = 5
-    cases: dict[str, tuple[Codes, int, int, int]] = {
-        "1: items share the first code": (one_first, 64, 50, 10),
-        "2: more beams than items": (draw_codes(5, (64, 64, 64), seed=2), 64, 10, 10),
-        "2: one item": (draw_codes(1, (64, 64, 64), seed=3), 64, 4, 10),
-        "3: dead beams": (draw_codes(30, (64, 64, 64), seed=4), 64, 40, 10),
-        "4: many children of one beam": (draw_codes(50_000, (512,) * 3, seed=5), 512, 70, 30),
-    }
-    return {
-        f"6 case {name}": functools.partial(_case, static, number, *case)
-        for number, (name, case) in enumerate(cases.items())
-    }
+def _kill(
+    folder: Path, codes: np.ndarray, rng: np.random.Generator, counts: "collections.Counter[str]"
+) -> None:
+    """Kill a process that writes an index over and over; what is there then is whole."""
+    np.save(folder / "codes.npy", codes)
+    for _ in range(KILLS):
+        out = folder / "written"
+        command = [sys.executable, "-c", WRITER, str(folder / "codes.npy"), str(out)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(rng.uniform(0, 1.0))
+            process.send_signal(signal.SIGKILL)
+        counts["kills"] += 1
+        TrieIndex.from_codes(codes).save(out)  # the next writer tidies up and succeeds
+        if not np.array_equal(TrieIndex.load(out).codes_of(np.arange(len(codes))), codes):
+            raise AssertionError("after a kill another index was loaded")
+        left = [p.name for p in folder.iterdir() if p.name.startswith(".written")]
+        if left:
+            raise AssertionError(f"after a kill and another writer there is {left}")
 
 
-def _case(
-    static: Static | None, seed: int, codes: Codes, num_codes: int, beams: int, tokens_per_beam: int
-) -> Figures:
-    catalog = Catalog.of(codes)
-    codes = catalog.codes
-    per_level = (num_codes,) * codes.shape[1]
-    model, history = given_logits(2, beams, per_level, seed=seed)
-    index = TrieIndex.from_codes(codes, codes_per_level=per_level)
-    result = beam_search(model, history, index, beams=beams)
-    check_answer(result, expected_of(model, history, codes, beams), codes)
-    invalid = count_invalid(result, codes, np.ones((2, len(codes)), bool))
-    figures: Figures = {"invalid": invalid, "answers": int(np.asarray(result.valid).sum())}
-    if static is None:
-        return figures
-    try:
-        rival = static.index(codes, num_codes)
-        answers = np.asarray(static.decode(model, history, rival, beams, tokens_per_beam))
-    except Exception as e:  # whatever it raises is its answer
-        return figures | {"static_error": f"{type(e).__name__}: {str(e)[:200]}"}
-    right = set(map(tuple, codes[catalog.search(given(model, history, 0), beams).lo].tolist()))
-    return figures | {
-        "static_invalid": int((~catalog.holds(answers)).sum()),
-        "static_of_exact": len(right & set(map(tuple, answers[0].tolist()))) / len(right),
-    }
+if __name__ == "__main__":
+    sys.exit(1 if tyro.cli(Soak, description=__doc__).run()["failures"] else 0)

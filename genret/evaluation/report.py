@@ -1,5 +1,6 @@
 """The report of an evaluation: ``report.html``, which needs nothing beside it, ``report.md`` and pictures."""
 
+import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -92,8 +93,10 @@ def write_report(
         ),
     }
     title = f"genret report: {run_name}"
-    html = page(title, document, tables, {n: (t, folder / n) for n, t in pictures.items()}, samples)
-    (folder / "report.html").write_text(html, encoding="utf-8")
+    web_page = page(
+        title, document, tables, {n: (t, folder / n) for n, t in pictures.items()}, samples
+    )
+    (folder / "report.html").write_text(web_page, encoding="utf-8")
     markdown = _markdown(title, document, tables, pictures)
     (folder / "report.md").write_text(markdown, encoding="utf-8")
 
@@ -105,7 +108,16 @@ def _markdown(
     pictures: Mapping[str, str],
 ) -> str:
     """Return the report for a reader of text; the pictures lie beside it."""
-    lines = [f"# {title}", "", verdict(document), "", basis(document), "", repeats(document), ""]
+    lines = [
+        f"# {_text(title)}",
+        "",
+        verdict(document),
+        "",
+        basis(document),
+        "",
+        repeats(document),
+        "",
+    ]
     for heading, (columns, rows) in tables.items():
         lines += [f"## {heading}", "", _row(columns), _row(["---"] * len(columns))]
         lines += [_row(row) for row in rows]
@@ -121,4 +133,14 @@ def _markdown(
 
 
 def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(_text(cell) for cell in cells) + " |"
+
+
+def _text(value: str) -> str:
+    r"""Return a text that is neither HTML nor a column, link or picture of Markdown, on one line.
+
+    >>> print(_text("<b>|[x](y)"))
+    &lt;b&gt;\|[x]\(y)
+    """
+    escaped = html.escape(" ".join(value.split()), quote=False)
+    return escaped.replace("|", "\\|").replace("](", "]\\(")

@@ -146,6 +146,8 @@ def test_the_page_stands_alone_and_escapes(report: Path) -> None:
     assert "data:image/png;base64," in page
     markdown = (report / "report.md").read_text(encoding="utf-8")
     assert verdict(document()) in markdown
+    assert "shop &lt;1&gt;" in markdown
+    assert "<tags>" not in markdown
     assert verdict(document()) in page.replace("&#x27;", "'")
 
 
