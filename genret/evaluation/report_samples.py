@@ -44,7 +44,7 @@ def samples_of(
     found = []
     for place in chosen:
         row = asked[place]
-        past = held_out.histories[row]
+        past = held_out.histories[int(row)]
         ranked = [int(item) for item in lists[place, :_RECOMMENDED] if item >= 0]
         wanted = int(held_out.targets[row])
         found.append(
