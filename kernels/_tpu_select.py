@@ -1,0 +1,241 @@
+"""Choosing the best of many numbers inside a TPU kernel, exactly and without sorting them.
+
+The m-th largest number is found by bisection on the bits of the numbers, four bits a round. Those
+that are larger, and as many equal ones as are needed, are moved into one column by their position
+(a sum over the mask of what comes before, taken on the matrix unit), and only these m are ranked,
+each against each.
+
+Numbers lie in a matrix whose columns are lanes. They are numbered either row by row or column by
+column; of equal numbers, the one with the lower number comes first.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+
+from ._tpu import LANES
+
+SUBLANES = 8
+"""Rows of a vector register."""
+
+ROUND_BITS = 4
+"""Bits of the threshold that a round of the bisection finds: 16 thresholds fill two registers."""
+
+UNROLLED = 32
+"""Rows up to which a loop over them is unrolled."""
+
+LOWEST = -(2**31)
+"""The key of what is no candidate: below that of every number."""
+
+NOWHERE = 1 << 20
+"""The position of what is not chosen; a position is below it."""
+
+
+def iota(shape: tuple[int, ...], axis: int) -> jax.Array:
+    """Return the index along an axis, int32."""
+    return jax.lax.broadcasted_iota(jnp.int32, shape, axis)
+
+
+def round_up(count: int, step: int) -> int:
+    """Round up to a multiple of ``step``."""
+    return -(-count // step) * step
+
+
+def bits_of(values: jax.Array) -> jax.Array:
+    """Return the bits of float32 numbers as int32."""
+    return jax.lax.bitcast_convert_type(values, jnp.int32)
+
+
+def floats_of(bits: jax.Array) -> jax.Array:
+    """Undo :func:`bits_of`."""
+    return jax.lax.bitcast_convert_type(bits, jnp.float32)
+
+
+def sortable(values: jax.Array) -> jax.Array:
+    """Return int32 keys in the order of float32 numbers without NaN; both zeros have one key."""
+    bits = bits_of(values + 0.0)
+    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
+
+
+def over_rows(count: int, body: Any, start: Any) -> Any:
+    """Carry a value over rows, ``body(row, value)``: unrolled where there are few."""
+    if count <= UNROLLED:
+        for row in range(count):
+            start = body(row, start)
+        return start
+    unroll = next(n for n in (8, 4, 2, 1) if count % n == 0)
+    return jax.lax.fori_loop(0, count, body, start, unroll=unroll)
+
+
+def thresholds(keys: Sequence[Any], rows: int, m: int) -> list[jax.Array]:
+    """Return the m-th largest key of each of several matrices.
+
+    Args:
+      keys: references to int32 [R, C], R and C filled up to whole registers with ``LOWEST``.
+      rows: rows that may hold candidates.
+      m: how many are to be chosen.
+
+    Returns:
+      For each, int32 [8, 128], the same number everywhere; ``LOWEST``: there are fewer than m.
+    """
+    shape = (SUBLANES, LANES)
+    found = [jnp.full(shape, LOWEST, jnp.int32) for _ in keys]
+    for shift in range(32 - ROUND_BITS, -1, -ROUND_BITS):
+        found = [
+            low + (_digit(ref, low, shift, rows, m) << shift)
+            for ref, low in zip(keys, found, strict=True)
+        ]
+    return found
+
+
+def _digit(keys: Any, low: jax.Array, shift: int, rows: int, m: int) -> jax.Array:
+    """Return the largest digit d for which m keys are at least ``low + (d << shift)``."""
+    shape = (SUBLANES, LANES)
+    tries = [iota(shape, 0) + SUBLANES * half for half in range((1 << ROUND_BITS) // SUBLANES)]
+    limits = [low + (digit << shift) for digit in tries]
+
+    def count(row: Any, counts: Any) -> Any:
+        for start in range(0, keys.shape[1], LANES):
+            own = jnp.broadcast_to(keys[pl.ds(row, 1), start : start + LANES], shape)
+            counts = [n + jnp.where(own >= t, 1.0, 0.0) for n, t in zip(counts, limits, strict=True)]
+        return counts
+
+    counts = over_rows(rows, count, [jnp.zeros(shape, jnp.float32) for _ in tries])
+    enough = jnp.zeros(shape, jnp.float32)
+    for own, digit in zip(counts, tries, strict=True):
+        total = jnp.broadcast_to(jnp.sum(own, axis=1, keepdims=True), shape)
+        enough += jnp.where((total >= m) & (digit > 0), 1.0, 0.0)
+    # The counts fall as the digit rises, so the digits that leave enough are 1 to the one wanted.
+    return jnp.broadcast_to(jnp.sum(enough, axis=0, keepdims=True), shape).astype(jnp.int32)
+
+
+def positions(
+    keys: jax.Array, threshold: jax.Array, m: int, *, by_column: bool, order: jax.Array | None = None
+) -> jax.Array:
+    """Return where in the column of the chosen each number goes.
+
+    Args:
+      keys: int32 [R, C].
+      threshold: int32 [8, 128], from :func:`thresholds`.
+      m: how many are to be chosen.
+      by_column: whether the numbers are numbered column by column; else row by row.
+      order: int32 [1, C], the order of the lanes inside a row; None: as they lie.
+
+    Returns:
+      float32 [R, C], 0 to m - 1 in the order of the numbers; ``NOWHERE``: not chosen.
+    """
+    rows, lanes = keys.shape
+    limit = jnp.broadcast_to(threshold[:1, :1], keys.shape)
+    above, equal = keys > limit, keys == limit
+    one = jnp.concatenate([jnp.where(x, 1.0, 0.0) for x in (above, equal)], axis=0)
+    total = jnp.sum(one[:rows], axis=(0, 1), keepdims=True)
+    if order is None:
+        order = iota((1, lanes), 1)
+    at = jnp.broadcast_to(order, (lanes, lanes))
+    before_lane = jnp.where(at.T < at, 1.0, 0.0)
+    before_row = jnp.where(iota((rows, rows), 1) < iota((rows, rows), 0), 1.0, 0.0)
+    if by_column:
+        sums = [jnp.sum(x, axis=0, keepdims=True) for x in (one[:rows], one[rows:])]
+        across = [_dot(jnp.broadcast_to(x, (SUBLANES, lanes)), before_lane)[:1] for x in sums]
+        before = [
+            jnp.broadcast_to(outer, keys.shape) + _dot(before_row, x)
+            for outer, x in zip(across, (one[:rows], one[rows:]), strict=True)
+        ]
+    else:
+        inside = _dot(one, before_lane)
+        sums = jnp.broadcast_to(jnp.sum(one, axis=1, keepdims=True), one.shape)
+        before = [
+            inside[start : start + rows] + _dot(before_row, sums[start : start + rows])
+            for start in (0, rows)
+        ]
+    missing = m - jnp.broadcast_to(total, keys.shape)
+    chosen = above | (equal & (before[1] < missing))
+    # The equal ones that come before and are chosen too: no more than there is room for.
+    return jnp.where(chosen, before[0] + jnp.minimum(before[1], missing), float(NOWHERE))
+
+
+def _dot(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Multiply matrices of whole numbers up to 256 exactly: bfloat16 holds each of them."""
+    return jnp.dot(
+        a.astype(jnp.bfloat16), b.astype(jnp.bfloat16), preferred_element_type=jnp.float32
+    )
+
+
+def compact(
+    values: Any, numbers: Any, places: Any, rows: int, slots: int
+) -> tuple[jax.Array, jax.Array]:
+    """Move the chosen numbers into a column.
+
+    Args:
+      values: reference to float32 [R, C].
+      numbers: function of a row and a first lane: float32 [1, 128], what to return of each number
+        beside itself.
+      places: reference to float32 [R, C], from :func:`positions`.
+      rows: rows that may hold candidates.
+      slots: length of the column, at least m.
+
+    Returns:
+      float32 [slots, 1] twice: the numbers and what belongs to them; 0 where there is none.
+    """
+    shape = (slots, LANES)
+    slot = iota(shape, 0).astype(jnp.float32)
+
+    def take(row: Any, found: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        best, which = found
+        for start in range(0, places.shape[1], LANES):
+            span = slice(start, start + LANES)
+            hit = jnp.broadcast_to(places[pl.ds(row, 1), span], shape) == slot
+            best = jnp.where(hit, jnp.broadcast_to(values[pl.ds(row, 1), span], shape), best)
+            which = jnp.where(hit, jnp.broadcast_to(numbers(row, start), shape), which)
+        return best, which
+
+    zero = jnp.zeros(shape, jnp.float32)
+    best, which = over_rows(rows, take, (zero, zero))
+    return jnp.sum(best, axis=1, keepdims=True), jnp.sum(which, axis=1, keepdims=True)
+
+
+def turned(values: jax.Array, rows: int, lanes: int) -> jax.Array:
+    """Return the first lanes as rows: [R, 128] to [rows, lanes], -inf past R."""
+    fill = jnp.full((lanes - values.shape[0], LANES), -jnp.inf)
+    whole = jnp.concatenate([values, fill], axis=0) if lanes > values.shape[0] else values
+    parts = [whole[at : at + LANES].T[:rows] for at in range(0, lanes, LANES)]
+    return jnp.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
+
+
+def to_row(column: jax.Array) -> jax.Array:
+    """Turn [R, 1] into [1, C], C being R filled up to whole registers with 0."""
+    rows = column.shape[0]
+    shape = (rows, round_up(rows, LANES))
+    on_diagonal = iota(shape, 0) == iota(shape, 1)
+    spread = jnp.where(on_diagonal, jnp.broadcast_to(column, shape), 0)
+    return jnp.sum(spread, axis=0, keepdims=True)
+
+
+def ranked(values: jax.Array, m: int) -> jax.Array:
+    """Return which of the first m numbers of a column comes at each rank, as a matrix of one bit a row.
+
+    Args:
+      values: float32 [R, 1]; equal ones are ordered as they lie.
+      m: how many count; the others come last.
+
+    Returns:
+      bool [R, C]: row r is True at the lane of the number with rank r; C as in :func:`to_row`.
+    """
+    rows = values.shape[0]
+    shape = (rows, round_up(rows, LANES))
+    row, lane = iota(shape, 0), iota(shape, 1)
+    own = jnp.where(iota((rows, 1), 0) < m, values, -jnp.inf)
+    mine, other = jnp.broadcast_to(own, shape), jnp.broadcast_to(to_row(own), shape)
+    # How many rows beat each lane.
+    beats = (mine > other) | ((mine == other) & (row < lane))
+    rank = jnp.sum(jnp.where(beats, 1.0, 0.0), axis=0, keepdims=True)
+    return (jnp.broadcast_to(rank, shape) == row.astype(jnp.float32)) & (lane < rows)
+
+
+def in_order(order: jax.Array, column: jax.Array) -> jax.Array:
+    """Put a column into the order of :func:`ranked`; [R, 1]."""
+    spread = jnp.broadcast_to(to_row(column), order.shape)
+    return jnp.sum(jnp.where(order, spread, 0), axis=1, keepdims=True)
