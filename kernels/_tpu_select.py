@@ -82,28 +82,37 @@ def thresholds(keys: Sequence[Any], rows: int, m: int) -> list[jax.Array]:
       For each, int32 [8, 128], the same number everywhere; ``LOWEST``: there are fewer than m.
     """
     shape = (SUBLANES, LANES)
+    tries = [iota(shape, 0) + SUBLANES * half for half in range((1 << ROUND_BITS) // SUBLANES)]
     found = [jnp.full(shape, LOWEST, jnp.int32) for _ in keys]
     for shift in range(32 - ROUND_BITS, -1, -ROUND_BITS):
-        found = [
-            low + (_digit(ref, low, shift, rows, m) << shift)
-            for ref, low in zip(keys, found, strict=True)
-        ]
+        limits = [[low + (digit << shift) for digit in tries] for low in found]
+        counts = _count_from(keys, limits, rows)
+        digits = [_digit(own, tries, m) for own in counts]
+        found = [low + (digit << shift) for low, digit in zip(found, digits, strict=True)]
     return found
 
 
-def _digit(keys: Any, low: jax.Array, shift: int, rows: int, m: int) -> jax.Array:
-    """Return the largest digit d for which m keys are at least ``low + (d << shift)``."""
+def _count_from(
+    keys: Sequence[Any], limits: Sequence[Sequence[jax.Array]], rows: int
+) -> list[list[jax.Array]]:
+    """Return how many keys of each lane are at least each limit."""
     shape = (SUBLANES, LANES)
-    tries = [iota(shape, 0) + SUBLANES * half for half in range((1 << ROUND_BITS) // SUBLANES)]
-    limits = [low + (digit << shift) for digit in tries]
 
     def count(row: Any, counts: Any) -> Any:
-        for start in range(0, keys.shape[1], LANES):
-            own = jnp.broadcast_to(keys[pl.ds(row, 1), start : start + LANES], shape)
-            counts = [n + jnp.where(own >= t, 1.0, 0.0) for n, t in zip(counts, limits, strict=True)]
+        counts = [list(own) for own in counts]
+        for ref, own, bounds in zip(keys, counts, limits, strict=True):
+            for start in range(0, ref.shape[1], LANES):
+                line = jnp.broadcast_to(ref[pl.ds(row, 1), start : start + LANES], shape)
+                for number, bound in enumerate(bounds):
+                    own[number] = own[number] + jnp.where(line >= bound, 1.0, 0.0)
         return counts
 
-    counts = over_rows(rows, count, [jnp.zeros(shape, jnp.float32) for _ in tries])
+    return over_rows(rows, count, [[jnp.zeros(shape, jnp.float32)] * len(x) for x in limits])
+
+
+def _digit(counts: Sequence[jax.Array], tries: Sequence[jax.Array], m: int) -> jax.Array:
+    """Return the largest digit that leaves m keys."""
+    shape = (SUBLANES, LANES)
     enough = jnp.zeros(shape, jnp.float32)
     for own, digit in zip(counts, tries, strict=True):
         total = jnp.broadcast_to(jnp.sum(own, axis=1, keepdims=True), shape)
@@ -113,7 +122,12 @@ def _digit(keys: Any, low: jax.Array, shift: int, rows: int, m: int) -> jax.Arra
 
 
 def positions(
-    keys: jax.Array, threshold: jax.Array, m: int, *, by_column: bool, order: jax.Array | None = None
+    keys: jax.Array,
+    threshold: jax.Array,
+    m: int,
+    *,
+    by_column: bool,
+    order: jax.Array | None = None,
 ) -> jax.Array:
     """Return where in the column of the chosen each number goes.
 
@@ -122,7 +136,6 @@ def positions(
       threshold: int32 [8, 128], from :func:`thresholds`.
       m: how many are to be chosen.
       by_column: whether the numbers are numbered column by column; else row by row.
-      order: int32 [1, C], the order of the lanes inside a row; None: as they lie.
 
     Returns:
       float32 [R, C], 0 to m - 1 in the order of the numbers; ``NOWHERE``: not chosen.
@@ -132,10 +145,7 @@ def positions(
     above, equal = keys > limit, keys == limit
     one = jnp.concatenate([jnp.where(x, 1.0, 0.0) for x in (above, equal)], axis=0)
     total = jnp.sum(one[:rows], axis=(0, 1), keepdims=True)
-    if order is None:
-        order = iota((1, lanes), 1)
-    at = jnp.broadcast_to(order, (lanes, lanes))
-    before_lane = jnp.where(at.T < at, 1.0, 0.0)
+    before_lane = jnp.where(iota((lanes, lanes), 0) < iota((lanes, lanes), 1), 1.0, 0.0)
     before_row = jnp.where(iota((rows, rows), 1) < iota((rows, rows), 0), 1.0, 0.0)
     if by_column:
         sums = [jnp.sum(x, axis=0, keepdims=True) for x in (one[:rows], one[rows:])]
@@ -165,36 +175,38 @@ def _dot(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def compact(
-    values: Any, numbers: Any, places: Any, rows: int, slots: int
-) -> tuple[jax.Array, jax.Array]:
-    """Move the chosen numbers into a column.
+    values: Sequence[Any], numbers: Any, places: Sequence[Any], rows: int, slots: int
+) -> list[tuple[jax.Array, jax.Array]]:
+    """Move the chosen numbers of several matrices into a column each.
 
     Args:
-      values: reference to float32 [R, C].
+      values: references to float32 [R, C].
       numbers: function of a row and a first lane: float32 [1, 128], what to return of each number
         beside itself.
-      places: reference to float32 [R, C], from :func:`positions`.
+      places: references to float32 [R, C], from :func:`positions`.
       rows: rows that may hold candidates.
-      slots: length of the column, at least m.
+      slots: length of a column, at least m.
 
     Returns:
-      float32 [slots, 1] twice: the numbers and what belongs to them; 0 where there is none.
+      For each, float32 [slots, 1] twice: the numbers and what belongs to them; 0 where there is none.
     """
     shape = (slots, LANES)
     slot = iota(shape, 0).astype(jnp.float32)
 
-    def take(row: Any, found: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        best, which = found
-        for start in range(0, places.shape[1], LANES):
-            span = slice(start, start + LANES)
-            hit = jnp.broadcast_to(places[pl.ds(row, 1), span], shape) == slot
-            best = jnp.where(hit, jnp.broadcast_to(values[pl.ds(row, 1), span], shape), best)
-            which = jnp.where(hit, jnp.broadcast_to(numbers(row, start), shape), which)
-        return best, which
+    def take(row: Any, found: Any) -> Any:
+        following = []
+        for (best, which), ref, places_ref in zip(found, values, places, strict=True):
+            for start in range(0, places_ref.shape[1], LANES):
+                span = slice(start, start + LANES)
+                hit = jnp.broadcast_to(places_ref[pl.ds(row, 1), span], shape) == slot
+                best = jnp.where(hit, jnp.broadcast_to(ref[pl.ds(row, 1), span], shape), best)
+                which = jnp.where(hit, jnp.broadcast_to(numbers(row, start), shape), which)
+            following.append((best, which))
+        return following
 
     zero = jnp.zeros(shape, jnp.float32)
-    best, which = over_rows(rows, take, (zero, zero))
-    return jnp.sum(best, axis=1, keepdims=True), jnp.sum(which, axis=1, keepdims=True)
+    found = over_rows(rows, take, [(zero, zero) for _ in values])
+    return [tuple(jnp.sum(x, axis=1, keepdims=True) for x in pair) for pair in found]
 
 
 def turned(values: jax.Array, rows: int, lanes: int) -> jax.Array:

@@ -10,7 +10,8 @@ import numpy as np
 
 from benchmarks.methods._base import Beams, at
 from genret import ItemFilter, TrieIndex
-from genret.decoding.beams import BeamState, constrained_step
+from genret.decoding.accelerated import next_beams
+from genret.decoding.beams import BeamState
 from genret.decoding.live import searched_of
 from genret.index import FilterStack, LiveIndex
 from genret.typing import Array, Codes, Float
@@ -77,7 +78,7 @@ class Ours:
         if filter_of is None:  # of what is not removed, where items were removed or inserted
             filter_of = jnp.zeros(beams.scores.shape[0], jnp.int32)
         searched = searched_of(self.index, self.filters, filter_of, None, None)
-        state, parents = constrained_step(searched, beams.level, beams.place, logits, width)
+        state, parents = next_beams(searched, beams.level, beams.place, logits, width)
         return _beams(state, parents)
 
 

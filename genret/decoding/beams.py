@@ -150,6 +150,8 @@ class BeamState:
       nodes: where the beams stand.
       codes: int32 [B, M, level], the codes so far.
       valid: bool [B, M].
+      records: int32 [B, R, 128], the same and the codes below the beams, as kernels keep them
+        (:mod:`genret_kernels.rows_level.layout`); None: no kernel has made them.
     """
 
     scores: Float[Array, "B M"]
@@ -157,6 +159,7 @@ class BeamState:
     nodes: Nodes
     codes: Int[Array, "B M l"]
     valid: Bool[Array, "B M"]
+    records: Int[Array, "B R C"] | None = None
 
     @classmethod
     def at_root(cls, searched: Searched, batch: int, sampling: bool = False) -> "BeamState":

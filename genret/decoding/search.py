@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jax.tree_util import PyTreeDef
 
+from genret.decoding.accelerated import next_beams
 from genret.decoding.arguments import (
     DataAxis,
     Filters,
@@ -18,7 +19,7 @@ from genret.decoding.arguments import (
     check_count,
     check_normalize,
 )
-from genret.decoding.beams import BeamResult, BeamState, constrained_step
+from genret.decoding.beams import BeamResult, BeamState
 from genret.decoding.protocol import Cache, GenerativeModel, History, TailModel
 from genret.decoding.readout import Readout, check_readout, has_nan
 from genret.decoding.tail import AUTO_WIDTH, expand_leaves, is_worthwhile, rows_below, score_rows
@@ -183,7 +184,7 @@ def _search(
         if nan_level is not None:
             is_first = has_nan(readout, state.valid) & (nan_level < 0)
             nan_level = jnp.where(is_first, jnp.int32(level), nan_level)
-        state, parents = constrained_step(
+        state, parents = next_beams(
             searched, level, state, readout, options.beams,
             beams_of=beams_of, normalize=options.normalize, end_code=end_code, keys=keys,
         )  # fmt: skip

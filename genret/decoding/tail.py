@@ -7,7 +7,8 @@ import jax.numpy as jnp
 
 from genret.decoding.beams import BeamResult, BeamState, Searched
 from genret.decoding.protocol import Cache, TailModel
-from genret.index.nodes import count_before, take_beams
+from genret.index.levels import SingleLevel
+from genret.index.nodes import NodeRange, count_before, take_beams
 from genret.typing import Array, Bool, Int
 
 AUTO_WIDTH = 4
@@ -73,6 +74,10 @@ def expand_leaves(
       end_code: the code that ends a semantic ID; None: there is none.
       beams_of: items of each request, at most M; None: M each.
     """
+    if isinstance(state.nodes, NodeRange) and searched.layout.levels[-1].kind is SingleLevel:
+        # A leaf is one item: there is nothing to lay end to end.
+        items = searched.positions_of(state.nodes.lo)
+        return BeamResult.of(items, state.scores, state.codes, state.valid, end_code)
     below = rows_below(searched, state, state.scores.shape[1])
     return BeamResult.of(
         searched.positions_of(below.row),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 
+from genret.index.accelerated import AcceleratedLayout
 from genret.index.bits import pack_bits
 from genret.index.layout import Layout
 from genret.index.levels import EdgesOnHost, Level
@@ -28,12 +29,14 @@ class Trie:
       positions: int32 [N]: row -> item position; None: they are equal.
       num_rows: int32 scalar: N.
       layout: the static facts.
+      accelerated: what an accelerator reads in the place of some of it; None: nothing, a CPU.
     """
 
     levels: tuple[Level, ...]
     positions: Int[Array, "N"] | None
     num_rows: Int[Array, ""]
     layout: Layout = static_field()
+    accelerated: AcceleratedLayout | None = None
 
     def position_of(self, rows: Int[Array, "*shape"]) -> Int[Array, "*shape"]:
         """Return the item positions of rows, int32."""

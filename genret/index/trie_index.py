@@ -11,6 +11,7 @@ import numpy as np
 from genret import item_ids as ids
 from genret.errors import GenretError
 from genret.index import io
+from genret.index.accelerated import PLATFORMS, accelerated
 from genret.index.build import DEFAULT_RULES, build_trie
 from genret.index.filter import FilteredIndex
 from genret.index.layout import LayoutRules
@@ -111,7 +112,10 @@ class TrieIndex(FilteredIndex):
             )
         layout = None if like is None else like.trie.layout
         trie = build_trie(items.codes, counts, like=layout, reserve=reserve, rules=rules)
-        return cls.of_trie(trie, counts, end_code, items.item_ids)
+        index = cls.of_trie(trie, counts, end_code, items.item_ids)
+        if like is not None and like.trie.accelerated is not None:
+            return index.to(like.trie.accelerated.platform)
+        return index.to(_platform())
 
     @classmethod
     def from_batches(
@@ -165,6 +169,28 @@ class TrieIndex(FilteredIndex):
             item_ids=item_ids,
             version=object(),
         )
+
+    def to(self, platform: str) -> "TrieIndex":
+        """Return the same index with the arrays that a platform's search reads.
+
+        An index is made ready for JAX's default backend when it is built or loaded, so this is
+        needed only to prepare it for another one (to compile for a TPU that is not there, say).
+
+        Args:
+          platform: "cpu", "gpu" or "tpu".
+
+        Raises:
+          GenretError: another platform.
+        """
+        if platform not in PLATFORMS:
+            raise GenretError(
+                f"platform: found {platform!r}, expected one of {', '.join(PLATFORMS)}"
+            )
+        trie = self.trie
+        layout = None
+        if platform != "cpu":
+            layout = accelerated(platform, trie.levels, self.num_items, trie.layout.rows)
+        return dataclasses.replace(self, trie=dataclasses.replace(trie, accelerated=layout))
 
     # Shape
 
@@ -322,4 +348,10 @@ class TrieIndex(FilteredIndex):
         Raises:
           GenretError: no index there, or a damaged one (the message names the file or the level).
         """
-        return cls.of_trie(*io.load_artifact(path))
+        return cls.of_trie(*io.load_artifact(path)).to(_platform())
+
+
+def _platform() -> str:
+    """Return the platform of JAX's default backend, as :meth:`TrieIndex.to` names it."""
+    backend = jax.default_backend()
+    return backend if backend in PLATFORMS else "cpu"

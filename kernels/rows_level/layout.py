@@ -49,6 +49,8 @@ def pack(
     count: jax.Array,
     allowed: jax.Array,
     words: jax.Array,
+    *,
+    beams: int | None = None,
 ) -> jax.Array:
     """Put beams into records.
 
@@ -59,9 +61,10 @@ def pack(
       count: int32 [B, M], rows of each beam; 0: no beam.
       allowed: uint32 [B, M].
       words: uint32 [B, M, P, stride], the remaining codes of the rows.
+      beams: beams to make room for; None: M.
 
     Returns:
-      int32 [B, M filled up, 128].
+      int32 [B, beams filled up, 128].
     """
     bits = lambda x: jax.lax.bitcast_convert_type(x, jnp.int32)[..., None]  # noqa: E731
     gap = jnp.zeros((*scores.shape, MOST_LEVELS - codes.shape[-1]), jnp.int32)
@@ -69,5 +72,6 @@ def pack(
     parts = [codes, gap, bits(scores), lo[..., None], count[..., None], bits(allowed)]
     parts += [jnp.zeros((*scores.shape, DATA - ALLOWED - 1), jnp.int32), data]
     records = jnp.concatenate(parts, axis=-1)
-    fill = ((0, 0), (0, num_records(scores.shape[1]) - scores.shape[1]))
+    room = num_records(scores.shape[1] if beams is None else beams)
+    fill = ((0, 0), (0, room - scores.shape[1]))
     return jnp.pad(records, (*fill, (0, LANES - records.shape[-1])))

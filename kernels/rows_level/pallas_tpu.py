@@ -119,7 +119,6 @@ def _kernel(
         num_codes=num_codes, level=level, first=first, width=width, stride=stride, beams=beams,
         end_code=end_code,
     )  # fmt: skip
-    lane = iota(shape, 1)
     row = iota((records, 1), 0)
     for q in range(requests):
         kept = jnp.minimum(limit[pl.program_id(0) * requests + q], beams)
@@ -165,9 +164,8 @@ def _best_children(
     def number(row: Any, start: int) -> jax.Array:
         return ((lane + start) * width + row).astype(jnp.float32)
 
-    pairs = [
-        compact(scores.at[q], number, places.at[q], width, records) for q in range(requests)
-    ]
+    refs = [(scores.at[q], places.at[q]) for q in range(requests)]
+    pairs = compact([x for x, _ in refs], number, [x for _, x in refs], width, records)
     return [best for best, _ in pairs], [which for _, which in pairs]
 
 
@@ -208,7 +206,11 @@ def _moved(
     shape = own.shape
     lane = iota(shape, 1)
     codes = _codes_of(own, level, first, stride)
-    count, allowed, lo = own[:, COUNT : COUNT + 1], own[:, ALLOWED : ALLOWED + 1], own[:, LO : LO + 1]
+    count, allowed, lo = (
+        own[:, COUNT : COUNT + 1],
+        own[:, ALLOWED : ALLOWED + 1],
+        own[:, LO : LO + 1],
+    )
     if width == 1:
         code, moved = codes[:, :1], own
     else:

@@ -39,12 +39,16 @@ def rows_level(
     best, where = top_m(scores.reshape(batch, -1), beams)
     valid = (best > -jnp.inf) & (jnp.arange(beams, dtype=jnp.int32)[None] < limit[:, None])
     parents, slot = jnp.where(valid, where // width, 0), jnp.where(valid, where % width, 0)
-    code = jnp.take_along_axis(codes.reshape(batch, -1), parents * width + slot, axis=1, mode="clip")
+    code = jnp.take_along_axis(
+        codes.reshape(batch, -1), parents * width + slot, axis=1, mode="clip"
+    )
     code, best = jnp.where(valid, code, 0), jnp.where(valid, best, -jnp.inf)
     own = jnp.take_along_axis(state, parents[..., None], axis=1, mode="clip")
     following = _moved(own, code, slot, best, valid, level, first, stride)
     # What fills up the records is no beam.
-    nobody = jnp.zeros((batch, records - beams, LANES), jnp.int32).at[..., SCORE].set(_bits(-jnp.inf))
+    nobody = (
+        jnp.zeros((batch, records - beams, LANES), jnp.int32).at[..., SCORE].set(_bits(-jnp.inf))
+    )
     return jnp.concatenate([following, nobody], axis=1), parents, code, best
 
 
@@ -73,7 +77,9 @@ def _children(
         further = leads[..., distance:] & after
         leads |= jnp.pad(further, ((0, 0), (0, 0), (0, distance)))
         distance *= 2
-    again = (codes[..., 1:] == codes[..., :-1]) if width > 1 else jnp.zeros((*codes.shape[:2], 0), bool)
+    again = (
+        (codes[..., 1:] == codes[..., :-1]) if width > 1 else jnp.zeros((*codes.shape[:2], 0), bool)
+    )
     starts = ~jnp.pad(again, ((0, 0), (0, 0), (1, 0)))
     return codes, inside & starts & leads
 
