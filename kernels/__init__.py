@@ -5,13 +5,17 @@ in plain JAX (it *is* the definition), ``pallas_tpu.py`` and ``pallas_gpu.py`` a
 equal it, and ``arg_specs.py`` names the sizes that tests and benchmarks use. The ops:
 
 - :func:`genret_kernels.top_m.top_m`: the best candidates of a request, exactly;
+- :func:`genret_kernels.dense_level.dense_level`: a level of the search at which each code of each
+  beam may be a child;
+- :func:`genret_kernels.rows_level.rows_level`: a level of the search whose beams carry the codes of
+  the few items below them;
 - :func:`genret_kernels.shared_prefix_attention.shared_prefix_attention`: attention of beams over
   the history that they share and over their own codes.
 
 The argument ``implementation`` chooses: "xla" (the reference), "pallas_tpu", "pallas_gpu", or None.
-None takes "xla" everywhere: the kernels compile, and equal their references in Pallas'
-interpreter, but none has been measured to be faster on hardware yet. A name that is asked for is
-what runs, or :class:`KernelError` says why it cannot.
+None takes "xla" everywhere; no kernel has been timed on hardware yet. (An index that is made ready
+for a TPU asks for "pallas_tpu" by name: its compiler counts a third of the cycles.) A name that is
+asked for is what runs, or :class:`KernelError` says why it cannot.
 
 The folder is called ``kernels`` and the package ``genret_kernels`` (another project on PyPI has
 that name), so imports inside are relative.

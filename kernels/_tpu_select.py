@@ -127,7 +127,6 @@ def positions(
     m: int,
     *,
     by_column: bool,
-    order: jax.Array | None = None,
 ) -> jax.Array:
     """Return where in the column of the chosen each number goes.
 
@@ -156,9 +155,9 @@ def positions(
         ]
     else:
         inside = _dot(one, before_lane)
-        sums = jnp.broadcast_to(jnp.sum(one, axis=1, keepdims=True), one.shape)
+        of_row = jnp.broadcast_to(jnp.sum(one, axis=1, keepdims=True), one.shape)
         before = [
-            inside[start : start + rows] + _dot(before_row, sums[start : start + rows])
+            inside[start : start + rows] + _dot(before_row, of_row[start : start + rows])
             for start in (0, rows)
         ]
     missing = m - jnp.broadcast_to(total, keys.shape)
@@ -206,7 +205,8 @@ def compact(
 
     zero = jnp.zeros(shape, jnp.float32)
     found = over_rows(rows, take, [(zero, zero) for _ in values])
-    return [tuple(jnp.sum(x, axis=1, keepdims=True) for x in pair) for pair in found]
+    total = lambda x: jnp.sum(x, axis=1, keepdims=True)  # noqa: E731
+    return [(total(best), total(which)) for best, which in found]
 
 
 def turned(values: jax.Array, rows: int, lanes: int) -> jax.Array:

@@ -173,8 +173,8 @@ class TrieIndex(FilteredIndex):
     def to(self, platform: str) -> "TrieIndex":
         """Return the same index with the arrays that a platform's search reads.
 
-        An index is made ready for JAX's default backend when it is built or loaded, so this is
-        needed only to prepare it for another one (to compile for a TPU that is not there, say).
+        Where JAX's default backend is a TPU, an index is made ready for it when it is built or loaded.
+        So this is needed only for another platform: to compile for a TPU that is not there, say.
 
         Args:
           platform: "cpu", "gpu" or "tpu".
@@ -352,6 +352,8 @@ class TrieIndex(FilteredIndex):
 
 
 def _platform() -> str:
-    """Return the platform of JAX's default backend, as :meth:`TrieIndex.to` names it."""
-    backend = jax.default_backend()
-    return backend if backend in PLATFORMS else "cpu"
+    """Return the platform that an index is made ready for, as :meth:`TrieIndex.to` names it.
+
+    That of a GPU has to be asked for: nobody has counted yet whether its search gains.
+    """
+    return "tpu" if jax.default_backend() == "tpu" else "cpu"

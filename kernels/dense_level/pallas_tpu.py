@@ -205,8 +205,8 @@ def _write(
     nothing = bits_of(jnp.full((1, 1), -jnp.inf))
     columns = (
         (bits_of(jnp.where(real, score + 0.0, -jnp.inf)), nothing),
-        (jnp.where(real, number >> bits, 0), 0),
-        (jnp.where(real, code, 0), 0),
+        (jnp.where(real, number >> bits, 0), jnp.zeros_like(nothing)),
+        (jnp.where(real, code, 0), jnp.zeros_like(nothing)),
     )
     for row, (values, rest) in enumerate(columns):
         line = _widened(to_row(values), lanes)

@@ -87,7 +87,7 @@ def rows_level(
     end = layout.DATA + ((level - first) // 2 + 1) * stride
     if not first <= level < layout.MOST_LEVELS or end > layout.LANES:
         raise KernelError(f"{OP}: level: found {level}, which the records have no room for")
-    static = {
+    static: dict[str, Any] = {
         "level": level,
         "first": first,
         "width": width,
