@@ -108,9 +108,9 @@ SIZES = {
 }
 
 
-def laid_out(index: TrieIndex, platform: str) -> Any:
+def laid_out(index: TrieIndex, platform: str) -> TrieIndex:
     """Return the index in the layout that its search uses on a platform."""
-    return index.to(platform) if hasattr(index, "to") else index
+    return index.to("tpu") if platform == "tpu" else index  # that of a GPU has to be asked for
 
 
 class Programs:
