@@ -9,6 +9,8 @@ import pytest
 
 OPS = {
     "top_m": ("xla",),
+    "dense_level": ("xla", "pallas_tpu"),
+    "rows_level": ("xla", "pallas_tpu"),
     "shared_prefix_attention": ("xla", "pallas_tpu", "pallas_gpu"),
 }
 KERNELS = {"pallas_tpu": ("tpu", "tpu_custom_call"), "pallas_gpu": ("cuda", "xla.gpu.triton")}
@@ -22,6 +24,14 @@ def function_of(op: str, spec: Any, name: str | None) -> Callable[..., Any]:
     function = getattr(importlib.import_module(f"genret_kernels.{op}"), op)
     static = {
         "top_m": lambda: {"m": spec.m},
+        "dense_level": lambda: {"beams": spec.beams},
+        "rows_level": lambda: {
+            "level": 2,
+            "first": 2,
+            "width": spec.width,
+            "stride": spec.width,
+            "beams": spec.beams,
+        },
     }.get(op, dict)()
     return partial(function, implementation=name, **static)
 
