@@ -11,14 +11,16 @@ from genret_kernels.dense_level import dense_level
 from genret_kernels.rows_level import layout, rows_level
 
 from genret.decoding.beams import BeamState, OneTrie, Searched, constrained_step
+from genret.decoding.live import TwoTries
 from genret.decoding.readout import Projection, Readout
 from genret.index.accelerated import AcceleratedLayout
-from genret.index.levels import DenseLevel
+from genret.index.levels import DenseLevel, Level, RaggedLevel
 from genret.index.nodes import NodeRange, take_beams
 from genret.index.restriction import Restriction
+from genret.index.trie import Trie
 from genret.typing import Array, Float, Int, UInt
 
-LOG = logging.getLogger(__name__)
+LOG = logging.getLogger("genret")
 
 
 def next_beams(
@@ -38,55 +40,108 @@ def next_beams(
     The arguments and the result are those of :func:`constrained_step`, which takes the step where no
     kernel covers it: on a CPU, on ragged levels, in an index of two tries, with another normalizer
     than that of the level, in a sampling search. The answers are the same but for the last bit of a
-    normalizer.
+    normalizer. While a search over an index that is laid out for an accelerator is traced, a logged
+    line says which levels do without its kernels, and why.
     """
-    if isinstance(searched, OneTrie) and normalize == "level" and keys is None:
-        found = _accelerated(searched, level, state, readout, beams, beams_of, end_code)
-        if found is not None:
-            return found
-    return constrained_step(
-        searched, level, state, readout, beams,
-        beams_of=beams_of, normalize=normalize, end_code=end_code, keys=keys,
-    )  # fmt: skip
+
+    def portable() -> tuple[BeamState, Int[Array, "B beams"]]:
+        return constrained_step(
+            searched, level, state, readout, beams,
+            beams_of=beams_of, normalize=normalize, end_code=end_code, keys=keys,
+        )  # fmt: skip
+
+    trie = _main_trie(searched)
+    plan = None if trie is None else trie.accelerated
+    if trie is None or plan is None:
+        return portable()
+    whole = _search_refusal(searched, normalize, sampling=keys is not None)
+    if whole is not None or not isinstance(searched, OneTrie):
+        if level == 0:
+            _say(plan, f"all {len(trie.levels)} levels", whole or "")
+        return portable()
+    refusal = _level_refusal(plan, trie, level, end_code)
+    if refusal is not None:
+        _say(plan, f"level {level}", refusal)
+        return portable()
+    batch = readout.shape[0]
+    limit = jnp.full((batch,), beams, jnp.int32) if beams_of is None else beams_of
+    stored, restriction = trie.levels[level], searched.restriction
+    if isinstance(stored, DenseLevel):
+        return _dense_step(plan, stored, restriction, state, readout, beams, limit)
+    return _rows_step(plan, stored, level, restriction, state, readout, beams, limit, end_code)
 
 
-def _accelerated(
-    searched: OneTrie,
+def _main_trie(searched: Searched) -> Trie | None:
+    """Return the trie that was built; of a live index, not that of the inserted items."""
+    if isinstance(searched, TwoTries):
+        searched = searched.first
+    return searched.trie if isinstance(searched, OneTrie) else None
+
+
+def _search_refusal(searched: Searched, normalize: str, *, sampling: bool) -> str | None:
+    """Say why the kernels cover no level of a search; None: they may."""
+    if not isinstance(searched, OneTrie):
+        return "the index has two tries, that of inserted items beside the first"
+    if sampling:
+        return "the search samples"
+    if normalize != "level":
+        return f"normalize={normalize!r}, and kernels normalize over the codes of a level"
+    return None
+
+
+def _level_refusal(
+    plan: AcceleratedLayout, trie: Trie, level: int, end_code: int | None
+) -> str | None:
+    """Say why the kernels do not cover a level; None: they do, if its sizes fit them."""
+    stored, depth = trie.levels[level], len(trie.levels)
+    if level >= plan.first:
+        if layout.fits(plan.stride, depth - plan.first, depth):
+            return None
+        return (
+            f"a beam's record has no room for {plan.stride} items of {depth - plan.first} codes, "
+            f"in {depth} levels"
+        )
+    if isinstance(stored, RaggedLevel):
+        return "a ragged level"
+    if not isinstance(stored, DenseLevel):
+        return "a level of few items a node, but a ragged one or one of 65,537 codes is below it"
+    if plan.platform != "tpu":
+        return "a dense level, which has a kernel on a TPU alone"
+    if end_code is not None and level > 0:
+        return f"a dense level below others in an index with an end code, {end_code}"
+    return None
+
+
+def _say(plan: AcceleratedLayout, where: str, reason: str) -> None:
+    """Log what runs as XLA compiles it: tracing does so once a program."""
+    # A GPU has no kernel for a dense level, so there it is no surprise.
+    severity = logging.WARNING if plan.platform == "tpu" else logging.INFO
+    LOG.log(severity, "search on a %s: %s in XLA: %s", plan.platform.upper(), where, reason)
+
+
+def _rows_step(
+    plan: AcceleratedLayout,
+    stored: Level,
     level: int,
+    restriction: Restriction | None,
     state: BeamState,
     readout: Readout,
     beams: int,
-    beams_of: Int[Array, "B"] | None,
+    limit: Int[Array, "B"],
     end_code: int | None,
-) -> tuple[BeamState, Int[Array, "B beams"]] | None:
-    """Take the step with the platform's kernels; None: there are none for it."""
-    trie, restriction = searched.trie, searched.restriction
-    plan = trie.accelerated
-    if plan is None:
-        return None
-    batch = readout.shape[0]
-    limit = jnp.full((batch,), beams, jnp.int32) if beams_of is None else beams_of
-    if level < plan.first:
-        stored = trie.levels[level]
-        if not isinstance(stored, DenseLevel) or plan.platform != "tpu":
-            return None
-        if end_code is not None and level > 0:
-            return None
-        return _dense_step(plan, stored, restriction, state, readout, beams, limit)
-    depth = len(trie.levels)
-    if not layout.fits(plan.stride, depth - plan.first, depth):
-        return None
+) -> tuple[BeamState, Int[Array, "B beams"]]:
+    """Take a step whose beams' records hold the codes below them."""
     records = state.records
     if records is None:
         records = _records(plan, restriction, state, beams)
-    run = _with_fallback("rows_level", plan, level, rows_level)
+    run = _with_fallback(plan, level, rows_level)
     records, parents, codes, scores = run(
         _logits(readout),
         records,
         limit,
         level=level,
         first=plan.first,
-        width=trie.levels[level].layout.width,
+        width=stored.layout.width,
         stride=plan.stride,
         beams=beams,
         end_code=end_code,
@@ -117,7 +172,7 @@ def _dense_step(
     assert isinstance(state.nodes, NodeRange)
     level = state.codes.shape[-1]
     words = stored.legal_words(state.nodes, restriction)
-    run = _with_fallback("dense_level", plan, level, dense_level)
+    run = _with_fallback(plan, level, dense_level)
     scores, parents, codes = run(_logits(readout), words, state.scores, beams=beams)
     valid = scores > -jnp.inf
     valid &= jnp.arange(beams, dtype=jnp.int32)[None] < limit[:, None]
@@ -188,7 +243,7 @@ def _logits(readout: Readout) -> Float[Array, "B M V"]:
 
 
 def _with_fallback(
-    name: str, plan: AcceleratedLayout, level: int, op: Callable[..., Any]
+    plan: AcceleratedLayout, level: int, op: Callable[..., Any]
 ) -> Callable[..., Any]:
     """Return an op that runs as the platform's kernel, or as XLA compiles it where there is none."""
     if plan.platform != "tpu":
@@ -198,7 +253,7 @@ def _with_fallback(
         try:
             return op(*arguments, **options, implementation="pallas_tpu")
         except KernelError as refusal:
-            LOG.info("level %d of the search runs in XLA: %s", level, refusal)
+            _say(plan, f"level {level}", str(refusal))
             return op(*arguments, **options)
 
     return run

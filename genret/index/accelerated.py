@@ -40,8 +40,8 @@ class AcceleratedLayout:
     first: int = static_field()
     stride: int = static_field()
     words: UInt[Array, "P R"]
-    cells: tuple[Int[Array, "C"] | None, ...]
-    edges: tuple[Int[Array, "C"] | None, ...]
+    cells: tuple[Int[Array, "_"] | None, ...]
+    edges: tuple[Int[Array, "_"] | None, ...]
 
 
 def accelerated(
@@ -65,8 +65,8 @@ def accelerated(
     words = np.zeros((-(-len(columns) // 2), capacity + stride), np.uint32)
     for number, column in enumerate(columns):
         words[number // 2, :num_rows] |= column << 16 * (number % 2)
-    cells: list[Int[Array, "C"] | None] = []
-    edges: list[Int[Array, "C"] | None] = []
+    cells: list[Int[Array, "_"] | None] = []
+    edges: list[Int[Array, "_"] | None] = []
     for number, level in enumerate(levels[:first]):
         rows, before = _cells(level, levels[:number], num_rows)
         # Deeper levels of few rows are asked for by row alone.
@@ -85,7 +85,7 @@ def accelerated(
 
 def _cells(
     level: Level, above: Sequence[Level], num_rows: int
-) -> tuple[Int[Array, "C"] | None, Int[Array, "C"] | None]:
+) -> tuple[Int[Array, "_"] | None, Int[Array, "_"] | None]:
     """Return the first row of each cell of a dense level, then N; and the edges before each cell."""
     size = level.layout.nodes * level.num_codes
     if not isinstance(level, DenseLevel) or size > MOST_CELLS:

@@ -1,12 +1,19 @@
 """The search that accelerators run, against the search that the CPU runs."""
 
+import logging
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from genret_kernels import KernelError
+from genret_kernels.dense_level import dense_level
 from jax.experimental.pallas import tpu as pltpu
 
 from genret import ItemFilter, TrieIndex, beam_search
+from genret.decoding import accelerated
+from genret.index import LiveIndex
+from genret.index.levels import DenseLevel
 from genret.testing import TableModel
 
 
@@ -40,6 +47,7 @@ def drawn(seed: int) -> tuple[TrieIndex, TableModel, dict[str, object]]:
         codes = codes[rng.integers(0, items, items)]
     end_code = 0 if rng.random() < 0.3 and depth > 1 else None
     if end_code is not None:
+        codes[:, 0] = 1 + codes[:, 0] % (counts[0] - 1)  # no semantic ID is empty
         ended = np.cumsum(codes == end_code, axis=1) > 0
         codes = np.where(ended, end_code, codes)
     index = TrieIndex.from_codes(codes, codes_per_level=counts, end_code=end_code)
@@ -57,7 +65,10 @@ def drawn(seed: int) -> tuple[TrieIndex, TableModel, dict[str, object]]:
     return index, exact_model(counts, seed, int(rng.choice([1, 3, 50]))), case
 
 
-@pytest.mark.parametrize("seed", range(40))
+SEEDS = [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 40))]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_records_answer_as_the_trie(seed: int) -> None:
     """Beams that carry the codes below them, in plain JAX, as on a GPU."""
     index, model, case = drawn(seed)
@@ -76,3 +87,87 @@ def test_kernels_answer_as_the_trie(seed: int) -> None:
         found = search(index.to("tpu"), model, case)
     for own, expected in zip(found, search(index, model, case), strict=True):
         np.testing.assert_array_equal(own, expected)
+
+
+def said(
+    caplog: pytest.LogCaptureFixture, index: TrieIndex | LiveIndex, **options: object
+) -> list[str]:
+    """Return the lines that tracing a search logs; nothing is compiled or run."""
+    model = TableModel.random(index.codes_per_level, seed=0)
+    options = {"beams": 3} | options
+
+    def run(history: jax.Array) -> jax.Array:
+        return beam_search(model, history, index, **options).items  # type: ignore[arg-type]
+
+    caplog.clear()
+    with caplog.at_level(logging.INFO, logger="genret"):
+        jax.eval_shape(run, jax.ShapeDtypeStruct((2,), jnp.int32))
+    return [f"{record.levelname} {record.getMessage()}" for record in caplog.records]
+
+
+WHOLE = "WARNING search on a TPU: all 2 levels in XLA: "
+
+
+def test_what_kernels_do_not_cover_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    grid = np.stack(np.divmod(np.arange(12), 3), axis=1)
+    index = TrieIndex.from_codes(grid)
+    tpu = index.to("tpu")
+    assert said(caplog, index, normalize="legal") == []
+    assert said(caplog, tpu) == []
+    assert said(caplog, tpu, normalize="legal") == [
+        f"{WHOLE}normalize='legal', and kernels normalize over the codes of a level"
+    ]
+    key = jax.random.key(0)
+    assert said(caplog, tpu, normalize="legal", sample=key) == [f"{WHOLE}the search samples"]
+    live = LiveIndex(tpu).insert([[0, 2]])
+    assert said(caplog, live) == [
+        f"{WHOLE}the index has two tries, that of inserted items beside the first"
+    ]
+    assert said(caplog, index.to("gpu")) == [
+        f"INFO search on a GPU: level {level} in XLA: a dense level, which has a kernel on a TPU alone"
+        for level in (0, 1)
+    ]
+
+
+def test_levels_that_kernels_do_not_cover_are_said(caplog: pytest.LogCaptureFixture) -> None:
+    rng = np.random.default_rng(0)
+    wide = rng.integers(0, 300, (4000, 3))
+    wide[:2000, :2] = rng.integers(0, 3, (2000, 2))
+    start = "WARNING search on a TPU: "
+    assert said(caplog, TrieIndex.from_codes(wide).to("tpu")) == [
+        f"{start}level 2 in XLA: a ragged level"
+    ]
+
+    ends = TrieIndex.from_codes([[1, 0], [1, 1], [1, 2], [2, 1]], end_code=0)
+    assert said(caplog, ends.to("tpu")) == [
+        f"{start}level 1 in XLA: a dense level below others in an index with an end code, 0"
+    ]
+
+    deep = rng.integers(0, 5000, (64, 9))
+    deep[:, 0] = np.arange(64) // 32
+    lines = said(caplog, TrieIndex.from_codes(deep).to("tpu"))
+    assert lines == [
+        f"{start}level {level} in XLA: a beam's record has no room for 32 items of 8 codes, in 9 levels"
+        for level in range(1, 9)
+    ]
+
+
+def test_sizes_that_a_kernel_refuses_are_said(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kernel knows only when it is called whether its memory has room."""
+
+    def refusing(*arguments: jax.Array, implementation: str | None = None, beams: int) -> object:
+        if implementation is not None:
+            raise KernelError("dense_level: VMEM: found 9, expected at most 8; use 'xla'")
+        return dense_level(*arguments, beams=beams)
+
+    monkeypatch.setattr(accelerated, "dense_level", refusing)
+    grid = np.stack(np.divmod(np.arange(12), 3), axis=1)
+    index = TrieIndex.from_codes(grid).to("tpu")
+    assert [type(level) for level in index.trie.levels] == [DenseLevel, DenseLevel]
+    assert said(caplog, index, beams=4) == [
+        f"WARNING search on a TPU: level {level} in XLA: "
+        "dense_level: VMEM: found 9, expected at most 8; use 'xla'"
+        for level in (0, 1)
+    ]
