@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from genret.typing import Codes, Int, PathLike
 MAX_DEPTH = 64
 MAX_ITEMS = 2**31 - 1
 MAX_CODES = 2**31 - 1
+_MOST_CODES, _MOST_CODES_OF_AN_ITEM = 2**20, 16
+"""Codes of a level in a file may stay below the first, or below the second times its items."""
 
 CODES_FILE = "codes.npy"
 HEADER_FILE = "semantic_ids.json"
@@ -250,6 +252,33 @@ def read_header(file: Path) -> dict[str, Any]:
         raise GenretError(f"{file}: damaged: does not describe semantic IDs")
     check_counts(header["codes_per_level"], len(header["codes_per_level"]))
     return header
+
+
+def check_code_sizes(codes: np.ndarray, name: str, items: Sequence[str] | None = None) -> None:
+    """Refuse codes of a file that are absurdly large for its number of items.
+
+    A model has a row of weights for every code from 0 to the largest, so that a single code of
+    2,000,000,000 would ask for terabytes.
+
+    Args:
+      codes: integers [N, L].
+      name: what to call them in errors.
+      items: names of the items in errors, [N]; None names the row.
+
+    Raises:
+      GenretError: a code of 2^20 or more that is also 16 N or more.
+    """
+    most = max(_MOST_CODES, _MOST_CODES_OF_AN_ITEM * len(codes))
+    for level in range(codes.shape[1]):
+        row = int(np.argmax(codes[:, level]))
+        if codes[row, level] >= most:
+            where = f"{name}[{row}, {level}]"
+            if items is not None:
+                where = f"{name}: item {items[row]!r}, level {level}"
+            raise GenretError(
+                f"{where}: found the code {codes[row, level]}, expected one below {most} for "
+                f"{len(codes)} items: a model has a row of weights for each code"
+            )
 
 
 def _as_matrix(codes: Any, name: str) -> np.ndarray:

@@ -116,13 +116,16 @@ class Tokenize(Verb):
 def _read_codes(path: Path, catalog: "Catalog") -> Any:
     """Read ready codes; the caller checks them."""
     from genret.data import read_semantic_ids
+    from genret.semantic_ids import SemanticIds, check_code_sizes
     from genret.tensors import read_npy
 
     if path.suffix.lower() == ".json":
         return read_semantic_ids(path, catalog.item_ids).codes
     if path.suffix.lower() != ".npy":
         raise GenretError(f"{path}: expected a .json or .npy file of codes")
-    return read_npy(path)
+    codes = SemanticIds.from_codes(read_npy(path), name=str(path)).codes
+    check_code_sizes(codes, str(path))
+    return codes
 
 
 def _examples(

@@ -54,8 +54,15 @@ class IngestConfig(Config):
     memory_gib: float = 0.0
     """Memory for the rows of the interactions; beyond it they wait on disk and DuckDB sorts them
     there, with the same result. 0: two fifths of what is free, at most 4."""
+    document_mib: int = 512
+    """Most text of an inter.json or item.json, after decompression: such a file is parsed as a
+    whole, which takes several times its size of memory."""
 
     def __post_init__(self) -> None:
+        require(
+            1 <= self.document_mib < 1 << 20,
+            f"document_mib: found {self.document_mib}, expected 1 to {(1 << 20) - 1}",
+        )
         require(self.memory_gib >= 0, f"memory_gib: found {self.memory_gib}, expected 0 or more")
         require(
             self.min_user_events >= 1,

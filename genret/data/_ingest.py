@@ -78,8 +78,9 @@ def ingest(
     1
     """
     columns, config = columns or ColumnsConfig(), config or IngestConfig()
-    sources = open_sources(interactions, "interactions", layout=columns.format)
-    item_sources = open_sources(items, "items") if items is not None else []
+    limit = config.document_mib
+    sources = open_sources(interactions, "interactions", layout=columns.format, document_mib=limit)
+    item_sources = [] if items is None else open_sources(items, "items", document_mib=limit)
     try:
         with tempfile.TemporaryDirectory(
             prefix=".catalog.", suffix=".partial", dir=scratch

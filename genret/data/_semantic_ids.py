@@ -22,7 +22,7 @@ from genret import tensors
 from genret.data._semantic_json import load_object
 from genret.errors import GenretError
 from genret.item_ids import check_companion
-from genret.semantic_ids import SemanticIds
+from genret.semantic_ids import SemanticIds, check_code_sizes
 from genret.typing import Int, PathLike
 
 Style = Literal["letters", "integers", "lists"]
@@ -58,7 +58,9 @@ def read_semantic_ids(path: PathLike, item_ids: Iterable[Any] | None = None) -> 
     table = _table(path)
     wanted = list(table) if item_ids is None else list(item_ids)
     check_companion(table, [str(item) for item in wanted], str(path), "codes")
-    codes = _codes(path, table, [str(item) for item in wanted])
+    names = [str(item) for item in wanted]
+    codes = _codes(path, table, names)
+    check_code_sizes(codes, str(path), names)
     return SemanticIds.from_codes(codes, wanted, name=str(path))
 
 

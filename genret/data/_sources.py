@@ -24,6 +24,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
+from genret.config import IngestConfig
 from genret.data._arrow_types import plain_batch, plain_schema
 from genret.data._delimited import open_delimited
 from genret.data._folders import open_parts
@@ -31,11 +32,12 @@ from genret.data._json_lines import open_json_lines
 from genret.data._layouts import open_id_lines
 from genret.data._semantic_json import read_inter_json, read_item_json
 from genret.data._source import Source
-from genret.data._streams import compression_of, open_text, reading
+from genret.data._streams import compression_of, read_document, reading
 from genret.errors import GenretError
 
 BATCH_ROWS = 1 << 17
 """Rows of a batch from Parquet."""
+DOCUMENT_MIB = IngestConfig().document_mib
 
 _COMPRESSIONS = {"gz": "gzip", "gzip": "gzip", "zst": "zstd", "zstd": "zstd"}
 _FORMATS = {
@@ -48,7 +50,9 @@ _KNOWN = (
 )
 
 
-def open_sources(data: Any, what: str, *, layout: str = "auto") -> list[Source]:
+def open_sources(
+    data: Any, what: str, *, layout: str = "auto", document_mib: int = DOCUMENT_MIB
+) -> list[Source]:
     """Open paths or tables for reading.
 
     Args:
@@ -56,6 +60,7 @@ def open_sources(data: Any, what: str, *, layout: str = "auto") -> list[Source]:
         DuckDB), or a sequence of these.
       what: what the data is, for errors ("interactions", "items").
       layout: what lines of ids are: "s3rec", "sasrec", or "auto".
+      document_mib: the most text of an ``inter.json`` or ``item.json``, after decompression, in MiB.
 
     Returns:
       A source for each file or table.
@@ -66,7 +71,7 @@ def open_sources(data: Any, what: str, *, layout: str = "auto") -> list[Source]:
     """
     if isinstance(data, str | Path) or hasattr(data, "__arrow_c_stream__"):
         data = [data]
-    sources = [source for each in data for source in _open(each, what, layout)]
+    sources = [source for each in data for source in _open(each, what, layout, document_mib)]
     if not sources:
         raise GenretError(f"{what}: no files given")
     for source in sources:
@@ -76,7 +81,7 @@ def open_sources(data: Any, what: str, *, layout: str = "auto") -> list[Source]:
     return sources
 
 
-def _open(data: Any, what: str, layout: str) -> list[Source]:
+def _open(data: Any, what: str, layout: str, document_mib: int) -> list[Source]:
     if hasattr(data, "__arrow_c_stream__"):
         try:
             table = pa.table(data)
@@ -86,12 +91,14 @@ def _open(data: Any, what: str, layout: str) -> list[Source]:
         return [_table(table, what, untyped=False, kind="table")]
     path = Path(data)
     if path.is_dir():
-        return open_parts(path, _part_format, lambda part: _open_file(part, what, layout, True))
+        return open_parts(
+            path, _part_format, lambda part: _open_file(part, what, layout, document_mib, True)
+        )
     if not path.is_file():
         raise GenretError(f"{path}: no such file ({what})")
     if path.stat().st_size == 0:
         raise GenretError(f"{path}: is empty, expected {what}")
-    return [_open_file(path, what, layout, False)]
+    return [_open_file(path, what, layout, document_mib, False)]
 
 
 def _format_of(path: Path) -> tuple[str | None, str | None]:
@@ -116,7 +123,7 @@ def _part_format(path: Path) -> str | None:
     return kind
 
 
-def _open_file(path: Path, what: str, layout: str, is_part: bool) -> Source:
+def _open_file(path: Path, what: str, layout: str, document_mib: int, is_part: bool) -> Source:
     kind, declared = _format_of(path)
     if is_part and kind is None:
         kind = _part_format(path)
@@ -136,8 +143,8 @@ def _open_file(path: Path, what: str, layout: str, is_part: bool) -> Source:
             return open_json_lines(path, compression)
         case "id lines":
             return open_id_lines(path, compression, layout)
-    with reading(path, "JSON"), open_text(path, compression) as stream:
-        text = stream.read()
+    with reading(path, "JSON"):
+        text = read_document(path, compression, document_mib)
     if kind == "item.json":
         return _table(read_item_json(text, str(path)), str(path), untyped=True, kind=kind)
     table, empty = read_inter_json(text, str(path))

@@ -90,6 +90,29 @@ def open_text(path: Path, compression: str | None) -> Iterator[Any]:
             yield stream
 
 
+def read_document(path: Path, compression: str | None, max_mib: int) -> bytes:
+    """Return the text of a file that is parsed as a whole, however small it is compressed.
+
+    Args:
+      path: the file.
+      compression: what :func:`compression_of` returned.
+      max_mib: the most text, after decompression, in MiB.
+
+    Raises:
+      GenretError: it is no text, or has more of it; no more than that is held in memory.
+    """
+    blocks, size = [], 0
+    for block in read_blocks(path, compression):
+        blocks.append(block)
+        size += len(block)
+        if size > max_mib << 20:
+            raise GenretError(
+                f"{path}: has more than {max_mib} MiB of text after decompression; "
+                "raise --document-mib to read it"
+            )
+    return b"".join(blocks)
+
+
 def read_blocks(path: Path, compression: str | None) -> Iterator[bytes]:
     """Yield the text of a file as UTF-8, in blocks of :data:`BLOCK_BYTES`."""
     with open_text(path, compression) as stream:

@@ -56,8 +56,8 @@ def code_report(
         errors[:depth] = _errors(check_vectors(vectors), found[:, :depth], tokenizer)
     figures = []
     for level, size in enumerate(sizes):
-        counts = np.bincount(found[:, level])
-        share = counts[counts > 0] / len(found)
+        _, counts = np.unique(found[:, level], return_counts=True)  # codes may be sparse
+        share = counts / len(found)
         figures.append(
             {
                 "codes": size,

@@ -182,7 +182,8 @@ def test_sequential_codes_do_not_see_held_out_events(run: Path, tmp_path: Path) 
     assert (items != histories.events.items).any()
     with write_folder(run / "catalog", "catalog") as folder:
         catalog.save(folder)
-        dataclasses.replace(histories, items=items).save(folder)
+        events = dataclasses.replace(histories.events, items=items)
+        dataclasses.replace(histories, events=events).save(folder)
     assert tokenize(run, tokenize=config)["fingerprint"] == before
 
 
@@ -243,3 +244,21 @@ def test_stale_and_missing_vectors_are_named(run: Path) -> None:
     shutil.rmtree(run / "vectors")
     with pytest.raises(GenretError, match="has no vectors/; make it with `genret embed"):
         tokenize(run)
+
+
+@pytest.mark.parametrize("name", ["huge.npy", "huge.index.json"])
+def test_a_code_that_would_ask_for_terabytes_is_one_line(run: Path, name: str) -> None:
+    file = run.parent / name
+    items = load_run_data(run / "catalog")[0].item_ids.tolist()
+    codes = np.stack([np.arange(90), np.zeros(90, int)], axis=1)
+    codes[7, 1] = 2_000_000_000
+    if file.suffix == ".npy":
+        np.save(file, codes)
+    else:
+        file.write_text(json.dumps(dict(zip(map(str, items), codes.tolist(), strict=True))))
+    with pytest.raises(
+        GenretError, match=rf"{name}.*found the code 2000000000, expected"
+    ) as caught:
+        tokenize(run, codes=file)
+    assert "\n" not in str(caught.value)
+    assert not (run / "codes").exists()
