@@ -13,11 +13,12 @@ from benchmarks.draws import real_codes
 from benchmarks.hf_generate import prefix_table
 from benchmarks.record import judge, sentence
 from benchmarks.timing import interleave
-from genret.config import EngineConfig, ModelConfig, ScoreConfig
+from genret.config import ModelConfig, ScoreConfig
 from genret.hf import checkpoint_of, save_checkpoint
 from genret.histories import Histories
 from genret.index import TrieIndex
 from genret.models import build_model
+from genret.recommend import Recommender
 from genret.scoring import Scorer
 
 SEED = 0
@@ -57,7 +58,7 @@ def against_generate(
     for width in beams:
         config = ScoreConfig(k=width, beams=width)
         scorers = {
-            name: Scorer(model, codes, index, config, EngineConfig(), max_items=20)
+            name: Scorer(Recommender(model, index, codes, max_items=20), config)
             for name, model in models.items()
         }
         theirs = generate(width)

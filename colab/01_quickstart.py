@@ -184,7 +184,7 @@ display(table(["metric", *metrics], rows), picture(plots.plot_metrics, metrics, 
 # Three people: the last films they watched, and what comes next.
 
 # %% tags=["shows-data"]
-from genret.evaluation import recommend
+from genret import Recommender
 
 people = np.random.default_rng(0).choice(histories.num_users, 3, replace=False)
 seen = histories.events.take(people)
@@ -197,7 +197,7 @@ def side_by_side(answers, scores):
         display(table(["watched, oldest first", "recommended", "log p"], rows))
 
 
-found = recommend(trained.model, codes, index, seen, k=10, beams=50, max_items=LONGEST)
+found = Recommender(trained.model, index).recommend_many(seen, k=10, beams=50)
 side_by_side(found.items, found.scores)
 
 # %% [markdown]

@@ -207,7 +207,7 @@ print(f"{calm['summary']['users_per_second']:,.0f} users a second, compiled prog
 import io
 
 from IPython.display import Image
-from genret.scoring import widths_of
+from genret.recommend import widths_of
 from matplotlib.figure import Figure
 
 counts = [len(own) for s in shards for own in pq.read_table(s)["items"].to_pylist() if own]

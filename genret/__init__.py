@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    # Recommending
+    "Recommender": "genret.recommend",
     # Index
     "TrieIndex": "genret.index",
     "ItemFilter": "genret.index",
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from genret.histories import Histories
     from genret.index import ItemFilter, TrieIndex
     from genret.models import DecoderOnly, History, ItemDecoder, load_model
+    from genret.recommend import Recommender
     from genret.tokenizers import RQKMeans
 
 __all__ = [
@@ -54,6 +57,7 @@ __all__ = [
     "ItemDecoder",
     "ItemFilter",
     "RQKMeans",
+    "Recommender",
     "TrieIndex",
     "__version__",
     "beam_search",

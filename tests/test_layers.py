@@ -30,12 +30,15 @@ MAY_IMPORT = {
     **dict.fromkeys(SIDE_BY_SIDE, BASE),
     "models": BASE | {"data"},
     "decoding": BASE | {"index"},
+    "recommend": BASE | SIDE_BY_SIDE | {"models", "decoding"},
     "training": BASE | SIDE_BY_SIDE | {"models"},
-    "evaluation": BASE | SIDE_BY_SIDE | {"models", "decoding"},
-    "scoring": BASE | SIDE_BY_SIDE | {"models", "decoding"},
+    "evaluation": BASE | SIDE_BY_SIDE | {"models", "decoding", "recommend"},
+    "scoring": BASE | SIDE_BY_SIDE | {"models", "decoding", "recommend"},
     "hf": BASE | SIDE_BY_SIDE | {"models", "decoding"},
     "testing": BASE | SIDE_BY_SIDE | {"models", "decoding"},
-    "cli": BASE | SIDE_BY_SIDE | {"models", "decoding", "training", "evaluation", "scoring", "hf"},
+    "cli": BASE
+    | SIDE_BY_SIDE
+    | {"models", "decoding", "recommend", "training", "evaluation", "scoring", "hf"},
 }
 ONE_FILE = [
     "ray",

@@ -9,7 +9,6 @@ from genret.cli.embed import Embed
 from genret.cli.evaluate import Evaluate
 from genret.cli.index import Index
 from genret.cli.ingest import Ingest
-from genret.cli.recommend import answers
 from genret.cli.tokenize import Tokenize
 from genret.cli.train import Train
 from genret.config import EvaluateConfig, IngestConfig, ModelConfig, TokenizeConfig, TrainConfig
@@ -93,30 +92,21 @@ class Quickstart(Verb):
         """Print the histories of a few users beside what the model recommends to them."""
         import numpy as np
 
-        from genret.artifacts import Run
         from genret.data import load_run_data
-        from genret.evaluation import recommend
-        from genret.index import TrieIndex
-        from genret.models import load_model
-        from genret.tokenizers import load_codes
+        from genret.recommend import Recommender
 
-        run = Run.open(self.run_folder)
-        catalog, histories = load_run_data(run.folder("catalog"))
-        codes = load_codes(run.folder("codes")).codes
-        model = load_model(run.folder("model"))
-        index = TrieIndex.load(run.folder("index"))
+        shop = Recommender.load(self.run_folder)
+        catalog, histories = load_run_data(self.run_folder)
         chosen = np.random.default_rng(self.seed).choice(
             histories.num_users, min(SHOWN_USERS, histories.num_users), replace=False
         )
         users = [str(histories.user_ids[int(row)].as_py()) for row in chosen]
-        seen = dataclasses.replace(histories.events.take(chosen), users=chosen)
-        found = recommend(
-            model, codes, index, seen, k=10, beams=50, max_items=model.config.max_items,
-        )  # fmt: skip
+        seen = histories.whole(chosen)
+        found = shop.recommend_many(seen, k=10)
         shown = []
         for i, user in enumerate(users):
             past = [catalog.titles[row] for row in seen[i]]
-            ranked = answers(catalog, found.items[i], found.scores[i])
+            ranked = [one.to_dict() for one in found[i]]
             recent = past[-SHOWN_HISTORY:]
             rows = [
                 (

@@ -37,6 +37,10 @@ class ScoreConfig(Config):
     """events: column of the time; none keeps the order of the rows."""
     output: Literal["rows", "lists"] = "rows"
     """A row for each answer (user, rank, item, score), or a row for each user with two lists."""
+    history_widths: Literal["auto", "one", "several"] = "auto"
+    """Pad every history to the longest that the model sees, with one compiled program; or each to one
+    of seven widths, with a program each, which computes less. auto: one where the files have less
+    than 4 MiB. Part of the configuration because the last bits of a score depend on it."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the model's activations; bfloat16 is faster on accelerators, and rounds."""
     decode_batch: int = 0

@@ -1,6 +1,8 @@
 """The histories of a run: what each user did, in order of time, and which events are held out."""
 
 import dataclasses
+import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +20,8 @@ from genret.typing import Int, PathLike
 HISTORIES_FILE = "histories.parquet"
 _USERS_A_GROUP = 1 << 17
 """Users in a row group of Parquet."""
+_SEARCHED_USERS = 100_000
+"""Users searched for a close match of an unknown id."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -93,6 +97,25 @@ class SplitHistories:
         before = self.events.take(users).first(at[users])
         targets = self.events.items[self.events.offsets[users] + at[users]]
         return HeldOut(dataclasses.replace(before, users=users), targets)
+
+    def row_of(self, user: str) -> int:
+        """Return the row of a user by id.
+
+        Raises:
+          GenretError: no user has the id (the message gives close ones).
+        """
+        ids = self.user_ids.cast("string").to_pylist()
+        try:
+            return int(ids.index(str(user)))
+        except ValueError:
+            close = difflib.get_close_matches(str(user), ids[:_SEARCHED_USERS], 3)
+            hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+            raise GenretError(f"no user has the id {user!r} ({len(ids)} users){hint}") from None
+
+    def whole(self, rows: Sequence[int] | Int[np.ndarray, "R"]) -> Histories:
+        """Return all events of some users, held-out ones included, by row."""
+        users = np.asarray(rows, np.int32)
+        return dataclasses.replace(self.events.take(users), users=users)
 
     def save(self, folder: PathLike) -> None:
         """Write ``histories.parquet`` into a folder, a row a user."""

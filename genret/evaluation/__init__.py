@@ -33,14 +33,12 @@ from genret.evaluation._metrics import (  # isort: skip
     valid_share,
 )
 
-# Recommendations
+# Baselines
 from genret.evaluation._item_knn import ItemKNN  # isort: skip
 from genret.evaluation._popularity import item_counts, popular_items  # isort: skip
-from genret.evaluation._recommend import RecommendResult, recommend  # isort: skip
 
 __all__ = [
     "ItemKNN",
-    "RecommendResult",
     "average_popularity",
     "bootstrap_interval",
     "compare",
@@ -61,7 +59,6 @@ __all__ = [
     "popularity_complement",
     "r_precision",
     "recall",
-    "recommend",
     "seen_shares",
     "slices",
     "target_ranks",

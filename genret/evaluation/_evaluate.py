@@ -30,10 +30,10 @@ from genret.evaluation._metrics import (
     valid_share,
 )
 from genret.evaluation._popularity import popular_items
-from genret.evaluation._recommend import recommend
 from genret.evaluation._slices import slices
 from genret.histories import Histories
-from genret.index import FilterStack, ItemFilter, TrieIndex
+from genret.index import ItemFilter, TrieIndex
+from genret.recommend import Recommender
 from genret.typing import Float, Int
 
 _BY_RANK = {"ndcg": ndcg, "recall": recall, "mrr": mrr, "clicks": playlist_clicks}
@@ -52,7 +52,7 @@ def evaluate_model(
     max_items: int,
     train_counts: Int[np.ndarray, "N"] | None = None,
     seen_share: Float[np.ndarray, "N"] | None = None,
-    filters: Sequence[ItemFilter] | FilterStack | None = None,
+    filters: Sequence[ItemFilter] | None = None,
     seed: int = 0,
     keep_lists: bool = False,
     progress: Callable[..., object] | None = None,
@@ -79,20 +79,17 @@ def evaluate_model(
     Raises:
       GenretError: there are no users to evaluate.
     """
+    recommender = Recommender(model, index, codes, max_items=max_items)
 
     def answer(histories: Histories) -> Lists:
-        found = recommend(
-            model,
-            codes,
-            index,
+        found = recommender.recommend_many(
             histories,
             k=max(config.k),
             beams=config.beams,
             exact=config.exact,
-            max_items=max_items,
             exclude_seen=config.exclude_seen,
-            filters=filters,
-            batch_size=config.batch_size,
+            where=filters,
+            users_per_batch=config.batch_size,
             progress=progress,
         )
         return found.items

@@ -7,17 +7,12 @@ from genret.scoring._score import ScoreResult, score
 from genret.scoring._export import Exported, export_decode  # isort: skip
 
 # Its parts
-from genret.scoring._filters import check_order, filter_where  # isort: skip
-from genret.scoring._scorer import Answers, Scorer, widths_of  # isort: skip
+from genret.scoring._scorer import Scorer  # isort: skip
 
 __all__ = [
-    "Answers",
     "Exported",
     "ScoreResult",
     "Scorer",
-    "check_order",
     "export_decode",
-    "filter_where",
     "score",
-    "widths_of",
 ]

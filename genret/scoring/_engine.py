@@ -58,9 +58,7 @@ def score_shards(
       GenretError: the output cannot be written.
     """
     config = ScoreConfig.from_dict(job.document["config"])
-    item_ids = scorer.catalog.table["item_id"].combine_chunks()
-    if isinstance(item_ids, pa.ChunkedArray):
-        item_ids = pa.concat_arrays(item_ids.chunks)
+    item_ids = scorer.item_ids
     parts = _ahead(_parts(scorer, config, item_ids, shards))
     background = _Background()
     writer: ShardWriter | None = None
@@ -85,7 +83,7 @@ def score_shards(
                 facts = {
                     "shard": part.shard.name,
                     **(part.facts or {}),
-                    "decode_batch": scorer.decode_batch,
+                    "decode_batch": scorer.group_size,
                     "seconds": round(time.perf_counter() - started, 3),
                     "positions": scorer.positions - positions,
                     "padding": scorer.padding - padding,

@@ -19,9 +19,9 @@ from genret.errors import GenretError
 from genret.index import TrieIndex
 from genret.json_files import encode_json
 from genret.models import load_model
+from genret.recommend import history_of
 from genret.scoring._export_filter import FilterBuilder
 from genret.scoring._export_readme import EXAMPLE, readme
-from genret.scoring._program import history_of, normalization_of
 from genret.tokenizers import load_codes
 from genret.typing import Array, Float, Int, PathLike
 
@@ -126,6 +126,12 @@ def export_decode(
     catalog = Catalog.load(place)
     codes = load_codes(folder.folder("codes")).codes
     model = load_model(folder.folder("model"))
+    for name in ("time_buckets", "user_buckets"):
+        count = getattr(model.config, name)
+        require(
+            count == 0,
+            f"model: found {name} {count}, expected 0: an exported program is given items alone",
+        )
     index = TrieIndex.load(folder.folder("index"))
     max_items = model.config.max_items
     history = history or max(max_items, LONG_HISTORY)
@@ -146,7 +152,7 @@ def export_decode(
         beams=beams,
         max_items=max_items,
         exclude_seen=exclude_seen,
-        normalize=normalization_of(model),
+        normalize=model.config.normalize,
     )
     arguments = [
         jax.ShapeDtypeStruct(shape, jnp.uint8 if name == "filters" else jnp.int32)

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from genret.recommend import Answers
 from genret.scoring._histories import Encoded, Rejected
 from genret.scoring._job import Job, Shard
 from genret.scoring._locations import Location, sha256
-from genret.scoring._scorer import Answers
 
 REJECTED_SCHEMA = pa.schema(
     [("shard", pa.string()), ("row", pa.int64()), ("user", pa.string()), ("reason", pa.string())]

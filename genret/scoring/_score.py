@@ -10,9 +10,12 @@ from genret.errors import GenretError
 from genret.scoring._engine import Done, score_shards
 from genret.scoring._finish import finish
 from genret.scoring._job import LOCK, Job, Shard
+from genret.scoring._locations import find_files
 from genret.typing import PathLike
 
 Progress = Callable[[int, str], object]
+_SMALL_JOB = 4 << 20
+"""Bytes of histories below which compiling more programs costs more than it saves."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +81,8 @@ def score(
         import jax
 
         platform = jax.default_backend()
-    job = Job.plan(run, histories, out, config, platform)
+    job = Job.plan(run, histories, out, _with_widths(config, histories), platform)
+    config = ScoreConfig.from_dict(job.document["config"])
     with job.out.lock(LOCK):
         todo = job.open()
         if not todo and job.is_finished:
@@ -101,6 +105,15 @@ def score(
             )
         manifest = finish(job, meter.figures(start))
     return ScoreResult(dataclasses.asdict(manifest), meter.users, time.perf_counter() - start)
+
+
+def _with_widths(config: ScoreConfig, histories: PathLike) -> ScoreConfig:
+    """Decide how many widths histories are padded to, by the size of the files."""
+    if config.history_widths != "auto":
+        return config
+    places = find_files(histories)
+    size = sum(place.filesystem.get_file_info(place.path).size or 0 for place in places)
+    return dataclasses.replace(config, history_widths="one" if size < _SMALL_JOB else "several")
 
 
 def _local(

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import scoring
 from benchmarks.hf_scoring import compare
-from genret.scoring._scorer import Answers
+from genret.recommend import Answers
 
 
 @pytest.mark.slow

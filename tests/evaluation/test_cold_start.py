@@ -5,9 +5,10 @@ import pytest
 
 from genret.config import EvaluateConfig
 from genret.data import HeldOut
-from genret.evaluation import evaluate_cold_start, recommend
+from genret.evaluation import evaluate_cold_start
 from genret.histories import Histories
 from genret.index import ItemFilter, TrieIndex
+from genret.recommend import Recommender
 from genret.testing import TableModel, random_codes
 
 SIZES = (6, 5)
@@ -29,10 +30,11 @@ def test_figures_follow_from_the_lists() -> None:
     assert (found["items"], found["users"]) == (4, 40)
     only = ItemFilter.from_items(INDEX, COLD)
     for name, filters in (("unconstrained", None), ("constrained", [only])):
-        lists = recommend(
-            MODEL, CODES, INDEX, questions.histories,
-            k=5, beams=8, max_items=4, filters=filters,
-        ).items  # fmt: skip
+        lists = (
+            Recommender(MODEL, INDEX, max_items=4)
+            .recommend_many(questions.histories, k=5, beams=8, where=filters)
+            .items
+        )
         for k in (1, 3, 5):
             hit = (lists[:, :k] == questions.targets[:, None]).any(axis=1)
             value = found[name][f"recall@{k}"]

@@ -8,9 +8,10 @@ import pytest
 from genret.config import EvaluateConfig
 from genret.data import HeldOut
 from genret.errors import GenretError
-from genret.evaluation import evaluate_model, evaluate_popularity, measure, recommend
+from genret.evaluation import evaluate_model, evaluate_popularity, measure
 from genret.histories import Histories, offsets_of
 from genret.index import TrieIndex
+from genret.recommend import Recommender
 from genret.testing import TableModel, random_codes
 
 SIZES = (6, 5)
@@ -38,7 +39,8 @@ def evaluate(config: EvaluateConfig = CONFIG, seed: int = 0, **options) -> dict:
 
 def test_figures_follow_from_the_lists() -> None:
     questions = held_out()
-    found = recommend(MODEL, CODES, INDEX, questions.histories, k=5, beams=8, max_items=4)
+    shop = Recommender(MODEL, INDEX, max_items=4)
+    found = shop.recommend_many(questions.histories, k=5, beams=8)
     result = evaluate(train_counts=np.arange(30), seen_share=np.arange(30) / 30)
     hits = [t in row for t, row in zip(questions.targets, found.items.tolist(), strict=True)]
     assert result["recall@5"] == np.mean(hits) > 0

@@ -80,7 +80,7 @@ def _load_once() -> Iterator[None]:
     """Jobs of one configuration share a scorer: it is loaded and compiled once."""
     load_one = functools.cache(Scorer.load)
 
-    def load(run: Any, config: ScoreConfig, engine: EngineConfig) -> Scorer:
+    def load(run: Any, config: ScoreConfig, engine: EngineConfig, compiling: Any = None) -> Scorer:
         # What a scorer does not look at.
         plain = {"layout": "auto", "output": "rows", "unknown_items": "drop", "time": None}
         return load_one(str(run), dataclasses.replace(config, **plain), engine)

@@ -170,7 +170,6 @@ def test_more_seen_items_than_can_be_excluded(
     job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("genret.scoring._scorer.MOST_SEEN", 20)
-    monkeypatch.setattr("genret.scoring._scorer._SEEN", 8)
     job(table([1, 2], [list(range(1, 31)), list(range(1, 20))]), exclude_seen=True)
     assert reasons(tmp_path / "out") == [
         (0, "1", "the history has 30 distinct items, at most 20 can be excluded")

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from genret.config import EngineConfig, ModelConfig, ScoreConfig
 from genret.errors import GenretError
-from genret.evaluation import recommend
 from genret.histories import Histories
 from genret.index import ItemFilter, TrieIndex
 from genret.models import build_model
-from genret.scoring import Answers, Scorer, widths_of
-from genret.scoring._program import Placement, Users
+from genret.recommend import Answers, Engine, Recommender, widths_of
+from genret.recommend._decode import Placement, Users
+from genret.scoring import Scorer
+from genret.scoring._scorer import devices_of
 from genret.testing import TableModel
 
 SIZES = (9, 8)
@@ -46,7 +47,11 @@ def scorer(
     **options: Any,
 ) -> Scorer:
     config = ScoreConfig(**{"k": 4, "beams": 6, "decode_batch": 8, "exclude_seen": True} | options)
-    return Scorer(model, CODES, INDEX, config, engine, max_items=max_items, filters=filters)
+    shop = Recommender(
+        model, INDEX, max_items=max_items, devices=devices_of(config, engine),
+        model_parallel=config.model_parallel,
+    )  # fmt: skip
+    return Scorer(shop, config, filters, users_per_batch=engine.users_per_batch)
 
 
 def table(engine: EngineConfig = ONE, filters: Any = None, **options: Any) -> Scorer:
@@ -71,7 +76,7 @@ def assert_same(found: Answers, expected: Answers) -> None:
 def test_equals_the_plain_search() -> None:
     lists = Histories.from_lists([*users(50), [], [7] * 100, list(range(58))])
     found = ALONE.score(lists)
-    plain = recommend(MODEL, CODES, INDEX, lists, k=4, beams=6, max_items=MAX_ITEMS)
+    plain = ALONE.recommender.recommend_many(lists, k=4, beams=6)
     np.testing.assert_array_equal(found.items, plain.items)
     np.testing.assert_allclose(found.scores, plain.scores, rtol=1e-5)
     assert len(ALONE.programs) <= 8
@@ -103,7 +108,7 @@ def test_eight_devices_answer_the_same_without_asking_each_other() -> None:
     many = scorer(EngineConfig(users_per_batch=64))
     assert many.users_per_batch == 64
     assert_same(many.score(lists), ALONE.score(lists))
-    for program in many._compiled.values():
+    for program in many.engine._compiled.values():
         text = program.as_text()
         for collective in ("all-reduce", "all-gather", "all-to-all", "collective-permute"):
             assert collective not in text
@@ -139,14 +144,14 @@ def test_each_user_obeys_a_filter() -> None:
 def test_out_of_memory_halves_the_batch_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     lists = Histories.from_lists(users(60))
     small = table()
-    launch = Scorer._launch
+    launch = Engine._launch
 
-    def fails_when_large(self: Scorer, batch: Any, chunk: Any) -> Any:
+    def fails_when_large(self: Engine, batch: Any, asked: Any) -> Any:
         if self.users_per_batch > 8:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating")
-        return launch(self, batch, chunk)
+        return launch(self, batch, asked)
 
-    monkeypatch.setattr(Scorer, "_launch", fails_when_large)
+    monkeypatch.setattr(Engine, "_launch", fails_when_large)
     done: list[int] = []
     found = small.score(lists, progress=done.append)
     assert small.users_per_batch == 8
@@ -155,10 +160,10 @@ def test_out_of_memory_halves_the_batch_and_goes_on(monkeypatch: pytest.MonkeyPa
 
 
 def test_memory_that_one_user_does_not_fit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(self: Scorer, batch: Any, chunk: Any) -> Any:
+    def fails(self: Engine, batch: Any, asked: Any) -> Any:
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating")
 
-    monkeypatch.setattr(Scorer, "_launch", fails)
+    monkeypatch.setattr(Engine, "_launch", fails)
     with pytest.raises(jax.errors.JaxRuntimeError, match="RESOURCE_EXHAUSTED"):
         table().score(Histories.from_lists(users(5)))
 
@@ -168,19 +173,11 @@ def test_the_probe_fits_the_batch_to_the_memory(monkeypatch: pytest.MonkeyPatch)
     lists = Histories.from_lists(users(20))
     expected = PLAIN.score(lists)
     for free, decode_batch, batch in ((1 << 30, 8, 128), (0, 2, 1)):
-        monkeypatch.setattr("genret.scoring._scorer.free_bytes", lambda _, free=free: free)
+        monkeypatch.setattr("genret.recommend._engine.free_bytes", lambda _, free=free: free)
         found = table(EngineConfig(all_devices=False), decode_batch=decode_batch)
         answers = found.score(lists)
         assert found.users_per_batch == batch
         np.testing.assert_array_equal(answers.items, expected.items)
-
-
-def test_models_that_read_more_than_items_are_refused() -> None:
-    shape = ModelConfig(
-        codes_per_level=SIZES, width=16, layers=1, heads=2, kv_heads=2, head_dim=8, time_buckets=4
-    )
-    with pytest.raises(GenretError, match="found time_buckets 4, expected 0"):
-        scorer(model=build_model(shape, 0))
 
 
 def test_padding_is_counted() -> None:
@@ -213,9 +210,10 @@ def test_program_of_an_empty_batch_answers_nothing() -> None:
     placement = Placement.over(jax.local_devices()[:1])
     users = Users(items=np.zeros((8, 4), np.int32), lengths=np.zeros(8, np.int32))
     plain = table(exclude_seen=False)
-    compiled = placement.compile(plain._decoder, users, k=2, beams=3, decode_batch=8)
+    decoder = plain.engine._decoder
+    compiled = placement.compile(decoder, users, k=2, beams=3, group_size=8)
     items, scores = compiled(
-        plain._decoder, placement.split(users), placement.split(np.zeros(1, np.int32))
+        jax.tree.leaves(decoder), placement.split(users), placement.split(np.zeros(1, np.int32))
     )
     assert (np.asarray(items) == -1).all()
     assert np.isneginf(scores).all()

@@ -11,30 +11,31 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from genret.config import ModelConfig, require
 from genret.decoding import beam_search
 from genret.models import History, SideFeatures
 from genret.typing import Array, Float, Int
 
 DATA, MODEL = "data", "model"
+_PROGRAMS = 64
+"""Compiled programs that a process keeps."""
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Decoder:
-    """Everything that stays on the devices: what a batch of users is decoded with.
+    """What stays on the devices: everything that a batch of users is decoded with.
 
     Attributes:
       model: the model.
       index: the items.
       codes: int32 [N, L], the codes of each item.
-      filters: what may be answered; None: every item.
+      filters: what may be answered, the last one allows every item; None: no filters.
     """
 
     model: Any
     index: Any
     codes: Any
-    filters: Any
+    filters: Any = None
 
 
 @jax.tree_util.register_dataclass
@@ -45,12 +46,16 @@ class Users:
     Attributes:
       items: int32 [B, T], the newest items of each history, oldest first, right-padded.
       lengths: int32 [B].
+      gaps: int32 [B, T], bucket of the time before each item; None for models that do not read it.
+      users: int32 [B], bucket of each user; None for models that do not read it.
       filter_of: int32 [B], the filter of each; None where there are no filters.
       exclude: int32 [B, X], items that each must not be answered, padded with -1; None: none.
     """
 
     items: Any
     lengths: Any
+    gaps: Any = None
+    users: Any = None
     filter_of: Any = None
     exclude: Any = None
 
@@ -62,23 +67,23 @@ def decode(
     *,
     k: int,
     beams: int,
-    decode_batch: int,
+    group_size: int,
     normalize: str = "level",
 ) -> tuple[Int[Array, "B k"], Float[Array, "B k"]]:
     """Answer a batch of users, group after group.
 
     The last bits of a matrix product depend on the shapes of its factors. So that an answer does
     not depend on the size of the batch, users are decoded in groups of one size, in a loop whose
-    body is the same program however often it runs; and a batch that is not full costs only the
-    groups that hold somebody.
+    body is the same program however often it runs. A batch that is not full costs only the groups
+    that hold somebody.
 
     Args:
       decoder: the model, the index and the filters.
-      users: B users, a multiple of ``decode_batch``.
+      users: B users, a multiple of ``group_size``.
       groups: int32 [1], how many groups to decode; the rest of the answer is padding.
       k: answers of a user.
       beams: M.
-      decode_batch: users of a group.
+      group_size: users of a group.
       normalize: over which codes the scores are normalized, as in :func:`beam_search`.
 
     Returns:
@@ -86,11 +91,11 @@ def decode(
     """
 
     def group(number: Array, answers: tuple[Array, Array]) -> tuple[Array, ...]:
-        begin = number * decode_batch
-        own = jax.tree.map(lambda x: lax.dynamic_slice_in_dim(x, begin, decode_batch), users)
+        begin = number * group_size
+        own = jax.tree.map(lambda x: lax.dynamic_slice_in_dim(x, begin, group_size), users)
         found = beam_search(
             decoder.model,
-            history_of(decoder.codes, own.items, own.lengths),
+            history_of(decoder.codes, own.items, own.lengths, own.gaps, own.users),
             decoder.index,
             beams=beams,
             normalize=normalize,
@@ -131,13 +136,17 @@ class Placement:
         """Copies of the model: parts that a batch is split into."""
         return self.mesh.shape[DATA]
 
+    @property
+    def share_models(self) -> bool:
+        """Whether several devices hold a copy of the model together."""
+        return self.mesh.shape.get(MODEL, 1) > 1
+
     def put(self, decoder: Decoder) -> Decoder:
         """Put a decoder on the devices: the model split, the rest copied."""
-        whole = NamedSharding(self.mesh, P())
-        placed = jax.device_put(decoder, whole)
-        size = self.mesh.shape.get(MODEL, 1)
-        if size == 1:
+        placed = jax.device_put(decoder, NamedSharding(self.mesh, P()))
+        if not self.share_models:
             return placed
+        size = self.mesh.shape[MODEL]
 
         def split(leaf: Array) -> Array:
             return jax.device_put(leaf, NamedSharding(self.mesh, split_of(leaf.shape, size)))
@@ -155,57 +164,89 @@ class Placement:
         *,
         k: int,
         beams: int,
-        decode_batch: int,
+        group_size: int,
         normalize: str = "level",
     ) -> jax.stages.Compiled:
-        """Compile :func:`decode` for the shapes of a batch; takes (decoder, users, groups [D])."""
-        body = functools.partial(
-            decode, k=k, beams=beams, decode_batch=decode_batch, normalize=normalize
-        )
-        if self.copies > 1:
-            # Each copy decodes its own users: nothing is asked of the others.
-            body = jax.shard_map(
-                body,
-                mesh=self.mesh,
-                in_specs=(P(), P(DATA), P(DATA)),
-                out_specs=(P(DATA), P(DATA)),
-                axis_names={DATA},
-                check_vma=False,
-            )
+        """Compile :func:`decode` for the shapes of a batch, or find it compiled.
+
+        Returns:
+          A program of (leaves of the decoder, users, groups int32 [D]). It takes leaves because
+          flattening a model at every call costs as much as a small search.
+        """
+        leaves, structure = jax.tree.flatten(decoder)
         rows = NamedSharding(self.mesh, P(DATA))
-        shapes = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=rows), users
+        own, layout = jax.tree.flatten(users)
+        return _compiled(
+            self,
+            structure,
+            tuple((x.shape, x.dtype, x.sharding) for x in leaves),
+            layout,
+            tuple((x.shape, x.dtype, rows) for x in own),
+            k,
+            beams,
+            group_size,
+            normalize,
         )
-        groups = jax.ShapeDtypeStruct((self.copies,), jnp.int32, sharding=rows)
-        return jax.jit(body, out_shardings=(rows, rows)).lower(decoder, shapes, groups).compile()
+
+
+@functools.lru_cache(maxsize=_PROGRAMS)
+def _compiled(
+    placement: Placement,
+    structure: Any,
+    leaves: tuple[Any, ...],
+    layout: Any,
+    own: tuple[Any, ...],
+    k: int,
+    beams: int,
+    group_size: int,
+    normalize: str,
+) -> jax.stages.Compiled:
+    def body(
+        parts: list[Array], users: Users, groups: Int[Array, "_"]
+    ) -> tuple[Int[Array, "B k"], Float[Array, "B k"]]:
+        decoder = jax.tree.unflatten(structure, parts)
+        return decode(
+            decoder, users, groups,
+            k=k, beams=beams, group_size=group_size, normalize=normalize,
+        )  # fmt: skip
+
+    run: Any = body
+    if placement.copies > 1:
+        # Each copy decodes its own users: nothing is asked of the others.
+        run = jax.shard_map(
+            body,
+            mesh=placement.mesh,
+            in_specs=(P(), P(DATA), P(DATA)),
+            out_specs=(P(DATA), P(DATA)),
+            axis_names={DATA},
+            check_vma=False,
+        )
+    rows = NamedSharding(placement.mesh, P(DATA))
+    parts, users = (
+        [jax.ShapeDtypeStruct(shape, dtype, sharding=sharding) for shape, dtype, sharding in each]
+        for each in (leaves, own)
+    )
+    groups = jax.ShapeDtypeStruct((placement.copies,), jnp.int32, sharding=rows)
+    asked = jax.tree.unflatten(layout, users)
+    return jax.jit(run, out_shardings=(rows, rows)).lower(parts, asked, groups).compile()
 
 
 def history_of(
-    codes: Int[Array, "N L"], items: Int[Array, "B T"], lengths: Int[Array, "B"]
+    codes: Int[Array, "N L"],
+    items: Int[Array, "B T"],
+    lengths: Int[Array, "B"],
+    gaps: Int[Array, "B T"] | None = None,
+    users: Int[Array, "B"] | None = None,
 ) -> History:
     """Look up the codes of histories on the device."""
     present = jnp.arange(items.shape[1], dtype=jnp.int32)[None] < lengths[:, None]
-    return History(
-        codes=codes.at[items].get(mode="clip"),
-        lengths=lengths,
-        side=SideFeatures(items=jnp.where(present, items, -1)),
+    side = SideFeatures(
+        items=jnp.where(present, items, -1),
+        gaps=gaps,
+        users=None if users is None else users[:, None],
     )
-
-
-def normalization_of(model: Any) -> str:
-    """Return over which codes a model's scores are normalized.
-
-    Raises:
-      GenretError: a model that reads what histories in files do not tell.
-    """
-    architecture = getattr(model, "config", ModelConfig())
-    for name in ("time_buckets", "user_buckets"):
-        count = getattr(architecture, name)
-        require(
-            count == 0,
-            f"model: found {name} {count}, expected 0: scoring gives a model the items alone",
-        )
-    return architecture.normalize
+    known = jnp.where(present[..., None], codes.at[items].get(mode="clip"), 0)
+    return History(codes=known, lengths=lengths, side=side)
 
 
 def split_of(shape: tuple[int, ...], size: int) -> P:

@@ -1,0 +1,464 @@
+"""Recommender: a model, an index and a catalog that answer people."""
+
+import collections
+import difflib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genret.artifacts import Run, read_manifest, verify_files
+from genret.config import ModelConfig, require
+from genret.data import Catalog
+from genret.decoding import GenerativeModel, exact_search
+from genret.errors import GenretError
+from genret.histories import Histories
+from genret.index import FilterStack, ItemFilter, TrieIndex
+from genret.models import History, load_model
+from genret.recommend._answers import Recommendations
+from genret.recommend._decode import Decoder, Placement
+from genret.recommend._engine import Compiling, Engine
+from genret.recommend._filters import check_order, filter_where
+from genret.recommend._layout import Search
+from genret.semantic_ids import SemanticIds
+from genret.tokenizers import load_codes
+from genret.typing import Int, PathLike
+
+DEFAULT_BEAMS = 50
+_EXACT_BYTES = 1 << 28
+"""Logits of a level that an exact search holds at a time; its other arrays are about as large."""
+_EXACT_USERS = 128
+"""Users that an exact search scores at once, where the memory allows."""
+_ENGINES = 32
+"""Ways of searching that a recommender remembers."""
+_SEARCHED_IDS = 100_000
+"""Ids searched for a close match of an unknown one."""
+
+Where: TypeAlias = str | ItemFilter | Sequence[str | ItemFilter] | None
+"""Conditions on the columns of the catalog, or filters."""
+
+
+class Recommender:
+    """Recommends items to people from what they did.
+
+    Args:
+      model: a trained model.
+      index: the items that may be recommended.
+      semantic_ids: those of the items, as the index has them; None reads them from the index.
+      catalog: titles and columns of the items, in the order of the index; None: items are known by
+        the ids of the index alone.
+      max_items: longest history that the model sees; None takes that of the model's configuration.
+      devices: the devices that share the users; None takes the first local one.
+      model_parallel: devices that share one copy of the model.
+
+    Raises:
+      GenretError: semantic IDs of another number of items, a catalog of other items, or devices
+        that ``model_parallel`` does not divide.
+
+    >>> from genret.config import ModelConfig
+    >>> from genret.models import build_model
+    >>> shape = ModelConfig(codes_per_level=(4, 4), width=16, heads=2, kv_heads=2, head_dim=8)
+    >>> index = TrieIndex.from_codes([[0, 1], [2, 3], [0, 2]], ["tea", "mug", "pot"])
+    >>> shop = Recommender(build_model(shape, 0), index)
+    >>> sorted(one.id for one in shop.recommend(["tea"], k=5)[0])
+    ['mug', 'pot']
+    """
+
+    def __init__(
+        self,
+        model: GenerativeModel,
+        index: TrieIndex,
+        semantic_ids: SemanticIds | Int[np.ndarray, "N L"] | None = None,
+        catalog: Catalog | None = None,
+        *,
+        max_items: int | None = None,
+        devices: Sequence[jax.Device] | None = None,
+        model_parallel: int = 1,
+    ) -> None:
+        devices = list(devices) if devices is not None else jax.local_devices()[:model_parallel]
+        require(
+            len(devices) % model_parallel == 0,
+            f"model_parallel: found {model_parallel}, expected a divisor of the "
+            f"{len(devices)} devices",
+        )
+        self.model, self.catalog = model, catalog
+        self._shape = getattr(model, "config", None) or ModelConfig()
+        self.max_items = self._shape.max_items if max_items is None else max_items
+        require(self.max_items >= 1, f"max_items: found {self.max_items}, expected at least 1")
+        self._placement = Placement.over(devices, model_parallel)
+        self._place(index, semantic_ids)
+
+    @classmethod
+    def load(cls, run: PathLike, *, dtype: str | None = None, **options: Any) -> "Recommender":
+        """Load a run.
+
+        Args:
+          run: the run folder, with ``catalog/``, ``codes/``, ``index/`` and ``model/``.
+          dtype: type of the model's activations; None: as it was trained.
+          options: other arguments of :class:`Recommender`.
+
+        Raises:
+          GenretError: an artifact is missing, stale or damaged.
+        """
+        folder = Run.open(run)
+        for kind in ("catalog", "codes", "index", "model"):
+            folder.require(kind)
+        place = folder.folder("catalog")
+        verify_files(place, read_manifest(place, "catalog"))
+        return cls(
+            load_model(folder.folder("model"), dtype=dtype),
+            TrieIndex.load(folder.folder("index")),
+            load_codes(folder.folder("codes")),
+            Catalog.load(place),
+            **options,
+        )
+
+    @property
+    def num_items(self) -> int:
+        """Number of items."""
+        return self.index.num_items
+
+    def refresh(
+        self, index: TrieIndex, semantic_ids: SemanticIds | Int[np.ndarray, "N L"] | None = None
+    ) -> None:
+        """Recommend from another index from now on, such as the next state of a live one.
+
+        Nothing is compiled where its arrays have the shapes of the one before.
+
+        Args:
+          index: the items; their positions have to be those of the catalog, where there is one.
+          semantic_ids: as in the constructor.
+
+        Raises:
+          GenretError: as the constructor.
+        """
+        self._place(index, semantic_ids)
+
+    def _place(self, index: TrieIndex, semantic_ids: Any) -> None:
+        """Put what a search needs on the devices, and forget what was made for another index."""
+        if semantic_ids is None:
+            codes = index.codes_of(np.arange(index.num_items))
+        else:
+            codes = SemanticIds.from_codes(semantic_ids).codes
+        require(
+            len(codes) == index.num_items,
+            f"codes: found {len(codes)} items, expected {index.num_items} as in the index",
+        )
+        if self.catalog is not None:
+            check_order(self.catalog, index)
+        self.index = index
+        self._item_ids = None if index.item_ids is None else index.ids_of(np.arange(len(codes)))
+        self._codes = np.asarray(codes, np.int32)
+        self._decoder = self._placement.put(
+            Decoder(model=self.model, index=index, codes=jnp.asarray(self._codes))
+        )
+        self._engines: collections.OrderedDict[Any, Engine] = collections.OrderedDict()
+        self._filters: dict[str, ItemFilter] = {}
+
+    # Asking
+
+    def recommend(
+        self,
+        history: Sequence[Any] = (),
+        k: int = 10,
+        *,
+        where: Where = None,
+        times: Sequence[int] | None = None,
+        user: int | None = None,
+        **options: Any,
+    ) -> Recommendations:
+        """Recommend items to one person.
+
+        Args:
+          history: ids or titles of what they took, oldest first; a part of a title is enough where
+            it fits one item only. Empty: the answer for somebody about whom nothing is known.
+          k: how many items.
+          where: a condition that every answer meets, such as ``"in_stock and price < 100"``, or
+            several that all hold.
+          times: microseconds since 1970 of each event, for models that read them.
+          user: row of the person in the training data, for models that read it.
+          options: other arguments of :meth:`recommend_many`.
+
+        Returns:
+          The answers of one user: printing them shows a table.
+
+        Raises:
+          GenretError: an item that nobody knows (with near matches), or a bad argument.
+        """
+        asked = Histories.from_lists(
+            [self.positions_of(history)],
+            times=None if times is None else [times],
+            users=None if user is None else [user],
+        )
+        if where is not None and not isinstance(where, str | ItemFilter):
+            where = _all_of([self.item_filter(one) for one in where]) if len(where) else None
+        return self.recommend_many(asked, k, where=where, **options)
+
+    def recommend_many(
+        self,
+        histories: Histories | Iterable[Sequence[Any]],
+        k: int = 10,
+        *,
+        beams: int | None = None,
+        exact: bool = False,
+        exclude_seen: bool = True,
+        where: Where = None,
+        where_of: Any = None,
+        users_per_batch: int = 0,
+        progress: Callable[[int], object] | None = None,
+    ) -> Recommendations:
+        """Recommend items to many users.
+
+        The model sees the newest ``max_items`` items of a history; with ``exclude_seen`` no item of
+        the whole history is answered.
+
+        Args:
+          histories: item positions, with times and users for models that read them; or lists of
+            ids or titles.
+          k: how many items each.
+          beams: beams of the search, at least k; None: 50, or k where that is more.
+          exact: score every item instead of searching with beams, in batches that fit the memory:
+            for catalogs of some ten thousand items, and to see what the beams miss.
+          exclude_seen: forbid the items of a user's own history.
+          where: one condition or filter for all users, or several that ``where_of`` chooses from.
+          where_of: int [U], the number of each user's filter; -1: every item is allowed.
+          users_per_batch: users that are searched for at once; 0 chooses.
+          progress: called with the number of users after each batch.
+
+        Returns:
+          The answers, in the order of the users.
+
+        Raises:
+          GenretError: fewer beams than k, an item out of range, a condition that cannot be used, or
+            a number of users or filters that do not fit together.
+        """
+        if not isinstance(histories, Histories):
+            histories = Histories.from_lists([self.positions_of(own) for own in histories])
+        histories.check_items(self.num_items)
+        beams = max(DEFAULT_BEAMS, k) if beams is None else beams
+        require(k >= 1, f"k: found {k}, expected at least 1")
+        require(exact or beams >= k, f"beams: found {beams}, expected at least k, {k}")
+        filters, where_of, key = self._chosen_filters(where, where_of, len(histories))
+        if exact:
+            items, scores = self._score_all(
+                histories, k, exclude_seen, filters, where_of, users_per_batch, progress
+            )
+        else:
+            search = self.search(
+                k, beams, exclude_seen=exclude_seen, group_size=self._group(len(histories))
+            )
+            if not users_per_batch:
+                users_per_batch = min(16 * search.group_size, max(len(histories), 1))
+            engine = self._remembered_engine(search, filters, key, users_per_batch)
+            items, scores = engine.answer(histories, where_of, progress=progress)
+        return Recommendations(
+            items,
+            scores,
+            self._item_ids,
+            None if self.catalog is None else self.catalog.titles,
+        )
+
+    def warm_up(self, k: int = 10, **options: Any) -> None:
+        """Compile what :meth:`recommend` needs for one user, so that the first answer is quick.
+
+        Args:
+          k: how many items.
+          options: other arguments of :meth:`recommend`.
+        """
+        self.recommend((), k, **options)
+
+    # Its parts, for jobs that search by rules of their own
+
+    def search(
+        self,
+        k: int,
+        beams: int,
+        *,
+        exclude_seen: bool,
+        group_size: int,
+        widths: tuple[int, ...] = (),
+    ) -> Search:
+        """Return how this model is searched.
+
+        Args:
+          k: answers of a user.
+          beams: beams of the search.
+          exclude_seen: whether the items of a user's own history are excluded.
+          group_size: users that are decoded together.
+          widths: what histories are padded to; none: the longest that the model sees.
+        """
+        return Search(
+            k=k,
+            beams=beams,
+            exclude_seen=exclude_seen,
+            group_size=group_size,
+            widths=widths or (self.max_items,),
+            normalize=self._shape.normalize,
+            time_buckets=self._shape.time_buckets,
+            user_buckets=self._shape.user_buckets,
+        )
+
+    def engine(
+        self,
+        search: Search,
+        filters: Sequence[ItemFilter] = (),
+        *,
+        users_per_batch: int = 0,
+        compiling: Compiling | None = None,
+    ) -> Engine:
+        """Return an engine that searches by given rules.
+
+        Args:
+          search: how to search.
+          filters: what the users choose from; to these comes one that allows every item.
+          users_per_batch: users that go to the devices at once; 0 chooses by the memory.
+          compiling: returns a context in which a program is compiled.
+        """
+        decoder = self._decoder
+        if filters:
+            everything = ItemFilter.from_mask(self.index, np.ones(self.num_items, bool))
+            stack = FilterStack.of(self.index, [*filters, everything])
+            placed = self._placement.put(Decoder(model=None, index=None, codes=None, filters=stack))
+            decoder = Decoder(
+                model=decoder.model, index=decoder.index, codes=decoder.codes,
+                filters=placed.filters,
+            )  # fmt: skip
+        return Engine(
+            decoder, self._placement, search,
+            users_per_batch=users_per_batch, compiling=compiling,
+        )  # fmt: skip
+
+    @property
+    def default_group_size(self) -> int:
+        """Users that are decoded together where there are many: 32 on a CPU, 512 elsewhere."""
+        return 32 if self._placement.mesh.devices.flat[0].platform == "cpu" else 512
+
+    def positions_of(self, items: Iterable[Any]) -> list[int]:
+        """Return the positions of items given by id, or by title where there is a catalog.
+
+        Raises:
+          GenretError: an item that nobody knows; the message gives near matches.
+        """
+        if self.catalog is not None:
+            return [self.catalog.find(str(item)) for item in items]
+        names = list(items)
+        try:
+            return [int(position) for position in self.index.positions_of(names)] if names else []
+        except GenretError as e:
+            known = self.index.ids_of(np.arange(min(self.num_items, _SEARCHED_IDS))).tolist()
+            unknown = next((name for name in names if name not in set(known)), None)
+            close = difflib.get_close_matches(str(unknown), map(str, known), 3)
+            hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+            raise GenretError(f"{e}{hint}") from None
+
+    def _group(self, users: int) -> int:
+        """Return how many users are decoded together: few sizes, so few programs."""
+        largest = self.default_group_size
+        return next((size for size in (1, 8) if users <= size < largest), largest)
+
+    def item_filter(self, where: str | ItemFilter) -> ItemFilter:
+        """Return a filter, made from its condition once."""
+        if isinstance(where, ItemFilter):
+            return where
+        if where not in self._filters:
+            require(
+                self.catalog is not None, f"where: found {where!r} and no catalog to read it by"
+            )
+            assert self.catalog is not None
+            self._filters[where] = filter_where(where, self.catalog, self.index)
+        return self._filters[where]
+
+    def _chosen_filters(
+        self, where: Where, where_of: Any, users: int
+    ) -> tuple[tuple[ItemFilter, ...], Int[np.ndarray, "U"] | None, Any]:
+        """Return the filters, the number of each user's, and what to remember them by, if at all."""
+        asked = () if where is None else (where,) if isinstance(where, str | ItemFilter) else where
+        filters = tuple(self.item_filter(one) for one in asked)
+        key = tuple(asked) if all(isinstance(one, str) for one in asked) else None
+        if where_of is None:
+            require(
+                len(filters) <= 1,
+                f"where_of: left out, expected one number a user for {len(filters)} filters",
+            )
+            return filters, None, key
+        numbers = np.asarray(where_of)
+        require(bool(filters), "where_of: found, but no where")
+        require(
+            numbers.shape == (users,) and (numbers.dtype.kind in "iu" or not users),
+            f"where_of: found {numbers.dtype} {numbers.shape}, expected {users} integers",
+        )
+        outside = (numbers < -1) | (numbers >= len(filters))
+        require(
+            not outside.any(),
+            f"where_of: found {numbers[outside][:1]}, expected -1 to {len(filters) - 1}",
+        )
+        return filters, numbers.astype(np.int32), key
+
+    def _remembered_engine(
+        self, search: Search, filters: tuple[ItemFilter, ...], key: Any, users_per_batch: int
+    ) -> Engine:
+        """Return the engine of a way of searching; filters that have no name are not remembered."""
+        if key is None:
+            return self.engine(search, filters, users_per_batch=users_per_batch)
+        name = (search, key, users_per_batch)
+        if name not in self._engines:
+            self._engines[name] = self.engine(search, filters, users_per_batch=users_per_batch)
+            if len(self._engines) > _ENGINES:
+                self._engines.popitem(last=False)
+        self._engines.move_to_end(name)
+        return self._engines[name]
+
+    def _score_all(
+        self,
+        histories: Histories,
+        k: int,
+        exclude_seen: bool,
+        filters: tuple[ItemFilter, ...],
+        filter_of: Int[np.ndarray, "U"] | None,
+        users_per_batch: int,
+        progress: Callable[[int], object] | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Score every item for every user, in batches that fit the memory."""
+        users = len(histories)
+        logits = 4 * max(self.index.num_nodes) * max(self.index.codes_per_level)  # of a request
+        batch = min(users_per_batch or _EXACT_USERS, max(1, _EXACT_BYTES // logits), max(users, 1))
+        stack = None
+        if filters:
+            everything = ItemFilter.from_mask(self.index, np.ones(self.num_items, bool))
+            stack = FilterStack.of(self.index, [*filters, everything])
+            numbers = np.zeros(users, np.int32) if filter_of is None else filter_of
+            filter_of = np.where(numbers < 0, len(filters), numbers).astype(np.int32)
+        items = np.full((users, k), -1, np.int32)
+        scores = np.full((users, k), -np.inf, np.float32)
+        for start in range(0, users, batch):
+            stop = min(start + batch, users)
+            # The last batch is filled up with empty histories: one program serves all.
+            own = histories.slice(start, stop).filled_up(batch)
+            found = exact_search(
+                self.model,
+                History.from_items(
+                    self._codes, own, self.max_items,
+                    time_buckets=self._shape.time_buckets, user_buckets=self._shape.user_buckets,
+                ),
+                self.index,
+                top=k,
+                exclude=own.exclusions() if exclude_seen else None,
+                filters=stack,
+                filter_of=None if filter_of is None else np.resize(filter_of[start:stop], batch),
+                normalize=self._shape.normalize,
+            )  # fmt: skip
+            top = jax.device_get((found.items, found.scores))
+            items[start:stop], scores[start:stop] = (part[: stop - start] for part in top)
+            if progress is not None:
+                progress(stop - start)
+        return items, scores
+
+
+def _all_of(filters: Sequence[ItemFilter]) -> ItemFilter:
+    """Return the filter of what all of some filters allow."""
+    first, *rest = filters
+    for other in rest:
+        first = first & other
+    return first
