@@ -4,10 +4,10 @@ import numpy as np
 
 from genret.config import require
 from genret.data import Catalog, where
-from genret.index import ItemFilter, TrieIndex
+from genret.index import ItemFilter, LiveIndex, TrieIndex
 
 
-def filter_where(expression: str, catalog: Catalog, index: TrieIndex) -> ItemFilter:
+def filter_where(expression: str, catalog: Catalog, index: TrieIndex | LiveIndex) -> ItemFilter:
     """Return the filter that allows the items of a catalog that meet a condition.
 
     Raises:
@@ -18,7 +18,7 @@ def filter_where(expression: str, catalog: Catalog, index: TrieIndex) -> ItemFil
     return ItemFilter.from_mask(index, mask)
 
 
-def check_order(catalog: Catalog, index: TrieIndex) -> None:
+def check_order(catalog: Catalog, index: TrieIndex | LiveIndex) -> None:
     """Raise GenretError unless an item's position in the index is its row in the catalog."""
     same = index.num_items == catalog.num_items and np.array_equal(
         index.positions_of(catalog.item_ids), np.arange(catalog.num_items)

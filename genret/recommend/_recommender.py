@@ -15,7 +15,7 @@ from genret.data import Catalog
 from genret.decoding import GenerativeModel, exact_search
 from genret.errors import GenretError
 from genret.histories import Histories
-from genret.index import FilterStack, ItemFilter, TrieIndex
+from genret.index import FilterStack, ItemFilter, LiveIndex, TrieIndex
 from genret.models import History, load_model
 from genret.recommend._answers import Recommendations
 from genret.recommend._decode import Decoder, Placement
@@ -69,7 +69,7 @@ class Recommender:
     def __init__(
         self,
         model: GenerativeModel,
-        index: TrieIndex,
+        index: TrieIndex | LiveIndex,
         semantic_ids: SemanticIds | Int[np.ndarray, "N L"] | None = None,
         catalog: Catalog | None = None,
         *,
@@ -121,7 +121,9 @@ class Recommender:
         return self.index.num_items
 
     def refresh(
-        self, index: TrieIndex, semantic_ids: SemanticIds | Int[np.ndarray, "N L"] | None = None
+        self,
+        index: TrieIndex | LiveIndex,
+        semantic_ids: SemanticIds | Int[np.ndarray, "N L"] | None = None,
     ) -> None:
         """Recommend from another index from now on, such as the next state of a live one.
 
@@ -136,7 +138,7 @@ class Recommender:
         """
         self._place(index, semantic_ids)
 
-    def _place(self, index: TrieIndex, semantic_ids: Any) -> None:
+    def _place(self, index: TrieIndex | LiveIndex, semantic_ids: Any) -> None:
         """Put what a search needs on the devices, and forget what was made for another index."""
         if semantic_ids is None:
             codes = index.codes_of(np.arange(index.num_items))
@@ -422,7 +424,9 @@ class Recommender:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Score every item for every user, in batches that fit the memory."""
         users = len(histories)
-        logits = 4 * max(self.index.num_nodes) * max(self.index.codes_per_level)  # of a request
+        index = self.index
+        nodes = max(index.num_nodes) if isinstance(index, TrieIndex) else index.num_items
+        logits = 4 * nodes * max(self.index.codes_per_level)  # bytes, of a request
         batch = min(users_per_batch or _EXACT_USERS, max(1, _EXACT_BYTES // logits), max(users, 1))
         stack = None
         if filters:

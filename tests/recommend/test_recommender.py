@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from genret.config import ModelConfig
 from genret.data import Catalog
-from genret.decoding import protocol_logits, rank_all_items
+from genret.decoding import beam_search
 from genret.errors import GenretError
 from genret.histories import Histories
-from genret.index import ItemFilter, TrieIndex
+from genret.index import ItemFilter, LiveIndex, TrieIndex
 from genret.models import History, build_model
 from genret.recommend import Recommendations, Recommender
 from genret.recommend import _recommender as module
-from genret.testing import TableModel, random_codes
+from genret.testing import TableModel, protocol_logits, random_codes, rank_all_items
 
 SIZES = (5, 4, 3)
 CODES = random_codes(40, SIZES, "duplicates", seed=1)
@@ -176,8 +176,6 @@ def test_times_and_users_reach_the_model() -> None:
     lists = [rng.integers(0, 40, n).tolist() for n in (0, 3, 9)]
     times = [np.sort(rng.integers(0, 10**12, len(own))) for own in lists]
     known = Histories.from_lists(lists, times=times, users=[2, -1, 0])
-    from genret.decoding import beam_search
-
     history = History.from_items(CODES, known, 4, time_buckets=9, user_buckets=4)
     expected = beam_search(model, history, INDEX, beams=12, exclude=known.exclusions())
     for exact in (False, True):
@@ -246,7 +244,7 @@ def test_an_index_that_changes(histories) -> None:
     shop = Recommender(MODEL, INDEX, max_items=4)
     before = shop.recommend([], k=40, beams=40)
     best = before[0][0].item
-    shop.refresh(INDEX.remove([best]))
+    shop.refresh(LiveIndex(INDEX).remove([best]))
     after = shop.recommend([], k=40, beams=40)
     assert [one.item for one in after[0]] == [one.item for one in before[0]][1:]
 
