@@ -34,7 +34,8 @@ class ScoreConfig(Config):
     item: str | None = None
     """Column of the history, or of the event's item; none finds the usual names."""
     time: str | None = None
-    """events: column of the time; none keeps the order of the rows."""
+    """events: column of the time; none finds the usual names, and keeps the order of the rows where
+    there is no such column. A model that reads the time between events needs it."""
     output: Literal["rows", "lists"] = "rows"
     """A row for each answer (user, rank, item, score), or a row for each user with two lists."""
     history_widths: Literal["auto", "one", "several"] = "auto"

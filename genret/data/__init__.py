@@ -21,7 +21,7 @@ from genret.data._id_lists import parse_id_lists  # isort: skip
 
 # The catalog and the histories of a run
 from genret.data._catalog import Catalog  # isort: skip
-from genret.data._histories import HeldOut, SplitHistories, load_run_data  # isort: skip
+from genret.data._histories import HeldOut, SplitHistories, load_run_data, load_user_ids  # isort: skip
 from genret.data._side import bucket_gaps, bucket_users  # isort: skip
 from genret.data._cold import hold_out_items, newest_items  # isort: skip
 from genret.data._splits import by_time, check_leaks, leave_one_out  # isort: skip
@@ -50,6 +50,7 @@ __all__ = [
     "leave_one_out",
     "listed",
     "load_run_data",
+    "load_user_ids",
     "movielens",
     "newest_items",
     "open_sources",

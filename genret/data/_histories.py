@@ -205,6 +205,26 @@ def load_run_data(folder: PathLike) -> tuple[Catalog, SplitHistories]:
     return catalog, histories
 
 
+def load_user_ids(folder: PathLike) -> pa.Array:
+    """Read the ids of a run's users as text, by row, without their histories.
+
+    Args:
+      folder: the run folder, or its ``catalog/``.
+
+    Raises:
+      GenretError: the file is missing or damaged.
+    """
+    folder = Path(folder)
+    if (folder / "catalog").is_dir():
+        folder = folder / "catalog"
+    file = folder / HISTORIES_FILE
+    try:
+        column = pa.parquet.read_table(file, columns=["user_id"])["user_id"]
+    except (pa.ArrowException, OSError, KeyError) as e:
+        raise GenretError(f"{file}: cannot be read as Parquet: {e}") from e
+    return _whole(column).cast(pa.string()).cast(pa.large_string())
+
+
 def _flat(table: pa.Table, name: str, file: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return the values of a column of lists, and where each list starts (and the end)."""
     column = table[name]

@@ -120,6 +120,16 @@ class Recommender:
         """Number of items."""
         return self.index.num_items
 
+    @property
+    def reads_times(self) -> bool:
+        """Whether the model reads the time between the events of a history."""
+        return self._shape.time_buckets > 0
+
+    @property
+    def reads_users(self) -> bool:
+        """Whether the model learned something about each user of its training data."""
+        return self._shape.user_buckets > 0
+
     def refresh(
         self,
         index: TrieIndex | LiveIndex,

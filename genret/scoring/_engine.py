@@ -109,10 +109,11 @@ def _parts(
 ) -> Iterator[_Part]:
     """Read and encode shards."""
     for shard in shards:
-        encoder = Encoder(item_ids, config, scorer.filter_names, scorer.most_seen)
+        encoder = Encoder(item_ids, config, scorer.filter_names, scorer.most_seen, scorer.user_ids)
         try:
             with shard.place.local() as file:
-                for chunk in read_chunks(file, shard.place.uri, config):
+                chunks = read_chunks(file, shard.place.uri, config, needs_times=scorer.needs_times)
+                for chunk in chunks:
                     yield _Part(shard, users=encoder.encode(chunk))
                 facts = {"input_bytes": file.stat().st_size, "input_sha256": sha256(file)}
             yield _Part(shard, facts=facts)

@@ -40,7 +40,7 @@ class Chunk:
     Attributes:
       rows: row of the shard of each user, int64 [U].
       users: ids, text [U].
-      histories: number of each item's id in ``names``; -1: null.
+      histories: number of each item's id in ``names``, -1: null; with times where the shard has them.
       names: distinct ids, text.
       bad: reasons to reject a user that the reader found: {user of the chunk: reason}.
       filters: name of each user's filter; None: there is no such column.
@@ -54,13 +54,16 @@ class Chunk:
     filters: Any
 
 
-def read_chunks(file: Path, name: str, config: ScoreConfig) -> Iterator[Chunk]:
+def read_chunks(
+    file: Path, name: str, config: ScoreConfig, *, needs_times: bool = False
+) -> Iterator[Chunk]:
     """Read a shard.
 
     Args:
       file: the file.
       name: what to call it in errors.
       config: columns and layout.
+      needs_times: whether the model reads the time of each event.
 
     Yields:
       Chunks of :data:`CHUNK_USERS` users, the last one shorter.
@@ -80,9 +83,15 @@ def read_chunks(file: Path, name: str, config: ScoreConfig) -> Iterator[Chunk]:
     if config.layout == "auto":
         lists = source.schema is not None and _is_list(source.schema.field(item).type)
     if lists:
+        if needs_times:
+            raise GenretError(
+                f"{name}: found a row a user, expected a row an event with its time: the model reads "
+                f"the time between events (time_buckets)"
+            )
         yield from _lists(source, columns)
     else:
-        time = find_column(source, "time", config.time, needed=config.time is not None)
+        needed = needs_times or config.time is not None
+        time = find_column(source, "time", config.time, needed=needed)
         yield from _events(source, columns, time)
 
 
@@ -147,7 +156,9 @@ def _events(source: Source, columns: list[Any], time: str | None) -> Iterator[Ch
             rows=rows,
             users=distinct[start:stop],
             histories=Histories(
-                offsets=bounds[start : stop + 1] - bounds[start], items=numbers[events]
+                offsets=bounds[start : stop + 1] - bounds[start],
+                items=numbers[events],
+                times=None if time is None else found[events],
             ),
             names=names,
             bad={u - start: reason for u, reason in reasons.items() if start <= u < stop},
@@ -223,7 +234,7 @@ class Encoded:
     Attributes:
       rows: row of the shard of each user, int64 [U].
       users: ids, text [U].
-      histories: item rows.
+      histories: item rows; with times where the shard has them, and users where the model reads them.
       filter_of: number of each user's filter, int32 [U]; -1: none. None: one for all, or none.
       rejected: what is not scored, and why.
       dropped: items of histories that the catalog does not have, and that were left out.
@@ -245,6 +256,8 @@ class Encoder:
       config: what to do with unknown items.
       filter_names: the filters, in order.
       most_seen: distinct items that a user may have; None: any number.
+      user_ids: ids of the users that the model was trained on, by row; None: it does not read who
+        the user is.
     """
 
     def __init__(
@@ -253,12 +266,14 @@ class Encoder:
         config: ScoreConfig,
         filter_names: tuple[str, ...],
         most_seen: int | None,
+        user_ids: pa.Array | None = None,
     ) -> None:
         self._ids = item_ids.cast(pa.string()).cast(pa.large_string())
         self._reject = config.unknown_items == "reject"
         self._filters = pa.array(filter_names, pa.large_string())
         self._by_column = config.where_column is not None
         self._most_seen = most_seen
+        self._user_ids = user_ids
         self._known: set[str] = set()
 
     def encode(self, chunk: Chunk) -> Encoded:
@@ -307,14 +322,28 @@ class Encoder:
         good[list(reasons)] = False
         kept = known & good[owner]
         lengths = np.bincount(owner[kept], minlength=count)[good]
+        times = chunk.histories.times
+        answered = chunk.users.filter(pa.array(good))
         return Encoded(
             rows=chunk.rows[good],
-            users=chunk.users.filter(pa.array(good)),
-            histories=Histories(offsets=offsets_of(lengths), items=items[kept]),
+            users=answered,
+            histories=Histories(
+                offsets=offsets_of(lengths),
+                items=items[kept],
+                times=None if times is None else times[kept],
+                users=self._trained_rows(answered),
+            ),
             filter_of=None if filter_of is None else filter_of[good],
             rejected=[(int(chunk.rows[n]), users[n], reasons[n]) for n in sorted(reasons)],
             dropped=int(unknown[good].sum()),
         )
+
+    def _trained_rows(self, users: pa.Array) -> Int[np.ndarray, "U"] | None:
+        """Return the row of each user in the training data, -1 for those whom it did not hold."""
+        if self._user_ids is None:
+            return None
+        rows: np.ndarray = pc.index_in(users, value_set=self._user_ids).fill_null(-1).to_numpy()
+        return rows
 
     def _filter_numbers(self, chunk: Chunk, reasons: dict[int, str]) -> Int[np.ndarray, "U"] | None:
         if not self._by_column:

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from genret.config import EngineConfig, ScoreConfig, require
+from genret.data import load_user_ids
 from genret.histories import Histories
 from genret.index import ItemFilter
 from genret.recommend import Answers, Compiling, Recommender, widths_of
@@ -29,6 +30,8 @@ class Scorer:
       filters: the allowed items by the filter's name, in order.
       users_per_batch: users that go to the devices at once; 0 chooses by the memory.
       compiling: returns a context in which a program is compiled; None: none is needed.
+      user_ids: ids of the users that the model was trained on, text, by row; for models that learned
+        something about each.
 
     >>> from genret.models import build_model
     >>> from genret.config import ModelConfig
@@ -48,11 +51,13 @@ class Scorer:
         *,
         users_per_batch: int = 0,
         compiling: Compiling | None = None,
+        user_ids: pa.Array | None = None,
     ) -> None:
         filters = filters or {}
         self.config = config
         self.recommender = recommender
         self.catalog = recommender.catalog
+        self.user_ids = user_ids
         self.filter_names = tuple(filters)
         longest = recommender.max_items
         search = recommender.search(
@@ -98,7 +103,13 @@ class Scorer:
         return cls(
             recommender, config, filters,
             users_per_batch=engine.users_per_batch, compiling=compiling,
+            user_ids=load_user_ids(run) if recommender.reads_users else None,
         )  # fmt: skip
+
+    @property
+    def needs_times(self) -> bool:
+        """Whether the model reads the time between events."""
+        return self.recommender.reads_times
 
     @property
     def item_ids(self) -> pa.Array:
