@@ -1,5 +1,6 @@
 """Recommender: the answers of a brute-force ranking, whoever is asked with whom, by id and title."""
 
+import dataclasses
 import sys
 from typing import Any
 
@@ -170,7 +171,7 @@ def test_a_warm_call_compiles_nothing(shop, histories) -> None:
 
 def test_times_and_users_reach_the_model() -> None:
     shape = {"time_buckets": 9, "user_buckets": 4}
-    model = build_model(ModelConfig(**(SHAPE.to_dict() | shape)), 0)
+    model = build_model(dataclasses.replace(SHAPE, **shape), 0)
     shop = Recommender(model, INDEX)
     rng = np.random.default_rng(0)
     lists = [rng.integers(0, 40, n).tolist() for n in (0, 3, 9)]

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from genret.errors import GenretError
-from tests.scoring.conftest import CONFIG, ITEMS, Job, answers, histories, rejected
+from tests.scoring.conftest import CONFIG, Job, answers, histories, rejected
+from tests.small_run import ITEMS
 
 INTS = pa.list_(pa.int64())
 

@@ -16,7 +16,8 @@ from genret.histories import Histories
 from genret.models import build_model, save_model
 from genret.recommend import Recommender
 from genret.scoring import score
-from tests.scoring.conftest import CONFIG, MAX_ITEMS, SIZES, answers, histories
+from tests.scoring.conftest import CONFIG, answers, histories
+from tests.small_run import MAX_ITEMS, SIZES
 
 ENGINE = EngineConfig(all_devices=False)
 

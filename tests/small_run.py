@@ -1,0 +1,40 @@
+"""A small run that nobody trained: every artifact that answering needs, in seconds."""
+
+from pathlib import Path
+
+import numpy as np
+
+from genret.artifacts import read_manifest, write_folder
+from genret.cli.main import main
+from genret.config import ModelConfig
+from genret.data import load_run_data
+from genret.index import TrieIndex
+from genret.models import build_model, save_model
+from genret.semantic_ids import SemanticIds
+from genret.tokenizers import save_codes
+
+SIZES = (9, 8)
+ITEMS = 60
+MAX_ITEMS = 5
+
+
+def write_small_run(folder: Path) -> Path:
+    """Write catalog, codes, index and model of made-up users and items into a new folder."""
+    options = ("--synthetic", "--synthetic-users", "30", "--synthetic-items", str(ITEMS))
+    assert main(["ingest", str(folder), "--json", *options]) == 0
+    catalog, _ = load_run_data(folder)
+    made_from = {"catalog": read_manifest(folder / "catalog").fingerprint}
+    rng = np.random.default_rng(0)
+    codes = np.stack([rng.integers(0, size, catalog.num_items) for size in SIZES], axis=1)
+    semantic_ids = SemanticIds.from_codes(codes, codes_per_level=SIZES)
+    save_codes(folder / "codes", semantic_ids, inputs=made_from)
+    inputs = {"codes": read_manifest(folder / "codes").fingerprint}
+    with write_folder(folder / "index", "index", inputs=inputs) as scratch:
+        TrieIndex.from_codes(codes, catalog.item_ids, codes_per_level=SIZES).write(scratch)
+    shape = ModelConfig(
+        codes_per_level=SIZES, width=16, layers=1, heads=2, kv_heads=2, head_dim=8, mlp_dim=32,
+        max_items=MAX_ITEMS,
+    )  # fmt: skip
+    with write_folder(folder / "model", "model", inputs=inputs) as scratch:
+        save_model(scratch, build_model(shape, 1))
+    return folder
