@@ -361,7 +361,9 @@ class Recommender:
         except GenretError as e:
             known = self.index.ids_of(np.arange(min(self.num_items, _SEARCHED_IDS))).tolist()
             unknown = next((name for name in names if name not in set(known)), None)
-            close = difflib.get_close_matches(str(unknown), map(str, known), 3)
+            close = []
+            if isinstance(unknown, str):
+                close = difflib.get_close_matches(unknown, map(str, known), 3)
             hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
             raise GenretError(f"{e}{hint}") from None
 

@@ -280,7 +280,7 @@ def test_unknown_items_come_with_near_matches(shop) -> None:
     nameless = Recommender(MODEL, NAMED, max_items=4)
     with pytest.raises(GenretError, match=r"'SKU99'.*did you mean 'SKU9' or"):
         nameless.recommend(["SKU99"])
-    with pytest.raises(GenretError, match="found 40"):
+    with pytest.raises(GenretError, match=r"no item has the id 40 \(40 items\)$"):
         SHOP.recommend([40])
     with pytest.raises(GenretError, match="items: entry 0 is 40, expected 0 to 39"):
         SHOP.recommend_many(Histories.from_lists([[40]]))

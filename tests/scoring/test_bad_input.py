@@ -217,7 +217,7 @@ def test_damaged_records_are_named(job: Job, shards: Path, tmp_path: Path) -> No
     out = tmp_path / "out"
     out.mkdir()
     (out / "_job.json").write_text("{")
-    with pytest.raises(GenretError, match=r"_job\.json: damaged"):
+    with pytest.raises(GenretError, match=r"_job\.json: not valid JSON"):
         job(shards)
 
 
