@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from genret_kernels import KernelError
 from genret_kernels.dense_level import dense_level
@@ -18,7 +17,7 @@ from genret.index.levels import DenseLevel, Level, RaggedLevel
 from genret.index.nodes import NodeRange, take_beams
 from genret.index.restriction import Restriction
 from genret.index.trie import Trie
-from genret.typing import Array, Float, Int, UInt
+from genret.typing import Array, Float, Int
 
 LOG = logging.getLogger("genret")
 
@@ -219,19 +218,7 @@ def _records(
     else:
         allowed = restriction.window(lo)
     return layout.pack(
-        state.codes, state.scores, lo, hi - lo, allowed, _windows(plan, lo), beams=beams
-    )
-
-
-def _windows(plan: AcceleratedLayout, lo: Int[Array, "B M"]) -> UInt[Array, "B M P stride"]:
-    """Return the words of the rows from ``lo`` on: one gather of slices."""
-    pairs = plan.words.shape[0]
-    starts = jnp.stack([jnp.zeros_like(lo), lo], axis=-1)
-    dimensions = jax.lax.GatherDimensionNumbers(
-        offset_dims=(2, 3), collapsed_slice_dims=(), start_index_map=(0, 1)
-    )
-    return jax.lax.gather(
-        plan.words, starts, dimensions, slice_sizes=(pairs, plan.stride), mode="clip"
+        state.codes, state.scores, lo, hi - lo, allowed, plan.words_from(lo), beams=beams
     )
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -11,6 +12,9 @@ from genret.pytree import register_pytree, static_field
 from genret.typing import Array, Int, UInt
 
 PLATFORMS = ("cpu", "gpu", "tpu")
+
+LANES = 128
+"""Lanes of a vector register of a TPU."""
 
 MOST_CELLS = 1 << 26
 """Cells (node, code) of a dense level whose first rows are stored: 256 MiB."""
@@ -29,8 +33,11 @@ class AcceleratedLayout:
       platform: "gpu" or "tpu": what the arrays are for.
       first: the first level from which on all nodes have few rows; L: there is none.
       stride: rows of a node of that level, at most.
-      words: uint32 [P, N + stride], two levels a word, the earlier one in the lower 16 bits: the
-        codes of each row from the first level on.
+      pairs: P, words of a row: two levels a word, the earlier one in the lower 16 bits, from the
+        first level on.
+      words: uint32 [T, 128], the words of W rows in each line: those of pair p in the W lanes from
+        p W on. W is the largest power of two for which the pairs fit. A TPU gathers whole lines
+        at once, but slices that begin anywhere one by one.
       cells: for each level before it: int32 [S * V + 1], the first row at or behind each code of
         each node; None: not stored.
       edges: likewise the edges before each cell; None where the next level does not ask for nodes.
@@ -39,9 +46,30 @@ class AcceleratedLayout:
     platform: str = static_field()
     first: int = static_field()
     stride: int = static_field()
-    words: UInt[Array, "P R"]
+    pairs: int = static_field()
+    words: UInt[Array, "T 128"]
     cells: tuple[Int[Array, "_"] | None, ...]
     edges: tuple[Int[Array, "_"] | None, ...]
+
+    def words_from(self, lo: Int[Array, "B M"]) -> UInt[Array, "B M P stride"]:
+        """Return the words of the ``stride`` rows from ``lo`` on, gathered as whole lines."""
+        rows = _rows_of_line(self.pairs)
+        # The compiler's own fusions make these gathers dearer: they are kept apart from the rest.
+        lo = jax.lax.optimization_barrier(lo)
+        line, shift = lo // rows, (lo % rows)[..., None]
+        found = self.words.at[jnp.concatenate([line, line + 1], axis=1)].get(mode="clip")
+        first, second = jnp.split(jax.lax.optimization_barrier(found), 2, axis=1)
+        # Rows that are shifted out of the first line continue in the second.
+        second = jnp.roll(second, rows, axis=-1)
+        step = 1
+        while step < rows:
+            moves = (shift & step) > 0
+            first = jnp.where(moves, jnp.roll(first, -step, axis=-1), first)
+            second = jnp.where(moves, jnp.roll(second, -step, axis=-1), second)
+            step *= 2
+        in_first = jax.lax.broadcasted_iota(jnp.int32, first.shape, 2) % rows + shift < rows
+        both = jnp.where(in_first, first, second)[..., : self.pairs * rows]
+        return both.reshape(*lo.shape, self.pairs, rows)[..., : self.stride]
 
 
 def accelerated(
@@ -62,9 +90,7 @@ def accelerated(
         first -= 1
     stride = max((level.layout.width for level in levels[first:]), default=1)
     columns = [level.column(num_rows).astype(np.uint32) for level in levels[first:]]
-    words = np.zeros((-(-len(columns) // 2), capacity + stride), np.uint32)
-    for number, column in enumerate(columns):
-        words[number // 2, :num_rows] |= column << 16 * (number % 2)
+    pairs = -(-len(columns) // 2)
     cells: list[Int[Array, "_"] | None] = []
     edges: list[Int[Array, "_"] | None] = []
     for number, level in enumerate(levels[:first]):
@@ -77,10 +103,31 @@ def accelerated(
         platform=platform,
         first=first,
         stride=stride,
-        words=jnp.asarray(words),
+        pairs=pairs,
+        words=jnp.asarray(_lines(columns, stride, capacity)),
         cells=tuple(cells),
         edges=tuple(edges),
     )
+
+
+def _rows_of_line(pairs: int) -> int:
+    """Return W, the rows of a line: a power of two."""
+    return 1 << (LANES // max(1, pairs)).bit_length() - 1
+
+
+def _lines(columns: Sequence[np.ndarray], stride: int, capacity: int) -> np.ndarray:
+    """Put the codes of all rows into lines; there are none where a beam's rows exceed one."""
+    pairs = -(-len(columns) // 2)
+    rows = _rows_of_line(pairs)
+    if not pairs or stride > rows:
+        return np.zeros((1, LANES), np.uint32)
+    lines = np.zeros((capacity // rows + 2, LANES), np.uint32)
+    for number, column in enumerate(columns):
+        filled = np.zeros(lines.shape[0] * rows, np.uint32)
+        filled[: column.size] = column << 16 * (number % 2)
+        start = number // 2 * rows
+        lines[:, start : start + rows] |= filled.reshape(-1, rows)
+    return lines
 
 
 def _cells(
