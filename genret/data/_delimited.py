@@ -9,7 +9,7 @@ import pyarrow.csv
 
 from genret.data import _streams
 from genret.data._source import Source
-from genret.data._streams import open_text, read_blocks, reading
+from genret.data._streams import LineEndsWhole, open_text, read_blocks, reading
 from genret.data._text_records import TextRecords, count_records
 from genret.errors import GenretError
 
@@ -43,14 +43,15 @@ def open_delimited(path: Path, compression: str | None, kind: str) -> Source:
     count = records.quoted if quoting else records.unquoted
 
     def open_csv(stream: pa.NativeFile, columns: Sequence[str] = ()) -> Any:
+        lines_in_values = quoting and records.has_quotes
         return pa.csv.open_csv(
-            stream,
+            pa.PythonFile(LineEndsWhole(stream), "r") if lines_in_values else stream,
             # One thread: then Arrow knows the number of a bad row.
             read_options=pa.csv.ReadOptions(block_size=_streams.BLOCK_BYTES, use_threads=False),
             parse_options=pa.csv.ParseOptions(
                 delimiter=delimiter,
                 quote_char='"' if quoting else False,
-                newlines_in_values=quoting and records.has_quotes,
+                newlines_in_values=lines_in_values,
             ),
             convert_options=pa.csv.ConvertOptions(
                 include_columns=list(columns),

@@ -170,7 +170,10 @@ def _table(
 
 def _parquet(path: Path) -> Source:
     def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        with reading(path, "Parquet"), pa.parquet.ParquetFile(path) as file:
+        with (
+            reading(path, "Parquet"),
+            pa.parquet.ParquetFile(path, page_checksum_verification=True) as file,
+        ):
             for batch in file.iter_batches(BATCH_ROWS, columns=list(columns)):
                 yield plain_batch(batch)
 

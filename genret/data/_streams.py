@@ -141,6 +141,36 @@ def read_line_blocks(path: Path, compression: str | None) -> Iterator[tuple[int,
         yield line, rest
 
 
+class LineEndsWhole:
+    r"""A stream none of whose blocks ends with a CR that a LF may follow.
+
+    Arrow's CSV reader drops a LF at the beginning of a block where the block before ends with a
+    CR, also inside quotes, where it is text.
+    """
+
+    closed = False
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._held = b""
+
+    def readable(self) -> bool:
+        """Say that it is there to be read."""
+        return True
+
+    def close(self) -> None:
+        """Leave the stream to whoever opened it."""
+        self.closed = True
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, at most ``size``; none: the end."""
+        block: bytes = self._held + self._stream.read(max(size - len(self._held), 1))
+        self._held = b""
+        if block.endswith(b"\r") and len(block) > 1:
+            block, self._held = block[:-1], b"\r"
+        return block
+
+
 @contextlib.contextmanager
 def reading(path: Path, kind: str) -> Iterator[None]:
     """Turn what Arrow says about a file into one clear line."""
@@ -163,7 +193,7 @@ def _open(path: Path, compression: str | None) -> Any:
 
 
 def _looks_like_utf16(head: bytes) -> bool:
-    """Tell text in UTF-16 by the zero in every other byte of ASCII."""
+    """Tell text in UTF-16 by zeros in every other byte, as most of it is ASCII, and nowhere else."""
     pairs = len(head) // 2
     halves = [head[start : 2 * pairs : 2].count(0) for start in (0, 1)]
-    return pairs >= 4 and max(halves) == pairs and min(halves) == 0
+    return pairs >= 4 and 2 * max(halves) > pairs and min(halves) == 0

@@ -71,7 +71,10 @@ def read_chunks(
     Raises:
       GenretError: it cannot be read, or has not the columns that it should have.
     """
-    source = dataclasses.replace(open_sources(file, "histories")[0], name=name)
+    if file.is_dir():
+        raise GenretError(f"{name}: is a folder, expected a file")
+    (source,) = open_sources(file, "histories")
+    source = dataclasses.replace(source, name=name)
     user = find_column(source, "user", config.user, needed=True)
     item = find_column(source, "item", config.item, needed=False, also=HISTORY_NAMES)
     if item is None:

@@ -288,6 +288,11 @@ def _local_files(text: str) -> list[str]:
     for path in paths:
         if os.path.islink(path) and not os.path.exists(path):
             raise GenretError(f"{path}: is a link to {os.readlink(path)}, which is not there")
+        if "=" in os.path.basename(path) and os.path.isdir(path):  # as Hive and Spark write them
+            raise GenretError(
+                f"{path}: is a folder of parts, expected files; a pattern such as "
+                f"{os.path.dirname(path)}/*/* names the files in folders"
+            )
     return [path for path in paths if os.path.isfile(path)]
 
 

@@ -123,7 +123,7 @@ CASES = [
     Case(
         "a quote that swallows lines of CSV",
         INGEST,
-        ("log.csv: line 3: found a quote that neither opens nor closes a field",),
+        ("log.csv: line 4: found a quote that neither opens nor closes a field",),
         text(log_csv=LOG + 'a,x,1\na,"y,2\na,"z,3\n'),
     ),
     Case(
@@ -135,7 +135,7 @@ CASES = [
     Case(
         "ids with a space in the log",
         (*INGEST, "--items", "items.csv", "--unknown-items", "error"),
-        ("not in the items files", "' i1', say, where the items have 'i1'"),
+        ("not in the items files", "' i0', say, where the items have 'i0'"),
         text(log_csv=GOOD.replace(",i", ", i"), items_csv=ITEMS),
     ),
     Case(

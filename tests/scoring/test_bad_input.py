@@ -11,7 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from genret.config import ScoreConfig
 from genret.errors import GenretError
+from genret.scoring._histories import read_chunks
 from tests.scoring.conftest import CONFIG, Job, answers, histories, rejected
 from tests.small_run import ITEMS
 
@@ -252,3 +254,25 @@ def test_a_manifest_says_what_it_was_made_with(job: Job, run: Path, tmp_path: Pa
     assert set(manifest["inputs"]) == {"catalog", "codes", "index", "model"}
     assert set(manifest["config"]["versions"]) == {"genret", "jax", "pyarrow"}
     assert json.loads((tmp_path / "out" / "manifest.json").read_text()) == manifest
+
+
+def test_folders_of_parts_are_no_shards(job: Job, tmp_path: Path) -> None:
+    """Hive's folders lie beside files, or are all that there is: neither is skipped."""
+    log = pa.table({"user_id": ["a", "a"], "item_id": [1, 2]})
+    part = tmp_path / "log" / "day=1" / "part-0.parquet"
+    part.parent.mkdir(parents=True)
+    pq.write_table(log, part)
+    message = r"day=1: is a folder of parts, expected files; a pattern such as .*\*/\* names"
+    for _ in range(2):
+        with pytest.raises(GenretError, match=message):
+            job(tmp_path / "log")
+        pq.write_table(log, tmp_path / "log" / "part-1.parquet")
+    with pytest.raises(GenretError, match=message):
+        job(tmp_path / "log" / "*")
+
+
+def test_a_shard_is_one_file(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text("user,item\n1,2\n")
+    with pytest.raises(GenretError, match="is a folder, expected a file"):
+        next(read_chunks(tmp_path, "log", ScoreConfig()))
