@@ -338,3 +338,33 @@ def test_the_program_itself_exits_with_2(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("genret: error: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+NEEDED = {"score": ("--histories", "in.parquet", "--out", "scores")}
+"""What verbs cannot be parsed without."""
+
+
+@pytest.mark.parametrize("seed", ["-1", str(2**32), str(10**20)])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "ingest",
+        "embed",
+        "tokenize",
+        "index",
+        "train",
+        "evaluate",
+        "recommend",
+        "coldstart",
+        "inspect",
+        "export",
+        "score",
+    ],
+)
+def test_seeds_that_do_not_fit_are_one_line_of_every_verb(
+    genret: Command, tmp_path: Path, verb: str, seed: str
+) -> None:
+    done = genret(verb, tmp_path / "run", *NEEDED.get(verb, ()), "--seed", seed)
+    assert (done.status, done.out) == (2, "")
+    assert done.err == f"genret: error: --seed: found {seed}, expected 0 to 4294967295 (32 bits)\n"
+    assert not (tmp_path / "run").exists()
