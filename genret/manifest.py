@@ -257,7 +257,7 @@ def _check_version(file: str, fields: Mapping[str, Any]) -> None:
         )
     if version > newest:
         raise GenretError(
-            f"{file}: format version {version} of {kind!r} is newer than this release reads "
+            f"{file}: format version {_short(version)} of {kind!r} is newer than this release reads "
             f"({newest}); update genret"
         )
     if version < oldest:
