@@ -7,7 +7,9 @@ checked against counts and a checksum that NumPy took while the log was written.
 """
 
 import dataclasses
+import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,6 +29,7 @@ from benchmarks.program import finish, run_program, show_table
 from benchmarks.record import ROOT, environment, judge, peak_gib
 from genret.cli.base import Reporter
 from genret.cli.ingest import Ingest
+from genret.config import IngestConfig
 from genret.data import Catalog, SplitHistories, load_run_data
 from genret.errors import GenretError
 
@@ -34,6 +37,7 @@ MEMORY_BAR = 2.0
 """GiB that this many interactions should stay within; fewer are not judged."""
 MEMORY_BAR_EVENTS = 10_000_000
 _PIECE = 500_000
+_ALL_IN_MEMORY, _NONE_IN_MEMORY = 64.0, 1e-6
 
 Format = Literal["parquet", "csv"]
 
@@ -54,6 +58,10 @@ class Options:
     """Where to write the figures as JSON."""
     smoke: bool = False
     """20,000 interactions: shows that it works."""
+    memory_gib: float = 0.0
+    """Memory for the rows (``genret ingest --memory-gib``); 0: what the verb takes by itself."""
+    check_both: bool = False
+    """Ingest each file in memory and by the sort on disk as well; both must give the same bytes."""
     child: tuple[Path, Path] | None = None
     """Used by the program itself: ingest a file into a run folder and print the figures."""
 
@@ -130,14 +138,15 @@ def _checksum(users: np.ndarray, items: np.ndarray, times: np.ndarray) -> int:
     return int(np.sum(row * times.astype(np.uint64), dtype=np.uint64))
 
 
-def ingest_one(path: Path, run_folder: Path) -> dict[str, Any]:
+def ingest_one(path: Path, run_folder: Path, memory_gib: float) -> dict[str, Any]:
     """Run the verb in this process; return what it wrote, seconds and memory in GiB."""
     import genret.data  # noqa: F401  the verb loads it when it runs; here it belongs to the floor
 
     reporter = Reporter(as_json=True)
     floor = peak_gib()
     start = time.perf_counter()
-    Ingest(run_folder=run_folder, interactions=(path,)).run(reporter)
+    rules = IngestConfig(memory_gib=memory_gib)
+    Ingest(run_folder=run_folder, interactions=(path,), rules=rules).run(reporter)
     seconds = time.perf_counter() - start
     peak = peak_gib()
     found = answer(*load_run_data(run_folder))
@@ -163,13 +172,11 @@ def measure(options: Options) -> dict[str, Any]:
         expected = write_log(folder, options)
         for name in options.formats:
             path = folder / f"log.{name}"
-            command = [sys.executable, "-m", "benchmarks.ingest", "--child", str(path)]
-            command.append(str(folder / name))
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise GenretError(f"{name}: the ingest failed: {done.stderr.strip()[-300:]}")
-            formats[name] = json.loads(done.stdout) | {"file_mib": path.stat().st_size / 2**20}
+            figures = run_child(path, folder / name, options.memory_gib)
+            formats[name] = figures | {"file_mib": path.stat().st_size / 2**20}
             check(name, formats[name]["found"], expected)
+            if options.check_both:
+                check_both(path, folder)
     return {
         "program": "benchmarks.ingest",
         "options": {name: getattr(options, name) for name in ("events", "users", "items")},
@@ -183,6 +190,44 @@ def measure(options: Options) -> dict[str, Any]:
     }
 
 
+def run_child(path: Path, run_folder: Path, memory_gib: float) -> dict[str, Any]:
+    """Ingest in a process of its own; return its figures.
+
+    Raises:
+      GenretError: it failed.
+    """
+    command = [sys.executable, "-m", "benchmarks.ingest", "--child", str(path), str(run_folder)]
+    command += ["--memory-gib", str(memory_gib)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise GenretError(f"{path.name}: the ingest failed: {done.stderr.strip()[-300:]}")
+    figures: dict[str, Any] = json.loads(done.stdout)
+    return figures
+
+
+def check_both(path: Path, folder: Path) -> None:
+    """Ingest a file in memory and by the sort on disk; refuse results that differ.
+
+    Raises:
+      GenretError: an array of the catalog or the histories has other bytes.
+    """
+    digests = []
+    for gib in (_ALL_IN_MEMORY, _NONE_IN_MEMORY):
+        run_folder = folder / f"both-{gib}"
+        run_child(path, run_folder, gib)
+        digests.append(
+            {
+                str(file.relative_to(run_folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+                for file in sorted(run_folder.rglob("*"))
+                if file.suffix in (".parquet", ".safetensors", ".npz", ".npy", ".arrow")
+            }
+        )
+        shutil.rmtree(run_folder)
+    if not digests[0] or digests[0] != digests[1]:
+        other = sorted(set(digests[0].items()) ^ set(digests[1].items()))
+        raise GenretError(f"{path.name}: in memory and on disk differ: {other[:4] or 'no files'}")
+
+
 def check(name: str, found: dict[str, int], expected: dict[str, int]) -> None:
     """Refuse figures of an ingest that lost or made up something."""
     if found != expected:
@@ -192,7 +237,7 @@ def check(name: str, found: dict[str, int], expected: dict[str, int]) -> None:
 def run(options: Options, console: Console) -> None:
     """Measure and show."""
     if options.child is not None:
-        print(json.dumps(ingest_one(*options.child)))
+        print(json.dumps(ingest_one(*options.child, options.memory_gib)))
         return
     if options.smoke:
         options = dataclasses.replace(options, events=20_000, users=3_000, items=500)

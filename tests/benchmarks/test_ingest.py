@@ -74,3 +74,15 @@ def test_a_bar_can_be_missed() -> None:
     assert not judge(2.9, 3.0)["met"]
     assert not judge(2.1, 2.0, at_most=True)["met"]
     assert "MISSED" in sentence("packed / padded", judge(1.4, 1.5))
+
+
+def test_paths_that_differ_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def child(path: Path, run_folder: Path, memory_gib: float) -> dict[str, float]:
+        run_folder.mkdir()
+        (run_folder / "x.parquet").write_bytes(path.read_bytes() + bytes(memory_gib > 1))
+        return {}
+
+    (tmp_path / "log.csv").write_text("user,item\n")
+    monkeypatch.setattr(ingest, "run_child", child)
+    with pytest.raises(GenretError, match=r"in memory and on disk differ: .*x\.parquet"):
+        ingest.check_both(tmp_path / "log.csv", tmp_path)
