@@ -29,7 +29,7 @@ def _record(cycles: dict[tuple[str, acc.Size], int]) -> Record:
     return record
 
 
-def test_bars_are_ratios_of_cycles() -> None:
+def test_bars_are_ratios_of_cycles(monkeypatch: pytest.MonkeyPatch) -> None:
     small = acc.GRID[1]
     record = _record(
         {
@@ -38,6 +38,10 @@ def test_bars_are_ratios_of_cycles() -> None:
             (acc.OURS, acc.FREE): 1000, (acc.OURS, acc.RULED): 1200,
         }
     )  # fmt: skip
+    acc.judge_bars(record)  # two points of nine
+    assert record.document["bars"]["v6e_geomean_over_static"] is None
+    assert "v6e_worst_over_static" not in record.document["verdicts"]
+    monkeypatch.setattr(acc, "GRID", (acc.MAIN, small))
     acc.judge_bars(record)
     assert record.document["bars"] == {
         "v6e_main_over_static": 0.25,
