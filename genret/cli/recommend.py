@@ -11,16 +11,13 @@ from genret.config import require
 class Recommend(Verb):
     """Recommend items to somebody with a given history.
 
-    Items are named by id, by title, or by any part of a title that fits one item only; oldest
-    first. Without a history the answer is the one for somebody about whom nothing is known.
-
     Example: genret recommend runs/movielens --history "Toy Story (1995)" "Star Wars" 50 --k 5
     """
 
     run_folder: RunFolder
     """Folder of the run, with its model."""
     history: tuple[str, ...] = ()
-    """Ids or titles of items, oldest first."""
+    """Ids, titles, or parts of titles that fit one item only, oldest first; none: a new user."""
     user: str | None = None
     """Take the history of a user of the run instead."""
     k: int = 10
@@ -36,30 +33,27 @@ class Recommend(Verb):
 
     def run(self, reporter: Reporter) -> dict[str, Any]:
         """Recommend; return the history and the ranked items."""
+        from genret import Histories, Recommender
         from genret.data import load_run_data
-        from genret.histories import Histories
-        from genret.recommend import Recommender
 
         require(self.user is None or not self.history, "found --history and --user, expected one")
         shop = Recommender.load(self.run_folder)
+        asked = Histories.from_lists([shop.positions_of(self.history)])
         if self.user is not None:
             _, users = load_run_data(self.run_folder)
             asked = users.whole([users.row_of(self.user)])
-        else:
-            asked = Histories.from_lists([shop.positions_of(self.history)])
         found = shop.recommend_many(
             asked, self.k, beams=self.beams, exact=self.exact,
             exclude_seen=not self.include_seen, where=self.where,
         )  # fmt: skip
-        history, ranked = found.named(asked.items), [one.to_dict() for one in found[0]]
-        if history:
-            taken = [(one["title"], str(one["item_id"])) for one in history]
+        history, ranked = found.named(asked.items), found[0]
+        taken = [(one["title"], str(one["item_id"])) for one in history]
+        if taken:
             reporter.table("History", ("title", "item"), taken)
         else:
             reporter.say("no history: what anybody gets about whom nothing is known")
-        columns = ("rank", "title", "item", "score")
-        rows = [(r["rank"], r["title"], str(r["item_id"]), r["score"]) for r in ranked]
-        reporter.table("Recommended", columns, rows)
+        rows = [(one.rank, one.title, str(one.id), one.score) for one in ranked]
+        reporter.table("Recommended", ("rank", "title", "item", "score"), rows)
         if len(ranked) < self.k:
             reporter.say(f"{len(ranked)} items, not {self.k}: no other item is allowed")
-        return {"history": history, "recommendations": ranked}
+        return {"history": history, "recommendations": [one.to_dict() for one in ranked]}

@@ -43,22 +43,7 @@ class Score(Verb):
                 Path(self.run_folder), self.histories, self.out, self.score, self.engine,
                 progress=advance,
             )  # fmt: skip
-        summary = result.manifest["summary"]
-        rows: list[tuple[str, Any]] = [
-            ("users", summary["users"]),
-            ("of them with fewer than k items", summary["short_lists"]),
-            ("rows rejected", summary["rejected"]),
-            ("unknown items left out", summary["unknown_items"]),
-            ("shards", len(summary["shards"])),
-        ]
-        if result.users_scored_now:
-            speed = result.users_scored_now / result.seconds
-            rows += [("scored now", result.users_scored_now), ("users a second", round(speed))]
-        if summary.get("padding_waste") is not None:
-            rows.append(("padding", f"{summary['padding_waste']:.1%}"))
-        if summary.get("programs"):
-            rows.append(("compiled programs", len(summary["programs"])))
-        reporter.table("Scored", ("what", "found"), [(name, _cell(v)) for name, v in rows])
+        reporter.table("Scored", ("what", "found"), result.lines())
         reporter.say(f"answers: {self.out}")
         if result.rejected:
             reporter.say(f"{result.rejected} rows were rejected: see rejected.parquet")
@@ -66,10 +51,6 @@ class Score(Verb):
             "out": self.out,
             "fingerprint": result.manifest["fingerprint"],
             "users_scored_now": result.users_scored_now,
-            "summary": summary,
+            "summary": result.manifest["summary"],
             "exit_status": REJECTED_STATUS if result.rejected else 0,
         }
-
-
-def _cell(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -37,6 +37,25 @@ class ScoreResult:
         """Rows that were not scored."""
         return int(self.manifest["summary"]["rejected"])
 
+    def lines(self) -> list[tuple[str, str]]:
+        """Return what was found, in words and numbers."""
+        summary = self.manifest["summary"]
+        found: list[tuple[str, Any]] = [
+            ("users", summary["users"]),
+            ("of them with fewer than k items", summary["short_lists"]),
+            ("rows rejected", summary["rejected"]),
+            ("unknown items left out", summary["unknown_items"]),
+            ("shards", len(summary["shards"])),
+        ]
+        if self.users_scored_now:
+            speed = round(self.users_scored_now / self.seconds)
+            found += [("scored now", self.users_scored_now), ("users a second", speed)]
+        if summary.get("padding_waste") is not None:
+            found.append(("padding", f"{summary['padding_waste']:.1%}"))
+        if summary.get("programs"):
+            found.append(("compiled programs", len(summary["programs"])))
+        return [(name, f"{v:,}" if isinstance(v, int) else str(v)) for name, v in found]
+
 
 def score(
     run: PathLike,
