@@ -144,6 +144,7 @@ def test_a_program_that_was_kept_answers_the_same_bits(run: Path, tmp_path: Path
     script = f"""
         import jax, numpy as np
         from genret.config import EngineConfig, ScoreConfig
+        from genret.histories import Histories
         from genret.scoring import Scorer
         from genret.scoring._shared_programs import shared_programs
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
@@ -152,7 +153,7 @@ def test_a_program_that_was_kept_answers_the_same_bits(run: Path, tmp_path: Path
         scorer = Scorer.load({str(run)!r}, ScoreConfig(k=4, beams=6, decode_batch=8),
             EngineConfig(all_devices=False), shared_programs().compiling)
         hits.clear()
-        answers = scorer.score(np.array([0, 2, 5]), np.array([1, 2, 3, 4, 5]))
+        answers = scorer.score(Histories.from_lists([[1, 2], [3, 4, 5]]))
         np.savez({str(tmp_path)!r} + "/" + ("first" if not hits.count(
             "/jax/compilation_cache/cache_hits") else "second"), *answers)
     """
