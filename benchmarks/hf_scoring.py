@@ -13,7 +13,7 @@ from benchmarks.draws import real_codes
 from benchmarks.hf_generate import prefix_table
 from benchmarks.record import judge, sentence
 from benchmarks.timing import interleave
-from genret.config import ModelConfig, ScoreConfig
+from genret.config import DecoderOnlyConfig, ItemDecoderConfig, ScoreConfig
 from genret.hf import checkpoint_of, save_checkpoint
 from genret.histories import Histories
 from genret.index import TrieIndex
@@ -29,7 +29,7 @@ HF_CONFIG = {"width": 128, "layers": 4, "heads": 4, "kv_heads": 2, "head_dim": 3
 
 
 def against_generate(
-    data: Path, users: int, beams: Sequence[int], item_decoder: ModelConfig, console: Console
+    data: Path, users: int, beams: Sequence[int], item_decoder: ItemDecoderConfig, console: Console
 ) -> list[dict[str, Any]]:
     """Time ``generate`` and the scorer in turns, after comparing what they answer.
 
@@ -48,7 +48,7 @@ def against_generate(
     own = [[int(i) for i in items][-20:] for items in list(inter.values())[:users]]
     histories = Histories.from_lists(own)
     index = TrieIndex.from_codes(codes, codes_per_level=SIZES)
-    shape = ModelConfig(kind="decoder_only", codes_per_level=SIZES, **HF_CONFIG)
+    shape = DecoderOnlyConfig(codes_per_level=SIZES, **HF_CONFIG)
     models = {
         "DecoderOnly": build_model(shape, SEED),
         "ItemDecoder": build_model(item_decoder, SEED),

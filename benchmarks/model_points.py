@@ -16,7 +16,7 @@ from benchmarks.oracle import Catalog, check_answer, stepped
 from benchmarks.record import Figures
 from benchmarks.timing import interleave
 from genret import BeamResult, TrieIndex, beam_search
-from genret.config import ModelConfig
+from genret.config import ItemDecoderConfig
 from genret.errors import GenretError
 from genret.models import History, build_model
 from genret.testing import TableModel
@@ -191,10 +191,10 @@ def history_memory(kind: Kind, beams: int, sizes: Sizes) -> Figures:
     found = []
     for items in (sizes.history_items, 2 * sizes.history_items):
         width = sizes.preset_width
-        config = ModelConfig(
-            kind=kind, codes_per_level=(256,) * levels, width=width, heads=4, kv_heads=4,
+        config = ItemDecoderConfig(
+            codes_per_level=(256,) * levels, width=width, heads=4, kv_heads=4,
             head_dim=width // 4, mlp_dim=2 * width, max_items=items,
-        )  # fmt: skip
+        ).as_kind(kind)  # fmt: skip
         graph, params = nnx.split(build_model(config, 0))
         history = History.from_items(
             codes, np.arange(batch * items).reshape(batch, items), max_items=items

@@ -28,9 +28,9 @@ from benchmarks.quality_methods import (
 )
 from benchmarks.quality_results import Record, Records, summarize, summarize_cold
 from benchmarks.record import ROOT, environment, sentence, write_json
-from genret.cli.baselines import BASELINES
 from genret.config import EvaluateConfig, SASRecConfig, recipe
 from genret.errors import GenretError
+from genret.pipeline import BASELINES
 
 EXACT_USERS = 5000
 """Users of whom every item is scored: seconds on Office, half an hour for all of Beauty's."""
@@ -158,13 +158,11 @@ class Program:
     def _baseline(self, data: str, name: str, seed: int) -> Record:
         """Evaluate a baseline."""
         from genret.artifacts import Run
-        from genret.cli.base import Reporter
-        from genret.cli.baselines import evaluate_baseline
         from genret.data import load_run_data
+        from genret.pipeline import evaluate_baseline
 
         run = Run.open(self._run_folder(data, name, seed))
         catalog, histories = load_run_data(run.folder("catalog"))
-        quiet = Reporter(as_json=True)
         return {
             rule: evaluate_baseline(
                 name,
@@ -174,7 +172,6 @@ class Program:
                 config,
                 self.sasrec,
                 seed=seed,
-                reporter=quiet,
             )
             for rule, config in self.rules.items()
         }
@@ -205,12 +202,11 @@ class Program:
 
     def _evaluate(self, folder: Path, seed: int) -> Record:
         """Evaluate a run by both rules, and the search with 50 beams against exact scores."""
-        from genret.cli.baselines import training_use
-        from genret.cli.evaluate import missed_by_beams
         from genret.data import load_run_data
         from genret.evaluation import evaluate_model
         from genret.index import TrieIndex
         from genret.models import load_model
+        from genret.pipeline import missed_by_beams, training_use
         from genret.tokenizers import load_codes
 
         catalog, histories = load_run_data(folder)

@@ -8,8 +8,8 @@ from typing import Any
 
 from benchmarks.quality_methods import DATA, DISTINCT, MAIN, METHODS, bars
 from benchmarks.record import judge, write_json
-from genret.cli.baselines import BASELINES
 from genret.errors import GenretError
+from genret.pipeline import BASELINES
 
 Record = dict[str, Any]
 RULE = (

@@ -30,7 +30,7 @@ from rich.console import Console
 from benchmarks.hf_scoring import SEED, SIZES, against_generate
 from benchmarks.program import run_program
 from benchmarks.record import ROOT, environment, judge, sentence, write_json
-from genret.config import ModelConfig
+from genret.config import ItemDecoderConfig
 from genret.errors import GenretError
 
 ITEMS, EVENTS = 2420, 11
@@ -112,7 +112,7 @@ def main(options: Options, console: Console | None = None) -> dict[str, Any]:
                 console.print("ray: left out, it is not installed")
         if "hf" in options.parts:
             if all(importlib.util.find_spec(name) for name in ("torch", "transformers")):
-                item_decoder = ModelConfig(codes_per_level=SIZES, **MODELS["0.9M"])
+                item_decoder = ItemDecoderConfig(codes_per_level=SIZES, **MODELS["0.9M"])
                 document["hf"] = against_generate(
                     options.data, options.hf_users, options.beams, item_decoder, console
                 )
@@ -143,7 +143,7 @@ def make_run(folder: Path, architecture: dict[str, Any]) -> Path:
     inputs = {"codes": read_manifest(folder / "codes").fingerprint}
     with write_folder(folder / "index", "index", inputs=inputs) as scratch:
         TrieIndex.from_codes(codes, catalog.item_ids, codes_per_level=SIZES).write(scratch)
-    model = build_model(ModelConfig(codes_per_level=SIZES, **architecture), SEED)
+    model = build_model(ItemDecoderConfig(codes_per_level=SIZES, **architecture), SEED)
     summary = {"parameters": num_parameters(model)}
     with write_folder(folder / "model", "model", inputs=inputs, summary=summary) as scratch:
         save_model(scratch, model)

@@ -81,9 +81,9 @@ class Method:
     ) -> None:
         kind, packing = METHODS[name]
         preset = PRESETS[options.preset]
-        self.config = dataclasses.replace(
-            dataclasses.replace(preset, layers=1) if options.smoke else preset,
-            kind=kind,
+        self.config = preset.as_kind(
+            kind,
+            layers=1 if options.smoke else preset.layers,
             codes_per_level=data.semantic_ids.codes_per_level,
             max_items=options.max_items,
         )

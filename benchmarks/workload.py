@@ -15,7 +15,7 @@ from benchmarks.methods import METHODS, Beams, HashBitmap, Method, Unsupported
 from benchmarks.methods.static_code import Static
 from benchmarks.oracle import Beams as Exact
 from benchmarks.oracle import Catalog, given
-from genret.config import ModelConfig
+from genret.config import DecoderOnlyConfig
 from genret.errors import GenretError
 from genret.models import History, build_model
 from genret.typing import Array, Float
@@ -301,8 +301,8 @@ def _model(point: Point, catalog: Catalog, sizes: tuple[int, ...]) -> tuple[Any,
     if point.model is None:
         return given_logits(point.batch, point.beams, sizes, seed=1)
     narrow = lambda x: x.astype(jnp.bfloat16) if x.dtype == jnp.float32 else x  # noqa: E731
-    config = ModelConfig(
-        kind="decoder_only", codes_per_level=sizes, max_items=20, dtype="bfloat16", dropout=0.0,
+    config = DecoderOnlyConfig(
+        codes_per_level=sizes, max_items=20, dtype="bfloat16", dropout=0.0,
         **MODELS[point.model],
     )  # fmt: skip
     model = jax.tree.map(narrow, build_model(config, 0))

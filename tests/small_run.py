@@ -6,7 +6,7 @@ import numpy as np
 
 from genret.artifacts import read_manifest, write_folder
 from genret.cli.main import main
-from genret.config import ModelConfig
+from genret.config import ItemDecoderConfig
 from genret.data import load_run_data
 from genret.index import TrieIndex
 from genret.models import build_model, save_model
@@ -31,7 +31,7 @@ def write_small_run(folder: Path) -> Path:
     inputs = {"codes": read_manifest(folder / "codes").fingerprint}
     with write_folder(folder / "index", "index", inputs=inputs) as scratch:
         TrieIndex.from_codes(codes, catalog.item_ids, codes_per_level=SIZES).write(scratch)
-    shape = ModelConfig(
+    shape = ItemDecoderConfig(
         codes_per_level=SIZES, width=16, layers=1, heads=2, kv_heads=2, head_dim=8, mlp_dim=32,
         max_items=MAX_ITEMS,
     )  # fmt: skip

@@ -3,7 +3,6 @@
 None of this runs on an accelerator: it shows that the programs hold nothing that only a CPU knows.
 """
 
-import dataclasses
 import importlib.util
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 from flax import nnx
 
 from genret import History, ItemFilter, TrieIndex, beam_search
-from genret.config import ModelConfig, TrainConfig
+from genret.config import ItemDecoderConfig, TrainConfig
 from genret.index import FilterStack
 from genret.models import build_model
 from genret.semantic_ids import SemanticIds
@@ -24,7 +23,7 @@ from genret.training import Objective, TrainState, make_optimizer, make_step
 
 SIZES = (16, 16, 4)
 CODES = random_codes(60, SIZES, "zipf", seed=0)
-CONFIG = ModelConfig(
+CONFIG = ItemDecoderConfig(
     codes_per_level=SIZES, width=32, heads=2, kv_heads=2, head_dim=16, mlp_dim=64, max_items=8
 )
 KINDS = ("item_decoder", "decoder_only")
@@ -33,7 +32,7 @@ TOPOLOGIES = ("v5e:1x1", "v6e:1x1", "tpu7x:2x2x1")
 
 
 def search_program(kind: str, dtype: str) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-    model = build_model(dataclasses.replace(CONFIG, kind=kind, dtype=dtype), 0)
+    model = build_model(CONFIG.as_kind(kind, dtype=dtype), 0)
     index = TrieIndex.from_codes(CODES, codes_per_level=SIZES)
     stack = FilterStack.of(index, [ItemFilter.from_mask(index, np.arange(60) % 2 == 0)])
     history = History.from_items(CODES, [[4, 9, 2], []], 8)
@@ -47,9 +46,7 @@ def search_program(kind: str, dtype: str) -> tuple[Callable[..., Any], tuple[Any
 
 def step_program(kind: str, dtype: str) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     config = TrainConfig(batch_size=4)
-    graphdef, params = nnx.split(
-        build_model(dataclasses.replace(CONFIG, kind=kind, dtype=dtype), 0)
-    )
+    graphdef, params = nnx.split(build_model(CONFIG.as_kind(kind, dtype=dtype), 0))
     optimizer = make_optimizer(config)
     objective = Objective.of(config, SemanticIds.from_codes(CODES, codes_per_level=SIZES))
     step = make_step(graphdef, optimizer, objective, seed=0)

@@ -5,7 +5,8 @@ import dataclasses
 import logging
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import typing
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Union
 
@@ -23,6 +24,7 @@ from rich.progress import (
 from rich.table import Table
 
 from genret.artifacts import Run
+from genret.cli.heartbeat import Heartbeat
 from genret.cli.terminal import CELL, printable, printable_json
 from genret.config import Config, require
 
@@ -33,7 +35,10 @@ RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 ReadyCodes = Annotated[Path | None, tyro.conf.arg(name="from", aliases=("--codes",))]
 """Type of the option ``--from``, a word that Python keeps for itself."""
 
-_SAY_EVERY = 30.0
+NO_OPTION = (tyro.conf.Fixed, tyro.conf.Suppress)
+"""Marks fields that a run fills in: they are no options."""
+
+SAY_EVERY = 30.0
 """Seconds between two lines of progress where there is no terminal."""
 
 
@@ -41,45 +46,77 @@ def parse(verbs: Mapping[str, type["Verb"]], argv: Sequence[str] | None) -> "Ver
     """Parse a command line into one of ``verbs``; nested configurations give flat options."""
     choices: Any = tuple(Annotated[cls, tyro.conf.subcommand(name)] for name, cls in verbs.items())
     any_verb: Any = Union[choices]  # noqa: UP007 (made at run time)
-    return tyro.cli(
+    words = sys.argv[1:] if argv is None else argv
+    verb: Verb = tyro.cli(
         any_verb,
         prog="genret",
         description="Generative retrieval: every answer is an item of the catalog.",
-        args=argv,
+        args=words,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
     )
+    object.__setattr__(verb, "_given", names_given(words))
+    return verb
 
 
-def refuse_options(option: str, *configs: Config, but: Collection[str] = ()) -> None:
-    """Refuse options that another one makes needless: they would not be read.
+def brief(cls: type[Any], shown: Collection[str]) -> type[Any]:
+    """Return a class of options whose help shows some of the fields only."""
+    fields: list[tuple[str, Any, Any]] = []
+    hints = typing.get_type_hints(cls, include_extras=True)
+    for field in dataclasses.fields(cls):
+        hint: Any = hints[field.name]
+        default = (
+            dataclasses.field(default=field.default, default_factory=field.default_factory)
+            if field.default is not dataclasses.MISSING
+            or field.default_factory is not dataclasses.MISSING
+            else dataclasses.field()
+        )
+        if isinstance(hint, type) and issubclass(hint, Config):
+            part = brief(hint, shown)
+            fields.append((field.name, part, dataclasses.field(default_factory=part)))
+        elif field.name not in shown:
+            fields.append((field.name, Annotated[hint, tyro.conf.Suppress], default))
+    made = dataclasses.make_dataclass(cls.__name__, fields, bases=(cls,), frozen=True, kw_only=True)
+    made.__doc__ = cls.__doc__
+    return made
 
-    An option that is given its default value cannot be told from one that is not given.
 
-    Args:
-      option: what stands for them.
-      configs: where they are.
-      but: names of fields that are read.
+def named(names: Iterable[str]) -> Any:
+    """Return the type of an option that takes one of some names; its help lists them."""
+    return Annotated[str | None, tyro.conf.arg(metavar="{" + ",".join(names) + "}")]
 
-    Raises:
-      GenretError: one of them is not at its default.
 
-    >>> from genret.config import TrainConfig
-    >>> refuse_options("--recipe", TrainConfig(steps=3), but=["steps"])
+def names_given(argv: Sequence[str]) -> frozenset[str]:
+    """Return the names of the options of a command line, as fields are named.
+
+    >>> sorted(names_given(["train", "runs/x", "--batch-size=3", "--no-qk-norm", "--steps", "9"]))
+    ['batch_size', 'qk_norm', 'steps']
     """
-    given = [name for config in configs for name in _changed(config) if name not in but]
-    options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-    require(not given, f"{option}: found with {options}, expected without: it stands for them")
+    found = set()
+    for token in argv:
+        if token.startswith("--"):
+            name = token[2:].partition("=")[0].replace("-", "_")
+            found.add(name.removeprefix("no_"))
+    return frozenset(found)
 
 
-def _changed(config: Config) -> Iterator[str]:
+def _changed(config: Any) -> Iterator[str]:
     """Return the fields that are not at their defaults, also those of nested configurations."""
-    default = type(config)()
-    for name, usual in vars(default).items():
-        value = getattr(config, name)
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
         if isinstance(value, Config):
             yield from _changed(value)
-        elif value != usual:
-            yield name
+        elif value != field.default:
+            yield field.name
+
+
+def _names(config: Config) -> Iterator[str]:
+    """Return the names of the fields, also those of nested configurations."""
+    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+        value = getattr(config, field.name)
+        if isinstance(value, Config):
+            yield from _names(value)
+        else:
+            yield field.name
 
 
 class Reporter:
@@ -89,8 +126,12 @@ class Reporter:
     to standard error.
     """
 
-    def __init__(self, *, as_json: bool = False, log_level: str = "warning") -> None:
+    def __init__(
+        self, *, as_json: bool = False, log_level: str = "warning", say_every: float = SAY_EVERY
+    ) -> None:
         self.as_json = as_json
+        self.log_level = log_level
+        self.say_every = say_every
         self.out = Console(quiet=as_json, highlight=False)
         self.err = Console(stderr=True, highlight=False)
         handler = RichHandler(console=self.err, show_path=False)
@@ -133,49 +174,41 @@ class Reporter:
         self.out.print(table)
 
     @contextlib.contextmanager
-    def progress(self, title: str, total: int) -> Iterator[Callable[..., None]]:
-        """Show a bar on standard error; the block gets ``advance(n=1, note="")``."""
+    def progress(self, title: str, total: int | None) -> Iterator[Callable[..., None]]:
+        """Show a bar on standard error; without a terminal a line every half minute.
+
+        The block gets ``advance(n=1, note="")``. With ``total`` None only the count is shown.
+        """
+        if not self.err.is_terminal:
+            with Heartbeat(title, total, self._tell, every=self.say_every) as beat:
+                yield beat.advance
+            return
         columns = (
-            TextColumn("   {task.description}"), BarColumn(), MofNCompleteColumn(),
-            TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+            TextColumn("   {task.description}"),
+            *((BarColumn(), MofNCompleteColumn()) if total is not None
+              else (TextColumn("{task.completed:,.0f}"),)),
+            TimeElapsedColumn(),
+            *((TimeRemainingColumn(),) if total is not None else ()),
+            TextColumn("{task.fields[note]}"),
         )  # fmt: skip
-        with Progress(
-            *columns, console=self.err, transient=True, disable=not self.err.is_terminal
-        ) as bar:
-            task = bar.add_task(title, total=total, note="")
+        with Progress(*columns, console=self.err, transient=True) as bar:
+            task = bar.add_task(_plain(title), total=total, note="")
 
             def advance(n: int = 1, note: str | None = None) -> None:
                 bar.update(task, advance=n)
                 if note is not None:
-                    bar.update(task, note=note)
+                    bar.update(task, note=_plain(note))
 
             yield advance
 
-    @contextlib.contextmanager
-    def counting(self, title: str) -> Iterator[Callable[[int, str], None]]:
-        """Show a count on standard error where nobody knows the total; ``advance(n, note)``.
+    def counting(self, title: str) -> contextlib.AbstractContextManager[Callable[..., None]]:
+        """Show a count on standard error where nobody knows the total; ``advance(n, note)``."""
+        return self.progress(title, None)
 
-        Without a terminal a line is logged every half minute.
-        """
-        columns = (
-            TextColumn("   {task.description}"), TextColumn("{task.completed:,.0f}"),
-            TimeElapsedColumn(), TextColumn("{task.fields[note]}"),
-        )  # fmt: skip
-        with Progress(
-            *columns, console=self.err, transient=True, disable=not self.err.is_terminal
-        ) as bar:
-            task = bar.add_task(title, total=None, note="")
-            done, said = 0, time.monotonic()
-
-            def advance(n: int, note: str) -> None:
-                nonlocal done, said
-                done += n
-                bar.update(task, advance=n, note=note)
-                if not self.err.is_terminal and time.monotonic() - said > _SAY_EVERY:
-                    said = time.monotonic()
-                    logging.getLogger("genret").info("%s %s: %s", f"{done:,}", title, note)
-
-            yield advance
+    def _tell(self, text: str) -> None:
+        """Print a line on standard error, unless the log level asks for errors alone."""
+        if self.log_level != "error":
+            self.err.print(f"   {printable(text)}", markup=False, soft_wrap=True)
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Print the result of the verb as JSON, where that was asked for."""
@@ -217,6 +250,28 @@ class Verb:
             0 <= self.seed < 2**32,
             f"--seed: found {self.seed}, expected 0 to {2**32 - 1} (32 bits)",
         )
+
+    @property
+    def given(self) -> frozenset[str]:
+        """Names of the options that were given; in Python, of the fields that are not at defaults."""
+        named: frozenset[str] | None = getattr(self, "_given", None)
+        return frozenset(_changed(self)) if named is None else named
+
+    def refuse(self, option: str, *configs: Config, but: Collection[str] = ()) -> None:
+        """Refuse given options that another one makes needless: they would not be read.
+
+        Args:
+          option: what stands for them.
+          configs: where they are.
+          but: names of fields that are read.
+
+        Raises:
+          GenretError: one of them was given.
+        """
+        known = {name for config in configs for name in _names(config)}
+        found = sorted(known & self.given - set(but))
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in found)
+        require(not found, f"{option}: found with {options}, expected without: it stands for them")
 
     def holding(self) -> contextlib.AbstractContextManager[None]:
         """Hold the run folder for the length of the verb, where the verb writes into it.

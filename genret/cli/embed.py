@@ -1,16 +1,11 @@
 """``genret embed``: vectors of the items of a run."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
-from genret.artifacts import Run, read_manifest
-from genret.cli.base import Reporter, RunFolder, Verb, refuse_options
+from genret.cli.base import Reporter, RunFolder, Verb
 from genret.config import EmbedConfig
-from genret.errors import GenretError
-
-if TYPE_CHECKING:
-    from genret.data import Catalog, SplitHistories
-    from genret.typing import Vectors
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,9 +23,14 @@ class Embed(Verb):
     run_folder: RunFolder
     """Folder of the run."""
     vectors: str | None = None
-    """Take these vectors as they are: .npy or zarr3 (rows as in catalog/items.parquet), or Parquet."""
+    """Take these vectors as they are: Parquet with a column of ids, .npz with an array of ids, or
+    .npy or zarr3 with --ids."""
     vectors_column: str | None = None
     """With --vectors x.parquet: the column of lists of numbers, where there are several."""
+    item: str | None = None
+    """With --vectors x.parquet: the column of ids, where it has no usual name such as item_id."""
+    ids: Path | None = None
+    """With --vectors x.npy: the id of each row, in a .txt (a line each), .json, .npy or .parquet file."""
     sentence_model: str | None = None
     """Read the texts with this sentence-transformers model (name or folder) instead."""
     embed: EmbedConfig = EmbedConfig()
@@ -38,92 +38,29 @@ class Embed(Verb):
 
     def run(self, reporter: Reporter) -> dict[str, Any]:
         """Write ``vectors/``; return its shape and what each part holds."""
-        import numpy as np
+        from genret.pipeline import embed
 
-        from genret.data import load_run_data
-        from genret.embed import join_vectors, read_vectors, save_vectors, whiten
-
-        if self.vectors is not None and self.sentence_model is not None:
-            raise GenretError("embed: --vectors and --sentence-model exclude each other")
         if self.vectors is not None:
-            refuse_options("--vectors", self.embed, but=["whiten"])
-        if self.vectors_column is not None and self.vectors is None:
-            raise GenretError("embed: --vectors-column goes with --vectors")
-        if self.sentence_model is not None and self.embed.text_dim == 0:
-            raise GenretError("embed: --sentence-model reads texts, but --text-dim is 0")
-        run = Run.open(self.run_folder)
-        manifest = run.require("catalog")
-        with reporter.stage("embed"):
-            catalog, histories = load_run_data(run.folder("catalog"))
-            text_model = None
-            if self.vectors is not None:
-                vectors = read_vectors(self.vectors, catalog.item_ids, self.vectors_column)
-                parts = {"brought": vectors}
-            else:
-                parts, text_model = self._parts(catalog, histories, reporter)
-                weights = {
-                    "text": self.embed.text_weight,
-                    "cooccurrence": self.embed.cooccurrence_weight,
-                }
-                vectors = join_vectors(list(parts.values()), [weights[name] for name in parts])
-            if self.embed.whiten:
-                vectors = whiten(vectors, self.embed.whiten)
-            summary = {
-                "parts": {
-                    name: {
-                        "width": part.shape[1],
-                        "items_without": int((~np.any(part, axis=1)).sum()),
-                    }
-                    for name, part in parts.items()
-                }
-            }
-            save_vectors(
-                run.folder("vectors"),
-                vectors,
-                text_model=text_model,
-                config=self.embed.to_dict()
-                | {
-                    "vectors": self.vectors,
-                    "vectors_column": self.vectors_column,
-                    "sentence_model": self.sentence_model,
-                },
-                seed=self.seed,
-                inputs={"catalog": manifest.fingerprint},
-                summary=summary,
-            )
-            reporter.table(
-                f"Vectors of {len(vectors):,} items, width {vectors.shape[1]}",
-                ("part", "width", "items without (zeros)"),
-                [(n, p["width"], p["items_without"]) for n, p in summary["parts"].items()],
-            )
-        written = read_manifest(run.folder("vectors"), "vectors")
-        return dict(written.summary) | {"fingerprint": written.fingerprint}
+            self.refuse("--vectors", self.embed, but=["whiten"])
+        result = embed(
+            self.run_folder,
+            self.embed,
+            vectors=self.vectors,
+            vectors_column=self.vectors_column,
+            item=self.item,
+            ids=self.ids,
+            sentence_model=self.sentence_model,
+            seed=self.seed,
+            progress=reporter,
+        )
+        show(reporter, result)
+        return result
 
-    def _parts(
-        self, catalog: "Catalog", histories: "SplitHistories", reporter: Reporter
-    ) -> tuple[dict[str, "Vectors"], bytes | None]:
-        """Make the parts that the configuration asks for."""
-        from genret.embed import cooccurrence_vectors, sentence_vectors, text_vectors
 
-        parts: dict[str, Vectors] = {}
-        text_model = None
-        if self.embed.text_dim:
-            texts = catalog.text(self.embed.text_columns)
-            reporter.say(f"text, e.g. {texts[0][:100]!r}")
-            if self.sentence_model is not None:
-                parts["text"] = sentence_vectors(texts, self.sentence_model)
-            else:
-                parts["text"], text_model = text_vectors(
-                    texts, self.embed.text_dim, self.embed.pieces, self.seed
-                )
-        if self.embed.cooccurrence_dim:
-            events = histories.training()
-            reporter.say(f"co-occurrence in {events.num_events:,} training events")
-            parts["cooccurrence"] = cooccurrence_vectors(
-                events,
-                catalog.num_items,
-                self.embed.cooccurrence_dim,
-                self.embed.cooccurrence_window,
-                self.seed,
-            )
-        return parts, text_model
+def show(reporter: Reporter, result: dict[str, Any]) -> None:
+    """Print what each part of the vectors holds."""
+    reporter.table(
+        f"Vectors of {result['items']:,} items, width {result['width']}",
+        ("part", "width", "items without (zeros)"),
+        [(name, part["width"], part["items_without"]) for name, part in result["parts"].items()],
+    )

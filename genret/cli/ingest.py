@@ -2,12 +2,14 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from genret.artifacts import Run, read_manifest, write_folder
 from genret.cli.base import Reporter, RunFolder, Verb
 from genret.config import ColumnsConfig, IngestConfig
 from genret.errors import GenretError
+
+if TYPE_CHECKING:
+    from genret.data import IngestReport
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,39 +51,20 @@ class Ingest(Verb):
 
     def run(self, reporter: Reporter) -> dict[str, Any]:
         """Ingest; return the report and the artifact's fingerprint."""
-        from genret.data import ingest
+        from genret.pipeline import ingest
 
-        run = Run.open(self.run_folder, create=True)
-        with reporter.stage("ingest"):
-            interactions, items = self._inputs(reporter)
-            catalog, histories, report = ingest(
-                interactions,
-                items,
-                columns=self.columns,
-                config=self.rules,
-                scratch=run.path,
-            )
-            config = {
-                "columns": self.columns.to_dict(),
-                "rules": self.rules.to_dict(),
-                "files": list(report.files),
-            }
-            seed = self.seed if self.synthetic else None
-            summary = report.to_dict()
-            with write_folder(
-                run.folder("catalog"), "catalog", config=config, seed=seed, summary=summary
-            ) as folder:
-                catalog.save(folder)
-                histories.save(folder)
-                report.save(folder)
-            for line in report.said():
-                reporter.say(line)
-            reporter.table("Ingested", ("rule", "count", "what was done"), report.rows())
-        return report.to_dict() | {
-            "fingerprint": read_manifest(run.folder("catalog"), "catalog").fingerprint
-        }
+        report, fingerprint = ingest(
+            self.run_folder,
+            *self.inputs(reporter),
+            columns=self.columns,
+            config=self.rules,
+            seed=self.seed if self.synthetic else None,
+            progress=reporter,
+        )
+        show(reporter, report)
+        return report.to_dict() | {"fingerprint": fingerprint}
 
-    def _inputs(self, reporter: Reporter) -> tuple[Any, Any]:
+    def inputs(self, reporter: Reporter) -> tuple[Any, Any]:
         """Return the interactions and the items, from the one source that was named."""
         from genret.data import movielens, synthetic_tables
 
@@ -108,3 +91,10 @@ class Ingest(Verb):
                 self.synthetic_users, self.synthetic_items, self.synthetic_events, seed=self.seed
             )
         return self.interactions, self.items or None
+
+
+def show(reporter: Reporter, report: "IngestReport") -> None:
+    """Print what was taken for granted, and what every rule dropped or changed."""
+    for line in report.said():
+        reporter.say(line)
+    reporter.table("Ingested", ("rule", "count", "what was done"), report.rows())

@@ -55,11 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
+    from genret import __version__
     from genret.cli.base import Reporter, parse
     from genret.cli.coldstart import Coldstart
     from genret.cli.embed import Embed
     from genret.cli.evaluate import Evaluate
     from genret.cli.export import Export
+    from genret.cli.help import asked_for_help, overview
     from genret.cli.index import Index
     from genret.cli.ingest import Ingest
     from genret.cli.inspect import Inspect
@@ -83,7 +85,15 @@ def _run(argv: Sequence[str] | None) -> int:
         "export": Export,
         "inspect": Inspect,
     }
-    verb = parse(verbs, argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words in ([], ["-h"], ["--help"]):
+        print(overview(verbs))
+        return 0 if words else BAD_INPUT
+    if words == ["--version"]:
+        print(f"genret {__version__}")
+        return 0
+    asked_for_help(words, verbs)
+    verb = parse(verbs, words)
     reporter = Reporter(as_json=verb.json, log_level=verb.log_level)
     with verb.holding():
         result = verb.run(reporter)

@@ -1,28 +1,25 @@
 """``genret quickstart``: the whole job on real people's histories, from ratings to recommended titles."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+from genret.cli import embed, evaluate, index, ingest, tokenize, train
 from genret.cli.base import Reporter, RunFolder, Verb
-from genret.cli.embed import Embed
-from genret.cli.evaluate import Evaluate
-from genret.cli.index import Index
-from genret.cli.ingest import Ingest
-from genret.cli.tokenize import Tokenize
-from genret.cli.train import Train
-from genret.config import EvaluateConfig, IngestConfig, ModelConfig, TokenizeConfig, TrainConfig
+from genret.config import EvaluateConfig, TrainConfig
 
-SHOWN_USERS = 3
 SHOWN_HISTORY = 10
-
-MODEL = ModelConfig(
-    width=64, code_width=64, heads=2, kv_heads=2, mlp_dim=192, max_items=50, dropout=0.2
-)
-TRAIN = TrainConfig(
-    steps=600, learning_rate=3e-3, eval_every=150, eval_users=300, checkpoint_every=150, patience=0
-)
 SMOKE_TRAIN = TrainConfig(steps=20, eval_every=20, eval_users=64, log_every=10)
+SHOW: dict[str, Callable[[Reporter, Any], None]] = {
+    "ingest": lambda reporter, result: ingest.show(reporter, result[0]),
+    "embed": embed.show,
+    "tokenize": tokenize.show,
+    "index": index.show,
+    "train": train.show,
+    "evaluate": evaluate.show,
+}
+"""What prints the result of each stage."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,7 +35,6 @@ class Quickstart(Verb):
     """
 
     writes_run: ClassVar[bool] = True
-    makes_run: ClassVar[bool] = True
 
     run_folder: RunFolder = Path("runs/quickstart")
     """Folder of the run."""
@@ -52,72 +48,57 @@ class Quickstart(Verb):
     """With --interactions: their items."""
     codes: Path | None = None
     """Ready semantic IDs instead of vectors and residual k-means (see genret tokenize)."""
-    steps: int = TRAIN.steps
+    steps: int = 600
     """Training steps."""
     smoke: bool = False
     """A token training run and fewer users: shows in less than a minute that all parts work."""
 
     def run(self, reporter: Reporter) -> dict[str, Any]:
-        """Run every verb in turn; return the metrics and the recommendations shown."""
-        common: dict[str, Any] = {
-            "run_folder": self.run_folder,
-            "seed": self.seed,
-            "log_level": self.log_level,
-        }
-        Ingest(
-            **common,
+        """Run every stage; return the metrics and the recommendations shown."""
+        from genret.pipeline import QUICK_TRAINING, quickstart
+
+        source = ingest.Ingest(
+            run_folder=self.run_folder,
+            seed=self.seed,
             interactions=self.interactions,
             items=self.items,
             synthetic=self.synthetic,
             movielens=not (self.synthetic or self.interactions),
             data=self.data,
-            rules=IngestConfig(),
-        ).run(reporter)
-        if self.codes is None:
-            Embed(**common).run(reporter)
-            Tokenize(**common, tokenize=TokenizeConfig(levels=2)).run(reporter)
-        else:
-            Tokenize(**common, codes=self.codes).run(reporter)
-        Index(**common).run(reporter)
-        training = SMOKE_TRAIN if self.smoke else dataclasses.replace(TRAIN, steps=self.steps)
-        Train(**common, model=MODEL, train=training).run(reporter)
-        evaluation = EvaluateConfig(users=200, beams=20) if self.smoke else EvaluateConfig()
-        metrics = Evaluate(**common, evaluate=evaluation).run(reporter)
-        with reporter.stage("recommend"):
-            shown = self._show(reporter)
-        reporter.say(f"run folder: {self.run_folder}  (try: genret inspect {self.run_folder})")
-        return {"metrics": metrics, "recommendations": shown}
-
-    def _show(self, reporter: Reporter) -> list[dict[str, Any]]:
-        """Print the histories of a few users beside what the model recommends to them."""
-        import numpy as np
-
-        from genret.data import load_run_data
-        from genret.recommend import Recommender
-
-        shop = Recommender.load(self.run_folder)
-        catalog, histories = load_run_data(self.run_folder)
-        chosen = np.random.default_rng(self.seed).choice(
-            histories.num_users, min(SHOWN_USERS, histories.num_users), replace=False
         )
-        users = [str(histories.user_ids[int(row)].as_py()) for row in chosen]
-        seen = histories.whole(chosen)
-        found = shop.recommend_many(seen, k=10)
-        shown = []
-        for i, user in enumerate(users):
-            past = [catalog.titles[row] for row in seen[i]]
-            ranked = [one.to_dict() for one in found[i]]
-            recent = past[-SHOWN_HISTORY:]
-            rows = [
-                (
-                    recent[j] if j < len(recent) else "",
-                    str(ranked[j]["rank"]) if j < len(ranked) else "",
-                    ranked[j]["title"] if j < len(ranked) else "",
-                    f"{ranked[j]['score']:.2f}" if j < len(ranked) else "",
-                )
-                for j in range(max(len(recent), len(ranked)))
-            ]
-            title = f"User {user}: the last {len(recent)} of {len(past)} items, and what comes next"
-            reporter.table(title, ("history, oldest first", "rank", "recommended", "log p"), rows)
-            shown.append({"user": user, "history": past, "recommendations": ranked})
-        return shown
+        result = quickstart(
+            self.run_folder,
+            *source.inputs(reporter),
+            codes=self.codes,
+            optimization=SMOKE_TRAIN
+            if self.smoke
+            else dataclasses.replace(QUICK_TRAINING, steps=self.steps),
+            evaluation=EvaluateConfig(users=200, beams=20) if self.smoke else EvaluateConfig(),
+            invented=self.synthetic,
+            seed=self.seed,
+            progress=reporter,
+            done=lambda stage, found: SHOW[stage](reporter, found),
+        )
+        for shown in result["recommendations"]:
+            _show(reporter, shown)
+        reporter.say(f"run folder: {self.run_folder}  (try: genret inspect {self.run_folder})")
+        return result
+
+
+def _show(reporter: Reporter, shown: dict[str, Any]) -> None:
+    """Print the history of a user beside what the model recommends."""
+    past, ranked = shown["history"], shown["recommendations"]
+    recent = past[-SHOWN_HISTORY:]
+    rows = [
+        (
+            recent[i] if i < len(recent) else "",
+            str(ranked[i]["rank"]) if i < len(ranked) else "",
+            ranked[i]["title"] if i < len(ranked) else "",
+            f"{ranked[i]['score']:.2f}" if i < len(ranked) else "",
+        )
+        for i in range(max(len(recent), len(ranked)))
+    ]
+    title = (
+        f"User {shown['user']}: the last {len(recent)} of {len(past)} items, and what comes next"
+    )
+    reporter.table(title, ("history, oldest first", "rank", "recommended", "log p"), rows)

@@ -9,27 +9,51 @@ from genret.config._baselines import SASRecConfig
 from genret.config._data import ColumnsConfig, IngestConfig
 from genret.config._embed import EmbedConfig
 from genret.config._evaluate import EvaluateConfig
-from genret.config._model import ModelConfig
+from genret.config._presets import MODEL_PRESETS
 from genret.config._recipes import RECIPES, Recipe, recipe
 from genret.config._score import EngineConfig, ScoreConfig
 from genret.config._tokenize import TokenizeConfig
+from genret.config._tokenizer_presets import TOKENIZER_PRESETS
 from genret.config._train import TrainConfig
+from genret.config.models import (
+    MODEL_KINDS,
+    DecoderOnlyConfig,
+    EncoderDecoderConfig,
+    FeaturesConfig,
+    ItemDecoderConfig,
+    ModelConfig,
+    OnePassConfig,
+    RotaryConfig,
+    SASRecModelConfig,
+    model_config,
+)
 
 __all__ = [
+    "MODEL_KINDS",
+    "MODEL_PRESETS",
     "RECIPES",
+    "TOKENIZER_PRESETS",
     "AutoencoderConfig",
     "ColumnsConfig",
     "Config",
+    "DecoderOnlyConfig",
     "EmbedConfig",
+    "EncoderDecoderConfig",
     "EngineConfig",
     "EvaluateConfig",
+    "FeaturesConfig",
     "IngestConfig",
+    "ItemDecoderConfig",
     "ModelConfig",
+    "OnePassConfig",
     "Recipe",
+    "RotaryConfig",
     "SASRecConfig",
+    "SASRecModelConfig",
     "ScoreConfig",
     "TokenizeConfig",
     "TrainConfig",
+    "model_config",
     "recipe",
     "require",
 ]

@@ -3,8 +3,8 @@
 import dataclasses
 
 from genret.config._base import Config, require
-from genret.config._model import ModelConfig
 from genret.config._train import TrainConfig
+from genret.config.models import SASRecModelConfig
 
 _VALIDATIONS = 16
 """Validations of a training run: rare enough to cost little, often enough to find the best."""
@@ -46,19 +46,17 @@ class SASRecConfig(Config):
                 f"{name}: found {getattr(self, name)}, expected at least 1",
             )
 
-    def model(self, num_items: int) -> ModelConfig:
+    def model(self, num_items: int) -> SASRecModelConfig:
         """Return the architecture for a catalog.
 
         >>> SASRecConfig().model(12).codes_per_level
         (12,)
         """
-        return ModelConfig(
-            kind="sasrec",
+        return SASRecModelConfig(
             codes_per_level=(num_items,),
             width=self.width,
             layers=self.layers,
             heads=self.heads,
-            kv_heads=self.heads,
             mlp_dim=self.mlp_dim,
             max_items=self.max_items,
             dropout=self.dropout,

@@ -4,8 +4,8 @@ import dataclasses
 import difflib
 
 from genret.config._base import require
-from genret.config._model import ModelConfig
 from genret.config._train import TrainConfig
+from genret.config.models import ItemDecoderConfig, ModelConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class Recipe:
     """The optimization."""
 
 
-_OFFICE_ITEMS = ModelConfig(
+_OFFICE_ITEMS = ItemDecoderConfig(
     width=64,
     code_width=64,
     heads=2,
@@ -59,7 +59,7 @@ On the test split, one seed: Recall@10 .0875 and NDCG@10 .0498, where the same s
 .0512 without it.
 """
 
-_OFFICE_FLAT = dataclasses.replace(_OFFICE_ITEMS, kind="decoder_only", layers=3)
+_OFFICE_FLAT = _OFFICE_ITEMS.as_kind("decoder_only", layers=3)
 
 OFFICE_DECODER_ONLY = Recipe(model=_OFFICE_FLAT, train=_OFFICE_TRAIN)
 """The flattened codes of the same histories through one Llama-shaped transformer, trained alike.
@@ -76,13 +76,11 @@ without it.
 """
 
 OFFICE_TIGER = Recipe(
-    model=dataclasses.replace(
-        _OFFICE_ITEMS,
-        kind="encoder_decoder",
+    model=_OFFICE_ITEMS.as_kind(
+        "encoder_decoder",
         layers=3,
         code_layers=2,
         heads=4,
-        kv_heads=4,
         head_dim=16,
         tie_embeddings=False,
         dropout=0.1,
@@ -99,9 +97,7 @@ split, one seed: Recall@10 .0640 and NDCG@10 .0307, with validation still rising
 report .0608 after up to 200 epochs. Half an hour on one CPU core.
 """
 
-OFFICE_ONE_PASS = Recipe(
-    model=dataclasses.replace(_OFFICE_FLAT, kind="one_pass"), train=_OFFICE_TRAIN
-)
+OFFICE_ONE_PASS = Recipe(model=_OFFICE_FLAT.as_kind("one_pass"), train=_OFFICE_TRAIN)
 """All codes of the next item in one pass, under RecGPT's hybrid mask.
 
 On the test split, one seed: Recall@10 .0589 and NDCG@10 .0328. Ten minutes on one CPU core.

@@ -1,4 +1,4 @@
-"""Vectors that the user brings: ``.npy``, a Parquet column, or a zarr3 array."""
+"""Vectors that the user brings, each with its id: Parquet, ``.npz``, or an array and a file of ids."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 
 from genret import tensors
 from genret.checks import check_vectors
+from genret.embed._brought import id_column, in_order, read_archive, read_ids
 from genret.errors import GenretError
-from genret.item_ids import USUAL_NAMES, check_companion
+from genret.item_ids import check_companion
 from genret.tensors import read_npy
 from genret.typing import PathLike, Vectors
 
@@ -20,58 +21,82 @@ _BATCH = 16384
 
 
 def read_vectors(
-    path: PathLike, item_ids: Sequence[Any] | np.ndarray, column: str | None = None
+    path: PathLike,
+    item_ids: Sequence[Any] | np.ndarray,
+    column: str | None = None,
+    *,
+    item: str | None = None,
+    ids: PathLike | None = None,
 ) -> Vectors:
-    """Read item vectors from a file.
+    """Read item vectors from a file, and put them in the order of a catalog.
 
-    ``.npy`` and zarr3 hold no ids: row i must be the vector of ``item_ids[i]``, in the order of
-    ``catalog/items.parquet``. Parquet holds an id column beside the vectors and may be in any
-    order; ids are compared as text, and vectors of items outside the catalog are left out (a
-    warning is logged that says how many).
+    Vectors go by the ids that stand beside them, never by the order of the rows: the rows of a
+    catalog are in an order of their own. Ids are compared as text. Vectors of items outside the
+    catalog are left out; a warning is logged that says how many.
 
     Args:
-      path: a ``.npy`` file, a ``.parquet`` file, or the folder or URL of a zarr3 array.
+      path: a ``.parquet`` file with a column of ids and one of lists of numbers; a ``.npz`` with an
+        array ``ids`` [N] and one of vectors [N, D]; or, with ``ids``, a ``.npy`` file [N, D] or the
+        folder or URL of a zarr3 array.
       item_ids: ids of the catalog, in row order.
       column: Parquet: the column of lists of numbers; None takes the only one.
+      item: Parquet: the column of ids; None finds the usual names.
+      ids: file with the id of each row of an array that has none, see the page on embeddings.
 
     Returns:
       float32 [N, D], row i for ``item_ids[i]``.
 
     Raises:
-      GenretError: the file cannot be read, has another number of rows, lacks an item (Parquet) or
-        holds it twice, or a vector is missing, of another width, NaN or infinite.
+      GenretError: the file cannot be read, an array has no ids, the file lacks an item or holds it
+        twice, or a vector is missing, of another width, NaN or infinite.
     """
     text = os.fspath(path)
     file = Path(text)
     if "://" not in text and not file.exists():
         raise GenretError(f"{text}: no such file (vectors)")
-    if file.suffix.lower() in (".parquet", ".pq"):
-        return _read_parquet(file, item_ids, column)
+    suffix = file.suffix.lower()
+    if suffix in (".parquet", ".pq"):
+        if ids is not None:
+            raise GenretError(f"{text}: has ids of its own; leave --ids out")
+        return _read_parquet(file, item_ids, column, item)
     if column is not None:
         raise GenretError(f"{text}: is no Parquet file, so it has no column {column!r}")
-    if file.suffix.lower() == ".npy":
-        found = read_npy(file)
-    elif "://" in text or (file / "zarr.json").is_file():
-        found = tensors.read_array(text)
+    if suffix == ".npz":
+        if ids is not None:
+            raise GenretError(f"{text}: has ids of its own; leave --ids out")
+        names, found = read_archive(file)
     else:
-        raise GenretError(f"{text}: expected a .npy file, a .parquet file or a zarr3 folder")
-    if found.ndim == 2 and len(found) != len(item_ids):
-        raise GenretError(
-            f"{text}: found {len(found)} rows, expected {len(item_ids)}: one for each row of "
-            "the catalog"
-        )
-    return check_vectors(found, text, ids=item_ids)
+        if suffix == ".npy":
+            found = read_npy(file)
+        elif "://" in text or (file / "zarr.json").is_file():
+            found = tensors.read_array(text)
+        else:
+            raise GenretError(
+                f"{text}: expected a .parquet, .npz or .npy file or a zarr3 folder of vectors"
+            )
+        if ids is None:
+            raise GenretError(
+                f"{text}: holds vectors without ids, and the rows of the catalog are in an order of "
+                "their own; give --ids FILE with the id of each row, or a Parquet file with ids"
+            )
+        names = read_ids(Path(ids), item)
+    fits = found.shape[:1] == (len(names),)
+    checked = check_vectors(found, text, ids=names if fits else ())
+    return in_order(names, checked, item_ids, text)
 
 
-def _read_parquet(file: Path, item_ids: Sequence[Any] | np.ndarray, column: str | None) -> Vectors:
+def _read_parquet(
+    file: Path, item_ids: Sequence[Any] | np.ndarray, column: str | None, item: str | None
+) -> Vectors:
     try:
         source = pq.ParquetFile(file)
-        vector_column, id_column = _columns(source.schema_arrow, column, str(file))
-        rows = {str(item): row for row, item in enumerate(item_ids)}
+        vector_column = _vector_column(source.schema_arrow, column, str(file))
+        ids_column = id_column(source.schema_arrow, item, str(file))
+        rows = {str(name): row for row, name in enumerate(item_ids)}
         found: Vectors | None = None
         filled = np.zeros(len(item_ids), bool)
         outside: set[str] = set()
-        for ids, vectors in _batches(source, id_column, vector_column, str(file)):
+        for ids, vectors in _batches(source, ids_column, vector_column, str(file)):
             if found is None:
                 found = np.zeros((len(item_ids), vectors.shape[1]), np.float32)
             if vectors.shape[1] != found.shape[1]:
@@ -79,26 +104,26 @@ def _read_parquet(file: Path, item_ids: Sequence[Any] | np.ndarray, column: str 
                     f"{file}: item {ids[0]!r} has a vector of {vectors.shape[1]} numbers, the "
                     f"items before {found.shape[1]}"
                 )
-            for i, item in enumerate(ids):
-                row = rows.get(item)
+            for i, name in enumerate(ids):
+                row = rows.get(name)
                 if row is None:
-                    outside.add(item)
+                    outside.add(name)
                 elif filled[row]:
-                    raise GenretError(f"{file}: item {item!r} occurs more than once")
+                    raise GenretError(f"{file}: item {name!r} occurs more than once")
                 else:
                     found[row] = vectors[i]
                     filled[row] = True
     except (OSError, pa.ArrowException) as e:
         reason = str(e).splitlines()[0]
         raise GenretError(f"{file}: cannot be read as Parquet: {reason}") from e
-    inside = {item for item, row in rows.items() if filled[row]}
+    inside = {name for name, row in rows.items() if filled[row]}
     check_companion(inside | outside, list(rows), str(file), "vectors")
     assert found is not None
     return found
 
 
-def _columns(schema: pa.Schema, column: str | None, name: str) -> tuple[str, str]:
-    """Return the names of the vector column and of the id column."""
+def _vector_column(schema: pa.Schema, column: str | None, name: str) -> str:
+    """Return the name of the column of vectors."""
     lists = [f.name for f in schema if _is_vector(f.type)]
     if column is not None and column not in schema.names:
         raise GenretError(f"{name}: has no column {column!r}; it has {', '.join(schema.names)}")
@@ -112,32 +137,25 @@ def _columns(schema: pa.Schema, column: str | None, name: str) -> tuple[str, str
             f"{name}: found {len(lists)} columns of lists of numbers ({', '.join(lists)}), "
             "expected one; name it with --vectors-column"
         )
-    vector_column = column or lists[0]
-    ids = [f.name for f in schema if _is_id(f.type)]
-    for usual in (*USUAL_NAMES, "id"):
-        named = [i for i in ids if i.lower() == usual]
-        if named:
-            return vector_column, named[0]
-    if len(ids) == 1:
-        return vector_column, ids[0]
-    raise GenretError(f"{name}: found no id column, expected 'item_id' (text or integers)")
+    return column or lists[0]
 
 
 def _is_vector(kind: pa.DataType) -> bool:
-    if not (
-        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    ):
-        return False
-    return pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)
+    is_list = (
+        pa.types.is_list(kind)
+        or pa.types.is_large_list(kind)
+        or pa.types.is_fixed_size_list(kind)
+        or _is_view(kind)
+    )
+    return is_list and (
+        pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)
+    )
 
 
-def _is_id(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
+def _is_view(kind: pa.DataType) -> bool:
     types = pa.types
-    is_view = getattr(types, "is_string_view", lambda _: False)(kind)  # younger than our floor
-    text = types.is_string(kind) or types.is_large_string(kind) or is_view
-    return bool(text or types.is_integer(kind))
+    checks = (getattr(types, name, None) for name in ("is_list_view", "is_large_list_view"))
+    return any(check is not None and check(kind) for check in checks)  # younger than our floor
 
 
 def _batches(
@@ -154,6 +172,8 @@ def _batches(
             raise GenretError(f"{name}: row {row + at} has no id")
         ids = [str(i) for i in raw.to_pylist()]
         lists = batch.column(vector_column)
+        if _is_view(lists.type):
+            lists = lists.cast(pa.large_list(lists.type.value_type))
         if lists.null_count:
             at = lists.is_null().to_pylist().index(True)
             raise GenretError(f"{name}: item {ids[at]!r} has no vector")

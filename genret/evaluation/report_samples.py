@@ -43,8 +43,8 @@ def samples_of(
         raise GenretError("held_out: its histories do not say whose they are")
     found = []
     for place in chosen:
-        row = asked[place]
-        past = held_out.histories[int(row)]
+        row = int(asked[place])
+        past = held_out.histories[row]
         ranked = [int(item) for item in lists[place, :_RECOMMENDED] if item >= 0]
         wanted = int(held_out.targets[row])
         found.append(

@@ -15,7 +15,7 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 
 from genret.artifacts import MANIFEST, read_manifest, verify_files, write_folder
-from genret.config import ModelConfig
+from genret.config import DecoderOnlyConfig, EncoderDecoderConfig
 from genret.errors import GenretError
 from genret.hf._config import CONFIG, fields_of, model_config, read_object, short
 from genret.hf._names import hf_name
@@ -48,7 +48,7 @@ class Checkpoint:
     """
 
     language_model: LanguageModel | T5
-    config: ModelConfig
+    config: DecoderOnlyConfig | EncoderDecoderConfig
     fields: Mapping[str, Any]
     files: Mapping[str, bytes] = dataclasses.field(default_factory=dict, repr=False)
 
@@ -67,7 +67,8 @@ class Checkpoint:
           normalize: as in :class:`~genret.models.PromptedDecoder`.
         """
         model = self.language_model
-        if isinstance(model, LanguageModel):
+        if isinstance(self.config, DecoderOnlyConfig):
+            assert isinstance(model, LanguageModel)
             return PromptedDecoder(model, self.config, code_tokens, normalize=normalize)
         fields = self.fields
         start = fields.get("decoder_start_token_id", fields.get("pad_token_id", 0)) or 0
@@ -76,6 +77,7 @@ class Checkpoint:
                 f"{CONFIG}: decoder_start_token_id: found {short(start)}, expected a token below "
                 f"{self.vocabulary}"
             )
+        assert isinstance(model, T5)
         return PromptedEncoderDecoder(
             model, self.config, code_tokens, normalize=normalize, start_token=start
         )
@@ -118,7 +120,6 @@ def load_checkpoint(
         if value not in ("float32", "bfloat16"):
             raise GenretError(f"{name}: found {value!r}, expected 'float32' or 'bfloat16'")
     config = dataclasses.replace(config, dtype=dtype)  # type: ignore[arg-type]
-    build = T5 if is_t5 else LanguageModel
     with TensorFolder(folder) as tensors:
         if not is_t5 and _has_head_of_its_own(tensors, config):
             warnings.warn(
@@ -127,7 +128,7 @@ def load_checkpoint(
                 stacklevel=2,
             )
             config = dataclasses.replace(config, tie_embeddings=False)
-        model = nnx.eval_shape(lambda: build(config, vocabulary, rngs=nnx.Rngs(0)))
+        model = nnx.eval_shape(lambda: _build(config, vocabulary))
         graphdef, state = nnx.split(model)
         expected = {_path(path): leaf for path, leaf in jax.tree.leaves_with_path(state)}
         _check_names(tensors, expected, config, folder)
@@ -164,7 +165,7 @@ def save_checkpoint(
     if positions is None:
         given = checkpoint.fields.get("max_position_embeddings")
         positions = given if type(given) is int else 2048
-    if config.kind == "encoder_decoder":
+    if isinstance(config, EncoderDecoderConfig):
         fields = t5_fields(config, checkpoint.vocabulary)
     else:
         kind = checkpoint.fields.get("model_type")
@@ -210,7 +211,9 @@ _ROWS = 4096
 """Rows that are compared together."""
 
 
-def _has_head_of_its_own(tensors: TensorFolder, config: ModelConfig) -> bool:
+def _has_head_of_its_own(
+    tensors: TensorFolder, config: DecoderOnlyConfig | EncoderDecoderConfig
+) -> bool:
     """Say whether a checkpoint that is said to be tied holds an output embedding that differs.
 
     So it is where the head alone was tuned or resized.
@@ -231,8 +234,18 @@ _IGNORED = re.compile(r".*\.rotary_emb\.inv_freq|(en|de)coder\.embed_tokens\.wei
 """What follows from the configuration, or is there twice."""
 
 
+def _build(config: DecoderOnlyConfig | EncoderDecoderConfig, vocabulary: int) -> LanguageModel | T5:
+    """Return a language model with drawn parameters."""
+    if isinstance(config, EncoderDecoderConfig):
+        return T5(config, vocabulary, rngs=nnx.Rngs(0))
+    return LanguageModel(config, vocabulary, rngs=nnx.Rngs(0))
+
+
 def _check_names(
-    tensors: TensorFolder, expected: Mapping[str, Any], config: ModelConfig, folder: Path
+    tensors: TensorFolder,
+    expected: Mapping[str, Any],
+    config: DecoderOnlyConfig | EncoderDecoderConfig,
+    folder: Path,
 ) -> None:
     """Refuse tensors that are missing, unknown or of another shape."""
     known = {}
@@ -242,13 +255,14 @@ def _check_names(
     unknown = {n for n in tensors.names - known.keys() if not _IGNORED.fullmatch(n)}
     if config.tie_embeddings and _HEAD in unknown:
         unknown.discard(_HEAD)
-        if config.kind == "encoder_decoder" and not np.array_equal(
+        if isinstance(config, EncoderDecoderConfig) and not np.array_equal(
             tensors.read(_HEAD), tensors.read("shared.weight")
         ):
             raise GenretError(
                 f"{tensors.where(_HEAD)} is not shared.weight, but the scores are scaled"
             )
-    for name in sorted(n for n in unknown if config.qkv_bias and n.endswith(".o_proj.bias")):
+    has_biases = isinstance(config, DecoderOnlyConfig) and config.qkv_bias
+    for name in sorted(n for n in unknown if has_biases and n.endswith(".o_proj.bias")):
         if np.any(tensors.read(name)):
             raise GenretError(f"{tensors.where(name)}: expected zeros: we have no such bias")
         unknown.discard(name)
@@ -269,7 +283,7 @@ def _place(
     shape: tuple[int, ...],
     dtype: Any,
     placement: Placement | None,
-    config: ModelConfig,
+    config: DecoderOnlyConfig | EncoderDecoderConfig,
 ) -> Array:
     """Read a parameter to where it belongs; each device reads its own part of the file."""
     name, transposed = hf_name(ours, config)

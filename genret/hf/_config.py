@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from genret.config import ModelConfig
+from genret.config import DecoderOnlyConfig
 from genret.errors import GenretError
 from genret.json_files import read_json
 
@@ -107,7 +107,7 @@ def read_object(file: Path) -> dict[str, Any]:
     return fields
 
 
-def model_config(fields: Mapping[str, Any], where: str) -> tuple[ModelConfig, int]:
+def model_config(fields: Mapping[str, Any], where: str) -> tuple[DecoderOnlyConfig, int]:
     """Translate the fields of a ``config.json``.
 
     Args:
@@ -141,8 +141,7 @@ def model_config(fields: Mapping[str, Any], where: str) -> tuple[ModelConfig, in
     theta, scaling = _rope(fields, where)
     bias = family.qkv_bias
     try:
-        config = ModelConfig(
-            kind="decoder_only",
+        config = DecoderOnlyConfig(
             width=width,
             layers=count(fields, "num_hidden_layers", where),
             heads=heads,
@@ -169,7 +168,7 @@ def model_config(fields: Mapping[str, Any], where: str) -> tuple[ModelConfig, in
 
 
 def fields_of(
-    config: ModelConfig, vocabulary: int, positions: int, kind: str | None = None
+    config: DecoderOnlyConfig, vocabulary: int, positions: int, kind: str | None = None
 ) -> dict[str, Any]:
     """Return the ``config.json`` of an architecture.
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from genret.config import DecoderOnlyConfig
 from genret.errors import GenretError
 from genret.hf._checkpoint import Checkpoint
 from genret.hf._config import fields_of
@@ -77,9 +78,9 @@ def decoder_of(
         raise GenretError(
             f"tokens: found {rows.min()} to {rows.max()}, expected 0 to {checkpoint.vocabulary - 1}"
         )
+    assert isinstance(checkpoint.config, DecoderOnlyConfig)
     config = dataclasses.replace(
         checkpoint.config,
-        kind="decoder_only",
         codes_per_level=tokens.codes_per_level,
         max_items=max_items,
     )

@@ -2,7 +2,7 @@
 
 import re
 
-from genret.config import ModelConfig
+from genret.config import DecoderOnlyConfig, EncoderDecoderConfig
 
 _DECODER = (
     (r"^embedding\.table$", "model.embed_tokens.weight"),
@@ -34,15 +34,15 @@ _ENCODER_DECODER = (
 )
 
 
-def hf_name(ours: str, config: ModelConfig) -> tuple[str, bool]:
+def hf_name(ours: str, config: DecoderOnlyConfig | EncoderDecoderConfig) -> tuple[str, bool]:
     """Return the name of a parameter in a checkpoint, and whether it is stored transposed.
 
-    >>> hf_name("blocks.blocks.3.attention.q_proj.kernel", ModelConfig(kind="decoder_only"))
+    >>> hf_name("blocks.blocks.3.attention.q_proj.kernel", DecoderOnlyConfig())
     ('model.layers.3.self_attn.q_proj.weight', True)
     """
     name = ours
     rules: tuple[tuple[str, str], ...] = _DECODER
-    if config.kind == "encoder_decoder":
+    if isinstance(config, EncoderDecoderConfig):
         rules = _ENCODER_DECODER
         # The MLP without a gate has one projection in, the other one two.
         name = re.sub(r"\.in_proj\.", ".wi_1." if config.gated_mlp else ".wi.", name)

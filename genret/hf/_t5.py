@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from genret.config import ModelConfig
+from genret.config import EncoderDecoderConfig
 from genret.errors import GenretError
 from genret.hf._config import WITHOUT_EFFECT, count, flag, number, short
 
@@ -28,7 +28,7 @@ DEFAULTS = {
 """What transformers takes for a field that the file does not have."""
 
 
-def t5_config(fields: Mapping[str, Any], where: str) -> tuple[ModelConfig, int]:
+def t5_config(fields: Mapping[str, Any], where: str) -> tuple[EncoderDecoderConfig, int]:
     """Translate the fields of a T5's ``config.json``.
 
     Args:
@@ -61,13 +61,11 @@ def t5_config(fields: Mapping[str, Any], where: str) -> tuple[ModelConfig, int]:
         tied = flag(fields, "scale_decoder_outputs", where)
     heads, layers = count(fields, "num_heads", where), count(fields, "num_layers", where)
     try:
-        config = ModelConfig(
-            kind="encoder_decoder",
+        config = EncoderDecoderConfig(
             width=count(fields, "d_model", where),
             layers=layers,
             code_layers=count(fields, "num_decoder_layers", where, default=layers),
             heads=heads,
-            kv_heads=heads,
             head_dim=count(fields, "d_kv", where),
             mlp_dim=count(fields, "d_ff", where),
             dropout=0.0,
@@ -83,7 +81,7 @@ def t5_config(fields: Mapping[str, Any], where: str) -> tuple[ModelConfig, int]:
     return config, count(fields, "vocab_size", where)
 
 
-def t5_fields(config: ModelConfig, vocabulary: int) -> dict[str, Any]:
+def t5_fields(config: EncoderDecoderConfig, vocabulary: int) -> dict[str, Any]:
     """Return the ``config.json`` of an architecture."""
     return {
         "architectures": ["T5ForConditionalGeneration"],

@@ -2,6 +2,7 @@
 
 # What a model reads and keeps
 from genret.models._cache import Cache
+from genret.models._capabilities import Capabilities, capabilities_of
 
 # Models
 from genret.models._decoder_only import DecoderOnly, LanguageModel
@@ -24,6 +25,7 @@ __all__ = [
     "PRESETS",
     "T5",
     "Cache",
+    "Capabilities",
     "DecoderOnly",
     "EncoderDecoder",
     "History",
@@ -38,6 +40,7 @@ __all__ = [
     "SASRec",
     "SideFeatures",
     "build_model",
+    "capabilities_of",
     "load_model",
     "num_parameters",
     "save_model",

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from genret.config import ModelConfig
+from genret.config import RotaryConfig
 from genret.models._layers import Linear, RMSNorm, Rotary, rotate
 from genret.typing import Array, Bool, Float, Int
 
@@ -60,62 +60,13 @@ def attend(
     return mixed.transpose(0, 2, 1, 3, 4).reshape(batch, length, heads, width)
 
 
-def attend_shared(
-    queries: Float[Array, "B M T H D"],
-    shared_keys: Float[Array, "B S K D"],
-    shared_values: Float[Array, "B S K D"],
-    shared_lengths: Int[Array, " B"],
-    keys: Float[Array, "B M P K D"],
-    values: Float[Array, "B M P K D"],
-) -> Float[Array, "B M T H D"]:
-    """Attend over a history that all beams of a request share, and over each beam's own suffix.
-
-    One softmax goes over both parts; the history is never repeated per beam.
-
-    Args:
-      queries: the T newest positions of each beam.
-      shared_keys: keys of the request, the first ``shared_lengths`` of which count.
-      shared_values: values of the request.
-      shared_lengths: int [B].
-      keys: keys of each beam's suffix; the last T belong to the queries, which see those up to
-        their own.
-      values: values of each beam's suffix.
-
-    Returns:
-      The mixed values of each query.
-    """
-    batch, beams, length, heads, width = queries.shape
-    kv_heads, suffix = keys.shape[3], keys.shape[2]
-    queries = queries.reshape(batch, beams, length, kv_heads, heads // kv_heads, width)
-    queries = queries * width**-0.5
-    history_scores = jnp.einsum(
-        "bmtkgd,bskd->bkmtgs", queries, shared_keys, preferred_element_type=jnp.float32
-    )
-    suffix_scores = jnp.einsum(
-        "bmtkgd,bmpkd->bkmtgp", queries, keys, preferred_element_type=jnp.float32
-    )
-    present = jnp.arange(shared_keys.shape[1], dtype=jnp.int32)[None, :] < shared_lengths[:, None]
-    earlier = jnp.tril(jnp.ones((length, suffix), bool), suffix - length)
-    history_scores = jnp.where(present[:, None, None, None, None, :], history_scores, _MASKED)
-    suffix_scores = jnp.where(earlier[None, None, None, :, None], suffix_scores, _MASKED)
-
-    highest = jnp.maximum(history_scores.max(-1), suffix_scores.max(-1))[..., None]
-    history_weights = jnp.exp(history_scores - highest)
-    suffix_weights = jnp.exp(suffix_scores - highest)
-    total = history_weights.sum(-1, keepdims=True) + suffix_weights.sum(-1, keepdims=True)
-    mixed = jnp.einsum("bkmtgs,bskd->bkmtgd", history_weights.astype(values.dtype), shared_values)
-    mixed = mixed + jnp.einsum("bkmtgp,bmpkd->bkmtgd", suffix_weights.astype(values.dtype), values)
-    mixed = (mixed.astype(jnp.float32) / total).astype(values.dtype)
-    return mixed.transpose(0, 2, 3, 1, 4, 5).reshape(batch, beams, length, heads, width)
-
-
 class Attention(nnx.Module):
     """Projections of grouped-query attention, with Qwen3's query/key norm and Qwen2's biases.
 
     Sources: Ainslie et al., GQA, 2023; Qwen2 and Qwen3 technical reports, 2024 and 2025.
     """
 
-    def __init__(self, config: ModelConfig, *, output_scale: float, rngs: nnx.Rngs) -> None:
+    def __init__(self, config: RotaryConfig, *, output_scale: float, rngs: nnx.Rngs) -> None:
         inner = config.heads * config.head_dim
         kv_inner = config.kv_heads * config.head_dim
         bias = config.qkv_bias

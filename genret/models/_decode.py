@@ -1,15 +1,17 @@
 """What models share: states to logits, and decoding with a cache."""
 
 import abc
+import dataclasses
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from genret.config import ModelConfig
+from genret.config import FeaturesConfig, ModelConfig
 from genret.errors import GenretError
 from genret.models._cache import Cache, take_beams
+from genret.models._capabilities import Capabilities
 from genret.models._features import Features, SideFeatures
 from genret.models._layers import readout
 from genret.typing import Array, Float, Int
@@ -20,12 +22,9 @@ class CodeModel(nnx.Module):
 
     Attributes:
       config: the architecture.
-      one_target_a_row: a row of a batch holds one history whose last item is the only target;
-        else every item is one.
     """
 
     config: ModelConfig
-    one_target_a_row = False
 
     def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
         if not config.codes_per_level:
@@ -36,9 +35,17 @@ class CodeModel(nnx.Module):
         self.features = Features(config, rngs=rngs)
 
     @property
-    def reads_side(self) -> bool:
-        """Whether the architecture reads more of a history than its codes."""
-        return self.features.are_read
+    def capabilities(self) -> Capabilities:
+        """What the architecture reads, and how the model is trained and searched."""
+        found = Capabilities(max_items=self.config.max_items, normalize=self.config.normalize)
+        if not isinstance(self.config, FeaturesConfig):
+            return found
+        return dataclasses.replace(
+            found,
+            reads_items=self.config.item_ids or self.config.item_vectors,
+            time_buckets=self.config.time_buckets,
+            user_buckets=self.config.user_buckets,
+        )
 
     @property
     def codes_per_level(self) -> tuple[int, ...]:

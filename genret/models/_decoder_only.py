@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from genret.config import ModelConfig
+from genret.config import DecoderOnlyConfig
 from genret.models._attention import causal_mask
 from genret.models._cache import Cache
 from genret.models._decode import CachedDecoder, level_offsets, shift_right
@@ -27,7 +27,7 @@ class LanguageModel(nnx.Module):
       rngs: source of the initial parameters.
     """
 
-    def __init__(self, config: ModelConfig, tokens: int, *, rngs: nnx.Rngs) -> None:
+    def __init__(self, config: DecoderOnlyConfig, tokens: int, *, rngs: nnx.Rngs) -> None:
         self.embedding = Embedding(tokens, config.width, rngs=rngs)
         self.blocks = Transformer(config, config.layers, rngs=rngs)
         self.output = None if config.tie_embeddings else Embedding(tokens, config.width, rngs=rngs)
@@ -73,14 +73,16 @@ class DecoderOnly(CachedDecoder):
     Raises:
       GenretError: no ``codes_per_level``.
 
-    >>> config = ModelConfig(codes_per_level=(8, 4), width=16, heads=2, kv_heads=1, head_dim=8)
+    >>> config = DecoderOnlyConfig(codes_per_level=(8, 4), width=16, heads=2, kv_heads=1, head_dim=8)
     >>> model = DecoderOnly(config, rngs=nnx.Rngs(0))
     >>> logits, cache = model.prefill(History.from_items([[0, 1]], [[0], []], max_items=3))
     >>> logits.shape
     (2, 1, 8)
     """
 
-    def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
+    config: DecoderOnlyConfig
+
+    def __init__(self, config: DecoderOnlyConfig, *, rngs: nnx.Rngs) -> None:
         super().__init__(config, rngs=rngs)
         tokens = BOS + 1 + sum(config.codes_per_level)
         self.language_model = LanguageModel(config, tokens, rngs=rngs)

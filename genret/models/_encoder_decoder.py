@@ -5,9 +5,9 @@ import dataclasses
 import jax.numpy as jnp
 from flax import nnx
 
-from genret.config import ModelConfig
-from genret.errors import GenretError
+from genret.config import EncoderDecoderConfig
 from genret.models._cache import Cache
+from genret.models._capabilities import Capabilities
 from genret.models._decode import CachedDecoder, level_offsets
 from genret.models._features import SideFeatures
 from genret.models._history import History
@@ -33,7 +33,7 @@ class T5(nnx.Module):
       rngs: source of the initial parameters.
     """
 
-    def __init__(self, config: ModelConfig, tokens: int, *, rngs: nnx.Rngs) -> None:
+    def __init__(self, config: EncoderDecoderConfig, tokens: int, *, rngs: nnx.Rngs) -> None:
         self.embedding = Embedding(tokens, config.width, rngs=rngs)
         self.encoder = Encoder(config, rngs=rngs)
         self.decoder = Decoder(config, rngs=rngs)
@@ -90,32 +90,30 @@ class EncoderDecoder(CachedDecoder):
 
     Args:
       config: the architecture; ``codes_per_level`` must be filled. ``layers`` are the encoder's,
-        ``code_layers`` the decoder's blocks; ``kv_heads`` equals ``heads``.
+        ``code_layers`` the decoder's blocks.
       rngs: source of the initial parameters (``params`` stream).
 
     Raises:
-      GenretError: no ``codes_per_level``, no code layer, or fewer key/value heads than heads.
+      GenretError: no ``codes_per_level``.
 
-    >>> config = ModelConfig(codes_per_level=(8, 4), width=16, heads=2, kv_heads=2, head_dim=8)
+    >>> config = EncoderDecoderConfig(codes_per_level=(8, 4), width=16, heads=2, head_dim=8)
     >>> model = EncoderDecoder(config, rngs=nnx.Rngs(0))
     >>> logits, cache = model.prefill(History.from_items([[0, 1]], [[0], []], max_items=3))
     >>> logits.shape
     (2, 1, 8)
     """
 
-    one_target_a_row = True
+    config: EncoderDecoderConfig
 
-    def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
+    def __init__(self, config: EncoderDecoderConfig, *, rngs: nnx.Rngs) -> None:
         super().__init__(config, rngs=rngs)
-        if config.code_layers < 1:
-            raise GenretError(f"code_layers: found {config.code_layers}, expected at least 1")
-        if config.kv_heads != config.heads:
-            raise GenretError(
-                f"kv_heads: found {config.kv_heads}, expected heads, {config.heads}: "
-                "encoder_decoder has no grouped queries"
-            )
         tokens = EOS + 1 + sum(config.codes_per_level)
         self.t5 = T5(config, tokens, rngs=rngs)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """As of any model; and an encoding serves one target only."""
+        return dataclasses.replace(super().capabilities, one_target_a_row=True)
 
     def states(
         self,

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from genret.config import ModelConfig
+from genret.config import FeaturesConfig, ModelConfig
 from genret.errors import GenretError
 from genret.models._layers import Embedding, Linear, RMSNorm
 from genret.pytree import register_pytree
@@ -61,7 +61,9 @@ class Features(nnx.Module):
     Self-Attention, 2020; Rajput et al., 2023 (hashed user token).
     """
 
-    def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
+    def __init__(self, asked: ModelConfig, *, rngs: nnx.Rngs) -> None:
+        # A kind that reads nothing beside codes is one that asks for nothing here.
+        config = asked if isinstance(asked, FeaturesConfig) else FeaturesConfig()
         width = config.width
         needed = config.item_ids or config.item_vectors
         if needed and config.num_items < 1:
@@ -81,12 +83,6 @@ class Features(nnx.Module):
         self.gaps = table(config.time_buckets)
         self.users = table(config.user_buckets)
         self.num_items = config.num_items
-
-    @property
-    def are_read(self) -> bool:
-        """Whether the architecture asks for any."""
-        parts = (self.items, self.frozen_vectors, self.gaps, self.users)
-        return any(part is not None for part in parts)
 
     def set_vectors(self, vectors: Vectors) -> None:
         """Take the given vectors of the items.

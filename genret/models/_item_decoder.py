@@ -6,8 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from genret.config import ModelConfig
-from genret.errors import GenretError
+from genret.config import ItemDecoderConfig
 from genret.models._attention import causal_mask
 from genret.models._cache import Cache
 from genret.models._decode import CachedDecoder, level_offsets, shift_right
@@ -44,10 +43,10 @@ class ItemDecoder(CachedDecoder):
       rngs: source of the initial parameters (``params`` stream).
 
     Raises:
-      GenretError: no ``codes_per_level``, or no code layer.
+      GenretError: no ``codes_per_level``.
 
     >>> import jax.numpy as jnp
-    >>> config = ModelConfig(codes_per_level=(8, 4), width=16, heads=2, kv_heads=2, head_dim=8)
+    >>> config = ItemDecoderConfig(codes_per_level=(8, 4), width=16, heads=2, kv_heads=2, head_dim=8)
     >>> model = ItemDecoder(config, rngs=nnx.Rngs(0))
     >>> history = History.from_items([[0, 1], [7, 3]], [[0, 1]], max_items=3)
     >>> logits, cache = model.prefill(history)
@@ -58,10 +57,10 @@ class ItemDecoder(CachedDecoder):
     (1, 2, 4)
     """
 
-    def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
+    config: ItemDecoderConfig
+
+    def __init__(self, config: ItemDecoderConfig, *, rngs: nnx.Rngs) -> None:
         super().__init__(config, rngs=rngs)
-        if config.code_layers < 1:
-            raise GenretError(f"code_layers: found {config.code_layers}, expected at least 1")
         narrow = _code_config(config)
         rows = sum(config.codes_per_level)
         start = nnx.initializers.truncated_normal(1.0)
@@ -181,7 +180,7 @@ class ItemDecoder(CachedDecoder):
         return self.output_proj(rows.astype(self._dtype))
 
 
-def _code_config(config: ModelConfig) -> ModelConfig:
+def _code_config(config: ItemDecoderConfig) -> ItemDecoderConfig:
     """Return the configuration of the code decoder: the same, narrower."""
     width = config.code_width or config.width // 2
     heads = max(1, width // config.head_dim)

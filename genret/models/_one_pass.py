@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from genret.config import ModelConfig
+from genret.config import OnePassConfig
 from genret.errors import GenretError
 from genret.models._decode import CodeModel, level_offsets
 from genret.models._features import SideFeatures
@@ -51,14 +51,14 @@ class OnePass(CodeModel):
     Raises:
       GenretError: no ``codes_per_level``.
 
-    >>> config = ModelConfig(codes_per_level=(8, 4), width=16, heads=2, kv_heads=1, head_dim=8)
+    >>> config = OnePassConfig(codes_per_level=(8, 4), width=16, heads=2, kv_heads=1, head_dim=8)
     >>> model = OnePass(config, rngs=nnx.Rngs(0))
     >>> history = History.from_items([[0, 1]], [[0], []], max_items=3)
     >>> [logits.shape for logits in model(history)]
     [(2, 8), (2, 4)]
     """
 
-    def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
+    def __init__(self, config: OnePassConfig, *, rngs: nnx.Rngs) -> None:
         super().__init__(config, rngs=rngs)
         rows, depth = sum(config.codes_per_level), len(config.codes_per_level)
         self.embedding = Embedding(rows, config.width, rngs=rngs)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from genret.config import ModelConfig
+from genret.config import DecoderOnlyConfig, EncoderDecoderConfig
 from genret.errors import GenretError
 from genret.models._attention import causal_mask
 from genret.models._cache import Cache, take_beams
@@ -118,9 +118,11 @@ class Prompted(nnx.Module):
       code_tokens: the tokens of the codes.
     """
 
-    config: ModelConfig
+    config: DecoderOnlyConfig | EncoderDecoderConfig
 
-    def __init__(self, config: ModelConfig, code_tokens: CodeTokens) -> None:
+    def __init__(
+        self, config: DecoderOnlyConfig | EncoderDecoderConfig, code_tokens: CodeTokens
+    ) -> None:
         self.code_tokens = code_tokens
         self.config = dataclasses.replace(config, codes_per_level=code_tokens.codes_per_level)
 
@@ -238,7 +240,7 @@ class PromptedDecoder(Prompted):
     Raises:
       GenretError: code tokens that are none of the vocabulary's, or that occur twice in a level.
 
-    >>> config = ModelConfig(width=16, heads=2, kv_heads=1, head_dim=8, mlp_dim=16)
+    >>> config = DecoderOnlyConfig(width=16, heads=2, kv_heads=1, head_dim=8, mlp_dim=16)
     >>> language_model = LanguageModel(config, 20, rngs=nnx.Rngs(0))
     >>> model = PromptedDecoder(language_model, config, [[12, 13, 14], [19, 17]])
     >>> model.prefill(Prompts.from_lists([[3, 5, 12, 19, 2], [4]]))[0].shape
@@ -248,7 +250,7 @@ class PromptedDecoder(Prompted):
     def __init__(
         self,
         language_model: LanguageModel,
-        config: ModelConfig,
+        config: DecoderOnlyConfig,
         code_tokens: Sequence[Any],
         *,
         normalize: str = "vocabulary",

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from genret.config import ModelConfig
+from genret.config import EncoderDecoderConfig
 from genret.models._cache import Cache
 from genret.models._encoder_decoder import T5
 from genret.models._prompted import CodeTokens, Prompted
@@ -33,7 +33,7 @@ class PromptedEncoderDecoder(Prompted):
       GenretError: code tokens that are none of the vocabulary's, or that occur twice in a level.
 
     >>> from flax import nnx
-    >>> config = ModelConfig(width=16, heads=2, kv_heads=2, head_dim=8, mlp_dim=16)
+    >>> config = EncoderDecoderConfig(width=16, heads=2, head_dim=8, mlp_dim=16)
     >>> model = PromptedEncoderDecoder(T5(config, 20, rngs=nnx.Rngs(0)), config, [[12, 13], [19]])
     >>> model.prefill(Prompts.from_lists([[3, 5, 12, 1], [4, 1]]))[0].shape
     (2, 1, 3)
@@ -42,7 +42,7 @@ class PromptedEncoderDecoder(Prompted):
     def __init__(
         self,
         t5: T5,
-        config: ModelConfig,
+        config: EncoderDecoderConfig,
         code_tokens: Sequence[Any],
         *,
         normalize: str = "vocabulary",

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from genret.config import ModelConfig
+from genret.config import SASRecModelConfig
 from genret.errors import GenretError
 from genret.models._attention import attend, causal_mask
 from genret.models._decode import CodeModel, shift_right
@@ -39,9 +39,9 @@ class SASRec(CodeModel):
       rngs: source of the initial parameters (``params`` stream).
 
     Raises:
-      GenretError: another number of levels than one, or heads that do not divide the width.
+      GenretError: no ``codes_per_level``.
 
-    >>> config = ModelConfig(kind="sasrec", codes_per_level=(9,), width=16, heads=4)
+    >>> config = SASRecModelConfig(codes_per_level=(9,), width=16, heads=4)
     >>> model = SASRec(config, rngs=nnx.Rngs(0))
     >>> codes = [[i] for i in range(9)]
     >>> logits, _ = model.prefill(History.from_items(codes, [[4, 7], []], max_items=3))
@@ -49,16 +49,7 @@ class SASRec(CodeModel):
     (2, 1, 9)
     """
 
-    def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
-        if len(config.codes_per_level) != 1:
-            raise GenretError(
-                f"codes_per_level: found {len(config.codes_per_level)} levels, expected one for "
-                "kind 'sasrec': the number of items"
-            )
-        if config.width % config.heads:
-            raise GenretError(
-                f"heads: found {config.heads}, expected a divisor of width {config.width}"
-            )
+    def __init__(self, config: SASRecModelConfig, *, rngs: nnx.Rngs) -> None:
         super().__init__(config, rngs=rngs)
         start = nnx.initializers.truncated_normal(config.width**-0.5)
         rows = config.codes_per_level[0]
@@ -142,7 +133,7 @@ class SASRec(CodeModel):
 class _Block(nnx.Module):
     """``x + attention(norm(x))``, then ``x + relu(norm(x) U) V``."""
 
-    def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
+    def __init__(self, config: SASRecModelConfig, *, rngs: nnx.Rngs) -> None:
         width = config.width
         self.attention_norm = _LayerNorm(width, config.norm_eps)
         self.qkv_proj = Linear(width, 3 * width, bias=True, rngs=rngs)

@@ -34,7 +34,8 @@ def save_model(folder: PathLike, model: Model) -> None:
 
     >>> import tempfile
     >>> from genret.models import ItemDecoder
-    >>> config = ModelConfig(codes_per_level=(8, 4), width=16, heads=2, kv_heads=2, head_dim=8)
+    >>> from genret.config import ItemDecoderConfig
+    >>> config = ItemDecoderConfig(codes_per_level=(8, 4), width=16, heads=2, kv_heads=2, head_dim=8)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_model(folder, ItemDecoder(config, rngs=nnx.Rngs(0)))
     ...     load_model(folder).config == config

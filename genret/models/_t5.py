@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from genret.config import ModelConfig
+from genret.config import EncoderDecoderConfig
 from genret.models._attention import softmax_parts
 from genret.models._cache import Cache
 from genret.models._layers import Linear, RMSNorm, dropout, split_key
@@ -66,7 +66,7 @@ def relative_buckets(
 class RelativeBias(nnx.Module):
     """A learned number for each head and bucket of distance, added to attention scores."""
 
-    def __init__(self, config: ModelConfig, *, two_way: bool, rngs: nnx.Rngs) -> None:
+    def __init__(self, config: EncoderDecoderConfig, *, two_way: bool, rngs: nnx.Rngs) -> None:
         start = jax.nn.initializers.normal(config.width**-0.5)
         shape = (config.relative_buckets, config.heads)
         self.table = nnx.Param(start(rngs.params(), shape, jnp.float32))
@@ -111,7 +111,7 @@ def mask_bias(mask: Bool[Array, "*shape"]) -> Float[Array, "*shape"]:
 class T5Attention(nnx.Module):
     """The four projections; their initial sizes are T5's, which make scaling needless."""
 
-    def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
+    def __init__(self, config: EncoderDecoderConfig, *, rngs: nnx.Rngs) -> None:
         inner = config.heads * config.head_dim
         self.q_proj = Linear(config.width, inner, scale=config.head_dim**-0.5, rngs=rngs)
         self.k_proj = Linear(config.width, inner, rngs=rngs)
@@ -136,7 +136,7 @@ class T5Attention(nnx.Module):
 class T5MLP(nnx.Module):
     """``relu(x W_in) W_out``, or with a gate ``(gelu(x W_gate) · x W_in) W_out`` (T5 1.1)."""
 
-    def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
+    def __init__(self, config: EncoderDecoderConfig, *, rngs: nnx.Rngs) -> None:
         width, hidden = config.width, config.mlp_dim
         self.in_proj = Linear(width, hidden, rngs=rngs)
         self.gate_proj = Linear(width, hidden, rngs=rngs) if config.gated_mlp else None
@@ -157,7 +157,7 @@ class T5MLP(nnx.Module):
 class EncoderBlock(nnx.Module):
     """``x + attention(norm(x))``, then ``x + mlp(norm(x))``."""
 
-    def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
+    def __init__(self, config: EncoderDecoderConfig, *, rngs: nnx.Rngs) -> None:
         self.attention_norm = RMSNorm(config.width, config.norm_eps)
         self.attention = T5Attention(config, rngs=rngs)
         self.mlp_norm = RMSNorm(config.width, config.norm_eps)
@@ -181,7 +181,7 @@ class EncoderBlock(nnx.Module):
 class Encoder(nnx.Module):
     """Reads all tokens of a history, each seeing every other."""
 
-    def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
+    def __init__(self, config: EncoderDecoderConfig, *, rngs: nnx.Rngs) -> None:
         self.relative_bias = RelativeBias(config, two_way=True, rngs=rngs)
         self.blocks = nnx.List([EncoderBlock(config, rngs=rngs) for _ in range(config.layers)])
         self.norm = RMSNorm(config.width, config.norm_eps)
@@ -211,7 +211,7 @@ class Encoder(nnx.Module):
 class DecoderBlock(nnx.Module):
     """Attention to the own past, attention to the encoder's states, MLP; each before a norm."""
 
-    def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
+    def __init__(self, config: EncoderDecoderConfig, *, rngs: nnx.Rngs) -> None:
         self.attention_norm = RMSNorm(config.width, config.norm_eps)
         self.attention = T5Attention(config, rngs=rngs)
         self.cross_norm = RMSNorm(config.width, config.norm_eps)
@@ -266,7 +266,7 @@ class DecoderBlock(nnx.Module):
 class Decoder(nnx.Module):
     """Spells an item's codes from a start token, looking at the encoder's states."""
 
-    def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
+    def __init__(self, config: EncoderDecoderConfig, *, rngs: nnx.Rngs) -> None:
         self.relative_bias = RelativeBias(config, two_way=False, rngs=rngs)
         layers = config.code_layers
         self.blocks = nnx.List([DecoderBlock(config, rngs=rngs) for _ in range(layers)])

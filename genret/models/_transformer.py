@@ -3,9 +3,10 @@
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from genret_kernels.shared_prefix_attention import shared_prefix_attention
 
-from genret.config import ModelConfig
-from genret.models._attention import Attention, attend, attend_shared
+from genret.config import RotaryConfig
+from genret.models._attention import Attention, attend
 from genret.models._cache import Cache
 from genret.models._layers import (
     GatedMLP,
@@ -25,12 +26,13 @@ KeysValues = tuple[Float[Array, "B T K D"], ...]
 class Block(nnx.Module):
     """``x + attention(norm(x))``, then ``x + mlp(norm(x))``: the block of Llama and Qwen."""
 
-    def __init__(self, config: ModelConfig, *, output_scale: float, rngs: nnx.Rngs) -> None:
+    def __init__(self, config: RotaryConfig, *, output_scale: float, rngs: nnx.Rngs) -> None:
         self.attention_norm = RMSNorm(config.width, config.norm_eps)
         self.attention = Attention(config, output_scale=output_scale, rngs=rngs)
         self.mlp_norm = RMSNorm(config.width, config.norm_eps)
         self.mlp = GatedMLP(config.width, config.mlp_dim, output_scale=output_scale, rngs=rngs)
         self.dropout = config.dropout
+        self.implementation = config.attention
 
     def __call__(
         self,
@@ -76,13 +78,14 @@ class Block(nnx.Module):
         queries, keys, values = (part.reshape(batch, beams, -1, *part.shape[2:]) for part in new)
         keys = jnp.concatenate([cache.keys[block], keys], axis=2)
         values = jnp.concatenate([cache.values[block], values], axis=2)
-        mixed = attend_shared(
+        mixed = shared_prefix_attention(
             queries,
             cache.shared_keys[block],
             cache.shared_values[block],
             cache.shared_lengths,
             keys,
             values,
+            implementation=self.implementation,
         )
         x = x + self.attention.merge(mixed)
         return x + self.mlp(self.mlp_norm(x)), keys, values
@@ -97,7 +100,7 @@ class Transformer(nnx.Module):
       rngs: source of the initial parameters.
     """
 
-    def __init__(self, config: ModelConfig, layers: int, *, rngs: nnx.Rngs) -> None:
+    def __init__(self, config: RotaryConfig, layers: int, *, rngs: nnx.Rngs) -> None:
         # 2 residual branches a block: the stream's variance stays near 1 at any depth.
         output_scale = (2 * layers) ** -0.5
         self.blocks = nnx.List(

@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from genret.artifacts import Run, read_manifest, verify_files
-from genret.config import ModelConfig, require
+from genret.config import require
 from genret.data import Catalog
 from genret.decoding import GenerativeModel, exact_search
 from genret.errors import GenretError
 from genret.histories import Histories
 from genret.index import FilterStack, ItemFilter, LiveIndex, TrieIndex
-from genret.models import History, load_model
+from genret.models import History, capabilities_of, load_model
 from genret.recommend._answers import Recommendations
 from genret.recommend._decode import Decoder, Placement
 from genret.recommend._engine import Compiling, Engine
@@ -27,6 +27,8 @@ from genret.tokenizers import load_codes
 from genret.typing import Int, PathLike
 
 DEFAULT_BEAMS = 50
+DEFAULT_MAX_ITEMS = 20
+"""Items of a history that a model sees which does not say how many."""
 _EXACT_BYTES = 1 << 28
 """Logits of a level that an exact search holds at a time; its other arrays are about as large."""
 _EXACT_USERS = 128
@@ -49,7 +51,7 @@ class Recommender:
       semantic_ids: those of the items, as the index has them; None reads them from the index.
       catalog: titles and columns of the items, in the order of the index; None: items are known by
         the ids of the index alone.
-      max_items: longest history that the model sees; None takes that of the model's configuration.
+      max_items: longest history that the model sees; None takes what the model was made for, or 20.
       devices: the devices that share the users; None takes the first local one.
       model_parallel: devices that share one copy of the model.
 
@@ -57,9 +59,9 @@ class Recommender:
       GenretError: semantic IDs of another number of items, a catalog of other items, or devices
         that ``model_parallel`` does not divide.
 
-    >>> from genret.config import ModelConfig
+    >>> from genret.config import ItemDecoderConfig
     >>> from genret.models import build_model
-    >>> shape = ModelConfig(codes_per_level=(4, 4), width=16, heads=2, kv_heads=2, head_dim=8)
+    >>> shape = ItemDecoderConfig(codes_per_level=(4, 4), width=16, heads=2, kv_heads=2, head_dim=8)
     >>> index = TrieIndex.from_codes([[0, 1], [2, 3], [0, 2]], ["tea", "mug", "pot"])
     >>> shop = Recommender(build_model(shape, 0), index)
     >>> sorted(one.id for one in shop.recommend(["tea"], k=5)[0])
@@ -84,8 +86,10 @@ class Recommender:
             f"{len(devices)} devices",
         )
         self.model, self.catalog = model, catalog
-        self._shape = getattr(model, "config", None) or ModelConfig()
-        self.max_items = self._shape.max_items if max_items is None else max_items
+        self._reads = capabilities_of(model)
+        if max_items is None:
+            max_items = self._reads.max_items or DEFAULT_MAX_ITEMS
+        self.max_items = max_items
         require(self.max_items >= 1, f"max_items: found {self.max_items}, expected at least 1")
         self._placement = Placement.over(devices, model_parallel)
         self._place(index, semantic_ids)
@@ -123,12 +127,12 @@ class Recommender:
     @property
     def reads_times(self) -> bool:
         """Whether the model reads the time between the events of a history."""
-        return self._shape.time_buckets > 0
+        return self._reads.time_buckets > 0
 
     @property
     def reads_users(self) -> bool:
         """Whether the model learned something about each user of its training data."""
-        return self._shape.user_buckets > 0
+        return self._reads.user_buckets > 0
 
     def refresh(
         self,
@@ -307,9 +311,9 @@ class Recommender:
             exclude_seen=exclude_seen,
             group_size=group_size,
             widths=widths or (self.max_items,),
-            normalize=self._shape.normalize,
-            time_buckets=self._shape.time_buckets,
-            user_buckets=self._shape.user_buckets,
+            normalize=self._reads.normalize,
+            time_buckets=self._reads.time_buckets,
+            user_buckets=self._reads.user_buckets,
         )
 
     def engine(
@@ -456,14 +460,14 @@ class Recommender:
                 self.model,
                 History.from_items(
                     self._codes, own, self.max_items,
-                    time_buckets=self._shape.time_buckets, user_buckets=self._shape.user_buckets,
+                    time_buckets=self._reads.time_buckets, user_buckets=self._reads.user_buckets,
                 ),
                 self.index,
                 top=k,
                 exclude=own.exclusions() if exclude_seen else None,
                 filters=stack,
                 filter_of=None if filter_of is None else np.resize(filter_of[start:stop], batch),
-                normalize=self._shape.normalize,
+                normalize=self._reads.normalize,
             )  # fmt: skip
             top = jax.device_get((found.items, found.scores))
             items[start:stop], scores[start:stop] = (part[: stop - start] for part in top)

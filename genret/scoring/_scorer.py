@@ -34,9 +34,9 @@ class Scorer:
         something about each.
 
     >>> from genret.models import build_model
-    >>> from genret.config import ModelConfig
+    >>> from genret.config import ItemDecoderConfig
     >>> from genret.index import TrieIndex
-    >>> shape = ModelConfig(codes_per_level=(4, 4), width=16, heads=2, kv_heads=2, head_dim=8)
+    >>> shape = ItemDecoderConfig(codes_per_level=(4, 4), width=16, heads=2, kv_heads=2, head_dim=8)
     >>> shop = Recommender(build_model(shape, 0), TrieIndex.from_codes([[0, 1], [2, 3], [0, 2]]))
     >>> scorer = Scorer(shop, ScoreConfig(k=2, beams=4, exclude_seen=True, decode_batch=2))
     >>> answers = scorer.score(Histories.from_lists([[0, 2], []]))

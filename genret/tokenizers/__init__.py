@@ -5,11 +5,11 @@ bytes.
 """
 
 # Tokenizers
+from genret.config import TOKENIZER_PRESETS as PRESETS
 from genret.tokenizers._base import Tokenizer
 from genret.tokenizers._fsq import FSQ
 from genret.tokenizers._hierarchical import HierarchicalKMeans
 from genret.tokenizers._pq import OPQ, PQ
-from genret.tokenizers._presets import PRESETS
 from genret.tokenizers._rq_kmeans import RQKMeans
 from genret.tokenizers._rq_vae import RQVAE
 from genret.tokenizers._shape import code_shape

@@ -16,6 +16,7 @@ from genret.config import TrainConfig
 from genret.data.pipeline import TrainingBatches
 from genret.errors import GenretError
 from genret.histories import Histories
+from genret.models import capabilities_of
 from genret.semantic_ids import SemanticIds
 from genret.training._checkpoint import restore_checkpoint, save_checkpoint
 from genret.training._objective import Objective
@@ -119,7 +120,7 @@ def train(
     objective = Objective.of(config, semantic_ids, histories.items)
     state = parallel.replicate(TrainState.init(params, optimizer, objective))
     best_params = jax.tree.map(jnp.copy, params)
-    architecture = getattr(model, "config", None)
+    can = capabilities_of(model)
     batches = iter(
         TrainingBatches(
             histories,
@@ -127,9 +128,9 @@ def train(
             max_items=max_items,
             seed=seed,
             multiple_of=1 if devices is None else len(devices),
-            one_target=getattr(model, "one_target_a_row", False),
-            time_buckets=getattr(architecture, "time_buckets", 0),
-            user_buckets=getattr(architecture, "user_buckets", 0),
+            one_target=can.one_target_a_row,
+            time_buckets=can.time_buckets,
+            user_buckets=can.user_buckets,
         )
     )
     progress = _Progress(batches.get_state())

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genret.config import TrainConfig, require
-from genret.models import SideFeatures
+from genret.models import SideFeatures, capabilities_of
 from genret.semantic_ids import SemanticIds
 from genret.training._apao import adapt_weights, draw_pairs, pairwise_losses, pointwise_losses
 from genret.training._legal import LegalCodes
@@ -194,7 +194,7 @@ class Forward:
         batch = self.batch
         inputs = self.codes.at[jnp.maximum(batch["items"], 0)].get(mode="clip")
         side = {}
-        if getattr(self.model, "reads_side", False):
+        if capabilities_of(self.model).reads_side:
             parts = {name: batch.get(name) for name in ("items", "gaps", "users")}
             side = {"side": SideFeatures(**parts)}
         return getattr(self.model, method)(
@@ -205,7 +205,7 @@ class Forward:
 def targets_of(model: Any, batch: Batch) -> tuple[Int[Array, "B T"], Bool[Array, "B T"]]:
     """Return the items to predict, and which of them count; [B, 1] of a model of one target a row."""
     items, present = jnp.maximum(batch["items"], 0), batch["segments"] > 0
-    if getattr(model, "one_target_a_row", False):
+    if capabilities_of(model).one_target_a_row:
         last = jnp.maximum(present.sum(axis=1, keepdims=True, dtype=jnp.int32) - 1, 0)
         items = jnp.take_along_axis(items, last, axis=1)
         present = present[:, :1]

@@ -37,9 +37,9 @@ def shrink_and_perturb(
     Raises:
       GenretError: other architectures, or factors that are negative or not finite.
 
-    >>> from genret.config import ModelConfig
+    >>> from genret.config import ItemDecoderConfig
     >>> from genret.models import build_model
-    >>> config = ModelConfig(codes_per_level=(8, 4), width=16, heads=2, kv_heads=2, head_dim=8)
+    >>> config = ItemDecoderConfig(codes_per_level=(8, 4), width=16, heads=2, kv_heads=2, head_dim=8)
     >>> one, two = build_model(config, 0), build_model(config, 1)
     >>> mixed = shrink_and_perturb(one, two, shrink=0.5, perturb=0.0)
     >>> bool((mixed.embedding.table[...] == 0.5 * one.embedding.table[...]).all())

@@ -42,7 +42,8 @@ def shared_prefix_attention(
       queries: float32 or bfloat16 [B, M, T, H, D], of the T newest positions of each beam.
       shared_keys: [B, S, K, D], of the queries' type, like all keys and values. S may be 0.
       shared_values: [B, S, K, D].
-      shared_lengths: int32 [B], how many of the S positions count, 0 to S; the others may be NaN.
+      shared_lengths: int32 [B], how many of the S positions count, 0 to S. The values of the others
+        must be finite for "xla", which multiplies them by 0; the kernels do not read them.
       keys: [B, M, P, K, D], of the beams' own positions, P >= T; the last T belong to the queries,
         which see those up to their own.
       values: [B, M, P, K, D].
@@ -75,7 +76,9 @@ def shared_prefix_attention(
     for name in ("shared_keys", "shared_values", "keys", "values"):
         check_dtype(OP, name, arrays[name], queries.dtype)
     check_dtype(OP, "shared_lengths", shared_lengths, jnp.int32)
-    empty = [letter for letter, size in sizes.items() if size == 0 and letter != "S"]
+    # No history is a history; no request is an empty answer, for which no kernel is needed.
+    may_be_empty = "SB" if chosen == "xla" else "S"
+    empty = [letter for letter, size in sizes.items() if size == 0 and letter not in may_be_empty]
     if empty:
         raise KernelError(f"{OP}: found {empty[0]}=0, expected 1 or more")
     if sizes["H"] % sizes["K"]:

@@ -85,7 +85,10 @@ def test_held_out_events_do_not_shape_the_vectors(run: Path) -> None:
 def test_brought_vectors_are_taken_as_they_are(run: Path, tmp_path: Path) -> None:
     brought = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
     np.save(tmp_path / "mine.npy", brought)
-    result = embed(run, vectors=str(tmp_path / "mine.npy"))
+    order = np.random.default_rng(1).permutation(40)
+    ids = load_run_data(run)[0].item_ids
+    np.savez(tmp_path / "mine.npz", ids=ids[order], vectors=brought[order])
+    result = embed(run, vectors=str(tmp_path / "mine.npz"))
     assert result["parts"] == {"brought": {"width": 3, "items_without": 0}}
     np.testing.assert_array_equal(load_vectors(run / "vectors"), brought)
 
@@ -95,10 +98,14 @@ def test_bad_requests_leave_the_older_vectors(run: Path, tmp_path: Path) -> None
     np.save(tmp_path / "short.npy", np.ones((39, 3)))
     np.save(tmp_path / "nan.npy", np.full((40, 3), np.nan))
     for options, message in [
-        ({"vectors": str(tmp_path / "short.npy")}, "found 39 rows, expected 40"),
-        ({"vectors": str(tmp_path / "nan.npy")}, "row 0 .* holds nan"),
+        (
+            {"vectors": str(tmp_path / "short.npy"), "ids": run / "catalog" / "items.parquet"},
+            "found 39 vectors and 40 ids",
+        ),
+        ({"vectors": str(tmp_path / "nan.npy")}, "without ids"),
+        ({"ids": tmp_path / "nan.npy"}, "--ids goes with --vectors"),
         ({"vectors": "x.npy", "sentence_model": "y"}, "exclude each other"),
-        ({"vectors": "x.npy", "embed": SMALL}, "--vectors: found with --text-dim, "),
+        ({"vectors": "x.npy", "embed": SMALL}, "--vectors: found with .*--text-dim"),
         ({"vectors_column": "x"}, "--vectors-column goes with --vectors"),
         ({"embed": EmbedConfig(text_columns=("color",))}, "has no column 'color'"),
         (

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from genret.config import RECIPES, ModelConfig, Recipe, TrainConfig
+from genret.config import RECIPES, ItemDecoderConfig, ModelConfig, Recipe, TrainConfig
 from genret.models import load_model
 from tests.cli.conftest import TINY_MODEL, TINY_TRAIN, Command
 
 TINY = Recipe(
-    model=ModelConfig(width=16, layers=1, heads=2, kv_heads=2, head_dim=8, mlp_dim=16, max_items=8),
+    model=ItemDecoderConfig(
+        width=16, layers=1, heads=2, kv_heads=2, head_dim=8, mlp_dim=16, max_items=8
+    ),
     train=TrainConfig(steps=4, batch_size=8, eval_every=4, eval_users=20, loss="legal"),
 )
 

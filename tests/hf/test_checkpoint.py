@@ -226,10 +226,10 @@ def test_damaged_shards_are_named(tmp_path) -> None:
 
 @pytest.fixture(scope="module")
 def trained():
-    from genret.config import ModelConfig
+    from genret.config import DecoderOnlyConfig
 
-    config = ModelConfig(
-        kind="decoder_only", codes_per_level=(5, 4, 6), width=16, heads=2, kv_heads=1, head_dim=8,
+    config = DecoderOnlyConfig(
+        codes_per_level=(5, 4, 6), width=16, heads=2, kv_heads=1, head_dim=8,
         mlp_dim=16, max_items=3,
     )  # fmt: skip
     return build_model(config, 3)

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from genret_kernels.shared_prefix_attention import shared_prefix_attention
 
-from genret.models._attention import attend, attend_shared, causal_mask
+from genret.models._attention import attend, causal_mask
 from genret.models._layers import dropout, rotary_angles, rotate
 
 
@@ -38,7 +39,7 @@ def test_no_request_is_no_answer() -> None:
     none = jnp.zeros((0, 5, 4, 8))
     assert attend(none, none, none, jnp.ones((1, 5, 5), bool)).shape == none.shape
     beams, own = jnp.zeros((0, 3, 1, 4, 8)), jnp.zeros((0, 3, 2, 4, 8))
-    found = attend_shared(beams, none, none, jnp.zeros(0, jnp.int32), own, own)
+    found = shared_prefix_attention(beams, none, none, jnp.zeros(0, jnp.int32), own, own)
     assert found.shape == beams.shape
 
 
@@ -77,7 +78,7 @@ def test_attend_shared_equals_loops(kv_heads, new) -> None:
         shared_values[b, length:] = 1e6
     keys, values = (normal(rng, batch, beams, suffix, kv_heads, 8) for _ in range(2))
     arguments = (queries, shared_keys, shared_values, lengths, keys, values)
-    found = attend_shared(*map(jnp.asarray, arguments))
+    found = shared_prefix_attention(*map(jnp.asarray, arguments))
     for b, m, t, h in np.ndindex(batch, beams, new, 4):
         k = h // (4 // kv_heads)
         past, own = lengths[b], suffix - new + t + 1

@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genret.config import ModelConfig
+from genret.config import ItemDecoderConfig
 from genret.data import bucket_gaps, bucket_users
 from genret.errors import GenretError
 from genret.histories import Histories
 from genret.models import History, SideFeatures, build_model, load_model, save_model
 
 CODES = (7, 5, 3)
-CONFIG = ModelConfig(
+CONFIG = ItemDecoderConfig(
     codes_per_level=CODES, width=16, heads=2, kv_heads=2, head_dim=8, mlp_dim=24, layers=1,
     item_ids=True, item_vectors=True, num_items=20, vector_dim=6, time_buckets=9, user_buckets=4,
 )  # fmt: skip
@@ -24,7 +24,7 @@ WIDTH = 5
 
 @pytest.fixture(scope="module", params=KINDS)
 def model(request):
-    made = jax.jit(lambda: build_model(dataclasses.replace(CONFIG, kind=request.param), 0))()
+    made = jax.jit(lambda: build_model(CONFIG.as_kind(request.param), 0))()
     vectors = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
     made.features.set_vectors(vectors)
     return made
@@ -63,7 +63,7 @@ def test_each_part_matters_and_none_leaks(model) -> None:
         for x, y in zip(before, after, strict=True):
             moved = np.abs(np.asarray(x) - np.asarray(y)).max(axis=2)
             assert (moved[1] == 0).all()
-            if model.one_target_a_row:
+            if model.capabilities.one_target_a_row:
                 assert (moved[0, 0] > 1e-6) if at < 3 else (moved[0, 0] == 0), (name, at)
             else:
                 assert (moved[0, : at + 1] == 0).all(), (name, at)
@@ -105,7 +105,7 @@ def test_cached_decoding_equals_the_full_forward(model) -> None:
     segments = jnp.asarray(np.arange(WIDTH)[None] <= lengths[:, None], jnp.int32)
     positions = jnp.broadcast_to(jnp.arange(WIDTH), (3, WIDTH))
     full = logits_of(model, jnp.asarray(codes), segments, positions, side)
-    at = np.zeros(3, int) if model.one_target_a_row else lengths
+    at = np.zeros(3, int) if model.capabilities.one_target_a_row else lengths
     expected = jax.nn.log_softmax(full[0][np.arange(3), at])
     np.testing.assert_allclose(jax.nn.log_softmax(first[:, 0]), expected, atol=2e-5)
     for level, logits in enumerate(full):

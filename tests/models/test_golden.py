@@ -1,6 +1,7 @@
 """The transformers give the logits of Hugging Face's Llama, Qwen2, Qwen3 and T5."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from genret.config import ModelConfig
+from genret.config import DecoderOnlyConfig, EncoderDecoderConfig
 from genret.models._attention import causal_mask
 from genret.models._decoder_only import LanguageModel
 from genret.models._encoder_decoder import T5
@@ -25,9 +26,9 @@ COMMON = {
     "dropout": 0.0,
 }
 CONFIGS = {
-    "llama": ModelConfig(**COMMON, layers=2, head_dim=8, qk_norm=False, tie_embeddings=False),
-    "qwen2": ModelConfig(**COMMON, layers=1, head_dim=8, qk_norm=False, qkv_bias=True),
-    "qwen3": ModelConfig(**COMMON, layers=2, head_dim=16, qk_norm=True),
+    "llama": DecoderOnlyConfig(**COMMON, layers=2, head_dim=8, qk_norm=False, tie_embeddings=False),
+    "qwen2": DecoderOnlyConfig(**COMMON, layers=1, head_dim=8, qk_norm=False, qkv_bias=True),
+    "qwen3": DecoderOnlyConfig(**COMMON, layers=2, head_dim=16, qk_norm=True),
 }
 NAMES = {
     "embedding.table": "model.embed_tokens.weight",
@@ -65,21 +66,21 @@ def test_logits_equal_hugging_face(family: str) -> None:
     assert jax.tree.all(jax.tree.map(lambda x: x.dtype == jnp.float32, nnx.state(model)))
 
 
-T5_COMMON = {
-    "kind": "encoder_decoder",
+T5_COMMON: dict[str, Any] = {
     "width": 24,
     "head_dim": 8,
     "mlp_dim": 32,
     "heads": 4,
-    "kv_heads": 4,
     "layers": 2,
     "relative_buckets": 12,
     "relative_distance": 40,
     "dropout": 0.0,
 }
 T5_CONFIGS = {
-    "t5": ModelConfig(**T5_COMMON, code_layers=1),
-    "t5-gated": ModelConfig(**T5_COMMON, code_layers=2, gated_mlp=True, tie_embeddings=False),
+    "t5": EncoderDecoderConfig(**T5_COMMON, code_layers=1),
+    "t5-gated": EncoderDecoderConfig(
+        **T5_COMMON, code_layers=2, gated_mlp=True, tie_embeddings=False
+    ),
 }
 T5_NAMES = {
     "embedding.table": "shared.weight",

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genret.config import ModelConfig
+from genret.config import ItemDecoderConfig
 from genret.errors import GenretError
 from genret.models import History, build_model
 
 CODES = (7, 5, 6, 3)
-BASE = ModelConfig(
+BASE = ItemDecoderConfig(
     codes_per_level=CODES, width=32, heads=4, kv_heads=4, head_dim=8, mlp_dim=48, dropout=0.5
 )
 CONFIGS = {
@@ -22,12 +22,12 @@ CONFIGS = {
     "items-deep": dataclasses.replace(
         BASE, kv_heads=2, code_layers=2, code_width=24, tie_embeddings=False, qk_norm=False
     ),
-    "flat": dataclasses.replace(BASE, kind="decoder_only"),
-    "flat-gqa": dataclasses.replace(
-        BASE, kind="decoder_only", kv_heads=2, qk_norm=False, qkv_bias=True, tie_embeddings=False
+    "flat": BASE.as_kind("decoder_only"),
+    "flat-gqa": BASE.as_kind(
+        "decoder_only", kv_heads=2, qk_norm=False, qkv_bias=True, tie_embeddings=False
     ),
 }
-TIGER = dataclasses.replace(BASE, kind="encoder_decoder", code_layers=2, relative_distance=40)
+TIGER = BASE.as_kind("encoder_decoder", code_layers=2, relative_distance=40)
 CONFIGS["tiger"] = TIGER  # one target a row: the last item
 each_model = pytest.mark.parametrize("name", CONFIGS)
 each_of_many_targets = pytest.mark.parametrize("name", [n for n in CONFIGS if n != "tiger"])
@@ -164,7 +164,7 @@ def teacher_forced(model, codes, lengths, targets):
     codes[np.arange(rows), lengths] = targets
     segments, positions = rows_of(*[(n + 1,) for n in lengths], width=items + 1)
     found = logits_of(model, codes, segments, positions)
-    if model.one_target_a_row:
+    if model.capabilities.one_target_a_row:
         return [np.asarray(x)[:, 0] for x in found]
     return [np.asarray(x)[np.arange(rows), lengths] for x in found]
 

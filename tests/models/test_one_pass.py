@@ -7,16 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genret.config import ModelConfig
+from genret.config import OnePassConfig
 from genret.decoding import ParallelHeads, beam_search
 from genret.errors import GenretError
 from genret.index import TrieIndex
 from genret.models import History, build_model, load_model, save_model
 
 CODES = (7, 5, 3)
-CONFIG = ModelConfig(
-    kind="one_pass", codes_per_level=CODES, width=16, heads=2, kv_heads=1, head_dim=8, mlp_dim=24
-)
+CONFIG = OnePassConfig(codes_per_level=CODES, width=16, heads=2, kv_heads=1, head_dim=8, mlp_dim=24)
 
 
 def random_codes(rng, *shape):

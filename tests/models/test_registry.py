@@ -1,7 +1,5 @@
 """Presets, seeds, and models as pytrees."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,7 +28,7 @@ def shapes_of(config: ModelConfig):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets(preset, kind) -> None:
-    config = dataclasses.replace(PRESETS[preset], kind=kind, codes_per_level=(256,) * 4)
+    config = PRESETS[preset].as_kind(kind, codes_per_level=(256,) * 4)
     model = shapes_of(config)
     assert num_parameters(model) == SIZES[preset][KINDS.index(kind)]
     batch, items = 8, config.max_items
@@ -59,7 +57,7 @@ def test_presets_are_named_in_the_order_of_their_size() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_equal_seeds_give_equal_parameters(kind) -> None:
-    config = dataclasses.replace(PRESETS["tiny"], kind=kind, codes_per_level=(5, 6))
+    config = PRESETS["tiny"].as_kind(kind, codes_per_level=(5, 6))
     one, again, other = (build_model(config, seed) for seed in (3, 3, 4))
     for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(again), strict=True):
         np.testing.assert_array_equal(x, y)
@@ -70,7 +68,7 @@ def test_equal_seeds_give_equal_parameters(kind) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_model_is_a_pytree_of_its_parameters(kind) -> None:
     """Nothing but parameters lies in the tree, and one program serves all parameters."""
-    config = dataclasses.replace(PRESETS["tiny"], kind=kind, codes_per_level=(5, 6), dropout=0.3)
+    config = PRESETS["tiny"].as_kind(kind, codes_per_level=(5, 6), dropout=0.3)
     model = build_model(config, 0)
     assert sum(x.size for x in jax.tree.leaves(model)) == num_parameters(model)
     traces = []

@@ -7,16 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genret.config import ModelConfig
+from genret.config import SASRecModelConfig
 from genret.decoding import beam_search
 from genret.errors import GenretError
 from genret.index import ItemFilter, TrieIndex
 from genret.models import History, SASRec, build_model, load_model, save_model
 
 ITEMS = 11
-CONFIG = ModelConfig(
-    kind="sasrec", codes_per_level=(ITEMS,), width=16, mlp_dim=24, max_items=5, dropout=0.5
-)
+CONFIG = SASRecModelConfig(codes_per_level=(ITEMS,), width=16, mlp_dim=24, max_items=5, dropout=0.5)
 CODES = np.arange(ITEMS)[:, None]
 
 

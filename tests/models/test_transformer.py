@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from genret.config import ModelConfig
+from genret.config import ItemDecoderConfig
 from genret.models._attention import causal_mask
 from genret.models._layers import rotary_angles, rotate
 from genret.models._transformer import Transformer
@@ -15,7 +15,7 @@ from genret.models._transformer import Transformer
 @pytest.mark.parametrize("layers", [1, 3])
 @pytest.mark.parametrize("known", [True, False])
 def test_the_slots_asked_for_are_those_of_the_whole_row(layers: int, known: bool) -> None:
-    config = ModelConfig(width=16, layers=layers, heads=4, kv_heads=2, head_dim=4, mlp_dim=24)
+    config = ItemDecoderConfig(width=16, layers=layers, heads=4, kv_heads=2, head_dim=4, mlp_dim=24)
     model = Transformer(config, layers, rngs=nnx.Rngs(0))
     x = jax.random.normal(jax.random.key(1), (3, 7, 16))
     segments = jnp.array([[1] * 7, [1, 1, 1, 2, 2, 0, 0], [1, 1, 0, 0, 0, 0, 0]])

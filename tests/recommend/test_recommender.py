@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genret.config import ModelConfig
+from genret.config import ItemDecoderConfig
 from genret.data import Catalog
 from genret.decoding import beam_search
 from genret.errors import GenretError
@@ -28,7 +28,7 @@ INDEX = TrieIndex.from_codes(CODES, codes_per_level=SIZES)
 MODEL = TableModel.random(SIZES, seed=2)
 LENGTHS = [3, 0, 25, 1, 40, 7, 2]
 SHOP = Recommender(MODEL, INDEX, CODES, max_items=4)
-SHAPE = ModelConfig(
+SHAPE = ItemDecoderConfig(
     codes_per_level=SIZES, width=16, layers=1, heads=2, kv_heads=2, head_dim=8, mlp_dim=16,
     max_items=4,
 )  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genret.config import EngineConfig, ModelConfig, ScoreConfig
+from genret.config import EngineConfig, ItemDecoderConfig, ScoreConfig
 from genret.errors import GenretError
 from genret.histories import Histories
 from genret.index import ItemFilter, TrieIndex
@@ -28,7 +28,7 @@ MAX_ITEMS = 5
 TABLE = TableModel.random(SIZES, seed=2)
 """A model that compiles quickly."""
 MODEL = build_model(
-    ModelConfig(
+    ItemDecoderConfig(
         codes_per_level=SIZES, width=16, layers=1, heads=2, kv_heads=2, head_dim=8, mlp_dim=32,
         max_items=MAX_ITEMS,
     ),

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from genret.artifacts import read_manifest, write_folder
-from genret.config import EngineConfig, ModelConfig, ScoreConfig
+from genret.config import EngineConfig, ItemDecoderConfig, ScoreConfig
 from genret.data import load_run_data, load_user_ids
 from genret.errors import GenretError
 from genret.histories import Histories
@@ -27,7 +27,7 @@ def timed(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the run with a model that reads times and users."""
     folder = tmp_path_factory.mktemp("timed") / "run"
     shutil.copytree(run, folder, ignore=shutil.ignore_patterns("model"))
-    shape = ModelConfig(
+    shape = ItemDecoderConfig(
         codes_per_level=SIZES, width=16, layers=1, heads=2, kv_heads=2, head_dim=8, mlp_dim=32,
         max_items=MAX_ITEMS, time_buckets=9, user_buckets=4,
     )  # fmt: skip

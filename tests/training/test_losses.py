@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genret.config import ModelConfig, TrainConfig
+from genret.config import ItemDecoderConfig, TrainConfig
 from genret.data.pipeline import TrainingBatches
 from genret.errors import GenretError
 from genret.histories import Histories
@@ -166,7 +166,7 @@ def test_pairs_are_a_target_of_each_row_and_the_history_before_it() -> None:
     assert len(seen) > 8
 
 
-MODEL = ModelConfig(
+MODEL = ItemDecoderConfig(
     codes_per_level=SIZES, width=16, heads=2, kv_heads=2, head_dim=8, mlp_dim=16, layers=1,
     max_items=6, dropout=0.0,
 )  # fmt: skip
@@ -228,7 +228,7 @@ def test_models_learn_with_every_loss(kind: Any, name: str) -> None:
     config = dataclasses.replace(BASE, **LOSSES[name])
     if kind == "encoder_decoder":  # T5's vectors start large
         config = dataclasses.replace(config, learning_rate=0.005)
-    model = build_model(dataclasses.replace(MODEL, kind=kind), 0)
+    model = build_model(MODEL.as_kind(kind), 0)
     result = train(
         model,
         SemanticIds.from_codes(catalog(12), codes_per_level=SIZES),

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from genret.config import ModelConfig
+from genret.config import ItemDecoderConfig
 from genret.errors import GenretError
 from genret.models import build_model
 from genret.training import shrink_and_perturb
 
-CONFIG = ModelConfig(
+CONFIG = ItemDecoderConfig(
     codes_per_level=(5, 4), width=8, heads=1, kv_heads=1, head_dim=8, mlp_dim=8, layers=1,
     item_vectors=True, num_items=3, vector_dim=2,
 )  # fmt: skip

@@ -1,8 +1,9 @@
 """Tokenizers of published systems by name: methods, code counts and network shapes."""
 
-from genret.config import AutoencoderConfig, TokenizeConfig
+from genret.config._autoencoder import AutoencoderConfig
+from genret.config._tokenize import TokenizeConfig
 
-PRESETS: dict[str, TokenizeConfig] = {
+TOKENIZER_PRESETS: dict[str, TokenizeConfig] = {
     "tiger": TokenizeConfig(
         method="rq_vae",
         levels=3,

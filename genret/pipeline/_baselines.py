@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from genret.artifacts import MANIFEST, Run, read_manifest, write_folder
-from genret.cli.base import Reporter
 from genret.config import EvaluateConfig, SASRecConfig
+from genret.pipeline._progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from genret.data import SplitHistories
@@ -41,7 +41,7 @@ def evaluate_baseline(
     sasrec: SASRecConfig,
     *,
     seed: int,
-    reporter: Reporter,
+    progress: Progress = SILENT,
     keep_lists: bool = False,
 ) -> dict[str, Any]:
     """Evaluate a baseline on the users and by the rules of the model.
@@ -54,7 +54,7 @@ def evaluate_baseline(
       config: what is measured.
       sasrec: configuration of SASRec.
       seed: seed of SASRec, of the choice of users and of the intervals.
-      reporter: where to print.
+      progress: who is told.
       keep_lists: also return the lists, see :func:`genret.evaluation.evaluate_lists`.
 
     Returns:
@@ -74,7 +74,7 @@ def evaluate_baseline(
         knn = ItemKNN.fit(histories.training(), num_items)
         answer = functools.partial(knn.recommend, k=max(config.k), exclude_seen=config.exclude_seen)
         return evaluate_lists(answer, held_out, config, num_items=num_items, **common)
-    model = trained_sasrec(run, histories, num_items, sasrec, seed=seed, reporter=reporter)
+    model = train_sasrec(run, histories, num_items, sasrec, seed=seed, progress=progress)
     # One level: the search misses nothing. As many beams as places are enough.
     search = dataclasses.replace(config, exact=False, beams=max(config.k))
     semantic_ids, index = item_codes(num_items)
@@ -89,14 +89,14 @@ def evaluate_baseline(
     )
 
 
-def trained_sasrec(
+def train_sasrec(
     run: Run,
     histories: "SplitHistories",
     num_items: int,
     config: SASRecConfig,
     *,
     seed: int,
-    reporter: Reporter,
+    progress: Progress = SILENT,
 ) -> "SASRec":
     """Return the SASRec of a run: the one in ``baselines/sasrec``, or a newly trained one.
 
@@ -109,7 +109,7 @@ def trained_sasrec(
       num_items: items of its catalog.
       config: the baseline's configuration.
       seed: seed of parameters, batches and dropout.
-      reporter: where to print.
+      progress: who is told.
 
     Returns:
       The model with the parameters of the best validation NDCG@10.
@@ -150,7 +150,7 @@ def trained_sasrec(
         return {name: found[name] for name in ("ndcg@10", "recall@10")}
 
     checkpoints = folder.parent / "sasrec-checkpoints"
-    with reporter.stage("train sasrec"), reporter.progress("steps", training.steps) as advance:
+    with progress.stage("train sasrec"), progress.progress("steps", training.steps) as advance:
         shown = 0
 
         def log(record: dict[str, Any]) -> None:
@@ -158,7 +158,7 @@ def trained_sasrec(
             advance(record["step"] - shown)
             shown = record["step"]
             if "valid" in record:
-                reporter.say(
+                progress.say(
                     f"step {shown:>6}  validation NDCG@10 {record['valid']['ndcg@10']:.4f}"
                 )
 

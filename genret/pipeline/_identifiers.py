@@ -4,9 +4,9 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from genret.artifacts import Run
-from genret.cli.base import Reporter
 from genret.config import TokenizeConfig
 from genret.errors import GenretError
+from genret.pipeline._progress import Progress
 
 if TYPE_CHECKING:
     from genret.data import Catalog, SplitHistories
@@ -38,7 +38,7 @@ def make_codes(
     histories: "SplitHistories",
     config: TokenizeConfig,
     seed: int,
-    reporter: Reporter,
+    progress: Progress,
 ) -> Made:
     """Make the codes of a run's items by a method.
 
@@ -49,7 +49,7 @@ def make_codes(
     from genret.tokenizers import TOKENIZERS
 
     if config.method not in TOKENIZERS:
-        return _made_without_vectors(catalog, histories, config, seed, reporter)
+        return _made_without_vectors(catalog, histories, config, seed, progress)
     vectors = load_vectors(run.folder("vectors"))
     if len(vectors) != catalog.num_items:
         raise GenretError(
@@ -60,8 +60,8 @@ def make_codes(
     pairs = None
     if networks and config.autoencoder.contrast:
         pairs = _pairs(catalog, histories, config)
-        reporter.say(f"contrast: {pairs.nnz:,} pairs of items in training histories")
-    with reporter.progress("parts", config.levels) as advance:
+        progress.say(f"contrast: {pairs.nnz:,} pairs of items in training histories")
+    with progress.progress("parts", config.levels) as advance:
         tokenizer = TOKENIZERS[config.method].fit(vectors, config, seed, advance, pairs)
     return Made(semantic_ids=tokenizer.encode(vectors), tokenizer=tokenizer, vectors=vectors)
 
@@ -87,7 +87,7 @@ def _made_without_vectors(
     histories: "SplitHistories",
     config: TokenizeConfig,
     seed: int,
-    reporter: Reporter,
+    progress: Progress,
 ) -> Made:
     from genret.tokenizers import (
         DEFAULT_PIECES,
@@ -108,7 +108,7 @@ def _made_without_vectors(
             seed,
             number=config.collisions != "keep",
         )
-        reporter.say(
+        progress.say(
             f"titles: {found.cut:,} of {num_items:,} were cut to {config.title_pieces} pieces"
         )
         return Made(semantic_ids=found.semantic_ids, text_model=found.model)

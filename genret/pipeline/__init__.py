@@ -1,0 +1,49 @@
+"""The stages from files to figures, as functions of a run folder and a configuration.
+
+Each stage reads some folders of a run and writes one. It returns its figures as JSON values, and
+tells what it does to a :class:`Progress`, by default to nobody.
+
+>>> import tempfile
+>>> from genret import pipeline
+>>> from genret.config import TokenizeConfig
+>>> from genret.data import synthetic_tables
+>>> with tempfile.TemporaryDirectory() as folder:
+...     run = f"{folder}/shop"
+...     _ = pipeline.ingest(run, *synthetic_tables(60, 40, 8, seed=0))
+...     _ = pipeline.tokenize(run, TokenizeConfig(method="random", levels=2))
+...     pipeline.index(run)["items"]
+40
+"""
+
+from genret.pipeline._baselines import BASELINES, evaluate_baseline, train_sasrec, training_use
+from genret.pipeline._coldstart import coldstart
+from genret.pipeline._embed import embed
+from genret.pipeline._evaluate import evaluate, missed_by_beams, read_training_log
+from genret.pipeline._index import index
+from genret.pipeline._ingest import ingest
+from genret.pipeline._progress import SILENT, Progress, Silent
+from genret.pipeline._quickstart import TRAIN as QUICK_TRAINING
+from genret.pipeline._quickstart import quickstart
+from genret.pipeline._tokenize import tokenize
+from genret.pipeline._train import train
+
+__all__ = [
+    "BASELINES",
+    "QUICK_TRAINING",
+    "SILENT",
+    "Progress",
+    "Silent",
+    "coldstart",
+    "embed",
+    "evaluate",
+    "evaluate_baseline",
+    "index",
+    "ingest",
+    "missed_by_beams",
+    "quickstart",
+    "read_training_log",
+    "tokenize",
+    "train",
+    "train_sasrec",
+    "training_use",
+]

@@ -1,0 +1,47 @@
+"""How the stages of the pipeline say what they do."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Progress(Protocol):
+    """What a stage tells while it runs; the command line prints it."""
+
+    def stage(self, title: str) -> AbstractContextManager[None]:
+        """Begin a stage; it ends with the block."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Tell one line."""
+        ...
+
+    def progress(self, title: str, total: int) -> AbstractContextManager[Callable[..., None]]:
+        """Begin work of ``total`` parts; the block calls ``advance(n=1, note=None)``."""
+        ...
+
+
+class Silent:
+    """A :class:`Progress` that tells nothing: the default of every stage.
+
+    >>> with Silent().progress("parts", 2) as advance:
+    ...     advance()
+    """
+
+    @contextlib.contextmanager
+    def stage(self, title: str) -> Iterator[None]:
+        """Run the block."""
+        yield
+
+    def say(self, text: str) -> None:
+        """Tell nothing."""
+
+    @contextlib.contextmanager
+    def progress(self, title: str, total: int) -> Iterator[Callable[..., None]]:
+        """Run the block with a function that does nothing."""
+        yield lambda *_, **__: None
+
+
+SILENT = Silent()

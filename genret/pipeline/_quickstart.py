@@ -1,0 +1,125 @@
+"""The whole job: every stage in turn, and what the model recommends to a few users."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from genret.config import (
+    EvaluateConfig,
+    IngestConfig,
+    ItemDecoderConfig,
+    ModelConfig,
+    TokenizeConfig,
+    TrainConfig,
+)
+from genret.data import load_run_data
+from genret.pipeline._embed import embed
+from genret.pipeline._evaluate import evaluate
+from genret.pipeline._index import index
+from genret.pipeline._ingest import ingest
+from genret.pipeline._progress import SILENT, Progress
+from genret.pipeline._tokenize import tokenize
+from genret.pipeline._train import train
+from genret.pipeline._writing import makes_run
+from genret.recommend import Recommender
+from genret.typing import PathLike
+
+MODEL = ItemDecoderConfig(
+    width=64, code_width=64, heads=2, kv_heads=2, mlp_dim=192, max_items=50, dropout=0.2
+)
+TRAIN = TrainConfig(
+    steps=600, learning_rate=3e-3, eval_every=150, eval_users=300, checkpoint_every=150, patience=0
+)
+
+
+@makes_run
+def quickstart(
+    run: PathLike,
+    interactions: Any,
+    items: Any = None,
+    *,
+    codes: PathLike | None = None,
+    rules: IngestConfig | None = None,
+    model: ModelConfig = MODEL,
+    optimization: TrainConfig = TRAIN,
+    evaluation: EvaluateConfig | None = None,
+    users: int = 3,
+    invented: bool = False,
+    seed: int = 0,
+    progress: Progress = SILENT,
+    done: Callable[[str, Any], object] = lambda stage, result: None,
+) -> dict[str, Any]:
+    """Ingest, embed, tokenize, index, train, evaluate and recommend.
+
+    Args:
+      run: the run folder; made where there is none.
+      interactions: files or tables, see :func:`genret.data.ingest`.
+      items: files or tables of the items; None: the items are those seen.
+      codes: a file of ready semantic IDs instead of vectors and residual k-means.
+      rules: the rules of ingestion.
+      model: the architecture.
+      optimization: the training.
+      evaluation: what is measured.
+      users: to how many users to recommend.
+      invented: the data were made from the seed.
+      seed: of everything random.
+      progress: who is told.
+      done: called with the name of each stage and what it returned.
+
+    Returns:
+      ``metrics``, see :func:`evaluate`, and ``recommendations``, see :func:`recommend_to_some`.
+
+    Raises:
+      GenretError: as the stages do.
+    """
+    told: dict[str, Any] = {"seed": seed, "progress": progress}
+    report, fingerprint = ingest(
+        run, interactions, items, config=rules, seed=seed if invented else None, progress=progress
+    )
+    done("ingest", (report, fingerprint))
+    if codes is None:
+        done("embed", embed(run, **told))
+        done("tokenize", tokenize(run, TokenizeConfig(levels=2), **told))
+    else:
+        done("tokenize", tokenize(run, codes=codes, **told))
+    done("index", index(run, progress=progress))
+    done("train", train(run, optimization, model=model, **told))
+    metrics = evaluate(run, evaluation, **told)
+    done("evaluate", metrics)
+    with progress.stage("recommend"):
+        shown = recommend_to_some(run, users, seed=seed)
+    return {"metrics": metrics, "recommendations": shown}
+
+
+def recommend_to_some(
+    run: PathLike, users: int, *, k: int = 10, beams: int = 50, seed: int = 0
+) -> list[dict[str, Any]]:
+    """Recommend to a few users of a run, drawn by the seed.
+
+    Args:
+      run: the run folder, with its model.
+      users: how many.
+      k: items for each.
+      beams: beams of the search.
+      seed: of the choice.
+
+    Returns:
+      For each user ``user`` (the id), ``history`` (titles, oldest first) and ``recommendations``
+      (rank, item_id, title and score).
+    """
+    shop = Recommender.load(run)
+    catalog, histories = load_run_data(run)
+    chosen = np.random.default_rng(seed).choice(
+        histories.num_users, min(users, histories.num_users), replace=False
+    )
+    seen = histories.whole(chosen)
+    found = shop.recommend_many(seen, k=k, beams=beams)
+    return [
+        {
+            "user": str(histories.user_ids[int(user)].as_py()),
+            "history": [catalog.titles[row] for row in seen[i]],
+            "recommendations": [one.to_dict() for one in found[i]],
+        }
+        for i, user in enumerate(chosen)
+    ]

@@ -1,0 +1,224 @@
+"""Stage 5: histories and semantic IDs into ``model/``."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from genret.artifacts import Run, read_manifest, write_folder
+from genret.config import (
+    EvaluateConfig,
+    FeaturesConfig,
+    ItemDecoderConfig,
+    ModelConfig,
+    TrainConfig,
+    require,
+)
+from genret.data import load_run_data
+from genret.embed import load_vectors
+from genret.evaluation import evaluate_model
+from genret.evaluation.model_card import write_model_card
+from genret.index import TrieIndex
+from genret.models import Model, build_model, load_model, num_parameters, save_model
+from genret.pipeline._progress import SILENT, Progress
+from genret.pipeline._writing import writes_run
+from genret.tokenizers import load_codes
+from genret.training import shrink_and_perturb
+from genret.training import train as fit
+from genret.typing import PathLike
+
+VALIDATION_BEAMS = 20
+"""Beams of the search that validates: enough for NDCG@10, and quick."""
+
+
+@writes_run
+def train(
+    run: PathLike,
+    config: TrainConfig | None = None,
+    *,
+    model: ModelConfig | None = None,
+    recipe: str | None = None,
+    warm_start: PathLike | None = None,
+    shrink: float = 0.5,
+    perturb: float = 0.1,
+    devices: int = 1,
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> dict[str, Any]:
+    """Train a model on the histories of a run.
+
+    Checkpoints go to ``checkpoints/``. A training that was killed goes on from the newest one when it
+    is asked for again, and ends with the same parameters. The best model by validation NDCG@10 is
+    written to ``model/``.
+
+    Args:
+      run: the run folder, with ``catalog/`` and ``codes/``.
+      config: the optimization.
+      model: the architecture; what the run knows (codes, items, vectors) is filled in.
+      recipe: name of the recipe that the configurations come from, for the manifest.
+      warm_start: begin with a trained model (a run, or its ``model/``) instead of a fresh one.
+      shrink: what is kept of its parameters.
+      perturb: what is added of fresh ones.
+      devices: local devices that share each batch; 0 takes all.
+      seed: of parameters, batches and dropout.
+      progress: who is told.
+
+    Returns:
+      ``parameters``, ``steps``, ``best_step``, ``valid_ndcg@10``, ``loss``, ``users_per_second``,
+      ``tokens_per_second`` and ``fingerprint``.
+
+    Raises:
+      GenretError: an artifact that is missing or stale, no training events, or an architecture
+        that does not fit the run.
+    """
+    config, asked = config or TrainConfig(), model or ItemDecoderConfig()
+    opened = Run.open(run)
+    kinds = ["catalog", "codes", *(["vectors"] if _reads_vectors(asked) else [])]
+    inputs = {kind: opened.require(kind).fingerprint for kind in kinds}
+    catalog, histories = load_run_data(opened.folder("catalog"))
+    semantic_ids = load_codes(opened.folder("codes"))
+    asked = dataclasses.replace(
+        asked,
+        codes_per_level=semantic_ids.codes_per_level,
+        normalize="catalog" if config.loss == "legal" else "level",
+    )
+    fresh = _fresh_model(opened, asked, catalog.num_items, seed)
+    start: dict[str, Any] = {}
+    if warm_start is not None:
+        folder = _model_folder(Path(warm_start))
+        fingerprint = read_manifest(folder, "model").fingerprint
+        start = {"warm_start": fingerprint, "shrink": shrink, "perturb": perturb}
+        fresh = shrink_and_perturb(load_model(folder), fresh, shrink=shrink, perturb=perturb)
+    architecture = fresh.config
+    events = histories.training()
+    require(
+        not fresh.capabilities.time_buckets or events.times is not None,
+        "--time-buckets: found a catalog whose interactions have no times",
+    )
+    trie = TrieIndex.from_codes(semantic_ids)
+    held_out = histories.held_out("valid")
+    validation = EvaluateConfig(
+        split="valid",
+        k=(10,),
+        beams=VALIDATION_BEAMS,
+        exclude_seen=config.exclude_seen,
+        users=config.eval_users,
+        bootstrap=1,
+    )
+
+    def validate(model: Any) -> dict[str, float]:
+        found = evaluate_model(
+            model,
+            semantic_ids.codes,
+            trie,
+            held_out,
+            validation,
+            max_items=architecture.max_items,
+            seed=seed,
+        )
+        return {name: found[name] for name in ("ndcg@10", "recall@10", "valid")}
+
+    checkpoints = opened.path / "checkpoints"
+    with progress.stage("train"), progress.progress("steps", config.steps) as advance:
+        progress.say(
+            f"{architecture.kind}: {num_parameters(fresh):,} parameters; "
+            f"{events.num_events:,} training events of {histories.num_users:,} users"
+        )
+        shown = 0
+
+        def log(record: dict[str, Any]) -> None:
+            nonlocal shown
+            advance(record["step"] - shown)
+            shown = record["step"]
+            if "valid" in record:
+                progress.say(
+                    f"step {shown:>6}  validation NDCG@10 {record['valid']['ndcg@10']:.4f}"
+                )
+            else:
+                progress.say(f"step {shown:>6}  loss {record['loss']:.4f}")
+
+        result = fit(
+            fresh,
+            semantic_ids,
+            events,
+            config,
+            seed=seed,
+            max_items=architecture.max_items,
+            checkpoint_dir=checkpoints,
+            identity={"model": architecture.to_dict(), **start, **inputs},
+            validate=validate if len(held_out) else None,
+            log=log,
+            devices=_local_devices(devices),
+        )
+        summary = {
+            "parameters": num_parameters(fresh),
+            "steps": result.steps,
+            "best_step": result.best_step,
+            "valid_ndcg@10": result.best,
+            "loss": result.losses[-1],
+        }
+        made_with = {
+            "model": architecture.to_dict(),
+            "train": config.to_dict(),
+            "recipe": recipe,
+            **start,
+        }
+        with write_folder(
+            opened.folder("model"),
+            "model",
+            config=made_with,
+            seed=seed,
+            inputs=inputs,
+            summary=summary,
+        ) as scratch:
+            save_model(scratch, result.model)
+            lines = [json.dumps(record) + "\n" for record in result.records]
+            (scratch / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    write_model_card(opened)
+    mean_events = events.num_events / max(1, int(np.count_nonzero(events.lengths)))
+    return summary | {
+        "users_per_second": result.items_per_second / mean_events,
+        "tokens_per_second": result.items_per_second * semantic_ids.depth,
+        "fingerprint": read_manifest(opened.folder("model"), "model").fingerprint,
+    }
+
+
+def _fresh_model(run: Run, asked: ModelConfig, num_items: int, seed: int) -> Model:
+    """Return a model with initial parameters, and with the vectors of the items where it reads them."""
+    if not isinstance(asked, FeaturesConfig):
+        return build_model(asked, seed)
+    vectors = load_vectors(run.folder("vectors")) if asked.item_vectors else None
+    asked = dataclasses.replace(
+        asked,
+        num_items=num_items if asked.item_ids or asked.item_vectors else 0,
+        vector_dim=0 if vectors is None else vectors.shape[1],
+    )
+    model = build_model(asked, seed)
+    if vectors is not None:
+        model.features.set_vectors(vectors)
+    return model
+
+
+def _reads_vectors(asked: ModelConfig) -> bool:
+    return isinstance(asked, FeaturesConfig) and asked.item_vectors
+
+
+def _local_devices(count: int) -> list[jax.Device]:
+    """Return the first local devices; 0 takes all."""
+    local = jax.local_devices()
+    require(
+        0 <= count <= len(local),
+        f"--devices: found {count}, expected 0 to {len(local)}, the local {local[0].platform} "
+        "devices",
+    )
+    return local[: count or len(local)]
+
+
+def _model_folder(path: Path) -> Path:
+    """Return the model of a run, or the model itself."""
+    return path / "model" if (path / "model").is_dir() else path

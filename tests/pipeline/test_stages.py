@@ -1,0 +1,112 @@
+"""The stages as functions: a run from tables to figures, in Python alone."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genret import pipeline
+from genret.artifacts import Run, read_manifest
+from genret.config import (
+    EmbedConfig,
+    EvaluateConfig,
+    ItemDecoderConfig,
+    SASRecModelConfig,
+    TokenizeConfig,
+    TrainConfig,
+)
+from genret.data import synthetic_tables
+from genret.errors import GenretError
+from genret.models import load_model
+
+MODEL = ItemDecoderConfig(
+    width=16, layers=1, heads=2, kv_heads=2, head_dim=8, mlp_dim=16, max_items=8
+)
+TRAIN = TrainConfig(steps=4, batch_size=8, eval_every=4, eval_users=20)
+
+
+class Heard:
+    """Notes what the stages tell."""
+
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+        self.said: list[str] = []
+        self.parts: dict[str, list[int]] = {}
+
+    def stage(self, title: str) -> Any:
+        self.stages.append(title)
+        return pipeline.SILENT.stage(title)
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def progress(self, title: str, total: int) -> Any:
+        self.parts[title] = [0, total]
+
+        class Advance:
+            def __enter__(inner) -> Any:
+                def advance(n: int = 1, note: str | None = None) -> None:
+                    self.parts[title][0] += n
+
+                return advance
+
+            def __exit__(inner, *_: object) -> None:
+                pass
+
+        return Advance()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pipeline") / "shop"
+    pipeline.ingest(folder, *synthetic_tables(60, 40, 8, seed=0))
+    pipeline.embed(folder, EmbedConfig(text_dim=8, cooccurrence_dim=8))
+    pipeline.tokenize(folder, TokenizeConfig(levels=2, codebook_size=8))
+    pipeline.index(folder)
+    return folder
+
+
+def test_train_and_evaluate_tell_and_return_what_they_did(run: Path) -> None:
+    heard = Heard()
+    found = pipeline.train(run, TRAIN, model=MODEL, progress=heard)
+    assert found["steps"] == 4
+    assert found["fingerprint"] == read_manifest(run / "model", "model").fingerprint
+    assert heard.stages == ["train"]
+    assert heard.parts["steps"] == [4, 4]
+    assert any("validation NDCG@10" in text for text in heard.said)
+    codes = read_manifest(run / "codes", "codes").summary["codes_per_level"]
+    assert list(load_model(run / "model").config.codes_per_level) == codes
+    document = pipeline.evaluate(run, EvaluateConfig(beams=20, bootstrap=5), progress=heard)
+    assert {"model", "random", "popularity", "protocol"} <= set(document)
+    assert heard.parts["model"][0] == heard.parts["model"][1]
+    assert (run / "reports" / "report.html").is_file()
+
+
+def test_equal_seeds_give_equal_models(run: Path) -> None:
+    first, again, other = (
+        pipeline.train(run, TRAIN, model=MODEL, seed=seed)["fingerprint"] for seed in (0, 0, 1)
+    )
+    assert first == again != other
+
+
+def test_what_a_stage_needs_is_named(tmp_path: Path) -> None:
+    pipeline.ingest(tmp_path / "shop", *synthetic_tables(30, 20, 6, seed=0))
+    with pytest.raises(GenretError, match="has no codes/; make it with `genret tokenize"):
+        pipeline.train(tmp_path / "shop", TRAIN)
+    with pytest.raises(GenretError, match="has no vectors/; make it with `genret embed"):
+        pipeline.tokenize(tmp_path / "shop")
+    with pytest.raises(GenretError, match="no such run folder"):
+        pipeline.index(tmp_path / "none")
+
+
+def test_a_model_of_one_level_is_refused_for_codes_of_two(run: Path) -> None:
+    with pytest.raises(GenretError, match="codes_per_level: found 3 levels, expected one"):
+        pipeline.train(run, TRAIN, model=SASRecModelConfig(width=8, heads=2))
+
+
+def test_a_stage_writes_into_a_run_alone(run: Path) -> None:
+    with Run.open(run).writing():
+        pipeline.index(run)
+        with ThreadPoolExecutor(1) as pool, pytest.raises(GenretError, match="thread"):
+            pool.submit(pipeline.index, run).result()
