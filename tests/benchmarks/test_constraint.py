@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -29,8 +30,9 @@ def test_a_wrong_answer_is_refused() -> None:
         {"scores": np.nextafter(np.asarray(result.scores), np.float32(-np.inf))},
         {"valid": np.zeros_like(result.valid)},
     ):
+        changed = {name: jnp.asarray(values) for name, values in wrong.items()}
         with pytest.raises((GenretError, AssertionError)):
-            check_answer(dataclasses.replace(result, **wrong), expected, codes)
+            check_answer(dataclasses.replace(result, **changed), expected, codes)
 
 
 def test_points_are_written_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

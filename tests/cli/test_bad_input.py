@@ -50,13 +50,23 @@ def array(name: str, values: object) -> Callable[[Path], None]:
     return lambda folder: np.save(folder / name, np.asarray(values))
 
 
+def vectors(values: np.ndarray) -> Callable[[Path], None]:
+    """Return a function that writes an array of vectors and the ids of its rows."""
+
+    def make(folder: Path) -> None:
+        np.save(folder / "v.npy", values)
+        (folder / "v.json").write_text(str(list(range(len(values)))))
+
+    return make
+
+
 def table(name: str, **columns: object) -> Callable[[Path], None]:
     return lambda folder: pq.write_table(pa.table(columns), folder / name)
 
 
 NOISE = np.random.default_rng(0).bytes(50_000)
 INGEST = ("ingest", "new", "--interactions", "log.csv")
-EMBED = ("embed", "run", "--vectors", "v.npy")
+EMBED = ("embed", "run", "--vectors", "v.npy", "--ids", "v.json")
 CODES = ("tokenize", "run", "--codes", "codes.npy")
 
 CASES = [
@@ -151,9 +161,10 @@ CASES = [
     ),
     Case("no users", (*INGEST, "--min-user-events", "99"), ("log.csv", "no interactions are left", "users outside the k-core: 8"), text(log_csv=GOOD)),
     Case("one item", INGEST, ("1 item", "at least 2"), text(log_csv=LOG + "a,x,1\nb,x,2\n")),
-    Case("NaN vectors", EMBED, ("v.npy", "nan", "row 0"), array("v.npy", np.full((40, 4), np.nan))),
-    Case("too few vectors", EMBED, ("v.npy", "39", "40"), array("v.npy", np.ones((39, 4)))),
-    Case("vectors of one dimension", EMBED, ("v.npy", "(40,)", "[N, D]"), array("v.npy", np.ones(40))),
+    Case("NaN vectors", EMBED, ("v.npy", "nan", "row 0"), vectors(np.full((40, 4), np.nan))),
+    Case("too few vectors", EMBED, ("v.npy", "39", "40"), vectors(np.ones((39, 4)))),
+    Case("vectors of one dimension", EMBED, ("v.npy", "(40,)", "[N, D]"), vectors(np.ones(40))),
+    Case("vectors without ids", EMBED[:4], ("v.npy", "without ids", "--ids"), array("v.npy", np.ones((40, 4)))),
     Case(
         "vectors of unequal width",
         ("embed", "run", "--vectors", "v.parquet"),
