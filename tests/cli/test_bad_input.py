@@ -206,8 +206,6 @@ CASES = [
     Case("a stale index", ("evaluate", "run"), ("index", "stale", "genret index"), lambda f: _other_codes(f / "run")),
     Case("a stale model", ("recommend", "run"), ("stale",), lambda f: _other_codes(f / "run", "index")),
     Case("an option out of range", ("train", "run", "--steps", "0"), ("steps: found 0",)),
-    Case("a recipe and an option", ("train", "run", "--recipe", "office", "--learning-rate", "0.1", "--width", "32"), ("--recipe: found with --width, --learning-rate", "it stands for them")),
-    Case("a preset and an option", ("train", "run", "--preset", "tiny", "--max-items", "4"), ("--preset: found with --max-items",)),
     Case("a tokenizer's preset and an option", ("tokenize", "run", "--preset", "tiger", "--levels", "7"), ("--preset: found with --levels",)),
     Case("ready codes and an option", ("tokenize", "run", "--codes", "x.npy", "--latent", "3", "--collisions", "keep"), ("--codes: found with --latent, expected",)),
     Case("vectors and an option", ("embed", "run", "--vectors", "x.npy", "--text-dim", "3", "--whiten", "0.5"), ("--vectors: found with --text-dim, expected",)),

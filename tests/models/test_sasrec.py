@@ -91,7 +91,7 @@ def test_is_saved_and_loaded(model, tmp_path) -> None:
 def test_bad_input(model) -> None:
     for changes, says in (
         ({"codes_per_level": (4, 4)}, "found 2 levels, expected one for kind 'sasrec'"),
-        ({"codes_per_level": ()}, "found 0 levels"),
+        ({"codes_per_level": ()}, "codes_per_level: found none"),
         ({"width": 18}, "heads: found 4, expected a divisor of width 18"),
     ):
         with pytest.raises(GenretError, match=says):
