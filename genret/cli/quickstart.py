@@ -35,6 +35,7 @@ class Quickstart(Verb):
     """
 
     writes_run: ClassVar[bool] = True
+    makes_run: ClassVar[bool] = True
 
     run_folder: RunFolder = Path("runs/quickstart")
     """Folder of the run."""

@@ -193,7 +193,7 @@ def test_a_preset_takes_the_place_of_the_options(run: Path) -> None:
     with pytest.raises(GenretError, match="--preset: found 'gird', expected one of tiger"):
         tokenize(run, preset="gird")
     with pytest.raises(
-        GenretError, match="--preset: found with --levels, --codebook-size, expected"
+        GenretError, match="--preset: found with --codebook-size, --levels, expected"
     ):
         tokenize(run, preset="grid", tokenize=SMALL)
     with pytest.raises(GenretError, match="no column 'genre'; it has item_id"):
