@@ -37,7 +37,8 @@ hypothesis.settings.load_profile("genret")
 
 
 COMPILED_CHEAPLY = (
-    "not slow",
+    "not slow and not exhaustive",
+    "not slow and not exhaustive and not tpu_backend",
     "not optimized",
     "not optimized and not tpu_backend",
     "slow and not optimized",

@@ -182,7 +182,7 @@ def text_case(draw: Any, folder: Path) -> tuple[bool, str]:
 
 @pytest.mark.parametrize(
     "examples",
-    [150, pytest.param(5000, marks=pytest.mark.slow)],
+    [150, pytest.param(5000, marks=pytest.mark.exhaustive)],
     ids=["few", "many"],
 )
 def test_text_is_read_back_equal_or_refused(examples: int, tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def json_case(draw: Any, folder: Path) -> bool:
 
 
 @pytest.mark.parametrize(
-    "examples", [100, pytest.param(2000, marks=pytest.mark.slow)], ids=["few", "many"]
+    "examples", [100, pytest.param(2000, marks=pytest.mark.exhaustive)], ids=["few", "many"]
 )
 def test_json_lines_are_read_back_equal_or_refused(examples: int, tmp_path: Path) -> None:
     accepted = []

@@ -65,7 +65,11 @@ def drawn(seed: int) -> tuple[TrieIndex, TableModel, dict[str, object]]:
     return index, exact_model(counts, seed, int(rng.choice([1, 3, 50]))), case
 
 
-SEEDS = [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 40))]
+SEEDS = [
+    *range(4),
+    *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 8)),
+    *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in range(8, 40)),
+]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -78,8 +82,13 @@ def test_records_answer_as_the_trie(seed: int) -> None:
         np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(100, 120))
+@pytest.mark.parametrize(
+    "seed",
+    [
+        *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(100, 102)),
+        *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in range(102, 120)),
+    ],
+)
 def test_kernels_answer_as_the_trie(seed: int) -> None:
     """The TPU's kernels, in the interpreter."""
     index, model, case = drawn(seed)
