@@ -33,9 +33,9 @@ class Recommend(Verb):
 
     def run(self, reporter: Reporter) -> dict[str, Any]:
         """Recommend; return the history and the ranked items."""
+        from genret.data import load_run_data
         from genret.histories import Histories
         from genret.recommend import Recommender
-        from genret.data import load_run_data
 
         require(self.user is None or not self.history, "found --history and --user, expected one")
         shop = Recommender.load(self.run_folder)
