@@ -81,7 +81,7 @@ class Heartbeat:
 def _spelled(seconds: float) -> str:
     """Spell a time in its two largest units.
 
-    >>> _spelled(5), _spelled(90), _spelled(7260)
+    >>> _spelled(5.0), _spelled(90.0), _spelled(7260.0)
     ('5 s', '1 min 30 s', '2 h 1 min')
     """
     minutes, rest = divmod(round(seconds), 60)

@@ -76,15 +76,14 @@ class ModelConfig(Config):
           GenretError: an unknown kind, or another than that of the class; a key that the kind does
             not have; a value of the wrong type.
 
+        >>> from genret.config import ModelConfig
         >>> ModelConfig.from_dict({"kind": "decoder_only", "width": 64}).width
         64
         >>> ModelConfig.from_dict({"kind": "decoder_only", "code_width": 64})
         Traceback (most recent call last):
         ...
-        genret.errors.GenretError: config: unknown key 'code_width' of DecoderOnlyConfig; known: \
-codes_per_level, width, layers, heads, mlp_dim, max_items, dropout, norm_eps, tie_embeddings, \
-normalize, dtype, kv_heads, head_dim, rope_theta, rope_scaling, qk_norm, qkv_bias, attention, item_ids, \
-item_vectors, num_items, vector_dim, time_buckets, user_buckets
+        genret.errors.GenretError: config: unknown key 'code_width' of DecoderOnlyConfig; did you mean \
+'width'?
         """
         fields = dict(values)
         kind = fields.pop("kind", cls.kind)
@@ -122,6 +121,7 @@ def model_config(kind: str, **fields: Any) -> ModelConfig:
     Raises:
       GenretError: an unknown kind, a field that the kind does not have, or a value out of range.
 
+    >>> from genret.config import model_config
     >>> model_config("sasrec", width=64).kind
     'sasrec'
     >>> model_config("sasrec", kv_heads=2)
