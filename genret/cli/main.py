@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 
 from genret.cli.terminal import Terminated, orderly, printable
@@ -39,8 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except GenretError as e:
         return _say(f"error: {e}", BAD_INPUT)
     except KeyboardInterrupt:
+        _forget_unfinished()
         return _say("interrupted", INTERRUPTED)
     except Terminated:
+        _forget_unfinished()
         return _say("terminated", TERMINATED)
     except OSError as e:
         where = f"{e.filename}: " if e.filename is not None else ""
@@ -100,6 +103,11 @@ def _run(argv: Sequence[str] | None) -> int:
     reporter.finish(result)
     sys.stdout.flush()  # here, where a closed pipe is understood
     return int(result.get("exit_status", 0))
+
+
+def _forget_unfinished() -> None:
+    """Keep Python from warning of coroutines of Orbax that a signal left unfinished."""
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
 
 
 def _say(text: str, status: int) -> int:
