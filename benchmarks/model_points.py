@@ -94,7 +94,8 @@ def unmark(result: BeamResult, depth: int) -> tuple[BeamResult, int]:
     if len(marks) != 1:
         raise GenretError(f"answer: found {len(marks)} different marks, expected one")
     tail = int(marks[0])
-    return dataclasses.replace(result, scores=scores + np.float32(MARK * tail)), depth - tail
+    unmarked = jnp.asarray(scores + np.float32(MARK * tail))
+    return dataclasses.replace(result, scores=unmarked), depth - tail
 
 
 def best_below(

@@ -109,7 +109,7 @@ picture(plots.plot_code_usage, codes, codes_per_level)
 # %% tags=["shows-data"]
 from genret.evaluation import item_counts
 
-counts = item_counts(items, catalog.num_items)
+counts = item_counts(learned.items, catalog.num_items)
 star = int(counts.argmax())
 similar, shared = nearest_by_prefix(codes, star, 7, vectors)
 ranked = zip([star, *similar], ["", *shared], strict=True)
