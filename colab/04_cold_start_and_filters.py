@@ -82,7 +82,7 @@ new, rule = newest_items(histories, 0.1)
 without = hold_out_items(histories, new)
 asked = without.held_out("test")
 print(f"{len(new)} of {catalog.num_items:,} items are new, {rule}")
-print(f"{len(asked.users)} people ask for one")
+print(f"{len(asked)} people ask for one")
 
 first = np.full(catalog.num_items, np.iinfo(np.int64).max)
 np.minimum.at(first, histories.events.items, histories.events.times)
