@@ -18,6 +18,7 @@ _PUBLIC = {
     "Recommender": "genret.recommend",
     # Index
     "TrieIndex": "genret.index",
+    "LiveIndex": "genret.index",
     "ItemFilter": "genret.index",
     # Decoding
     "BeamResult": "genret.decoding",
@@ -33,6 +34,7 @@ _PUBLIC = {
     # Data and errors
     "Catalog": "genret.data",
     "Histories": "genret.histories",
+    "SemanticIds": "genret.semantic_ids",
     "GenretError": "genret.errors",
 }
 
@@ -41,9 +43,10 @@ if TYPE_CHECKING:
     from genret.decoding import BeamResult, GenerativeModel, beam_search
     from genret.errors import GenretError
     from genret.histories import Histories
-    from genret.index import ItemFilter, TrieIndex
+    from genret.index import ItemFilter, LiveIndex, TrieIndex
     from genret.models import DecoderOnly, History, ItemDecoder, load_model
     from genret.recommend import Recommender
+    from genret.semantic_ids import SemanticIds
     from genret.tokenizers import RQKMeans
 
 __all__ = [
@@ -56,8 +59,10 @@ __all__ = [
     "History",
     "ItemDecoder",
     "ItemFilter",
+    "LiveIndex",
     "RQKMeans",
     "Recommender",
+    "SemanticIds",
     "TrieIndex",
     "__version__",
     "beam_search",
