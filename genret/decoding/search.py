@@ -6,7 +6,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jax.tree_util import PyTreeDef
 
@@ -234,6 +234,8 @@ def _search_apart(
     if sample is not None:  # each request has the key that it has on one device
         split = [leaf for leaf, spec in zip(jax.tree.leaves(history), leaves, strict=True) if spec]
         sample = jax.random.split(sample, split[0].shape[0])
+        if AxisType.Explicit in axis.mesh.axis_types:  # there each array says how it is split
+            sample = jax.sharding.reshard(sample, NamedSharding(axis.mesh, rows))
     search = functools.partial(_search, options=options)
     own_limits = limits.specs(of_requests=rows, shared=whole)
     own = jax.tree.unflatten(structure, leaves)
