@@ -129,7 +129,7 @@ def test_the_hash_of_checksums() -> None:
 @pytest.mark.parametrize("name", list(FORMATS))
 @pytest.mark.parametrize(
     ("flips", "cuts"),
-    [(25, 8), pytest.param(200, 50, marks=pytest.mark.slow)],
+    [(25, 8), pytest.param(200, 50, marks=pytest.mark.exhaustive)],
     ids=["few", "many"],
 )
 def test_every_flipped_bit_and_every_cut_is_found(
