@@ -10,11 +10,6 @@ MOST_VMEM = 12 << 20
 """Bytes that a grid step may hold: the default limit is 16 MiB on the smallest chip."""
 
 
-def group_of(code: jax.Array) -> jax.Array:
-    """Return which group of 128 holds each code: that of -1 is -1."""
-    return code >> 7
-
-
 def look_up(group: jax.Array, code: jax.Array) -> jax.Array:
     """Return, for each row, the entries of one group of 128 at the codes' places in their groups.
 
