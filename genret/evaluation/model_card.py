@@ -41,15 +41,9 @@ def model_card(run: Run) -> str:
     assert codes is not None
     assert model is not None
     name = run.path.resolve().name
-    counts, architecture = catalog.summary, model.config["model"]
+    architecture = model.config["model"]
     levels = ", ".join(map(str, codes.summary["codes_per_level"]))
-    facts = {
-        "users": f"{counts['users']:,}",
-        "items": f"{counts['items']:,}",
-        "events": f"{counts['events']:,}",
-        "source": ", ".join(map(str, counts["files"])),
-        "split": f"{catalog.config['rules']['split']}; {counts['valid']:,} validation and "
-        f"{counts['test']:,} test users",
+    facts = _catalog_facts(catalog) | {
         "semantic IDs": f"{codes.config.get('method') or 'ready-made'}; codes of each level: {levels}",
         "model": f"{architecture['kind']}, {model.summary['parameters']:,} parameters, reads the "
         f"newest {architecture['max_items']} items" if "max_items" in architecture
@@ -66,11 +60,26 @@ def model_card(run: Run) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _catalog_facts(catalog: Manifest) -> dict[str, str]:
+    """Return what the catalog's manifest says; one that ``ingest`` did not write says less."""
+    counts, rules = catalog.summary, catalog.config.get("rules", {})
+    facts = {name: f"{counts[name]:,}" for name in ("users", "items", "events") if name in counts}
+    if "files" in counts:
+        facts["source"] = ", ".join(map(str, counts["files"]))
+    if "split" in rules and "valid" in counts:
+        facts["split"] = (
+            f"{rules['split']}; {counts['valid']:,} validation and {counts['test']:,} test users"
+        )
+    return facts
+
+
 def _quality(run: Run, reports: Manifest | None, model: Manifest) -> list[str]:
     if reports is None or reports.inputs.get("model") != model.fingerprint:
         return ["Not measured yet: `genret evaluate` with this folder measures it."]
-    text = (run.folder("reports") / "metrics.json").read_text(encoding="utf-8")
-    document: Mapping[str, Any] = json.loads(text)
+    file = run.folder("reports") / "metrics.json"
+    if not file.is_file():  # a report of new items alone, see ``genret coldstart``
+        return ["The model is measured on new items alone."]
+    document: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     columns, rows = headline_table(document)
     return [
         verdict(document), "", basis(document), "", *_table(columns, rows), "",
@@ -88,11 +97,11 @@ def _loading(name: str) -> list[str]:
         "In Python:",
         "",
         "```python",
-        "from genret.index import TrieIndex",
-        "from genret.models import load_model",
+        "import genret",
         "",
-        f'model = load_model("{name}/model")',
-        f'index = TrieIndex.load("{name}/index")',
+        f'recommender = genret.Recommender.load("{name}")',
+        "seen = recommender.catalog.item_ids[:2].tolist()  # ids or titles of what somebody had",
+        "print(recommender.recommend(seen, k=5))",
         "```",
         "",
         f"For a process without genret: `genret export {name} --decode FOLDER`.",

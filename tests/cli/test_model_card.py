@@ -16,10 +16,10 @@ def test_the_card_says_what_the_run_is(trained_once: Path) -> None:
     assert "| items | 40 |" in card
     assert "item_decoder" in card
     (program,) = card.split("```python\n")[1:]
-    code = program.split("```")[0].replace(f'"{trained_once.name}/', f'"{trained_once}/')
+    code = program.split("```")[0].replace(f'"{trained_once.name}"', f'"{trained_once}"')
     names: dict[str, object] = {}
     exec(code, names)
-    assert set(names) >= {"model", "index"}
+    assert set(names) >= {"recommender", "seen"}
 
 
 def test_a_new_model_has_no_metrics_yet_and_a_foreign_readme_stays(

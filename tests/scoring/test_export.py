@@ -18,6 +18,7 @@ import pytest
 from genret.artifacts import Run, read_manifest, verify_files
 from genret.config import EngineConfig, ScoreConfig
 from genret.errors import GenretError
+from genret.histories import Histories
 from genret.index import FilterStack, ItemFilter, TrieIndex
 from genret.scoring import Scorer, export_decode
 from genret.scoring._export import known_items, newest_items
@@ -70,8 +71,7 @@ FIRST = np.zeros(BATCH, np.int32)
 def scored(run: Path, histories: list[list[int]]) -> Any:
     config = ScoreConfig(k=4, beams=6, decode_batch=BATCH, exclude_seen=True)
     scorer = Scorer.load(run, config, EngineConfig(all_devices=False, users_per_batch=BATCH))
-    lengths = [len(own) for own in histories]
-    return scorer.score(np.cumsum([0, *lengths]), np.concatenate(histories).astype(np.int32))
+    return scorer.score(Histories.from_lists(histories))
 
 
 @pytest.mark.slow
