@@ -314,6 +314,7 @@ def test_a_folder_without_permission(tmp_path: Path, genret: Command) -> None:
     assert "Permission denied" in done.err
 
 
+@pytest.mark.slow
 def test_unicode_titles_and_ids_with_tabs_are_no_faults(tmp_path: Path, genret: Command) -> None:
     text(log_csv=GOOD.replace("i1,", '"i\t1",'))(tmp_path)
     titles = ITEMS.replace("Title 3", "Ünïcode 東京 🎬").replace("i1,", '"i\t1",')

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from genret.artifacts import Run
 from genret.evaluation.model_card import write_model_card
 from genret.evaluation.report_words import verdict
@@ -22,6 +24,7 @@ def test_the_card_says_what_the_run_is(trained_once: Path) -> None:
     assert set(names) >= {"recommender", "seen"}
 
 
+@pytest.mark.slow
 def test_a_new_model_has_no_metrics_yet_and_a_foreign_readme_stays(
     trained: Path, genret: Command
 ) -> None:

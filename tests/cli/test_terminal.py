@@ -122,6 +122,7 @@ def test_help_in_any_encoding(values: dict[str, str]) -> None:
     assert b"quickstart" in done.stdout
 
 
+@pytest.mark.slow
 def test_sigterm_is_as_clean_as_an_interrupt(titled: Path, tmp_path: Path) -> None:
     """A training is told to end at several moments: one line, status 143, nothing half-written."""
     run = Path(shutil.copytree(titled, tmp_path / "run"))

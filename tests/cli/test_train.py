@@ -53,6 +53,7 @@ def test_what_is_read_beside_codes_goes_through_all_verbs(trained: Path, genret:
         assert len(json.loads(answered.out)["recommendations"]) == 10
 
 
+@pytest.mark.slow
 def test_a_warm_start_begins_with_the_trained_model(trained: Path, genret: Command) -> None:
     first = json.loads((trained / "model/manifest.json").read_text())["fingerprint"]
     warm = ("--warm-start", trained, "--shrink", "0.9", "--perturb", "0.1")

@@ -118,6 +118,7 @@ def test_recommend_under_a_filter(trained_once: Path, genret: Command) -> None:
         assert len(done.err.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_every_item_is_scored_on_demand(trained: Path, genret: Command) -> None:
     """With a beam for every item the search prunes nothing: it answers as exact scoring does."""
     options = ("recommend", trained, "--user", "7", "--json", "--k", "5")

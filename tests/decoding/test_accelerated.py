@@ -66,8 +66,8 @@ def drawn(seed: int) -> tuple[TrieIndex, TableModel, dict[str, object]]:
 
 
 SEEDS = [
-    *range(4),
-    *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 8)),
+    *range(2),
+    *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 8)),
     *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in range(8, 40)),
 ]
 

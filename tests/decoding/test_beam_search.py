@@ -73,10 +73,10 @@ def test_equals_the_oracle_at_length(
     ("beams", "stored", "kind"),
     [
         (4, "dense", "zipf"),
-        (4, "window", "uniform"),
+        pytest.param(4, "window", "uniform", marks=pytest.mark.slow),
         (4, "ragged", "zipf"),
         (60, "dense", "duplicates"),
-        (60, "ragged", "duplicates"),
+        pytest.param(60, "ragged", "duplicates", marks=pytest.mark.slow),
     ],
 )
 def test_many_models_filters_and_exclusions_in_one_program(
@@ -147,6 +147,7 @@ def test_ties_go_to_the_lower_beam_and_then_the_lower_code(
         assert [a.codes for a in answers[0]] == first
 
 
+@pytest.mark.slow
 def test_items_that_share_a_leaf_fill_ranks_in_order_of_position(
     equals_oracle: Callable, make_exact: Callable
 ) -> None:

@@ -49,7 +49,7 @@ def assert_answers(result: Any, request_: int, expected: list) -> None:
 
 
 @STORED
-@pytest.mark.parametrize("normalize", ["legal", "catalog"])
+@pytest.mark.parametrize("normalize", [pytest.param("legal", marks=pytest.mark.slow), "catalog"])
 def test_scores_normalized_over_children(make_index: Callable, stored: str, normalize: str) -> None:
     index = make_index(CODES, stored, codes_per_level=COUNTS)
     item_filter = ItemFilter.from_mask(index, MASK)

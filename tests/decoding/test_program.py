@@ -76,7 +76,12 @@ def test_data_parallel_over_eight_devices(index: TrieIndex, model: TableModel) -
 
 
 @pytest.mark.parametrize(
-    ("restricted", "stored"), [(False, "auto"), (True, "auto"), (True, "ragged")]
+    ("restricted", "stored"),
+    [
+        pytest.param(False, "auto", marks=pytest.mark.slow),
+        (True, "auto"),
+        pytest.param(True, "ragged", marks=pytest.mark.slow),
+    ],
 )
 def test_data_parallel_needs_no_communication(
     make_index: Callable, model: TableModel, restricted: bool, stored: str

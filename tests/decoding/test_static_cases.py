@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
 from genret.index import TrieIndex
 from genret.testing import random_codes
@@ -58,6 +59,7 @@ def test_9_more_beams_than_codes(equals_oracle: Callable, make_exact: Callable) 
     equals_oracle(make_exact((4, 4, 4, 4), 0, 50), codes, beams=70)
 
 
+@pytest.mark.slow
 def test_8_and_10_deep_tries_of_any_shape(equals_oracle: Callable, make_exact: Callable) -> None:
     codes = random_codes(30, (2,) * 24, seed=4)
     assert TrieIndex.from_codes(codes).depth == 24

@@ -58,7 +58,7 @@ def legal_logits(request: int, trie: DictTrie) -> Callable[[tuple[int, ...]], np
 @pytest.mark.parametrize(
     ("stored", "kind"),
     [
-        ("auto", "uniform"),
+        pytest.param("auto", "uniform", marks=pytest.mark.slow),
         pytest.param("dense", "duplicates", marks=pytest.mark.slow),
         pytest.param("window", "zipf", marks=pytest.mark.slow),
         pytest.param("ragged", "duplicates", marks=pytest.mark.slow),

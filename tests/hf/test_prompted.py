@@ -69,6 +69,7 @@ def test_new_tokens_are_in_the_table_and_in_the_tokenizer(qwen3, added) -> None:
     assert (many.vocabulary, many.fields["vocab_size"]) == (len(WORDS) + 34,) * 2
 
 
+@pytest.mark.slow
 def test_tokens_of_others_have_gaps_and_any_order(qwen3) -> None:
     """LC-Rec adds the sorted set of the tokens that occur: "<a_10>" comes before "<a_2>"."""
     names = sorted({"<a_0>", "<a_2>", "<a_10>", "<b_1>", "<b_0>"})

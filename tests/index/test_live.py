@@ -82,6 +82,7 @@ def play(actions: list[tuple[str, int]], kind: str) -> None:
         catalog.check(number)
 
 
+@pytest.mark.slow
 def test_some_changes() -> None:
     play([("i", 4), ("r", 1), ("c", 0), ("i", 2)], "duplicates")
 

@@ -66,6 +66,7 @@ def test_the_pass_equals_the_full_forward(model) -> None:
         np.testing.assert_allclose(logits, full[level][np.arange(3), lengths], atol=2e-5)
 
 
+@pytest.mark.slow
 def test_it_is_searched_like_parallel_heads(model, tmp_path) -> None:
     codes = random_codes(np.random.default_rng(2), 30)
     index = TrieIndex.from_codes(codes, codes_per_level=CODES)

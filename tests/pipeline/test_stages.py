@@ -83,6 +83,7 @@ def test_train_and_evaluate_tell_and_return_what_they_did(run: Path) -> None:
     assert (run / "reports" / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_models(run: Path) -> None:
     first, again, other = (
         pipeline.train(run, TRAIN, model=MODEL, seed=seed)["fingerprint"] for seed in (0, 0, 1)

@@ -114,6 +114,7 @@ def test_an_answer_does_not_depend_on_who_else_is_asked(lists: Any, random: Any)
     np.testing.assert_array_equal(shuffled.scores, whole.scores[order])
 
 
+@pytest.mark.slow
 def test_groups_of_every_size_agree(histories) -> None:
     """One user, eight, many: other programs, the same items."""
     shop = Recommender(build_model(SHAPE, 0), INDEX)
@@ -169,6 +170,7 @@ def test_a_warm_call_compiles_nothing(shop, histories) -> None:
         assert {n: dict(e.programs) for n, e in shop._engines.items()} == engines
 
 
+@pytest.mark.slow
 def test_times_and_users_reach_the_model() -> None:
     shape = {"time_buckets": 9, "user_buckets": 4}
     model = build_model(dataclasses.replace(SHAPE, **shape), 0)

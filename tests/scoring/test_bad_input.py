@@ -148,6 +148,7 @@ def test_a_shard_without_the_columns_of_the_others(job: Job, tmp_path: Path) -> 
     assert not (tmp_path / "out" / "_SUCCESS").exists()
 
 
+@pytest.mark.slow
 def test_a_history_of_ten_thousand_items(job: Job, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     long = rng.integers(1, ITEMS - 9, 10_000).tolist()

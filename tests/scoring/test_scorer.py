@@ -103,6 +103,7 @@ def test_every_bit_is_the_same_for_any_batch_size(engine: dict[str, int]) -> Non
     assert_same(found, ALONE.score(lists))
 
 
+@pytest.mark.slow
 def test_eight_devices_answer_the_same_without_asking_each_other() -> None:
     lists = Histories.from_lists(users(90))
     many = scorer(EngineConfig(users_per_batch=64))

@@ -37,6 +37,7 @@ def timed(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_job_answers_what_the_recommender_does(timed: Path, tmp_path: Path) -> None:
     catalog, trained = load_run_data(timed)
     known = [trained.user_ids[row].as_py() for row in (7, 2)]
