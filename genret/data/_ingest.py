@@ -36,7 +36,7 @@ from genret.data._items import Items, items_by_id, read_items
 from genret.data._memory import sizes
 from genret.data._rejected import Rejected
 from genret.data._report import IngestReport, Rule, SourceReport
-from genret.data._rules import Events, core_rows, joined, repeated_events, sorted_in_memory, ties
+from genret.data._rules import Events, core_rows, repeated_events, sorted_in_memory, ties
 from genret.data._source import Source
 from genret.data._sources import open_sources
 from genret.data._splits import by_time, check_leaks, leave_one_out
@@ -117,7 +117,7 @@ def _ingest(
     pieces = (
         sorted_on_disk(cleaner.pieces(), scratch, sort_mib)
         if on_disk
-        else iter([sorted_in_memory(joined(cleaner.pieces()))])
+        else iter([sorted_in_memory(cleaner.pieces(), store.rows)])
     )
     events, repeated = _without_repeats(pieces, store.rows, config, rejected)
     rules += cleaner.rules()
@@ -156,18 +156,19 @@ def _without_repeats(
     count = repeats = 0
     repeated_rows = []
     for piece in pieces:
+        keep: Any = slice(None)
+        end = count + len(piece.user)
         if piece.time is not None:
             repeated = repeated_events(piece)
             repeats += int(repeated.sum())
-            if config.duplicates == "drop" and piece.row is not None:
+            if config.duplicates == "drop" and piece.row is not None and repeated.any():
                 repeated_rows.append(piece.row[repeated])
-                piece = piece.take(~repeated)
-        if piece.time is not None and time is None:
-            time = np.empty(rows, np.int64)
-        end = count + len(piece.user)
-        user[count:end], item[count:end] = piece.user, piece.item
-        if time is not None and piece.time is not None:
-            time[count:end] = piece.time
+                keep = ~repeated
+                end -= int(repeated.sum())
+            if time is None:
+                time = np.empty(rows, np.int64)
+            time[count:end] = piece.time[keep]
+        user[count:end], item[count:end] = piece.user[keep], piece.item[keep]
         count = end
     if repeated_rows:
         rejected.add("equals an earlier row", np.sort(np.concatenate(repeated_rows)))

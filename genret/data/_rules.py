@@ -33,28 +33,45 @@ class Events:
         return Events(self.user[rows], self.item[rows], time, row)
 
 
-def joined(pieces: Iterable[Events]) -> Events:
-    """Return pieces as one.
+def sorted_in_memory(pieces: Iterable[Events], rows: int) -> Events:
+    """Sort events by user, then time, then row.
 
-    >>> piece = Events(*(np.array([1, 2]) for _ in range(4)))
-    >>> joined([piece, piece]).item.tolist()
-    [1, 2, 1, 2]
+    The columns are put in order one after the other, so that only one of them lies in memory twice.
+
+    Args:
+      pieces: the events, in the order of their rows.
+      rows: the rows that were read; there are at most as many events.
+
+    Returns:
+      All events; the type of their rows is int32 where that holds every row.
+
+    >>> piece = Events(np.array([1, 0]), np.array([5, 6]), np.array([7, 7]), np.array([0, 1]))
+    >>> sorted_in_memory(iter([piece]), 2).item.tolist()
+    [6, 5]
     """
-    held = list(pieces)
-    if len(held) == 1:
-        return held[0]
-
-    def column(name: str) -> np.ndarray:
-        return np.concatenate([getattr(piece, name) for piece in held])
-
-    time = None if held[0].time is None else column("time")
-    return Events(column("user"), column("item"), time, column("row"))
+    columns = _joined(pieces, rows)
+    keys = [columns[name] for name in ("time", "user") if name in columns]
+    order = np.lexsort(keys)  # stable: equal times keep the order of the rows
+    del keys
+    for name in list(columns):
+        columns[name] = columns[name][order]
+    return Events(columns["user"], columns["item"], columns.get("time"), columns["row"])
 
 
-def sorted_in_memory(events: Events) -> Events:
-    """Return events, given in the order of their rows, by user, then time, then row."""
-    keys = (events.user,) if events.time is None else (events.time, events.user)
-    return events.take(np.lexsort(keys))  # stable: equal times keep the order of the rows
+def _joined(pieces: Iterable[Events], rows: int) -> dict[str, np.ndarray]:
+    """Return the columns of all pieces. Memory that no event fills is asked for but never used."""
+    row_type = np.int32 if rows <= np.iinfo(np.int32).max else np.int64
+    types = {"user": np.int32, "item": np.int32, "time": np.int64, "row": row_type}
+    columns = {name: np.empty(rows, kind) for name, kind in types.items()}
+    count = 0
+    for piece in pieces:
+        if piece.time is None:
+            columns.pop("time", None)
+        end = count + len(piece.user)
+        for name, column in columns.items():
+            column[count:end] = getattr(piece, name)
+        count = end
+    return {name: column[:count] for name, column in columns.items()}
 
 
 def repeated_events(events: Events) -> Bool[np.ndarray, "E"]:
@@ -71,7 +88,7 @@ def repeated_events(events: Events) -> Bool[np.ndarray, "E"]:
     tied = ties(events)
     # Only events that share user and time with a neighbor can be equal.
     close = np.flatnonzero(tied | np.append(tied[1:], False)[: len(tied)])
-    run = np.cumsum(~tied)[close]
+    run = np.cumsum(~tied[close])  # the first of a run is not tied to the event before
     item = events.item[close]
     order = np.lexsort((item, run))  # stable: of equal ones the first row stays first
     equal = np.zeros(len(order), bool)

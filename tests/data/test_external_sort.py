@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from genret.config import IngestConfig
 from genret.data import _events, _external_sort, ingest
 from genret.data._external_sort import sorted_on_disk
-from genret.data._rules import Events, joined, sorted_in_memory
+from genret.data._rules import Events, sorted_in_memory
 from genret.errors import GenretError
 
 EVENT = st.tuples(
@@ -82,10 +82,11 @@ def test_the_sort_spills_and_keeps_the_order_of_rows(tmp_path: Path) -> None:
         )
         for k in range(4)
     ]
-    found = joined(sorted_on_disk(iter(pieces), tmp_path, 256))
-    expected = sorted_in_memory(joined(pieces))
+    found = list(sorted_on_disk(iter(pieces), tmp_path, 256))
+    expected = sorted_in_memory(iter(pieces), 400_000)
     for name in ("user", "item", "time", "row"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+        column = np.concatenate([getattr(piece, name) for piece in found])
+        np.testing.assert_array_equal(column, getattr(expected, name))
 
 
 def test_a_failure_is_one_line(tmp_path: Path) -> None:
