@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import sys
 import time
@@ -26,6 +27,7 @@ from rich.table import Table
 from genret.artifacts import Run
 from genret.cli.heartbeat import Heartbeat
 from genret.cli.terminal import CELL, printable, printable_json
+from genret.cli.usage import parsed_or_refused
 from genret.config import Config, require
 
 RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -43,17 +45,29 @@ SAY_EVERY = 30.0
 
 
 def parse(verbs: Mapping[str, type["Verb"]], argv: Sequence[str] | None) -> "Verb":
-    """Parse a command line into one of ``verbs``; nested configurations give flat options."""
+    """Parse a command line into one of ``verbs``; nested configurations give flat options.
+
+    Args:
+      verbs: name -> class of the verbs.
+      argv: the words after ``genret``; None takes those of the process.
+
+    Raises:
+      GenretError: the words do not parse.
+      SystemExit: they ask for help, which was printed.
+    """
     choices: Any = tuple(Annotated[cls, tyro.conf.subcommand(name)] for name, cls in verbs.items())
     any_verb: Any = Union[choices]  # noqa: UP007 (made at run time)
     words = sys.argv[1:] if argv is None else argv
-    verb: Verb = tyro.cli(
+    read = functools.partial(
+        tyro.cli,
         any_verb,
         prog="genret",
         description="Generative retrieval: every answer is an item of the catalog.",
         args=words,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
     )
+    asks_for_help = not {"-h", "--help"}.isdisjoint(words)
+    verb: Verb = read() if asks_for_help else parsed_or_refused(read, words)
     object.__setattr__(verb, "_given", names_given(words))
     return verb
 
@@ -245,6 +259,9 @@ class Verb:
     makes_run: ClassVar[bool] = False
     """Whether the verb makes the run folder where there is none."""
 
+    computes: ClassVar[bool] = False
+    """Whether the verb computes with JAX."""
+
     def __post_init__(self) -> None:
         require(
             0 <= self.seed < 2**32,
@@ -256,6 +273,10 @@ class Verb:
         """Names of the options that were given; in Python, of the fields that are not at defaults."""
         named: frozenset[str] | None = getattr(self, "_given", None)
         return frozenset(_changed(self)) if named is None else named
+
+    def needs_devices(self) -> bool:
+        """Say whether this process needs JAX's devices."""
+        return self.computes
 
     def refuse(self, option: str, *configs: Config, but: Collection[str] = ()) -> None:
         """Refuse given options that another one makes needless: they would not be read.

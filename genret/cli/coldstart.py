@@ -26,6 +26,7 @@ class Coldstart(Verb):
     """
 
     writes_run: ClassVar[bool] = True
+    computes: ClassVar[bool] = True
 
     run_folder: RunFolder
     """Folder of the run, with its model."""

@@ -19,6 +19,7 @@ class Evaluate(Verb):
     """
 
     writes_run: ClassVar[bool] = True
+    computes: ClassVar[bool] = True
 
     run_folder: RunFolder
     """Folder of the run, with its model."""

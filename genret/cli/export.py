@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from genret.artifacts import Run
 from genret.cli.base import Reporter, RunFolder, Verb
@@ -22,6 +22,8 @@ class Export(Verb):
 
     Example: genret export runs/shop --ids shop.index.json
     """
+
+    computes: ClassVar[bool] = True
 
     run_folder: RunFolder
     """Folder of the run."""

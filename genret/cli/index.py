@@ -16,6 +16,7 @@ class Index(Verb):
     """
 
     writes_run: ClassVar[bool] = True
+    computes: ClassVar[bool] = True
 
     run_folder: RunFolder
     """Folder of the run, with catalog/ and codes/."""

@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from genret.cli.terminal import Terminated, orderly, printable
+from genret.cli.terminal import Terminated, find_devices, orderly, printable
 from genret.errors import GenretError
 
 BAD_INPUT, INTERRUPTED, TERMINATED = 2, 128 + signal.SIGINT, 128 + signal.SIGTERM
@@ -73,6 +73,7 @@ def _run(argv: Sequence[str] | None) -> int:
     from genret.cli.score import Score
     from genret.cli.tokenize import Tokenize
     from genret.cli.train import Train
+    from genret.cli.usage import check_verb
 
     verbs = {
         "quickstart": Quickstart,
@@ -95,10 +96,13 @@ def _run(argv: Sequence[str] | None) -> int:
     if words == ["--version"]:
         print(f"genret {__version__}")
         return 0
+    check_verb(words, verbs)
     asked_for_help(words, verbs)
     verb = parse(verbs, words)
     reporter = Reporter(as_json=verb.json, log_level=verb.log_level)
     with verb.holding():
+        if verb.needs_devices():
+            find_devices(quiet=verb.log_level != "debug")
         result = verb.run(reporter)
     reporter.finish(result)
     sys.stdout.flush()  # here, where a closed pipe is understood
@@ -126,6 +130,7 @@ def _missing_device() -> str | None:
     if jax is None:
         return None
     try:
+        find_devices(quiet=True)
         jax.devices()
     except (RuntimeError, AssertionError) as e:  # an assertion without a word in jax 0.10
         platforms = jax.config.jax_platforms

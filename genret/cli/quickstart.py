@@ -36,6 +36,7 @@ class Quickstart(Verb):
 
     writes_run: ClassVar[bool] = True
     makes_run: ClassVar[bool] = True
+    computes: ClassVar[bool] = True
 
     run_folder: RunFolder = Path("runs/quickstart")
     """Folder of the run."""

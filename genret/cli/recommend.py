@@ -1,7 +1,7 @@
 """``genret recommend``: the next items for a history given on the command line."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from genret.cli.base import Reporter, RunFolder, Verb
 from genret.config import require
@@ -13,6 +13,8 @@ class Recommend(Verb):
 
     Example: genret recommend runs/movielens --history "Toy Story (1995)" "Star Wars" 50 --k 5
     """
+
+    computes: ClassVar[bool] = True
 
     run_folder: RunFolder
     """Folder of the run, with its model."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from genret.cli.base import Reporter, RunFolder, Verb
 from genret.config import EngineConfig, ScoreConfig
@@ -23,6 +23,8 @@ class Score(Verb):
     Example: genret score runs/shop --histories "days/*.parquet" --out scores --k 20 --exclude-seen
     """
 
+    computes: ClassVar[bool] = True
+
     run_folder: RunFolder
     """Folder of the run, with its model."""
     histories: str
@@ -33,6 +35,10 @@ class Score(Verb):
     """What is computed."""
     engine: EngineConfig = EngineConfig()
     """With what."""
+
+    def needs_devices(self) -> bool:
+        """Say whether this process needs devices; with Ray its workers do, each one its own."""
+        return self.engine.engine == "local"
 
     def run(self, reporter: Reporter) -> dict[str, Any]:
         """Score; return the summary of the manifest, and the exit status."""

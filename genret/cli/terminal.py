@@ -1,6 +1,7 @@
 """What may go to a terminal: text without control characters, in any encoding, and no strangers' noise."""
 
 import contextlib
+import importlib.util
 import io
 import json
 import os
@@ -93,9 +94,60 @@ def orderly() -> Iterator[None]:
                     stream.reconfigure(errors=errors)
 
 
+def find_devices(*, quiet: bool) -> None:
+    """Let JAX look for devices before anything else does, without libtpu's noise.
+
+    Where libtpu is installed and no TPU is there, it writes five lines straight to the file descriptor
+    of standard error, whatever its settings say. Nothing is done where it is not asked.
+
+    Args:
+      quiet: keep the noise away.
+
+    Raises:
+      RuntimeError: JAX finds no device of the kinds that it was told to use.
+    """
+    platforms = os.environ.get("JAX_PLATFORMS", "")
+    if (platforms and "tpu" not in platforms) or importlib.util.find_spec("libtpu") is None:
+        return
+    import jax
+
+    with _descriptor_aside() if quiet else contextlib.nullcontext():
+        jax.devices()
+
+
+@contextlib.contextmanager
+def _descriptor_aside() -> Iterator[None]:
+    """Drop what is written to file descriptor 2; what Python writes to ``sys.stderr`` still arrives."""
+    stream = sys.stderr
+    try:
+        kept = os.dup(2)
+    except OSError:  # it is closed: nobody listens
+        kept = None
+    if kept is None or stream is None:
+        yield
+        return
+    stream.flush()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        if stream is sys.__stderr__:
+            sys.stderr = io.TextIOWrapper(
+                io.FileIO(kept, "w", closefd=False),
+                stream.encoding,
+                stream.errors,
+                write_through=True,
+            )
+        yield
+    finally:
+        sys.stderr = stream
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 _QUIET = {
     "TF_CPP_MIN_LOG_LEVEL": "2",  # XLA
-    "TPU_MIN_LOG_LEVEL": "3",  # libtpu looks for a TPU where there is none, and says so five times
+    "TPU_MIN_LOG_LEVEL": "3",  # libtpu, once it runs
     "TPU_STDERR_LOG_LEVEL": "3",
     "GRPC_VERBOSITY": "ERROR",
     "GLOG_minloglevel": "2",

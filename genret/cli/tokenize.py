@@ -19,6 +19,7 @@ class Tokenize(Verb):
     """
 
     writes_run: ClassVar[bool] = True
+    computes: ClassVar[bool] = True
 
     run_folder: RunFolder
     """Folder of the run."""

@@ -22,6 +22,7 @@ class Train(Verb):
     """
 
     writes_run: ClassVar[bool] = True
+    computes: ClassVar[bool] = True
 
     run_folder: RunFolder
     """Folder of the run, with catalog/ and codes/."""
