@@ -118,7 +118,7 @@ def find_devices(*, quiet: bool) -> None:
 @contextlib.contextmanager
 def _descriptor_aside() -> Iterator[None]:
     """Drop what is written to file descriptor 2; what Python writes to ``sys.stderr`` still arrives."""
-    stream = sys.stderr
+    stream, is_own = sys.stderr, sys.stderr is sys.__stderr__
     try:
         kept = os.dup(2)
     except OSError:  # it is closed: nobody listens
@@ -130,7 +130,7 @@ def _descriptor_aside() -> Iterator[None]:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
-        if stream is sys.__stderr__:
+        if is_own:
             sys.stderr = io.TextIOWrapper(
                 io.FileIO(kept, "w", closefd=False),
                 stream.encoding,

@@ -67,8 +67,8 @@ class TokenizeConfig(Config):
     def __post_init__(self) -> None:
         require(1 <= self.levels <= 63, f"levels: found {self.levels}, expected 1 to 63")
         require(
-            self.codebook_size == 0 or self.codebook_size >= 2,
-            f"codebook_size: found {self.codebook_size}, expected 0 or at least 2",
+            self.codebook_size == 0 or 2 <= self.codebook_size < 2**31,
+            f"codebook_size: found {self.codebook_size}, expected 0, or 2 to {2**31 - 1}",
         )
         require(
             2 <= self.title_pieces <= 64,

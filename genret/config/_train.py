@@ -1,6 +1,7 @@
 """Configuration of the training."""
 
 import dataclasses
+import math
 from typing import Literal
 
 from genret.config._base import Config, require
@@ -63,8 +64,8 @@ class TrainConfig(Config):
                 f"{name}: found {getattr(self, name)}, expected at least 1",
             )
         require(
-            self.learning_rate > 0,
-            f"learning_rate: found {self.learning_rate}, expected more than 0",
+            0 < self.learning_rate < math.inf,
+            f"learning_rate: found {self.learning_rate}, expected a finite number above 0",
         )
         require(
             0 <= self.warmup < 1, f"warmup: found {self.warmup}, expected 0 or more and less than 1"

@@ -210,6 +210,13 @@ def _roles(
     item = find_column(source, "item", columns.item, needed=needed)
     time = find_column(source, "time", columns.time, needed=False)
     assert user is not None
+    for role, name in (("item", item), ("time", time)):
+        if name == user or (name is not None and role == "time" and name == item):
+            other = "user" if name == user else "item"
+            raise GenretError(
+                f"{source.name}: takes the column {name!r} for the {other} and for the {role}; "
+                f"name another with --{role}"
+            )
     roles = {"user": user, "item": item or "", "time": time or ""}
     if source.folder is not None and source.folder == first.folder and log.roles:
         for role, name in roles.items():

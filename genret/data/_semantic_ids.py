@@ -112,6 +112,8 @@ def write_semantic_ids(
     else:
         named = zip(ids, lines, strict=True)
         text = "{" + ",\n ".join(f"{json.dumps(item)}: {line}" for item, line in named) + "}\n"
+    if path.exists() and not path.is_file():  # a device would be replaced by a file
+        raise GenretError(f"{path}: is no regular file, expected one or none")
     scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         scratch.write_text(text, encoding="utf-8")

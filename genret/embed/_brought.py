@@ -69,6 +69,9 @@ def read_archive(file: Path) -> tuple[list[str], np.ndarray]:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise GenretError(f"{file}: holds one array, expected ids and vectors")
             arrays = {name: archive[name] for name in archive.files}
+            for name, array in arrays.items():
+                if not isinstance(array, np.ndarray):  # the bytes of what is no .npy
+                    raise GenretError(f"{file}: its member {name!r} is no array")
     except (OSError, ValueError, EOFError, KeyError) as e:
         if isinstance(e, GenretError):
             raise

@@ -41,18 +41,10 @@ def model_card(run: Run) -> str:
     assert codes is not None
     assert model is not None
     name = run.path.resolve().name
-    architecture = model.config["model"]
     levels = ", ".join(map(str, codes.summary["codes_per_level"]))
     facts = _catalog_facts(catalog) | {
         "semantic IDs": f"{codes.config.get('method') or 'ready-made'}; codes of each level: {levels}",
-        "model": f"{architecture['kind']}, {model.summary['parameters']:,} parameters, reads the "
-        f"newest {architecture['max_items']} items" if "max_items" in architecture
-        else f"{architecture['kind']}, {model.summary['parameters']:,} parameters",
-        "training": f"{model.summary['steps']:,} steps, seed {model.seed}, genret {model.genret_version}",
-        "kept": f"step {model.summary['best_step']:,}, the best validation NDCG@10: "
-        f"{model.summary['valid_ndcg@10']:.4f}" if model.summary.get("valid_ndcg@10") is not None
-        else "the last step: there was no validation",
-    }  # fmt: skip
+    } | _model_facts(model)  # fmt: skip
     lines = [_OURS, "", f"# {name}", "", "A recommender made with genret.", "", "## Made from", ""]
     lines += _table(["what", "value"], list(map(list, facts.items())))
     lines += ["", "## Quality", "", *_quality(run, manifests["reports"], model)]
@@ -71,6 +63,25 @@ def _catalog_facts(catalog: Manifest) -> dict[str, str]:
             f"{rules['split']}; {counts['valid']:,} validation and {counts['test']:,} test users"
         )
     return facts
+
+
+def _model_facts(model: Manifest) -> dict[str, str]:
+    """Return what the model's manifest says; one that ``train`` did not write says less."""
+    architecture, made = model.config.get("model"), model.summary
+    if architecture is None or "steps" not in made:
+        return {}
+    size = f"{architecture['kind']}, {made['parameters']:,} parameters"
+    if "max_items" in architecture:
+        size += f", reads the newest {architecture['max_items']} items"
+    kept = "the last step: there was no validation"
+    if made.get("valid_ndcg@10") is not None:
+        best = f"{made['valid_ndcg@10']:.4f}"
+        kept = f"step {made['best_step']:,}, the best validation NDCG@10: {best}"
+    return {
+        "model": size,
+        "training": f"{made['steps']:,} steps, seed {model.seed}, genret {model.genret_version}",
+        "kept": kept,
+    }
 
 
 def _quality(run: Run, reports: Manifest | None, model: Manifest) -> list[str]:

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from genret.artifacts import Run, read_manifest, write_folder
-from genret.config import EmbedConfig, EvaluateConfig, ModelConfig, TokenizeConfig, TrainConfig
+from genret.config import (
+    EmbedConfig,
+    EvaluateConfig,
+    ModelConfig,
+    TokenizeConfig,
+    TrainConfig,
+    require,
+)
 from genret.data import Catalog, SplitHistories, hold_out_items, load_run_data, newest_items
 from genret.embed import load_vectors, save_vectors
 from genret.errors import GenretError
@@ -60,6 +67,10 @@ def coldstart(
       GenretError: no model, or vectors that new items cannot have.
     """
     config = config or EvaluateConfig(k=(1, 10))
+    for fraction in fractions:
+        require(
+            0 < fraction < 1, f"fractions: found {fraction}, expected more than 0 and less than 1"
+        )
     opened = Run.open(run)
     fingerprint = opened.require("catalog").fingerprint
     plan = _Plan.of_run(opened, steps)
@@ -160,6 +171,11 @@ class _Plan:
             raise GenretError(
                 f"{run.path}: has no model/; make it with `genret train {run.path}`: new items are "
                 "asked of a model like it"
+            )
+        if not made.config.keys() >= {"model", "train"}:
+            raise GenretError(
+                f"{run.folder('model')}: its manifest does not say how it was trained, expected a "
+                "model that `genret train` made: new items are asked of a model like it"
             )
         model = ModelConfig.from_dict(made.config["model"])
         train = TrainConfig.from_dict(made.config["train"])

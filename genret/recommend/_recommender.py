@@ -305,6 +305,12 @@ class Recommender:
           group_size: users that are decoded together.
           widths: what histories are padded to; none: the longest that the model sees.
         """
+        widest = max(self.index.codes_per_level)
+        require(
+            beams * widest < 2**31,
+            f"beams: found {beams}, expected fewer than {2**31 // widest} where a level has {widest} "
+            "codes",
+        )
         return Search(
             k=k,
             beams=beams,

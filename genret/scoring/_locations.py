@@ -257,6 +257,8 @@ def find_files(pattern: PathLike) -> list[Location]:
     Raises:
       GenretError: there is none.
     """
+    if not os.fspath(pattern):
+        raise GenretError("histories: found no name, expected a file, a folder or a pattern")
     if "://" not in os.fspath(pattern):
         found = [Location.of(path) for path in _local_files(os.fspath(pattern))]
     else:
@@ -288,11 +290,13 @@ def _local_files(text: str) -> list[str]:
     for path in paths:
         if os.path.islink(path) and not os.path.exists(path):
             raise GenretError(f"{path}: is a link to {os.readlink(path)}, which is not there")
-        if "=" in os.path.basename(path) and os.path.isdir(path):  # as Hive and Spark write them
+        if os.path.isdir(path) and _is_data(os.path.basename(path)):  # its files would be missed
             raise GenretError(
-                f"{path}: is a folder of parts, expected files; a pattern such as "
+                f"{path}: is a folder, expected files alone; a pattern such as "
                 f"{os.path.dirname(path)}/*/* names the files in folders"
             )
+        if os.path.exists(path) and not os.path.isdir(path) and not os.path.isfile(path):
+            raise GenretError(f"{path}: is no regular file")
     return [path for path in paths if os.path.isfile(path)]
 
 

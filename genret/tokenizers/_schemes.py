@@ -52,13 +52,21 @@ def random_identifiers(num_items: int, levels: int, codebook_size: int, seed: in
     base = _base(num_items, levels, codebook_size)
     rng = np.random.default_rng(seed)
     room = base**levels
+    if room >= 2**62:  # more rows than there are integers: each code is drawn by itself
+        codes = np.empty((0, levels), np.int64)
+        while len(codes) < num_items:
+            codes = np.concatenate([codes, rng.integers(0, base, (num_items, levels))])
+            codes = codes[np.sort(np.unique(codes, axis=0, return_index=True)[1])]
+        return SemanticIds(
+            codes=codes[:num_items].astype(np.int32), codes_per_level=(base,) * levels
+        )
     if room <= 4 * num_items:
         numbers = rng.permutation(room)[:num_items]
     else:
         # Drawn again where a row is taken; at most a quarter of the rows are.
         numbers = np.empty(0, np.int64)
         while len(numbers) < num_items:
-            drawn = rng.integers(0, min(room, 2**62), 2 * num_items)
+            drawn = rng.integers(0, room, 2 * num_items)
             merged = np.concatenate([numbers, drawn])
             numbers = merged[np.sort(np.unique(merged, return_index=True)[1])]
         numbers = numbers[:num_items]

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -263,13 +264,30 @@ def test_folders_of_parts_are_no_shards(job: Job, tmp_path: Path) -> None:
     part = tmp_path / "log" / "day=1" / "part-0.parquet"
     part.parent.mkdir(parents=True)
     pq.write_table(log, part)
-    message = r"day=1: is a folder of parts, expected files; a pattern such as .*\*/\* names"
+    message = r"day=1: is a folder, expected files alone; a pattern such as .*\*/\* names"
     for _ in range(2):
         with pytest.raises(GenretError, match=message):
             job(tmp_path / "log")
         pq.write_table(log, tmp_path / "log" / "part-1.parquet")
     with pytest.raises(GenretError, match=message):
         job(tmp_path / "log" / "*")
+
+
+def test_no_other_folder_or_pipe_among_the_histories_is_skipped(job: Job, tmp_path: Path) -> None:
+    days = tmp_path / "days"
+    days.mkdir()
+    pq.write_table(histories(3), days / "a.parquet")
+    for hidden in ("_delta_log", ".cache"):  # as Spark's own folders are
+        (days / hidden).mkdir()
+    job(days)
+    (days / "b").mkdir()
+    for named in (days, days / "*"):
+        with pytest.raises(GenretError, match=r"days/b: is a folder, expected files alone"):
+            job(named)
+    (days / "b").rmdir()
+    os.mkfifo(days / "b.parquet")
+    with pytest.raises(GenretError, match=r"b\.parquet: is no regular file"):
+        job(days)
 
 
 def test_a_shard_is_one_file(tmp_path: Path) -> None:

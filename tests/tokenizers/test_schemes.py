@@ -34,6 +34,13 @@ def test_random_identifiers_are_all_different(n: int, levels: int, size: int, se
     assert size or sizes[0] ** levels >= n > (sizes[0] - 1) ** levels or sizes[0] == 2
 
 
+def test_random_identifiers_use_every_level_also_where_no_integer_counts_their_rows() -> None:
+    ids = random_identifiers(300, 16, 256, seed=0)
+    assert ids.codes.dtype == random_identifiers(300, 3, 256, seed=0).codes.dtype
+    assert all(len(np.unique(level)) > 100 for level in ids.codes.T)
+    assert len(np.unique(random_identifiers(4, 63, 2, seed=1).codes, axis=0)) == 4
+
+
 def test_too_few_codes_are_named() -> None:
     with pytest.raises(GenretError, match="2 levels of 3 codes name 9 items, expected at least 10"):
         random_identifiers(10, 2, 3, seed=0)
