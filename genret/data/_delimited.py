@@ -112,9 +112,11 @@ def _delimiter(path: Path, compression: str | None) -> str:
 def _quoting(records: TextRecords, path: Path, kind: str) -> bool:
     """Say whether quotes enclose fields; refuse those that cannot be read one way only."""
     if records.stray_line and kind == "CSV":
+        inside = records.opened_line
+        where = f" (inside the field that a quote opens on line {inside})" if inside else ""
         raise GenretError(
             f"{path}: line {records.stray_line}: found a quote that neither opens nor closes a "
-            "field, expected quotes around a whole field and doubled inside it"
+            f"field{where}, expected quotes around a whole field and doubled inside it"
         )
     if not records.stray_line and records.doubtful_lines >= _DOUBTFUL_LINES[kind]:
         last = records.doubtful_line + records.doubtful_lines - 1

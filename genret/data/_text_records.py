@@ -26,7 +26,9 @@ class TextRecords:
       lines: number of lines, empty ones included.
       has_quotes: whether there is a quote at all.
       stray_line: line of the first quote that neither opens nor closes a field, or that is never
-        closed; 0: there is none.
+        closed (the line on which it opens); 0: there is none.
+      opened_line: where that quote stands inside a quoted field, the line on which the field begins;
+        0: it stands inside none.
       doubtful_line: first line of a record whose quoted field runs over several lines, each of
         which is a whole record if quotes are characters; 0: there is none.
       doubtful_lines: number of lines of that record.
@@ -37,6 +39,7 @@ class TextRecords:
     lines: int
     has_quotes: bool
     stray_line: int = 0
+    opened_line: int = 0
     doubtful_line: int = 0
     doubtful_lines: int = 0
 
@@ -88,6 +91,7 @@ class _Counter:
         self.quoted = self.unquoted = 0
         self.has_quotes = False
         self.stray_line = self.opened_line = 0
+        self.field_line = 0  # line on which the newest quoted field begins
         self.fields = -1  # delimiters of a record, from the header; -1: not known yet
         self.delimiters = 0  # of the current line
         self.line_bytes = 0  # of the current line so far
@@ -159,10 +163,15 @@ class _Counter:
         neighbor = np.where(opens, np.where(where > 0, text[where - 1], before), following[where])
         good = np.isin(neighbor, (self.delimiter, _LF, _CR, _QUOTE))
         lines = self.lines + 1 + np.searchsorted(line_ends, where)
+        begins = np.flatnonzero(opens & good & (neighbor != _QUOTE))  # no half of a doubled quote
         if not self.stray_line and not good.all():
-            self.stray_line = int(lines[np.argmin(good)])
-        if opens.any():
-            self.opened_line = int(lines[np.flatnonzero(opens)[-1]])
+            stray = int(np.argmin(good))
+            self.stray_line = int(lines[stray])
+            if not opens[stray]:
+                earlier = begins[begins < stray]
+                self.opened_line = int(lines[earlier[-1]]) if len(earlier) else self.field_line
+        if len(begins):
+            self.field_line = int(lines[begins[-1]])
 
     def _count(
         self,
@@ -206,13 +215,14 @@ class _Counter:
 
     def finish(self) -> TextRecords:
         open_line = self.line_bytes > 0
-        stray = self.stray_line or (self.opened_line if self.inside else 0)
+        stray = self.stray_line or (self.field_line if self.inside else 0)
         return TextRecords(
             quoted=self.quoted + (open_line or self.span > 0),
             unquoted=self.unquoted + open_line,
             lines=self.lines + open_line,
             has_quotes=self.has_quotes,
             stray_line=stray,
+            opened_line=self.opened_line,
             doubtful_line=self.doubtful_line,
             doubtful_lines=self.doubtful_lines,
         )

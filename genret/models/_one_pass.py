@@ -108,7 +108,7 @@ class OnePass(CodeModel):
         starts = starts if users is None else starts + users[:, :, None]
         x = jnp.where(is_first, starts, shifted)
         x = dropout(x.reshape(batch, length * depth, -1), self.config.dropout, input_key)
-        slots = positions[:, :, None] * depth + np.arange(depth)[None, None, :]
+        slots = positions[:, :, None] * depth + np.arange(depth, dtype=np.int32)[None, None, :]
         hidden, _, _ = self.blocks(
             x, slots.reshape(len(slots), -1), hybrid_mask(segments, depth), block_key, wanted
         )

@@ -171,7 +171,8 @@ class Objective:
                 expected = jnp.full((size,), np.log(size / count), jnp.float32)
             else:
                 shares = self.proposals[level]
-                sample = jax.random.choice(level_key, count, (size,), p=shares)
+                codes = jnp.arange(count, dtype=jnp.int32)
+                sample = jax.random.choice(level_key, codes, (size,), p=shares)
                 expected = jnp.log(size * shares[sample])
             hidden = states[:, :, level]
             others = model.readout(hidden, level, sample)

@@ -133,7 +133,7 @@ CASES = [
     Case(
         "a quote that swallows lines of CSV",
         INGEST,
-        ("log.csv: line 4: found a quote that neither opens nor closes a field",),
+        ("log.csv: line 4: found a quote that neither opens nor closes a field", "on line 3)"),
         text(log_csv=LOG + 'a,x,1\na,"y,2\na,"z,3\n'),
     ),
     Case(

@@ -25,11 +25,12 @@ from tests.cli.conftest import Command
 from tests.edits import edits
 from tests.hf.conftest import write
 
-pytestmark = pytest.mark.exhaustive
-
-QUICK, WHOLE = 50, 1000
-"""Edits of fields, flips of bytes, and cuts of a manifest, each: of the default and the slow test."""
-BOTH = [QUICK, pytest.param(WHOLE, marks=pytest.mark.exhaustive)]
+SAMPLE, WHOLE = 40, 1000
+"""Edits of fields, flips of bytes, and cuts of a manifest, each: of the slow and the exhaustive test."""
+BOTH = [
+    pytest.param(SAMPLE, marks=pytest.mark.slow),
+    pytest.param(WHOLE, marks=pytest.mark.exhaustive),
+]
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +161,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", READERS)
 def test_readers_of_folders_outside_of_runs_verify_them(
     artifacts: dict[str, Path], kind: str
@@ -187,7 +189,10 @@ VERBS = {
 
 
 @pytest.mark.parametrize("kind", VERBS)
-@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize(
+    "whole",
+    [pytest.param(False, marks=pytest.mark.slow), pytest.param(True, marks=pytest.mark.exhaustive)],
+)
 def test_verbs_refuse_what_was_damaged(
     genret: Command, trained: Path, kind: str, whole: bool
 ) -> None:
@@ -211,6 +216,7 @@ def test_verbs_refuse_what_was_damaged(
     assert written == {p: p.read_bytes() for p in trained.rglob("*") if p.is_file()}
 
 
+@pytest.mark.slow
 def test_inspect_describes_every_kind(artifacts: dict[str, Path]) -> None:
     assert {kind: describe(folder)["kind"] for kind, folder in artifacts.items()} == {
         kind: kind for kind in FORMAT_VERSIONS

@@ -13,7 +13,7 @@ from genret.data._text_records import TextRecords, count_records
 def slow_count(text: str, delimiter: str) -> TextRecords:
     """One character after the other."""
     quoted = unquoted = lines = 0
-    stray = opened = 0
+    stray = opened = field = 0
     inside = False
     here = ""  # the record so far, with its quotes
     for k, c in enumerate(text):
@@ -23,10 +23,10 @@ def slow_count(text: str, delimiter: str) -> TextRecords:
             before = text[k - 1] if k else "\n"
             neighbor = after if inside else before
             inside = not inside
-            if inside:
-                opened = lines + 1
+            if inside and before != '"':
+                field = lines + 1
             if neighbor not in (delimiter, "\n", "\r", '"') and not stray:
-                stray = lines + 1
+                stray, opened = lines + 1, 0 if inside else field
         if line_end:
             lines += 1
         if line_end and not inside:
@@ -37,8 +37,10 @@ def slow_count(text: str, delimiter: str) -> TextRecords:
     quoted += bool(here)
     plain = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     unquoted = sum(bool(line) for line in plain)
-    stray = stray or (opened if inside else 0)
-    return TextRecords(quoted, unquoted, lines + bool(plain[-1]), '"' in text, stray)
+    stray = stray or (field if inside else 0)
+    return TextRecords(
+        quoted, unquoted, lines + bool(plain[-1]), '"' in text, stray, opened_line=opened
+    )
 
 
 def cut(text: bytes, size: int) -> list[bytes]:
@@ -58,7 +60,7 @@ def test_equals_the_slow_twin(text: str, size: int) -> None:
         expected.unquoted,
         expected.lines,
     )
-    assert found.stray_line == expected.stray_line
+    assert (found.stray_line, found.opened_line) == (expected.stray_line, expected.opened_line)
     if not found.stray_line:
         assert found.quoted == expected.quoted
 

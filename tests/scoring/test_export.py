@@ -83,6 +83,16 @@ def test_answers_are_those_of_the_library(run: Path, exported: Exported) -> None
     assert exported.about["platforms"] == ["cpu", "cuda", "tpu"]
 
 
+@pytest.mark.any_settings
+@pytest.mark.slow
+def test_exports_under_the_settings_of_the_user(run: Path, tmp_path: Path) -> None:
+    export_decode(run, tmp_path / "decode", k=4, beams=6, batch=BATCH, history=12)
+    items, scores = Exported(tmp_path / "decode")(HISTORIES)
+    expected = scored(run, HISTORIES)
+    np.testing.assert_array_equal(items, expected.items)
+    np.testing.assert_allclose(scores, expected.scores, rtol=1e-5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("unknown", [-1, ITEMS, 10**6, -(2**31)])
 def test_rows_out_of_range_are_unknown_items(exported: Exported, unknown: int) -> None:

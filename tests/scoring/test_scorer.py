@@ -82,6 +82,18 @@ def test_equals_the_plain_search() -> None:
     assert len(ALONE.programs) <= 8
 
 
+@pytest.mark.any_settings
+@pytest.mark.parametrize("make", [table, pytest.param(scorer, marks=pytest.mark.slow)])
+def test_scores_under_the_settings_of_the_user(make: Any) -> None:
+    lists = Histories.from_lists([*users(10), [], [7] * 100])
+    asked = make()
+    found = asked.score(lists)
+    plain = asked.recommender.recommend_many(lists, k=4, beams=6)
+    np.testing.assert_array_equal(found.items, plain.items)
+    np.testing.assert_allclose(found.scores, plain.scores, rtol=1e-5)
+    assert (found.items.dtype, found.scores.dtype) == (np.int32, np.float32)
+
+
 @settings(max_examples=15)
 @given(st.lists(st.lists(st.integers(0, 59), max_size=15), max_size=40), st.randoms())
 def test_an_answer_does_not_depend_on_who_else_is_asked(

@@ -239,6 +239,41 @@ def test_models_learn_with_every_loss(kind: Any, name: str) -> None:
     assert result.losses[-1] < result.losses[0]
 
 
+@pytest.mark.any_settings
+@pytest.mark.parametrize(
+    ("kind", "name", "dtype"),
+    [
+        ("item_decoder", "legal", "float32"),
+        *(
+            pytest.param(kind, name, dtype, marks=pytest.mark.slow)
+            for kind, names, dtype in (
+                ("item_decoder", ("popular", "pairwise", "vocabulary"), "bfloat16"),
+                ("decoder_only", ("sampled", "pairwise"), "float32"),
+                ("encoder_decoder", ("legal",), "float32"),
+                ("one_pass", ("legal",), "float32"),
+                ("sasrec", ("level", "sampled"), "float32"),
+            )
+            for name in names
+        ),
+    ],
+)
+def test_training_under_the_settings_of_the_user(kind: Any, name: str, dtype: Any) -> None:
+    config = dataclasses.replace(BASE, **LOSSES[name], steps=2, log_every=1)
+    codes, sizes = catalog(12), SIZES
+    if kind == "sasrec":  # has one level: the items
+        codes, sizes = np.arange(12)[:, None], (12,)
+        config = dataclasses.replace(config, level_weights=())
+    shape = MODEL.as_kind(kind, dtype=dtype, codes_per_level=sizes, dropout=0.1)
+    result = train(
+        build_model(shape, 0),
+        SemanticIds.from_codes(codes, codes_per_level=sizes),
+        histories(),
+        config,
+        max_items=6,
+    )
+    assert np.isfinite(result.losses).all()
+
+
 @pytest.mark.slow
 def test_losses_of_one_batch_agree_where_they_must() -> None:
     level, same = loss_of("level")
