@@ -123,7 +123,9 @@ def _as_array(ids: Any) -> np.ndarray:
         raise GenretError(f"item_ids: a string is not valid Unicode ({e})") from e
 
 
-def check_companion(found: Collection[str], wanted: Sequence[str], name: str, what: str) -> None:
+def check_companion(
+    found: Collection[str], wanted: Sequence[str], name: str, what: str, *, superset: bool = False
+) -> None:
     """Check that a file about items is about the items of a catalog.
 
     Args:
@@ -131,19 +133,21 @@ def check_companion(found: Collection[str], wanted: Sequence[str], name: str, wh
       wanted: ids of the catalog, as text.
       name: what to call the file.
       what: what the file holds for each item ("codes").
+      superset: whether the file may be of a larger catalog, so that most of its items are not here.
 
     Raises:
-      GenretError: most items of the file are not in the catalog, or items of the catalog are not
+      GenretError: most items of the file are not in the catalog (unless ``superset``), or items of the catalog are not
         in the file; the message has their number and three of them. That some items of the file
         are not in the catalog is logged as a warning.
     """
     known = set(wanted)
     outside = [item for item in found if item not in known]
     missing = [item for item in wanted if item not in found]
-    if 2 * len(outside) > len(found):
+    if 2 * len(outside) > len(found) and not superset:
         raise GenretError(
             f"{name}: {len(outside):,} of its {len(found):,} items are not in the catalog, such as "
-            f"{_some(outside)}: is it of another catalog? Those of this one are like {_some(wanted)}"
+            f"{_some(outside)}: is it of another catalog? Those of this one are like {_some(wanted)}; "
+            "--superset takes a file of a larger catalog"
         )
     if missing:
         raise GenretError(

@@ -31,6 +31,9 @@ class Embed(Verb):
     """With --vectors x.parquet: the column of ids, where it has no usual name such as item_id."""
     ids: Path | None = None
     """With --vectors x.npy: the id of each row, in a .txt (a line each), .json, .npy or .parquet file."""
+    superset: bool = False
+    """With --vectors: the file is of a larger catalog; without this a file most of whose items are not in
+    the catalog is refused as one of another catalog."""
     sentence_model: str | None = None
     """Read the texts with this sentence-transformers model (name or folder) instead."""
     embed: EmbedConfig = EmbedConfig()
@@ -49,6 +52,7 @@ class Embed(Verb):
             vectors_column=self.vectors_column,
             item=self.item,
             ids=self.ids,
+            superset=self.superset,
             sentence_model=self.sentence_model,
             seed=self.seed,
             progress=reporter,

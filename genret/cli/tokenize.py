@@ -1,6 +1,7 @@
 """``genret tokenize``: semantic IDs of the items of a run."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any, ClassVar
 
 from genret.cli.base import ReadyCodes, Reporter, RunFolder, Verb, named
@@ -25,7 +26,12 @@ class Tokenize(Verb):
     """Folder of the run."""
     codes: ReadyCodes = None
     """Take ready codes: an index.json of LC-Rec, LETTER, MiniOneRec, APAO, OpenOneRec, NonameUntitled
-    or GRID, or an integer .npy [N, L] whose rows are those of catalog/items.parquet."""
+    or GRID, or an integer .npy [N, L] whose rows are those of --ids, or else of catalog/items.parquet."""
+    ids: Path | None = None
+    """With --from x.npy: the id of each row, in a .txt (a line each), .json, .npy or .parquet file."""
+    superset: bool = False
+    """With --from: the file is of a larger catalog; without this a file most of whose items are not in
+    the catalog is refused as one of another catalog."""
     preset: named(TOKENIZER_PRESETS) = None  # type: ignore[valid-type]
     """The tokenizer of a published system instead of the options."""
     tokenize: TokenizeConfig = TokenizeConfig()
@@ -48,8 +54,10 @@ class Tokenize(Verb):
             )
             config = TOKENIZER_PRESETS[self.preset]
         result = tokenize(
-            self.run_folder, config, codes=self.codes, seed=self.seed, progress=reporter
-        )
+            self.run_folder, config,
+            codes=self.codes, ids=self.ids, superset=self.superset, seed=self.seed,
+            progress=reporter,
+        )  # fmt: skip
         show(reporter, result)
         return result
 

@@ -32,13 +32,16 @@ _TEXT = re.compile(r"(?:<\|\w+\|>)?((?:<\w+?_\d{1,9}>)+)(?:<\|\w+\|>)?")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-def read_semantic_ids(path: PathLike, item_ids: Iterable[Any] | None = None) -> SemanticIds:
+def read_semantic_ids(
+    path: PathLike, item_ids: Iterable[Any] | None = None, *, superset: bool = False
+) -> SemanticIds:
     """Read the semantic IDs of a catalog's items, or of all items of a file.
 
     Args:
       path: a ``.json`` or ``.npy`` file in one of the forms above.
       item_ids: ids of the catalog's items, in order of its rows, [N]. In a file of rows the id is
         the number of the row. None takes the items that the file names, in its order.
+      superset: whether most items of the file may be outside the catalog.
 
     Returns:
       The semantic IDs, codes int32 [N, L]; the ids are strings where the file says which they are.
@@ -57,7 +60,7 @@ def read_semantic_ids(path: PathLike, item_ids: Iterable[Any] | None = None) -> 
     path = Path(path)
     table = _table(path)
     wanted = list(table) if item_ids is None else list(item_ids)
-    check_companion(table, [str(item) for item in wanted], str(path), "codes")
+    check_companion(table, [str(item) for item in wanted], str(path), "codes", superset=superset)
     names = [str(item) for item in wanted]
     codes = _codes(path, table, names)
     check_code_sizes(codes, str(path), names)

@@ -11,6 +11,7 @@ from genret.embed._text import text_vectors
 from genret.embed._whiten import whiten
 
 # Brought from elsewhere
+from genret.embed._brought import in_order, read_ids  # isort: skip
 from genret.embed._load import read_vectors  # isort: skip
 from genret.embed._sentence import sentence_vectors  # isort: skip
 
@@ -20,8 +21,10 @@ from genret.embed._store import load_vectors, save_vectors  # isort: skip
 __all__ = [
     "cooccurrence_vectors",
     "count_pairs",
+    "in_order",
     "join_vectors",
     "load_vectors",
+    "read_ids",
     "read_vectors",
     "save_vectors",
     "sentence_vectors",

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 from genret.errors import GenretError
 from genret.item_ids import USUAL_NAMES, check_companion
 from genret.tensors import read_npy
-from genret.typing import Vectors
 
 USUAL_IDS = (*USUAL_NAMES, "id", "productid", "movieid", "gid")
 """Names of columns that hold ids of items, the likeliest first."""
@@ -125,31 +124,39 @@ def read_ids(path: Path, item: str | None) -> list[str]:
 
 
 def in_order(
-    ids: Sequence[str], vectors: np.ndarray, item_ids: Sequence[Any] | np.ndarray, name: str
-) -> Vectors:
-    """Put the vectors of a file in the order of the catalog.
+    ids: Sequence[str],
+    vectors: np.ndarray,
+    item_ids: Sequence[Any] | np.ndarray,
+    name: str,
+    *,
+    what: str = "vectors",
+    superset: bool = False,
+) -> np.ndarray:
+    """Put the rows of a file in the order of the catalog.
 
     Args:
       ids: the id of each row of the file.
-      vectors: its rows [N, D].
+      vectors: its rows [N, D]: vectors, or codes.
       item_ids: ids of the catalog; both are compared as text.
       name: of the file, for errors.
+      what: what the rows are, for errors.
+      superset: whether most items of the file may be outside the catalog.
 
     Returns:
-      The vectors of the catalog's items.
+      The rows of the catalog's items.
 
     Raises:
       GenretError: another number of ids than rows, an id that occurs twice, or an item without a
         vector.
     """
     if len(ids) != len(vectors):
-        raise GenretError(f"{name}: found {len(vectors)} vectors and {len(ids)} ids")
+        raise GenretError(f"{name}: found {len(vectors)} {what} and {len(ids)} ids")
     rows = {item: row for row, item in enumerate(ids)}
     if len(rows) != len(ids):
         twice = next(item for row, item in enumerate(ids) if rows[item] != row)
         raise GenretError(f"{name}: item {twice!r} occurs more than once")
     wanted = [str(item) for item in item_ids]
-    check_companion(rows, wanted, name, "vectors")
+    check_companion(rows, wanted, name, what, superset=superset)
     return vectors[[rows[item] for item in wanted]]
 
 

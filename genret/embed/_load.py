@@ -27,6 +27,7 @@ def read_vectors(
     *,
     item: str | None = None,
     ids: PathLike | None = None,
+    superset: bool = False,
 ) -> Vectors:
     """Read item vectors from a file, and put them in the order of a catalog.
 
@@ -42,6 +43,7 @@ def read_vectors(
       column: Parquet: the column of lists of numbers; None takes the only one.
       item: Parquet: the column of ids; None finds the usual names.
       ids: file with the id of each row of an array that has none, see the page on embeddings.
+      superset: whether most items of the file may be outside the catalog.
 
     Returns:
       float32 [N, D], row i for ``item_ids[i]``.
@@ -58,7 +60,7 @@ def read_vectors(
     if suffix in (".parquet", ".pq"):
         if ids is not None:
             raise GenretError(f"{text}: has ids of its own; leave --ids out")
-        return _read_parquet(file, item_ids, column, item)
+        return _read_parquet(file, item_ids, column, item, superset)
     if column is not None:
         raise GenretError(f"{text}: is no Parquet file, so it has no column {column!r}")
     if suffix == ".npz":
@@ -82,11 +84,15 @@ def read_vectors(
         names = read_ids(Path(ids), item)
     fits = found.shape[:1] == (len(names),)
     checked = check_vectors(found, text, ids=names if fits else ())
-    return in_order(names, checked, item_ids, text)
+    return in_order(names, checked, item_ids, text, superset=superset)
 
 
 def _read_parquet(
-    file: Path, item_ids: Sequence[Any] | np.ndarray, column: str | None, item: str | None
+    file: Path,
+    item_ids: Sequence[Any] | np.ndarray,
+    column: str | None,
+    item: str | None,
+    superset: bool,
 ) -> Vectors:
     try:
         source = pq.ParquetFile(file)
@@ -117,7 +123,7 @@ def _read_parquet(
         reason = str(e).splitlines()[0]
         raise GenretError(f"{file}: cannot be read as Parquet: {reason}") from e
     inside = {name for name, row in rows.items() if filled[row]}
-    check_companion(inside | outside, list(rows), str(file), "vectors")
+    check_companion(inside | outside, list(rows), str(file), "vectors", superset=superset)
     assert found is not None
     return found
 

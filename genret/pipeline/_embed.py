@@ -30,6 +30,7 @@ def embed(
     vectors_column: str | None = None,
     item: str | None = None,
     ids: PathLike | None = None,
+    superset: bool = False,
     sentence_model: str | None = None,
     seed: int = 0,
     progress: Progress = SILENT,
@@ -43,6 +44,7 @@ def embed(
       vectors_column: its column, where it is Parquet with several.
       item: its column of ids, where that has no usual name.
       ids: a file with the id of each row of an array that has none.
+      superset: whether most items of the file may be outside the catalog.
       sentence_model: read the texts with this sentence-transformers model (name or folder).
       seed: of everything random.
       progress: who is told.
@@ -62,7 +64,7 @@ def embed(
         vectors_column is None or vectors is not None,
         "embed: --vectors-column goes with --vectors",
     )
-    for name, value in (("item", item), ("ids", ids)):
+    for name, value in (("item", item), ("ids", ids), ("superset", superset or None)):
         require(value is None or vectors is not None, f"embed: --{name} goes with --vectors")
     require(
         sentence_model is None or config.text_dim > 0,
@@ -74,7 +76,9 @@ def embed(
         catalog, histories = load_run_data(opened.folder("catalog"))
         text_model = None
         if vectors is not None:
-            found = read_vectors(vectors, catalog.item_ids, vectors_column, item=item, ids=ids)
+            found = read_vectors(
+                vectors, catalog.item_ids, vectors_column, item=item, ids=ids, superset=superset
+            )
             parts = {"brought": found}
         else:
             parts, text_model = _parts(catalog, histories, config, sentence_model, seed, progress)

@@ -8,6 +8,7 @@ import numpy as np
 from genret.artifacts import Run, read_manifest
 from genret.config import TokenizeConfig, require
 from genret.data import Catalog, load_run_data, read_semantic_ids
+from genret.embed import in_order, read_ids
 from genret.pipeline._identifiers import Made, make_codes, resolve
 from genret.pipeline._progress import SILENT, Progress
 from genret.pipeline._writing import writes_run
@@ -27,6 +28,8 @@ def tokenize(
     config: TokenizeConfig | None = None,
     *,
     codes: PathLike | None = None,
+    ids: PathLike | None = None,
+    superset: bool = False,
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
@@ -36,7 +39,10 @@ def tokenize(
       run: the run folder, with ``catalog/``, and with ``vectors/`` for methods that read them.
       config: how items get their codes; of ready codes only ``collisions`` is read.
       codes: a file of ready codes: see :func:`genret.data.read_semantic_ids`, or an integer
-        ``.npy`` [N, L] whose rows are those of ``catalog/items.parquet``.
+        ``.npy`` [N, L] whose rows are those of ``ids`` or else of ``catalog/items.parquet``.
+      ids: a file with the id of each row of a ``.npy``: ``.txt`` (an id a line), ``.json`` (a list),
+        ``.npy`` or ``.parquet``.
+      superset: whether most items of the file may be outside the catalog.
       seed: of everything random.
       progress: who is told.
 
@@ -48,6 +54,8 @@ def tokenize(
       GenretError: an artifact that is missing or stale, or codes that do not fit the catalog.
     """
     config = config or TokenizeConfig()
+    for name, value in (("ids", ids), ("superset", superset or None)):
+        require(value is None or codes is not None, f"tokenize: --{name} goes with --from")
     opened = Run.open(run)
     inputs = {"catalog": opened.require("catalog").fingerprint}
     with progress.stage("tokenize"):
@@ -57,7 +65,7 @@ def tokenize(
         if codes is None:
             made = make_codes(opened, catalog, histories, config, seed, progress)
         else:
-            made = Made(semantic_ids=_read_codes(Path(codes), catalog))
+            made = Made(semantic_ids=_read_codes(Path(codes), catalog, ids, superset))
         semantic_ids = resolve(made, config.collisions)
         report = code_report(
             semantic_ids,
@@ -86,16 +94,24 @@ def tokenize(
     }
 
 
-def _read_codes(path: Path, catalog: Catalog) -> SemanticIds:
+def _read_codes(path: Path, catalog: Catalog, ids: PathLike | None, superset: bool) -> SemanticIds:
     """Read ready codes of the items of a catalog."""
     if path.suffix.lower() == ".json":
-        return read_semantic_ids(path, catalog.item_ids)
+        require(ids is None, f"{path}: has ids of its own; leave --ids out")
+        return read_semantic_ids(path, catalog.item_ids, superset=superset)
     require(path.suffix.lower() == ".npy", f"{path}: expected a .json or .npy file of codes")
     found = SemanticIds.from_codes(read_npy(path), name=str(path))
+    if ids is not None:
+        named = read_ids(Path(ids), None)
+        rows = in_order(
+            named, found.codes, catalog.item_ids, str(path), what="codes", superset=superset
+        )
+        found = SemanticIds.from_codes(rows, name=str(path))
     check_code_sizes(found.codes, str(path))
     require(
         len(found) == catalog.num_items,
-        f"{path}: found {len(found)} rows, the catalog has {catalog.num_items} items",
+        f"{path}: found {len(found)} rows, the catalog has {catalog.num_items} items; --ids FILE "
+        "says which item each row is",
     )
     return found
 
