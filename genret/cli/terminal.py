@@ -82,6 +82,7 @@ def orderly() -> Iterator[None]:
     """
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+    _open_what_is_closed()
     before = [_tolerant(stream) for stream in (sys.stdout, sys.stderr)]
     try:
         with _signals(), warnings.catch_warnings():
@@ -153,6 +154,13 @@ _QUIET = {
     "GLOG_minloglevel": "2",
 }
 """Variables by which libraries decide what to write to standard error; the user's own value stands."""
+
+
+def _open_what_is_closed() -> None:
+    """Let output go nowhere where the shell closed it (``>&-``), and no file take its place."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def _tolerant(stream: Any) -> tuple[io.TextIOWrapper | None, str]:

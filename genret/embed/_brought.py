@@ -1,6 +1,7 @@
 """Ids beside vectors that the user brings: in the file, or in one of their own."""
 
 import json
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from genret.tensors import read_npy
 
 USUAL_IDS = (*USUAL_NAMES, "id", "productid", "movieid", "gid")
 """Names of columns that hold ids of items, the likeliest first."""
+_MOST_EXPANDED, _MOST_EXPANSION = 1 << 28, 100
+"""An archive that expands to more bytes than the first, and by more than this factor, is a bomb."""
 _IDS_IN_ARCHIVE = ("ids", "item_ids", *USUAL_IDS)
 
 
@@ -64,6 +67,14 @@ def read_archive(file: Path) -> tuple[list[str], np.ndarray]:
       GenretError: it cannot be read, or does not hold one array of ids and one of vectors.
     """
     try:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as members:
+                expanded = sum(member.file_size for member in members.infolist())
+            if expanded > max(_MOST_EXPANDED, _MOST_EXPANSION * file.stat().st_size):
+                raise GenretError(
+                    f"{file}: {file.stat().st_size:,} bytes that expand to {expanded:,}, expected "
+                    f"at most {_MOST_EXPANSION} times as many: vectors do not shrink that much"
+                )
         with np.load(file, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise GenretError(f"{file}: holds one array, expected ids and vectors")
@@ -71,9 +82,7 @@ def read_archive(file: Path) -> tuple[list[str], np.ndarray]:
             for name, array in arrays.items():
                 if not isinstance(array, np.ndarray):  # the bytes of what is no .npy
                     raise GenretError(f"{file}: its member {name!r} is no array")
-    except (OSError, ValueError, EOFError, KeyError) as e:
-        if isinstance(e, GenretError):
-            raise
+    except (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile) as e:
         raise GenretError(f"{file}: cannot be read as .npz: {str(e).splitlines()[0]}") from e
     named = [name for known in _IDS_IN_ARCHIVE for name in arrays if name.lower() == known]
     vectors = [name for name, array in arrays.items() if array.ndim == 2]

@@ -104,6 +104,23 @@ def test_titles_in_any_encoding(
         assert len(printed.splitlines()) < 80
 
 
+@pytest.mark.parametrize(
+    ("redirection", "status", "says"),
+    [
+        (">/dev/full", 2, "genret: error: No space left on device"),
+        (">&-", 0, ""),
+        ("2>&-", 0, ""),
+    ],
+)
+@pytest.mark.parametrize("more", ["", "--json"])
+def test_output_that_goes_nowhere(
+    titled: Path, redirection: str, status: int, says: str, more: str
+) -> None:
+    command = f'"{sys.executable}" -m genret inspect "{titled}" {more} {redirection}'
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, env=environment())
+    assert (done.returncode, done.stderr.strip()) == (status, says)
+
+
 def environment(**values: str) -> dict[str, str]:
     return os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | values
 

@@ -48,10 +48,28 @@ def inner_archive() -> bytes:
     return raw.getvalue()
 
 
+def claimed_bytes(shape: tuple[int, ...]) -> bytes:
+    """Return the header of a ``.npy`` file of doubles, without the doubles."""
+    raw = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        raw, {"descr": "<f8", "fortran_order": False, "shape": shape}
+    )
+    return raw.getvalue()
+
+
 def claimed(name: str, header: str) -> Callable[[Path], object]:
     """Return a function that writes the header of a ``.npy`` file alone."""
     padded = header.encode().ljust(117) + b"\n"
     return text(name, b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded)
+
+
+def lying_archive(folder: Path) -> object:
+    """Write a ``.npz`` whose directory claims three gibibytes."""
+    np.savez(folder / "v.npz", ids=np.arange(1, 61), vectors=np.ones((60, 4)))
+    raw = bytearray((folder / "v.npz").read_bytes())
+    at = raw.rindex(b"PK\x01\x02") + 24
+    raw[at : at + 4] = (3 << 30).to_bytes(4, "little")
+    return (folder / "v.npz").write_bytes(raw)
 
 
 FILES = [
@@ -94,5 +112,7 @@ FILES = [
     Hostile("vectors of width 0", "embed run --vectors v.npy --ids v.json", "v.npy", both(array("v.npy", np.ones((60, 0))), text("v.json", json.dumps(list(range(1, 61)))))),
     Hostile("ids of vectors that are lists", "embed run --vectors v.npy --ids v.json", "v.json", both(array("v.npy", np.ones((60, 4))), text("v.json", json.dumps([[i] for i in range(60)])))),
     Hostile("a .npz file without the usual names", "embed run --vectors v.npz", "v.npz", lambda f: np.savez(f / "v.npz", a=np.ones(3), b=np.ones(3))),
+    Hostile("a .npz file that expands to gigabytes", "embed run --vectors v.npz", "v.npz: 2,9", lying_archive),
+    Hostile("a .npz header that claims petabytes", "embed run --vectors v.npz", "v.npz: cannot be read as .npz", lambda f: archive("v.npz", {"ids.npy": claimed_bytes((10**15,)), "vectors.npy": b""})(f)),
     Hostile("a .npz file of no .npy", "embed run --vectors v.npz", "v.npz: its member 'vectors' is no array", archive("v.npz", {"vectors.npy": b"no array", "ids.npy": b"no array"})),
 ]  # fmt: skip
