@@ -110,7 +110,7 @@ SIZES = {
 
 def laid_out(index: TrieIndex, platform: str) -> TrieIndex:
     """Return the index in the layout that its search uses on a platform."""
-    return index.to("tpu") if platform == "tpu" else index  # that of a GPU has to be asked for
+    return index.to("tpu" if platform == "tpu" else "gpu")
 
 
 class Programs:

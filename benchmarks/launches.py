@@ -123,7 +123,9 @@ def read_launches(folder: Path) -> Figures:
     launched = re.findall(r"^ *\d+: k(\w+)", only(folder / "hlo", "*.thunk_sequence.txt"), re.M)
     control = {"Sequential", "Conditional", "While", "CommandBuffer", "Async", "AsyncDone"}
     copies = [kind for kind in launched if kind.startswith(("Copy", "Mem", "DeviceToDevice"))]
-    passes = only(folder / "hlo", "*.thunk_sequence_after_thunk_passes.txt")
+    # A program of few launches is left as it is.
+    name = "*.thunk_sequence_after_thunk_passes.txt"
+    passes = only(folder / "hlo", name) if [*(folder / "hlo").glob(name)] else ""
     module = Module(only(folder / "hlo", "*gpu_after_optimizations.txt"))
     return {
         "kernels": len([kind for kind in launched if kind not in control]) - len(copies),

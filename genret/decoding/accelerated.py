@@ -2,11 +2,14 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from genret_kernels import KernelError
 from genret_kernels.dense_level import dense_level
+from genret_kernels.load_rows import load_rows
 from genret_kernels.rows_level import layout, rows_level
 
 from genret.decoding.beams import BeamState, OneTrie, Searched, constrained_step
@@ -20,6 +23,9 @@ from genret.index.trie import Trie
 from genret.typing import Array, Float, Int
 
 LOG = logging.getLogger("genret")
+
+FEW_CELLS = 1 << 13
+"""Cells of a level up to which comparing with all of them is cheaper on a TPU than a gather."""
 
 
 def next_beams(
@@ -104,8 +110,6 @@ def _level_refusal(
         return "a ragged level"
     if not isinstance(stored, DenseLevel):
         return "a level of few items a node, but a ragged one or one of 65,537 codes is below it"
-    if plan.platform != "tpu":
-        return "a dense level, which has a kernel on a TPU alone"
     if end_code is not None and level > 0:
         return f"a dense level below others in an index with an end code, {end_code}"
     return None
@@ -113,9 +117,7 @@ def _level_refusal(
 
 def _say(plan: AcceleratedLayout, where: str, reason: str) -> None:
     """Log what runs as XLA compiles it: tracing does so once a program."""
-    # A GPU has no kernel for a dense level, so there it is no surprise.
-    severity = logging.WARNING if plan.platform == "tpu" else logging.INFO
-    LOG.log(severity, "search on a %s: %s in XLA: %s", plan.platform.upper(), where, reason)
+    LOG.warning("search on a %s: %s in XLA: %s", plan.platform.upper(), where, reason)
 
 
 def _rows_step(
@@ -132,7 +134,7 @@ def _rows_step(
     """Take a step whose beams' records hold the codes below them."""
     records = state.records
     if records is None:
-        records = _records(plan, restriction, state, beams)
+        records = _records(plan, level, restriction, state, beams)
     run = _with_fallback(plan, level, rows_level)
     records, parents, codes, scores = run(
         _logits(readout),
@@ -177,12 +179,12 @@ def _dense_step(
     valid &= jnp.arange(beams, dtype=jnp.int32)[None] < limit[:, None]
     parents, codes = jnp.where(valid, parents, 0), jnp.where(valid, codes, 0)
     nodes = _located(plan, stored, level, state.nodes, parents, codes)
-    so_far = jnp.where(valid[..., None], take_beams(state.codes, parents), 0)
+    so_far = [_of_parents(plan, state.codes[..., at], parents)[..., None] for at in range(level)]
     extended = BeamState(
         scores=jnp.where(valid, scores, -jnp.inf),
         keys=None,
         nodes=nodes.where(valid),
-        codes=jnp.concatenate([so_far, codes[..., None]], axis=-1),
+        codes=jnp.where(valid[..., None], jnp.concatenate([*so_far, codes[..., None]], axis=-1), 0),
         valid=valid,
     )
     return extended, parents
@@ -200,26 +202,54 @@ def _located(
     cells, edges = plan.cells[level], plan.edges[level]
     if cells is None:
         return stored.locate(nodes, None, parents, codes)[1]
-    at = codes if level == 0 else take_beams(nodes.nodes, parents) * stored.num_codes + codes
+    at = codes
+    if level:
+        at = _of_parents(plan, nodes.nodes, parents) * stored.num_codes + codes
+    if plan.platform == "tpu" and cells.size <= FEW_CELLS:
+        lo, hi = _one_of(cells, at), _one_of(cells, at + 1)
+        return NodeRange(nodes=lo if edges is None else _one_of(edges, at), lo=lo, hi=hi)
     both = jnp.stack([at, at + 1], axis=-1)
     rows = cells.at[both].get(mode="clip")
     number = rows[..., 0] if edges is None else edges.at[at].get(mode="clip")
     return NodeRange(nodes=number, lo=rows[..., 0], hi=rows[..., 1])
 
 
+def _of_parents(
+    plan: AcceleratedLayout, values: Int[Array, "B M"], parents: Int[Array, "B K"]
+) -> Int[Array, "B K"]:
+    """Return the values of the parents."""
+    if plan.platform != "tpu":
+        return take_beams(values, parents)
+    return _one_of(values[:, None], parents)
+
+
+def _one_of(values: Int[Array, "*shape N"], at: Int[Array, "B K"]) -> Int[Array, "B K"]:
+    """Return the values at some places: compared with each of few, a TPU does without a gather."""
+    place = jnp.arange(values.shape[-1], dtype=jnp.int32).reshape(1, 1, -1)
+    return jnp.where(at[..., None] == place, values.reshape(-1, 1, place.size), 0).sum(
+        axis=-1, dtype=jnp.int32
+    )
+
+
 def _records(
-    plan: AcceleratedLayout, restriction: Restriction | None, state: BeamState, beams: int
+    plan: AcceleratedLayout,
+    level: int,
+    restriction: Restriction | None,
+    state: BeamState,
+    beams: int,
 ) -> Int[Array, "B R C"]:
-    """Read the codes below the beams and put both into records."""
+    """Put the beams and the codes of the items below them into records."""
     assert isinstance(state.nodes, NodeRange)
     lo, hi = state.nodes.lo, state.nodes.hi
     if restriction is None:
         allowed = jnp.full(lo.shape, 0xFFFFFFFF, jnp.uint32)
     else:
         allowed = restriction.window(lo)
-    return layout.pack(
-        state.codes, state.scores, lo, hi - lo, allowed, plan.words_from(lo), beams=beams
-    )
+    records = layout.pack(state.codes, state.scores, lo, hi - lo, allowed, beams=beams)
+    # A GPU gathers the words by themselves, fused with what makes the records.
+    run = _with_fallback(plan, level, load_rows) if plan.platform == "tpu" else load_rows
+    filled: Int[Array, "B R C"] = run(plan.words, records, pairs=plan.pairs, stride=plan.stride)
+    return filled
 
 
 def _logits(readout: Readout) -> Float[Array, "B M V"]:
@@ -233,12 +263,17 @@ def _with_fallback(
     plan: AcceleratedLayout, level: int, op: Callable[..., Any]
 ) -> Callable[..., Any]:
     """Return an op that runs as the platform's kernel, or as XLA compiles it where there is none."""
-    if plan.platform != "tpu":
-        return op
 
     def run(*arguments: Any, **options: Any) -> Any:
         try:
-            return op(*arguments, **options, implementation="pallas_tpu")
+            if plan.platform == "tpu":
+                return op(*arguments, **options, implementation="pallas_tpu")
+            # AMD's GPUs, and a CPU that is asked for what a GPU runs, take the other one.
+            return jax.lax.platform_dependent(
+                *arguments,
+                cuda=partial(op, **options, implementation="pallas_gpu"),
+                default=partial(op, **options),
+            )
         except KernelError as refusal:
             _say(plan, f"level {level}", str(refusal))
             return op(*arguments, **options)

@@ -3,13 +3,12 @@
 import dataclasses
 from collections.abc import Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from genret.index.levels import DenseLevel, Level, SingleLevel, WindowLevel
 from genret.pytree import register_pytree, static_field
-from genret.typing import Array, Int, UInt
+from genret.typing import Array, Int
 
 PLATFORMS = ("cpu", "gpu", "tpu")
 
@@ -35,9 +34,9 @@ class AcceleratedLayout:
       stride: rows of a node of that level, at most.
       pairs: P, words of a row: two levels a word, the earlier one in the lower 16 bits, from the
         first level on.
-      words: uint32 [T, 128], the words of W rows in each line: those of pair p in the W lanes from
-        p W on. W is the largest power of two for which the pairs fit. A TPU gathers whole lines
-        at once, but slices that begin anywhere one by one.
+      words: int32 [T, 128], the words of W rows in each line: those of pair p in the W lanes from
+        p W on. W is the largest power of two for which the pairs fit. A TPU reads whole lines at
+        once (:func:`genret_kernels.load_rows.load_rows`), but slices that begin anywhere one by one.
       cells: for each level before it: int32 [S * V + 1], the first row at or behind each code of
         each node; None: not stored.
       edges: likewise the edges before each cell; None where the next level does not ask for nodes.
@@ -47,29 +46,9 @@ class AcceleratedLayout:
     first: int = static_field()
     stride: int = static_field()
     pairs: int = static_field()
-    words: UInt[Array, "T 128"]
+    words: Int[Array, "T 128"]
     cells: tuple[Int[Array, "_"] | None, ...]
     edges: tuple[Int[Array, "_"] | None, ...]
-
-    def words_from(self, lo: Int[Array, "B M"]) -> UInt[Array, "B M P stride"]:
-        """Return the words of the ``stride`` rows from ``lo`` on, gathered as whole lines."""
-        rows = _rows_of_line(self.pairs)
-        # The compiler's own fusions make these gathers dearer: they are kept apart from the rest.
-        lo = jax.lax.optimization_barrier(lo)
-        line, shift = lo // rows, (lo % rows)[..., None]
-        found = self.words.at[jnp.concatenate([line, line + 1], axis=1)].get(mode="clip")
-        first, second = jnp.split(jax.lax.optimization_barrier(found), 2, axis=1)
-        # Rows that are shifted out of the first line continue in the second.
-        second = jnp.roll(second, rows, axis=-1)
-        step = 1
-        while step < rows:
-            moves = (shift & step) > 0
-            first = jnp.where(moves, jnp.roll(first, -step, axis=-1), first)
-            second = jnp.where(moves, jnp.roll(second, -step, axis=-1), second)
-            step *= 2
-        in_first = jax.lax.broadcasted_iota(jnp.int32, first.shape, 2) % rows + shift < rows
-        both = jnp.where(in_first, first, second)[..., : self.pairs * rows]
-        return both.reshape(*lo.shape, self.pairs, rows)[..., : self.stride]
 
 
 def accelerated(
@@ -104,7 +83,7 @@ def accelerated(
         first=first,
         stride=stride,
         pairs=pairs,
-        words=jnp.asarray(_lines(columns, stride, capacity)),
+        words=jnp.asarray(_lines(columns, stride, capacity).view(np.int32)),
         cells=tuple(cells),
         edges=tuple(edges),
     )

@@ -174,7 +174,8 @@ class TrieIndex(FilteredIndex):
         """Return the same index with the arrays that a platform's search reads.
 
         Where JAX's default backend is a TPU, an index is made ready for it when it is built or loaded.
-        So this is needed only for another platform: to compile for a TPU that is not there, say.
+        So this is needed only for another platform: for an NVIDIA GPU, or to compile for a TPU that
+        is not there.
 
         Args:
           platform: "cpu", "gpu" or "tpu".
@@ -354,6 +355,7 @@ class TrieIndex(FilteredIndex):
 def _platform() -> str:
     """Return the platform that an index is made ready for, as :meth:`TrieIndex.to` names it.
 
-    That of a GPU has to be asked for: nobody has counted yet whether its search gains.
+    That of a GPU has to be asked for: its search has fewer than half of the kernels by the compiler's
+    count, but no GPU has run them yet.
     """
     return "tpu" if jax.default_backend() == "tpu" else "cpu"

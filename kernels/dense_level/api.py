@@ -25,9 +25,10 @@ def dense_level(
     The score of code c of a beam is ``base + (logits[c] - logsumexp(logits))``. The best of all
     beams of a request are returned; of equal scores the lower beam comes first, then the lower code.
 
-    Implementations: "xla" and "pallas_tpu", one kernel that reads the logits once. It takes the
-    maxima of groups of V / 128 codes, finds the groups that hold the best codes, and chooses among
-    the codes of these. The sum in a logsumexp is taken in another order, so its last bit may differ.
+    Implementations: "xla"; "pallas_tpu", one kernel that reads the logits once; "pallas_gpu", three
+    kernels without a sort. All take the maxima of groups of 128 codes, find the groups that hold the
+    best codes, and choose among the codes of these. The sum in a logsumexp is taken in another
+    order by each, so its last bit may differ.
 
     Args:
       logits: float32 or bfloat16 [B, M, V], or [B, 1, V] for all beams; may be NaN where there is no
@@ -51,7 +52,7 @@ def dense_level(
     >>> codes.tolist(), jnp.exp(scores).tolist()
     ([[1, 2, 0]], [[0.25, 0.25, 0.0]])
     """
-    chosen = choose(OP, implementation, ("xla", "pallas_tpu"))
+    chosen = choose(OP, implementation, ("xla", "pallas_tpu", "pallas_gpu"))
     arrays = {"logits": logits, "words": words, "base": base}
     sizes = check_shapes(OP, "B N V, B M W, B M", arrays)
     check_dtype(OP, "logits", logits, jnp.float32, jnp.bfloat16)
@@ -65,4 +66,8 @@ def dense_level(
         from . import pallas_tpu  # Pallas is loaded when it is asked for
 
         return pallas_tpu.dense_level(*arrays.values(), beams=beams, interpret=interpret)
+    if chosen == "pallas_gpu":
+        from . import pallas_gpu
+
+        return pallas_gpu.dense_level(*arrays.values(), beams=beams, interpret=interpret)
     return reference.dense_level(*arrays.values(), beams=beams)

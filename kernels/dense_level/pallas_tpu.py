@@ -110,52 +110,83 @@ def _kernel(
     requests, groups = scores.shape[:2]
     slots, lanes = candidates.shape[1], out.shape[2]
     bits = (groups - 1).bit_length()  # of the number of a group of a beam
-    lane = iota((1, LANES), 1)
-    inside = (iota(maxima.shape[1:], 0) < groups) & (iota(maxima.shape[1:], 1) < held)
+    everything = chosen == held * groups
+    largest = []
     for q in range(requests):
         own = Logits(logits, q, words.shape[1], num_codes)
-        largest = _score_all(own, words[q], base[q], scores.at[q], held)
-        maxima[q] = turned(largest, *maxima.shape[1:])
-        maxima_keys[q] = jnp.where(inside, sortable(maxima[q]), LOWEST)
-    found = thresholds([maxima_keys.at[q] for q in range(requests)], groups, chosen)
-    for q in range(requests):
-        maxima_places[q] = positions(maxima_keys[q], found[q], chosen, by_column=True)
-    pairs = compact(
-        [maxima.at[q] for q in range(requests)],
-        lambda row, start: (((lane + start) << bits) + row).astype(jnp.float32),
-        [maxima_places.at[q] for q in range(requests)],
-        groups,
-        slots,
-    )
-    which = [number.astype(jnp.int32) for _, number in pairs]
-    for q in range(requests):
-        numbers[q] = jnp.broadcast_to(_widened(to_row(which[q]), lanes), (SUBLANES, lanes))
-    pltpu.sync_copy(numbers, scalars)
+        largest.append(_score_all(own, words[q], base[q], scores.at[q], held, not everything))
+    if everything:
+        which = [_numbers(slots, held, groups, bits)] * requests
+        for q in range(requests):
+            for each in range(chosen):
+                beam, group = divmod(each, groups)
+                candidates[q, each : each + 1] = scores[q, group, beam : beam + 1]
+    else:
+        for q in range(requests):
+            maxima[q] = turned(largest[q], *maxima.shape[1:])
+        which = _best_groups(maxima, maxima_keys, maxima_places, held, groups, chosen, slots, bits)
+        for q in range(requests):
+            numbers[q] = jnp.broadcast_to(_widened(to_row(which[q]), lanes), (SUBLANES, lanes))
+        pltpu.sync_copy(numbers, scalars)
+        _gather(scalars, scores, candidates, bits)
 
     size = min(beams, chosen * LANES)
     inside = iota((slots, LANES), 0) < chosen
-    _gather(scalars, scores, candidates, chosen, bits)
     for q in range(requests):
         candidates[q] = jnp.where(inside, candidates[q], -jnp.inf)
         keys[q] = jnp.where(inside, sortable(candidates[q]), LOWEST)
-    found = thresholds([keys.at[q] for q in range(requests)], chosen, size)
+    # Loops over whole registers, what fills them included, are unrolled the farthest.
+    found = thresholds([keys.at[q] for q in range(requests)], slots, size)
     for q in range(requests):
         places[q] = positions(keys[q], found[q], size, by_column=False)
+    lane = iota((1, LANES), 1)
     pairs = compact(
         [candidates.at[q] for q in range(requests)],
         lambda row, _: (lane + row * LANES).astype(jnp.float32),
         [places.at[q] for q in range(requests)],
-        chosen,
+        slots,
         round_up(size, SUBLANES),
     )
     for q, (best, number) in enumerate(pairs):
         _write(out.at[q], best, number.astype(jnp.int32), which[q], bits, size)
 
 
+def _numbers(slots: int, held: int, groups: int, bits: int) -> jax.Array:
+    """Return the numbers of all groups in their order, int32 [slots, 1]."""
+    slot = iota((slots, 1), 0)
+    if groups == 1:
+        return slot
+    beam = jnp.zeros_like(slot)
+    for each in range(1, held):
+        beam += jnp.where(slot >= each * groups, 1, 0)
+    return (beam << bits) + slot - beam * groups
+
+
+def _best_groups(
+    maxima: Any, keys: Any, places: Any, held: int, groups: int, chosen: int, slots: int, bits: int
+) -> list[jax.Array]:
+    """Return the numbers of the groups with the largest maxima, int32 [slots, 1] a request."""
+    requests, lane = maxima.shape[0], iota((1, LANES), 1)
+    inside = (iota(maxima.shape[1:], 0) < groups) & (iota(maxima.shape[1:], 1) < held)
+    for q in range(requests):
+        keys[q] = jnp.where(inside, sortable(maxima[q]), LOWEST)
+    found = thresholds([keys.at[q] for q in range(requests)], groups, chosen)
+    for q in range(requests):
+        places[q] = positions(keys[q], found[q], chosen, by_column=True)
+    pairs = compact(
+        [maxima.at[q] for q in range(requests)],
+        lambda row, start: (((lane + start) << bits) + row).astype(jnp.float32),
+        [places.at[q] for q in range(requests)],
+        groups,
+        slots,
+    )
+    return [number.astype(jnp.int32) for _, number in pairs]
+
+
 def _score_all(
-    logits: Logits, words: jax.Array, base: jax.Array, scores: Any, held: int
+    logits: Logits, words: jax.Array, base: jax.Array, scores: Any, held: int, wants_maxima: bool
 ) -> jax.Array:
-    """Store the scores of all codes; return the largest of group g of each beam at lane g."""
+    """Store the scores of all codes; return the largest of group g of each beam at lane g, if asked."""
     shape = (logits.rows, LANES)
     lane = iota(shape, 1)
     real = iota(shape, 0) < held
@@ -169,12 +200,14 @@ def _score_all(
         score = start + (logits.group(number) - normalizer)
         score = jnp.where(legal & real & (score > -jnp.inf), score, -jnp.inf)
         scores[number] = score
+        if not wants_maxima:
+            continue
         most = jnp.broadcast_to(jnp.max(score, axis=1, keepdims=True), shape)
         largest = jnp.where(lane == number, most, largest)
     return largest
 
 
-def _gather(numbers: Any, scores: Any, candidates: Any, chosen: int, bits: int) -> None:
+def _gather(numbers: Any, scores: Any, candidates: Any, bits: int) -> None:
     """Copy the scores of the chosen groups, a row of a register each."""
 
     def copy(slot: Any, _: Any) -> Any:
@@ -184,8 +217,7 @@ def _gather(numbers: Any, scores: Any, candidates: Any, chosen: int, bits: int) 
             candidates[q, pl.ds(slot, 1), :] = row
         return 0
 
-    unroll = next(n for n in (8, 4, 2, 1) if chosen % n == 0)
-    jax.lax.fori_loop(0, chosen, copy, 0, unroll=unroll)
+    jax.lax.fori_loop(0, candidates.shape[1], copy, 0, unroll=SUBLANES)
 
 
 def _write(

@@ -31,10 +31,10 @@ def rows_level(
     of its code's logit, ``base + (logit - logsumexp(logits))``. The M best children that lead to an
     allowed item are the next beams; of equal scores the lower beam comes first, then the lower code.
 
-    Implementations: "xla" and "pallas_tpu", one kernel for the whole level: it reads the logits
-    once, looks the children's up in vector registers, chooses without a sort and moves the records
-    on the matrix unit. The sum in a logsumexp is taken in another order, so its last bit may
-    differ.
+    Implementations: "xla"; "pallas_tpu", one kernel for the whole level: it reads the logits once,
+    looks the children's up in vector registers, chooses without a sort and moves the records on the
+    matrix unit; "pallas_gpu", two kernels: scores, then ranks by counting. The sum in a logsumexp
+    is taken in another order by each, so its last bit may differ.
 
     Args:
       logits: float32 or bfloat16 [B, M, V], or [B, 1, V] for all beams; may be NaN where there is no
@@ -70,7 +70,7 @@ def rows_level(
     >>> codes.tolist()
     [[5, 2]]
     """
-    chosen = choose(OP, implementation, ("xla", "pallas_tpu"))
+    chosen = choose(OP, implementation, ("xla", "pallas_tpu", "pallas_gpu"))
     sizes = check_shapes(OP, "B N V, B R C, B", {"logits": logits, "state": state, "limit": limit})
     check_dtype(OP, "logits", logits, jnp.float32, jnp.bfloat16)
     check_dtype(OP, "state", state, jnp.int32)
@@ -99,4 +99,8 @@ def rows_level(
         from . import pallas_tpu  # Pallas is loaded when it is asked for
 
         return pallas_tpu.rows_level(logits, state, limit, **static, interpret=interpret)
+    if chosen == "pallas_gpu":
+        from . import pallas_gpu
+
+        return pallas_gpu.rows_level(logits, state, limit, **static, interpret=interpret)
     return reference.rows_level(logits, state, limit, **static)

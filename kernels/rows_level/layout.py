@@ -31,6 +31,11 @@ def num_words(levels: int) -> int:
     return -(-levels // 2)
 
 
+def rows_of_line(words: int) -> int:
+    """Return the rows whose words fit a line of 128: the largest power of two."""
+    return 1 << (LANES // max(1, words)).bit_length() - 1
+
+
 def fits(stride: int, levels: int, depth: int) -> bool:
     """Say whether a record has room for ``stride`` rows of ``levels`` remaining codes."""
     in_data = stride * num_words(levels) <= LANES - DATA
@@ -48,7 +53,7 @@ def pack(
     lo: jax.Array,
     count: jax.Array,
     allowed: jax.Array,
-    words: jax.Array,
+    words: jax.Array | None = None,
     *,
     beams: int | None = None,
 ) -> jax.Array:
@@ -60,7 +65,8 @@ def pack(
       lo: int32 [B, M].
       count: int32 [B, M], rows of each beam; 0: no beam.
       allowed: uint32 [B, M].
-      words: uint32 [B, M, P, stride], the remaining codes of the rows.
+      words: uint32 [B, M, P, stride], the remaining codes of the rows; None: they are 0, for
+        :func:`genret_kernels.load_rows.load_rows` to fill.
       beams: beams to make room for; None: M.
 
     Returns:
@@ -68,9 +74,10 @@ def pack(
     """
     bits = lambda x: jax.lax.bitcast_convert_type(x, jnp.int32)[..., None]  # noqa: E731
     gap = jnp.zeros((*scores.shape, MOST_LEVELS - codes.shape[-1]), jnp.int32)
-    data = jax.lax.bitcast_convert_type(words, jnp.int32).reshape(*scores.shape, -1)
     parts = [codes, gap, bits(scores), lo[..., None], count[..., None], bits(allowed)]
-    parts += [jnp.zeros((*scores.shape, DATA - ALLOWED - 1), jnp.int32), data]
+    if words is not None:
+        data = jax.lax.bitcast_convert_type(words, jnp.int32).reshape(*scores.shape, -1)
+        parts += [jnp.zeros((*scores.shape, DATA - ALLOWED - 1), jnp.int32), data]
     records = jnp.concatenate(parts, axis=-1)
     room = num_records(scores.shape[1] if beams is None else beams)
     fill = ((0, 0), (0, room - scores.shape[1]))

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from .._logsumexp import logsumexp
 from ..top_m.reference import top_m
 from .layout import ALLOWED, COUNT, DATA, LANES, LO, SCORE
 
@@ -21,39 +22,31 @@ def rows_level(
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     """Extend the beams by one code; see :func:`genret_kernels.rows_level.api`."""
     batch, records = state.shape[:2]
-    state = state[:, :beams]
-    codes, legal = _children(state, level, first, width, stride)
+    codes, legal = _children(state[:, :beams], level, first, width, stride)
     logits = jnp.broadcast_to(logits, (batch, beams, logits.shape[-1])).astype(jnp.float32)
-    largest = logits.max(axis=-1)
-    shift = jnp.where(largest == -jnp.inf, 0, largest)
-    normalizer = jnp.log(jnp.exp(logits - shift[..., None]).sum(axis=-1)) + shift
+    normalizer = logsumexp(logits)
     found = jnp.take_along_axis(logits, codes, axis=-1, mode="clip")
     if end_code is not None and level > 0:
-        ended = state[..., level - 1] == end_code
+        ended = state[:, :beams, level - 1] == end_code
         found = jnp.where(ended[..., None], 0, found)
         normalizer = jnp.where(ended, 0, normalizer)
-    base = jax.lax.bitcast_convert_type(state[..., SCORE], jnp.float32)
+    base = jax.lax.bitcast_convert_type(state[:, :beams, SCORE], jnp.float32)
     scores = base[..., None] + (found - normalizer[..., None])
     scores = jnp.where(legal & (scores > -jnp.inf), scores, -jnp.inf)  # NaN cannot win a place
 
     best, where = top_m(scores.reshape(batch, -1), beams)
-    valid = (best > -jnp.inf) & (jnp.arange(beams, dtype=jnp.int32)[None] < limit[:, None])
-    parents, slot = jnp.where(valid, where // width, 0), jnp.where(valid, where % width, 0)
-    code = jnp.take_along_axis(
-        codes.reshape(batch, -1), parents * width + slot, axis=1, mode="clip"
-    )
-    code, best = jnp.where(valid, code, 0), jnp.where(valid, best, -jnp.inf)
-    own = jnp.take_along_axis(state, parents[..., None], axis=1, mode="clip")
-    following = _moved(own, code, slot, best, valid, level, first, stride)
     # What fills up the records is no beam.
-    nobody = (
-        jnp.zeros((batch, records - beams, LANES), jnp.int32).at[..., SCORE].set(_bits(-jnp.inf))
-    )
-    return jnp.concatenate([following, nobody], axis=1), parents, code, best
-
-
-def _bits(value: float) -> jax.Array:
-    return jax.lax.bitcast_convert_type(jnp.float32(value), jnp.int32)
+    fill = ((0, 0), (0, records - beams))
+    best, where = jnp.pad(best, fill, constant_values=-jnp.inf), jnp.pad(where, fill)
+    valid = (best > -jnp.inf) & (jnp.arange(records, dtype=jnp.int32)[None] < limit[:, None])
+    parents, slot = jnp.where(valid, where // width, 0), jnp.where(valid, where % width, 0)
+    own = jnp.take_along_axis(state, parents[..., None], axis=1, mode="clip")
+    best = jnp.where(valid, best, -jnp.inf)
+    following = _moved(own, slot, best, level, first, width, stride)
+    # Codes and scores are read from the records: a GPU then writes them once.
+    held = following[:, :beams]
+    score = jax.lax.bitcast_convert_type(held[..., SCORE], jnp.float32)
+    return following, parents[:, :beams], held[..., level], score
 
 
 def _codes_of(state: jax.Array, level: int, first: int, stride: int) -> jax.Array:
@@ -86,19 +79,21 @@ def _children(
 
 def _moved(
     own: jax.Array,
-    code: jax.Array,
     slot: jax.Array,
     score: jax.Array,
-    valid: jax.Array,
     level: int,
     first: int,
+    width: int,
     stride: int,
 ) -> jax.Array:
-    """Return the records of the children whose parents' records are ``own``."""
-    rows = jnp.arange(stride, dtype=jnp.int32).reshape(1, 1, stride)
-    inside = (rows >= slot[..., None]) & (rows < own[..., COUNT, None])
-    same = _codes_of(own, level, first, stride) == code[..., None]
-    count = (inside & same).sum(axis=-1, dtype=jnp.int32)
+    """Return the records of the children whose parents' records are ``own``; no beam: all 0."""
+    codes = _codes_of(own, level, first, stride)
+    code, count = jnp.zeros_like(slot), jnp.zeros_like(slot)
+    for row in range(width):  # a gather and a reduction would be kernels of their own
+        code = jnp.where(row == slot, codes[..., row], code)
+    for row in range(width):
+        inside = (row >= slot) & (row < own[..., COUNT])
+        count += (inside & (codes[..., row] == code)).astype(jnp.int32)
     lane = jnp.arange(LANES, dtype=jnp.int32).reshape(1, 1, LANES)
     # The child's rows move to the front of their group; what follows them is never looked at.
     source = jnp.where(lane < DATA, lane, jnp.minimum(lane + slot[..., None], LANES - 1))
@@ -112,6 +107,6 @@ def _moved(
     }
     for at, value in fields.items():
         moved = jnp.where(lane == at, value[..., None], moved)
-    moved = jnp.where(valid[..., None], moved, 0)
+    moved = jnp.where(score[..., None] > -jnp.inf, moved, 0)
     score = jax.lax.bitcast_convert_type(score, jnp.int32)
     return jnp.where(lane == SCORE, score[..., None], moved)

@@ -1,6 +1,8 @@
 """The search that accelerators run, against the search that the CPU runs."""
 
 import logging
+from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -82,13 +84,28 @@ def test_records_answer_as_the_trie(seed: int) -> None:
         np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize(
-    "seed",
-    [
-        *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(100, 102)),
-        *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in range(102, 120)),
-    ],
-)
+INTERPRETED = [
+    *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(100, 102)),
+    *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in range(102, 120)),
+]
+
+
+@pytest.mark.parametrize("seed", INTERPRETED)
+def test_gpu_kernels_answer_as_the_trie(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The GPU's kernels, in the interpreter."""
+
+    def interpreted(plan: object, level: int, op: Callable[..., object]) -> Callable[..., object]:
+        return partial(op, implementation="pallas_gpu", interpret=True)
+
+    monkeypatch.setattr(accelerated, "_with_fallback", interpreted)
+    index, model, case = drawn(seed)
+    for own, expected in zip(
+        search(index.to("gpu"), model, case), search(index, model, case), strict=True
+    ):
+        np.testing.assert_array_equal(own, expected)
+
+
+@pytest.mark.parametrize("seed", INTERPRETED)
 def test_kernels_answer_as_the_trie(seed: int) -> None:
     """The TPU's kernels, in the interpreter."""
     index, model, case = drawn(seed)
@@ -132,9 +149,9 @@ def test_what_kernels_do_not_cover_is_said(caplog: pytest.LogCaptureFixture) -> 
     assert said(caplog, live) == [
         f"{WHOLE}the index has two tries, that of inserted items beside the first"
     ]
-    assert said(caplog, index.to("gpu")) == [
-        f"INFO search on a GPU: level {level} in XLA: a dense level, which has a kernel on a TPU alone"
-        for level in (0, 1)
+    assert said(caplog, index.to("gpu")) == []
+    assert said(caplog, index.to("gpu"), normalize="legal", sample=key) == [
+        "WARNING search on a GPU: all 2 levels in XLA: the search samples"
     ]
 
 

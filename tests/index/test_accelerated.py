@@ -1,8 +1,10 @@
-"""The lines of codes that beams on an accelerator are made from."""
+"""The lines of codes that beams on an accelerator are filled from."""
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from genret_kernels.load_rows import load_rows
+from genret_kernels.rows_level import layout
 
 from genret import TrieIndex
 
@@ -18,9 +20,13 @@ def test_words_are_those_of_the_rows(items: int, depth: int) -> None:
     assert plan is not None
     assert 0 < plan.first < depth
     assert plan.stride > 1
-    lo = np.arange(items).reshape(2, -1)
-    found = np.asarray(plan.words_from(jnp.asarray(lo, jnp.int32)))
-    assert found.shape == (*lo.shape, plan.pairs, plan.stride)
+    lo = np.arange(items).reshape(5, -1)
+    records = np.zeros((*lo.shape, layout.LANES), np.int32)
+    records[..., layout.LO] = lo
+    filled = load_rows(plan.words, jnp.asarray(records), pairs=plan.pairs, stride=plan.stride)
+    words = plan.pairs * plan.stride
+    found = np.asarray(filled)[..., layout.DATA : layout.DATA + words]
+    found = found.reshape(*lo.shape, plan.pairs, plan.stride)
     rows = codes[np.lexsort(codes.T[::-1])][:, plan.first :]
     rows = np.pad(rows, ((0, plan.stride), (0, rows.shape[1] % 2)))
     own = rows[lo[..., None] + np.arange(plan.stride)]  # behind the last row: 0

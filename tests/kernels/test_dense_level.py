@@ -53,6 +53,18 @@ def expected(
     return best, order // codes, order % codes
 
 
+def test_reference_with_groups_of_nothing() -> None:
+    """The best groups include some without a candidate, which may not stand for others."""
+    logits, words, base = drawn(2, 2, 40, 500, False)
+    words[:, :-1] = 0
+    words[:, -1, 1:] = 0
+    base[:] = 0
+    logits = np.where(np.arange(500) == 0, 0, np.full_like(logits, -200.0))
+    found = dense_level(*map(jnp.asarray, (logits, words, base)), beams=50)
+    for own, wanted in zip(found, expected(logits, words, base, 50), strict=True):
+        np.testing.assert_array_equal(np.asarray(own), wanted)
+
+
 def some_zero(logits: np.ndarray) -> np.ndarray:
     """Give every beam that counts a code of logit 0, so that its normalizer is a count's."""
     return np.where(
@@ -73,13 +85,21 @@ def test_reference(seed: int, batch: int, held: int, codes: int, beams: int) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("batch", "held", "codes", "beams", "dtype"),
-    [(2, 6, 300, 9, jnp.float32), (3, 1, 33, 70, jnp.bfloat16), (1, 20, 1000, 20, jnp.float32)],
+    [
+        (2, 6, 300, 9, jnp.float32),
+        (3, 1, 33, 70, jnp.bfloat16),
+        (1, 20, 1000, 20, jnp.float32),
+        (1, 2, 600, 200, jnp.float32),  # more beams than groups
+        (1, 3, 256, 6, jnp.float32),  # as many
+        (1, 40, 500, 30, jnp.float32),  # the reference looks at groups
+    ],
 )
-def test_kernel_is_the_reference(batch: int, held: int, codes: int, beams: int, dtype: Any) -> None:
+@pytest.mark.parametrize("name", ["pallas_tpu", "pallas_gpu"])
+def test_kernel_is_the_reference(
+    batch: int, held: int, codes: int, beams: int, dtype: Any, name: str
+) -> None:
     own = partial(dense_level, beams=beams)
-    kernel = jax.jit(
-        partial(own, implementation="pallas_tpu", interpret=True), compiler_options=QUICK
-    )
+    kernel = jax.jit(partial(own, implementation=name, interpret=True), compiler_options=QUICK)
     reference = jax.jit(own)
     for seed in range(6):
         logits, words, base = drawn(seed, batch, held, codes, False)

@@ -9,8 +9,9 @@ import pytest
 
 OPS = {
     "top_m": ("xla",),
-    "dense_level": ("xla", "pallas_tpu"),
-    "rows_level": ("xla", "pallas_tpu"),
+    "dense_level": ("xla", "pallas_tpu", "pallas_gpu"),
+    "load_rows": ("xla", "pallas_tpu"),
+    "rows_level": ("xla", "pallas_tpu", "pallas_gpu"),
     "shared_prefix_attention": ("xla", "pallas_tpu", "pallas_gpu"),
 }
 KERNELS = {"pallas_tpu": ("tpu", "tpu_custom_call"), "pallas_gpu": ("cuda", "xla.gpu.triton")}
@@ -25,6 +26,7 @@ def function_of(op: str, spec: Any, name: str | None) -> Callable[..., Any]:
     static = {
         "top_m": lambda: {"m": spec.m},
         "dense_level": lambda: {"beams": spec.beams},
+        "load_rows": lambda: {"pairs": spec.pairs, "stride": spec.stride},
         "rows_level": lambda: {
             "level": 2,
             "first": 2,

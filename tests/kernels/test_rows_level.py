@@ -63,16 +63,16 @@ def drawn(
         (2, 7, 5, 1, 1, 0, 0, jnp.float32),
     ],
 )
+@pytest.mark.parametrize("name", ["pallas_tpu", "pallas_gpu"])
 def test_kernel_is_the_reference(
-    batch: int, beams: int, codes: int, width: int, levels: int, level: int, first: int, dtype: Any
-) -> None:
+    batch: int, beams: int, codes: int, width: int, levels: int, level: int, first: int, dtype: Any,
+    name: str,
+) -> None:  # fmt: skip
     own = partial(
         rows_level, level=level, first=first, width=width, stride=width, beams=beams,
         end_code=1 if level else None,
     )  # fmt: skip
-    kernel = jax.jit(
-        partial(own, implementation="pallas_tpu", interpret=True), compiler_options=QUICK
-    )
+    kernel = jax.jit(partial(own, implementation=name, interpret=True), compiler_options=QUICK)
     reference = jax.jit(own)
     for seed in range(6):
         logits, state, limit = drawn(

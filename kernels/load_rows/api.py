@@ -1,0 +1,71 @@
+"""The codes of the items below each beam, read from a table into the beams' records: the public op."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .._dispatch import KernelError, check_dtype, check_shapes, choose
+from ..rows_level import layout
+from . import reference
+
+OP = "load_rows"
+
+
+def load_rows(
+    table: jax.Array,
+    state: jax.Array,
+    *,
+    pairs: int,
+    stride: int,
+    implementation: str | None = None,
+    interpret: Any = False,
+) -> jax.Array:
+    """Fill the records of beams with the codes of ``stride`` rows from their first row on.
+
+    Each line of the table holds the codes of W rows: word p of row r, which are the codes of two
+    levels, is lane ``p W + r % W`` of line ``r // W``. W is the largest power of two with
+    ``pairs W <= 128``. What a record holds of the rows behind those of its beam is never looked at.
+
+    Implementations: "xla", an element-wise gather, and "pallas_tpu", which copies two whole lines
+    a beam from HBM and shifts them into place in vector registers.
+
+    Args:
+      table: int32 [T, 128], at least one line more than the last beam's row is in.
+      state: int32 [B, R, 128], the records; their first row is in lane ``LO``, and all fields but
+        the codes of the rows are kept. See :mod:`genret_kernels.rows_level.layout`.
+      pairs: P, words of a row.
+      stride: rows to read, a power of two.
+      implementation: see above; None takes "xla".
+      interpret: run the kernel in Pallas' interpreter; True or ``pltpu.InterpretParams``.
+
+    Returns:
+      int32 [B, R, 128].
+
+    Raises:
+      KernelError: shapes, types, sizes or the implementation do not fit.
+
+    >>> table = jnp.arange(2 * 128, dtype=jnp.int32).reshape(2, 128)  # of one word a row
+    >>> state = jnp.zeros((1, 8, 128), jnp.int32).at[..., layout.LO].set(127)
+    >>> found = load_rows(table, state, pairs=1, stride=2)
+    >>> found[0, 0, layout.DATA : layout.DATA + 3].tolist()
+    [127, 128, 0]
+    """
+    chosen = choose(OP, implementation, ("xla", "pallas_tpu"))
+    sizes = check_shapes(OP, "T C, B R C", {"table": table, "state": state})
+    check_dtype(OP, "table", table, jnp.int32)
+    check_dtype(OP, "state", state, jnp.int32)
+    if sizes["C"] != layout.LANES or sizes["T"] < 2:
+        raise KernelError(f"{OP}: table: found shape {table.shape}, expected [2 or more, 128]")
+    if sizes["R"] % 8:
+        raise KernelError(f"{OP}: state: found {sizes['R']} records, expected a multiple of 8")
+    if stride & (stride - 1) or pairs < 1 or stride * pairs > layout.LANES - layout.DATA:
+        raise KernelError(
+            f"{OP}: stride: found {stride} rows of {pairs} words, expected a power of two and at "
+            f"most {layout.LANES - layout.DATA} words"
+        )
+    if chosen == "pallas_tpu":
+        from . import pallas_tpu  # Pallas is loaded when it is asked for
+
+        return pallas_tpu.load_rows(table, state, pairs=pairs, stride=stride, interpret=interpret)
+    return reference.load_rows(table, state, pairs=pairs, stride=stride)
