@@ -24,6 +24,10 @@ from genret.typing import Array, Float, Int
 
 LOG = logging.getLogger("genret")
 
+MANY_ROOTS = 8
+"""Requests from which on XLA chooses the first codes of all in fewer cycles than a kernel on a TPU: it
+sorts the rows of a batch together. The counts are in ``docs/benchmarks.md``."""
+
 FEW_CELLS = 1 << 13
 """Cells of a level up to which comparing with all of them is cheaper on a TPU than a gather."""
 
@@ -174,6 +178,8 @@ def _dense_step(
     level = state.codes.shape[-1]
     words = stored.legal_words(state.nodes, restriction)
     run = _with_fallback(plan, level, dense_level)
+    if plan.platform == "tpu" and level == 0 and readout.shape[0] >= MANY_ROOTS:
+        run = dense_level
     scores, parents, codes = run(_logits(readout), words, state.scores, beams=beams)
     valid = scores > -jnp.inf
     valid &= jnp.arange(beams, dtype=jnp.int32)[None] < limit[:, None]
