@@ -15,7 +15,7 @@ from genret_kernels.rows_level import layout, rows_level
 from genret.decoding.beams import BeamState, OneTrie, Searched, constrained_step
 from genret.decoding.live import TwoTries
 from genret.decoding.readout import Projection, Readout
-from genret.index.accelerated import AcceleratedLayout
+from genret.index.accelerated import LANES, AcceleratedLayout
 from genret.index.levels import DenseLevel, Level, RaggedLevel
 from genret.index.nodes import NodeRange, take_beams
 from genret.index.restriction import Restriction
@@ -27,9 +27,6 @@ LOG = logging.getLogger("genret")
 MANY_ROOTS = 8
 """Requests from which on XLA chooses the first codes of all in fewer cycles than a kernel on a TPU: it
 sorts the rows of a batch together. The counts are in ``docs/benchmarks.md``."""
-
-FEW_CELLS = 1 << 13
-"""Cells of a level up to which comparing with all of them is cheaper on a TPU than a gather."""
 
 
 def next_beams(
@@ -205,19 +202,27 @@ def _located(
     codes: Int[Array, "B K"],
 ) -> NodeRange:
     """Return where the children along some codes are."""
-    cells, edges = plan.cells[level], plan.edges[level]
+    cells = plan.cells[level]
     if cells is None:
         return stored.locate(nodes, None, parents, codes)[1]
-    at = codes
+    cell = codes
     if level:
-        at = _of_parents(plan, nodes.nodes, parents) * stored.num_codes + codes
-    if plan.platform == "tpu" and cells.size <= FEW_CELLS:
-        lo, hi = _one_of(cells, at), _one_of(cells, at + 1)
-        return NodeRange(nodes=lo if edges is None else _one_of(edges, at), lo=lo, hi=hi)
-    both = jnp.stack([at, at + 1], axis=-1)
-    rows = cells.at[both].get(mode="clip")
-    number = rows[..., 0] if edges is None else edges.at[at].get(mode="clip")
-    return NodeRange(nodes=number, lo=rows[..., 0], hi=rows[..., 1])
+        cell = _of_parents(plan, nodes.nodes, parents) * stored.num_codes + codes
+    line, lane = jnp.divmod(cell, plan.cells_of_line(level))
+    if plan.platform == "tpu":  # a gather of whole lines costs a fifth of one of single numbers
+        found = cells.at[line].get(mode="clip")
+        place = jnp.arange(LANES, dtype=jnp.int32).reshape(1, 1, LANES)
+
+        def pick(lane: Int[Array, "B K"]) -> Int[Array, "B K"]:
+            return jnp.where(place == lane[..., None], found, 0).sum(axis=-1, dtype=jnp.int32)
+    else:
+
+        def pick(lane: Int[Array, "B K"]) -> Int[Array, "B K"]:
+            return cells.reshape(-1).at[line * LANES + lane].get(mode="clip")
+
+    lo, hi = pick(lane), pick(lane + 1)
+    number = pick(lane + LANES // 2) if plan.numbered(level) else lo
+    return NodeRange(nodes=number, lo=lo, hi=hi)
 
 
 def _of_parents(
@@ -226,15 +231,10 @@ def _of_parents(
     """Return the values of the parents."""
     if plan.platform != "tpu":
         return take_beams(values, parents)
-    return _one_of(values[:, None], parents)
-
-
-def _one_of(values: Int[Array, "*shape N"], at: Int[Array, "B K"]) -> Int[Array, "B K"]:
-    """Return the values at some places: compared with each of few, a TPU does without a gather."""
-    place = jnp.arange(values.shape[-1], dtype=jnp.int32).reshape(1, 1, -1)
-    return jnp.where(at[..., None] == place, values.reshape(-1, 1, place.size), 0).sum(
-        axis=-1, dtype=jnp.int32
-    )
+    # A TPU compares with all in a third of the cycles of a gather, if it adds up along this axis.
+    beam = jnp.arange(values.shape[1], dtype=jnp.int32).reshape(1, -1, 1)
+    hit = parents[:, None] == beam
+    return jnp.where(hit, values[..., None], 0).sum(axis=1, dtype=jnp.int32)
 
 
 def _records(

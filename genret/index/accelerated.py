@@ -37,9 +37,10 @@ class AcceleratedLayout:
       words: int32 [T, 128], the words of W rows in each line: those of pair p in the W lanes from
         p W on. W is the largest power of two for which the pairs fit. A TPU reads whole lines at
         once (:func:`genret_kernels.load_rows.load_rows`), but slices that begin anywhere one by one.
-      cells: for each level before it: int32 [S * V + 1], the first row at or behind each code of
-        each node; None: not stored.
-      edges: likewise the edges before each cell; None where the next level does not ask for nodes.
+      cells: for each level before it: int32 [T, 128], the first row at or behind each cell, a code
+        of a node. A line holds those of :meth:`cells_of_line` cells and of the next one. Where the
+        next level asks for nodes, its second half holds the edges before the same cells. None: not
+        stored.
     """
 
     platform: str = static_field()
@@ -47,8 +48,15 @@ class AcceleratedLayout:
     stride: int = static_field()
     pairs: int = static_field()
     words: Int[Array, "T 128"]
-    cells: tuple[Int[Array, "_"] | None, ...]
-    edges: tuple[Int[Array, "_"] | None, ...]
+    cells: tuple[Int[Array, "_ 128"] | None, ...]
+
+    def numbered(self, level: int) -> bool:
+        """Say whether the cells of a level know their edges: deeper ones are found by row alone."""
+        return level + 1 < self.first
+
+    def cells_of_line(self, level: int) -> int:
+        """Return how many cells of a level a line holds, without the next one."""
+        return (LANES // 2 if self.numbered(level) else LANES) - 1
 
 
 def accelerated(
@@ -70,23 +78,19 @@ def accelerated(
     stride = max((level.layout.width for level in levels[first:]), default=1)
     columns = [level.column(num_rows).astype(np.uint32) for level in levels[first:]]
     pairs = -(-len(columns) // 2)
-    cells: list[Int[Array, "_"] | None] = []
-    edges: list[Int[Array, "_"] | None] = []
-    for number, level in enumerate(levels[:first]):
-        rows, before = _cells(level, levels[:number], num_rows)
-        # Deeper levels of few rows are asked for by row alone.
-        needs_nodes = number + 1 < first
-        cells.append(rows)
-        edges.append(before if needs_nodes else None)
-    return AcceleratedLayout(
+    layout = AcceleratedLayout(
         platform=platform,
         first=first,
         stride=stride,
         pairs=pairs,
         words=jnp.asarray(_lines(columns, stride, capacity).view(np.int32)),
-        cells=tuple(cells),
-        edges=tuple(edges),
+        cells=(),
     )
+    cells = [
+        _cells(level, levels[:number], num_rows, layout.numbered(number))
+        for number, level in enumerate(levels[:first])
+    ]
+    return dataclasses.replace(layout, cells=tuple(cells))
 
 
 def _rows_of_line(pairs: int) -> int:
@@ -110,12 +114,12 @@ def _lines(columns: Sequence[np.ndarray], stride: int, capacity: int) -> np.ndar
 
 
 def _cells(
-    level: Level, above: Sequence[Level], num_rows: int
-) -> tuple[Int[Array, "_"] | None, Int[Array, "_"] | None]:
-    """Return the first row of each cell of a dense level, then N; and the edges before each cell."""
+    level: Level, above: Sequence[Level], num_rows: int, numbered: bool
+) -> Int[Array, "_ 128"] | None:
+    """Return the lines of the cells of a dense level: see :attr:`AcceleratedLayout.cells`."""
     size = level.layout.nodes * level.num_codes
     if not isinstance(level, DenseLevel) or size > MOST_CELLS:
-        return None, None
+        return None
     starts = level.starts_on_host(num_rows)
     first_rows = np.flatnonzero(starts)
     of_node = above[-1].starts_on_host(num_rows) if above else np.arange(num_rows) == 0
@@ -123,4 +127,17 @@ def _cells(
     cell = nodes * level.num_codes + np.asarray(level.codes)[: first_rows.size].astype(np.int64)
     before = np.searchsorted(cell, np.arange(size + 1)).astype(np.int32)
     rows = np.append(first_rows, num_rows).astype(np.int32)[before]
-    return jnp.asarray(rows), jnp.asarray(before)
+    parts = (rows, before) if numbered else (rows,)
+    return jnp.asarray(np.concatenate([_overlapping(x, LANES // len(parts)) for x in parts], 1))
+
+
+def _overlapping(values: np.ndarray, width: int) -> np.ndarray:
+    """Cut values into lines, each of which ends with the first value of the next; int32 [T, width].
+
+    >>> _overlapping(np.arange(5, dtype=np.int32), 3).tolist()
+    [[0, 1, 2], [2, 3, 4], [4, 4, 4]]
+    """
+    lines = -(-values.size // (width - 1))
+    padded = np.pad(values, (0, lines * (width - 1) + 1 - values.size), mode="edge")
+    first = padded[:-1].reshape(lines, width - 1)
+    return np.concatenate([first, padded[width - 1 :: width - 1, None]], axis=1)
