@@ -29,7 +29,7 @@ from benchmarks.program import finish, run_program, show_table
 from benchmarks.record import ROOT, environment, judge, peak_gib
 from genret.cli.base import Reporter
 from genret.cli.ingest import Ingest
-from genret.config import IngestConfig
+from genret.config import IngestConfig, SourceConfig
 from genret.data import Catalog, SplitHistories, load_run_data
 from genret.errors import GenretError
 
@@ -146,7 +146,9 @@ def ingest_one(path: Path, run_folder: Path, memory_gib: float) -> dict[str, Any
     floor = peak_gib()
     start = time.perf_counter()
     rules = IngestConfig(memory_gib=memory_gib)
-    Ingest(run_folder=run_folder, interactions=(path,), rules=rules).run(reporter)
+    Ingest(run_folder=run_folder, source=SourceConfig(interactions=(path,)), rules=rules).run(
+        reporter
+    )
     seconds = time.perf_counter() - start
     peak = peak_gib()
     found = answer(*load_run_data(run_folder))

@@ -23,7 +23,10 @@ from genret.config import AutoencoderConfig, EmbedConfig, IngestConfig, Tokenize
 from genret.data import ingest
 from genret.embed import cooccurrence_vectors, count_pairs, text_vectors, whiten
 from genret.errors import GenretError
-from genret.tokenizers import TOKENIZERS, Collisions, Tokenizer, reassign_collisions
+from genret.tokenizers import Tokenizer
+from genret.tokenizers.collisions import Collisions
+from genret.tokenizers.reassign import reassign_collisions
+from genret.tokenizers.store import TOKENIZERS
 from genret.typing import Vectors
 
 WIDTH = 128

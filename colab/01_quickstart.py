@@ -96,7 +96,8 @@ print(f"{len(vectors):,} vectors of width {vectors.shape[1]}")
 # %%
 from genret.config import TokenizeConfig
 from genret.evaluation import plots
-from genret.tokenizers import RQKMeans, nearest_by_prefix, resolve_collisions
+from genret.tokenizers import RQKMeans, resolve_collisions
+from genret.tokenizers.report import nearest_by_prefix
 
 tokenizer = RQKMeans.fit(vectors, TokenizeConfig(levels=2), seed=0)
 semantic_ids = resolve_collisions(tokenizer.encode(vectors), "suffix")
@@ -107,7 +108,7 @@ picture(plots.plot_code_usage, codes, codes_per_level)
 # Similar films get similar codes. Here are the most watched film and those that share most codes with it.
 
 # %% tags=["shows-data"]
-from genret.evaluation import item_counts
+from genret.evaluation.popularity import item_counts
 
 counts = item_counts(learned.items, catalog.num_items)
 star = int(counts.argmax())

@@ -22,12 +22,13 @@ _MOST_COMPRESSION = 40_000
 """Bytes that a byte of zstd holds at most: an array that is said to be larger is not there."""
 
 
-def write_array(path: PathLike, array: ArrayLike) -> None:
+def write_array(path: PathLike, array: ArrayLike, *, chunk_bytes: int = CHUNK_BYTES) -> None:
     """Write an array as a zarr3 folder, replacing an array that is there.
 
     Args:
       path: the folder to write.
       array: numbers or booleans of any shape.
+      chunk_bytes: size of a chunk before compression.
 
     Raises:
       GenretError: the array's type cannot be stored, or the folder cannot be written (the message
@@ -45,7 +46,7 @@ def write_array(path: PathLike, array: ArrayLike) -> None:
     if values.dtype.kind not in "biuf":
         raise GenretError(f"{path}: found dtype {values.dtype}, expected numbers or booleans")
     row_bytes = values.itemsize * math.prod(values.shape[1:])
-    rows = max(1, CHUNK_BYTES // max(1, row_bytes))
+    rows = max(1, chunk_bytes // max(1, row_bytes))
     chunk = [max(1, min(n, rows) if axis == 0 else n) for axis, n in enumerate(values.shape)]
     spec = _spec(path) | {
         "metadata": {

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from genret import tensors
 from genret.errors import GenretError
 from genret.tensors import read_array, read_npy, write_array
 
@@ -36,11 +35,10 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_several_chunks_and_equal_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tensors, "CHUNK_BYTES", 64)
+def test_several_chunks_and_equal_bytes(tmp_path: Path) -> None:
     array = np.arange(100, dtype=np.int32).reshape(50, 2)
-    write_array(tmp_path / "a", array)
-    write_array(tmp_path / "b", array)
+    write_array(tmp_path / "a", array, chunk_bytes=64)
+    write_array(tmp_path / "b", array, chunk_bytes=64)
     assert len(contents(tmp_path / "a")) == 1 + 7
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     np.testing.assert_array_equal(read_array(tmp_path / "a"), array)

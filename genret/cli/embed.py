@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from genret.cli.base import Reporter, RunFolder, Verb
+from genret.cli.tables import show_embed
 from genret.config import EmbedConfig
 
 
@@ -12,8 +13,9 @@ from genret.config import EmbedConfig
 class Embed(Verb):
     """Make item vectors from texts and training histories, or take yours.
 
-    By default the text of each item (title, brand, categories and so on) and the items that occur near it
-    in training histories give a part each, put side by side. Held-out events are not looked at.
+    By default a vector has two parts: one from the item's text (title, brand, categories and so
+    on), the other from the items that occur near it in training histories. Held-out events are not
+    used.
 
     Example: genret embed runs/shop --text-columns title brand --text-dim 128
     """
@@ -57,14 +59,5 @@ class Embed(Verb):
             seed=self.seed,
             progress=reporter,
         )
-        show(reporter, result)
+        show_embed(reporter, result)
         return result
-
-
-def show(reporter: Reporter, result: dict[str, Any]) -> None:
-    """Print what each part of the vectors holds."""
-    reporter.table(
-        f"Vectors of {result['items']:,} items, width {result['width']}",
-        ("part", "width", "items without (zeros)"),
-        [(name, part["width"], part["items_without"]) for name, part in result["parts"].items()],
-    )

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any, ClassVar
 
 from genret.cli.base import Reporter, RunFolder, Verb
+from genret.cli.tables import show_index
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,19 +27,5 @@ class Index(Verb):
         from genret.pipeline import index
 
         result = index(self.run_folder, progress=reporter)
-        show(reporter, result)
+        show_index(reporter, result)
         return result
-
-
-def show(reporter: Reporter, result: dict[str, Any]) -> None:
-    """Print the shape of the trie."""
-    nodes = result["nodes"]
-    by_depth = zip(nodes[:-1], nodes[1:], result["stored_as"], strict=True)
-    rows = [
-        (depth, above, below / above, kind) for depth, (above, below, kind) in enumerate(by_depth)
-    ]
-    reporter.table("Trie", ("depth", "nodes", "mean children", "stored as"), rows)
-    reporter.say(
-        f"{result['items']:,} items, {nodes[-1]:,} distinct semantic IDs, {result['bytes']:,} bytes "
-        f"({result['bytes_per_item']:.1f} an item)"
-    )

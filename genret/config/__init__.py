@@ -9,11 +9,13 @@ from genret.config._baselines import SASRecConfig
 from genret.config._data import ColumnsConfig, IngestConfig
 from genret.config._embed import EmbedConfig
 from genret.config._evaluate import EvaluateConfig
+from genret.config._export import ExportConfig
 from genret.config._presets import MODEL_PRESETS
 from genret.config._recipes import RECIPES, Recipe, recipe
 from genret.config._score import EngineConfig, ScoreConfig
+from genret.config._source import SourceConfig
 from genret.config._tokenize import TokenizeConfig
-from genret.config._tokenizer_presets import TOKENIZER_PRESETS
+from genret.config._tokenizer_presets import TOKENIZER_PRESETS, tokenizer_preset
 from genret.config._train import TrainConfig
 from genret.config.models import (
     MODEL_KINDS,
@@ -41,6 +43,7 @@ __all__ = [
     "EncoderDecoderConfig",
     "EngineConfig",
     "EvaluateConfig",
+    "ExportConfig",
     "FeaturesConfig",
     "IngestConfig",
     "ItemDecoderConfig",
@@ -51,9 +54,11 @@ __all__ = [
     "SASRecConfig",
     "SASRecModelConfig",
     "ScoreConfig",
+    "SourceConfig",
     "TokenizeConfig",
     "TrainConfig",
     "model_config",
     "recipe",
     "require",
+    "tokenizer_preset",
 ]

@@ -25,6 +25,8 @@ class ScoreConfig(Config):
     every item is allowed."""
     exclude_seen: bool = False
     """Forbid the items of the user's own history, inside the beam."""
+    most_seen: int = 16384
+    """exclude_seen: users with more distinct items than this are rejected."""
     unknown_items: Literal["drop", "reject"] = "drop"
     """Items of a history that the catalog does not have: leave them out, or reject the user."""
     layout: Literal["auto", "lists", "events"] = "auto"
@@ -49,9 +51,12 @@ class ScoreConfig(Config):
     because the last bits of a score depend on it."""
     model_parallel: int = 1
     """Devices that share one copy of the model, for models too large for one."""
+    chunk_users: int = 32768
+    """Users whose histories are read, scored and written together. Part of the configuration because
+    a job that was interrupted continues between two such chunks."""
 
     def __post_init__(self) -> None:
-        for name in ("k", "beams", "model_parallel"):
+        for name in ("k", "beams", "most_seen", "model_parallel", "chunk_users"):
             value = getattr(self, name)
             require(value >= 1, f"{name}: found {value}, expected at least 1")
         require(self.beams >= self.k, f"beams: found {self.beams}, expected at least k, {self.k}")

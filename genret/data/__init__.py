@@ -24,7 +24,7 @@ from genret.data._catalog import Catalog  # isort: skip
 from genret.data._histories import HeldOut, SplitHistories, load_run_data, load_user_ids  # isort: skip
 from genret.data._side import bucket_gaps, bucket_users  # isort: skip
 from genret.data._cold import hold_out_items, newest_items  # isort: skip
-from genret.data._splits import by_time, check_leaks, leave_one_out  # isort: skip
+from genret.data._splits import by_time, leave_one_out  # isort: skip
 from genret.data._predicate import where  # isort: skip
 
 __all__ = [
@@ -42,7 +42,6 @@ __all__ = [
     "bucket_gaps",
     "bucket_users",
     "by_time",
-    "check_leaks",
     "distinct_ids",
     "find_column",
     "hold_out_items",

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import functools
+import itertools
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
@@ -88,6 +89,14 @@ class Catalog:
     def _row_of_text(self) -> dict[str, int]:
         return {str(i): row for row, i in enumerate(self.table["item_id"].to_pylist())}
 
+    @functools.cached_property
+    def _rows_of_title(self) -> dict[str, list[int]]:
+        """The rows of each title, without regard to case."""
+        rows: dict[str, list[int]] = {}
+        for row, title in enumerate(self.titles):
+            rows.setdefault(title.casefold(), []).append(row)
+        return rows
+
     def rows_of(self, ids: Iterable[Any]) -> Int[np.ndarray, "E"]:
         """Return the rows of item ids, int32; an id may be given as a number or as its text.
 
@@ -119,13 +128,12 @@ class Catalog:
         if text in self._row_of_text:
             return self._row_of_text[text]
         folded = text.casefold().strip()
-        tests = (
-            lambda title: title == text,
-            lambda title: title.casefold() == folded,
-            lambda title: bool(folded) and folded in title.casefold(),
-        )
-        for test in tests:
-            rows = [row for row, title in enumerate(self.titles) if test(title)]
+        same = self._rows_of_title.get(text.casefold(), [])
+        for rows in (
+            [row for row in same if self.titles[row] == text],
+            self._rows_of_title.get(folded, []),
+            self._rows_with(folded),
+        ):
             if len(rows) == 1:
                 return rows[0]
             if rows:
@@ -135,6 +143,13 @@ class Catalog:
         close = difflib.get_close_matches(text, self.titles[:_CLOSE_TITLES], 3, cutoff=0.5)
         hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
         raise GenretError(f"no item has the id or title {text!r}{hint}")
+
+    def _rows_with(self, part: str) -> list[int]:
+        """Return the rows whose titles contain a text, in any case."""
+        if not part:
+            return []
+        found = (rows for title, rows in self._rows_of_title.items() if part in title)
+        return sorted(itertools.chain.from_iterable(found))
 
     def text(self, columns: Sequence[str] = ()) -> list[str]:
         """Return what is known about each item as one text.

@@ -12,7 +12,8 @@ import pyarrow.parquet
 
 from genret.artifacts import read_manifest, verify_files
 from genret.data._catalog import Catalog
-from genret.data._splits import check_leaks
+from genret.data._leaks import check_leaks
+from genret.data._splits import Split
 from genret.errors import GenretError
 from genret.histories import Histories
 from genret.typing import Int, PathLike
@@ -117,6 +118,20 @@ class SplitHistories:
         users = np.asarray(rows, np.int32)
         return dataclasses.replace(self.events.take(users), users=users)
 
+    def check_leaks(self) -> None:
+        """Check that no held-out event can be learned from, as every reader of histories does.
+
+        Raises:
+          GenretError: a training event is not older than a held-out one, or events are out of
+            order; the message names the user.
+        """
+        check_leaks(
+            self.user_ids,
+            self.events,
+            Split(self.train_end, self.valid_at, self.test_at),
+            by_time=self.split == "by-time",
+        )
+
     def save(self, folder: PathLike) -> None:
         """Write ``histories.parquet`` into a folder, a row a user."""
         fields = [
@@ -179,7 +194,7 @@ class SplitHistories:
             test_at=table["test_at"].to_numpy(),
             split=split,
         )
-        check_leaks(histories)
+        histories.check_leaks()
         return histories
 
 

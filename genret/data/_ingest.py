@@ -39,7 +39,7 @@ from genret.data._report import IngestReport, Rule, SourceReport
 from genret.data._rules import Events, core_rows, repeated_events, sorted_in_memory, ties
 from genret.data._source import Source
 from genret.data._sources import open_sources
-from genret.data._splits import by_time, check_leaks, leave_one_out
+from genret.data._splits import by_time, leave_one_out
 from genret.errors import GenretError
 from genret.histories import Histories
 from genret.typing import Int, PathLike
@@ -141,7 +141,7 @@ def _ingest(
         tied = int(ties(events).sum())
         rules.append(Rule("ties in time of a user", tied, "kept in the order of the rows"))
     histories = _histories(events, row_of, user_encoder, config)
-    check_leaks(histories)
+    histories.check_leaks()
     rejected_rows = pa.concat_tables([rejected_items.table(), rejected.table()])
     report = _report(sources, item_sources, catalog, histories, rules, log, listed)
     return catalog, histories, dataclasses.replace(report, rejected=rejected_rows, on_disk=on_disk)

@@ -1,23 +1,16 @@
-"""Which events are for training, which are held out, and the proof that nothing leaks.
+"""Which events of each user are for training and which are held out.
 
 A split is three numbers a user: events ``[0, train_end)`` of the history are for training, the
 events at ``valid_at`` and ``test_at`` are held out (-1: none).
 """
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from genret.errors import GenretError
 from genret.histories import Histories
 from genret.typing import Int
-
-NEVER = np.iinfo(np.int64).min
-"""Earlier than every time; times before 1970 are negative."""
-
-if TYPE_CHECKING:
-    from genret.data._histories import SplitHistories
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,70 +89,6 @@ def by_time(histories: Histories, valid_fraction: float, test_fraction: float) -
         valid_at=np.where(before_valid < before_test, before_valid, none),
         test_at=np.where(before_test < lengths, before_test, none),
     )
-
-
-def check_leaks(histories: "SplitHistories") -> None:
-    """Prove that nothing held out can be learnt from.
-
-    For every user: held-out events lie after all training events, the test's after the
-    validation's; events ascend in time. Split by time, also over users: no training event is as
-    late as any held-out event, no validation event as late as any test event.
-
-    Raises:
-      GenretError: a leak; the message names the user.
-    """
-    h, events = histories, histories.events
-    lengths = events.lengths
-    _require(h, (h.train_end < 0) | (h.train_end > lengths), "trains on events that it lacks")
-    for part, at in (("validation", h.valid_at), ("test", h.test_at)):
-        _require(h, (at < -1) | (at >= lengths), f"has a {part} event beyond its history")
-        _require(h, (at >= 0) & (at < h.train_end), f"has its {part} event among training events")
-    late = (h.valid_at >= 0) & (h.test_at >= 0) & (h.valid_at >= h.test_at)
-    _require(h, late, "has its test event in the history of its validation event or before")
-    if events.times is None:
-        return
-    starts = np.zeros(events.num_events, bool)
-    starts[events.offsets[:-1][lengths > 0]] = True
-    backwards = np.flatnonzero((np.diff(events.times) < 0) & ~starts[1:])
-    if len(backwards):
-        user = int(np.searchsorted(events.offsets, backwards[0] + 1, side="right")) - 1
-        raise GenretError(f"leak: user {h.user_ids[user].as_py()!r} has events out of time order")
-    if h.split == "by-time":
-        last_train = events.times[_positions(events, h.train_end - 1, h.train_end > 0)].max(
-            initial=NEVER
-        )
-        _require(
-            h, _times_at(events, h.valid_at) <= last_train, "has a validation event in train time"
-        )
-        _require(h, _times_at(events, h.test_at) <= last_train, "has a test event in training time")
-        # A validation event of one user must be older than the test event of any other.
-        last_valid = events.times[_positions(events, h.valid_at, h.valid_at >= 0)].max(
-            initial=NEVER
-        )
-        _require(
-            h, _times_at(events, h.test_at) <= last_valid, "has a test event in validation time"
-        )
-
-
-def _require(histories: "SplitHistories", leaks: np.ndarray, what: str) -> None:
-    users = np.flatnonzero(leaks)
-    if len(users):
-        name = histories.user_ids[int(users[0])].as_py()
-        more = f" (and {len(users) - 1} more users)" if len(users) > 1 else ""
-        raise GenretError(f"leak: user {name!r} {what}{more}")
-
-
-def _positions(events: Histories, at: np.ndarray, where: np.ndarray) -> np.ndarray:
-    positions: np.ndarray = (events.offsets[:-1] + at)[where]
-    return positions
-
-
-def _times_at(events: Histories, at: np.ndarray) -> np.ndarray:
-    """Return the time of each user's event at a position; users without one get the far future."""
-    assert events.times is not None
-    found = np.full(len(at), np.iinfo(np.int64).max)
-    found[at >= 0] = events.times[_positions(events, at, at >= 0)]
-    return found
 
 
 def _counts(marks: np.ndarray, histories: Histories) -> np.ndarray:

@@ -8,7 +8,6 @@ from genret.histories import Histories
 from genret.typing import Float
 
 _CONTEXT_EXPONENT = 0.75
-_EVENTS = 4_000_000  # events whose pairs are counted together
 
 
 def cooccurrence_vectors(
@@ -54,8 +53,16 @@ def cooccurrence_vectors(
     return unit_rows(left * np.sqrt(values)[None, :])
 
 
-def count_pairs(histories: Histories, num_items: int, window: int) -> sp.csr_matrix:
+def count_pairs(
+    histories: Histories, num_items: int, window: int, *, events_at_once: int = 4_000_000
+) -> sp.csr_matrix:
     """Count how often two different items are at most ``window`` positions apart in a history.
+
+    Args:
+      histories: item rows.
+      num_items: N.
+      window: largest distance of two positions.
+      events_at_once: events whose pairs are counted together, which bounds the memory.
 
     Returns:
       Symmetric counts with an empty diagonal, float32 [N, N].
@@ -66,8 +73,8 @@ def count_pairs(histories: Histories, num_items: int, window: int) -> sp.csr_mat
     total = sp.csr_matrix((num_items, num_items), dtype=np.float32)
     for distance in range(1, min(window, int(lengths.max(initial=0)) - 1) + 1):
         starts = np.flatnonzero(left_in_history > distance)
-        for first in range(0, len(starts), _EVENTS):
-            here = starts[first : first + _EVENTS]
+        for first in range(0, len(starts), events_at_once):
+            here = starts[first : first + events_at_once]
             a, b = items[here], items[here + distance]
             a, b = a[a != b], b[a != b]
             pairs = np.ones(len(a), np.float32)

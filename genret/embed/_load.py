@@ -17,8 +17,6 @@ from genret.item_ids import check_companion
 from genret.tensors import read_npy
 from genret.typing import PathLike, Vectors
 
-_BATCH = 16384
-
 
 def read_vectors(
     path: PathLike,
@@ -28,12 +26,13 @@ def read_vectors(
     item: str | None = None,
     ids: PathLike | None = None,
     superset: bool = False,
+    batch_rows: int = 16384,
 ) -> Vectors:
     """Read item vectors from a file, and put them in the order of a catalog.
 
-    Vectors go by the ids that stand beside them, never by the order of the rows: the rows of a
-    catalog are in an order of their own. Ids are compared as text. Vectors of items outside the
-    catalog are left out; a warning is logged that says how many.
+    Vectors are matched to items by id and never by the order of the rows, because a catalog has an
+    order of its own. Ids are compared as text. Vectors of items outside the catalog are left out; a
+    warning is logged that says how many.
 
     Args:
       path: a ``.parquet`` file with a column of ids and one of lists of numbers; a ``.npz`` with an
@@ -44,6 +43,7 @@ def read_vectors(
       item: Parquet: the column of ids; None finds the usual names.
       ids: file with the id of each row of an array that has none, see the page on embeddings.
       superset: whether most items of the file may be outside the catalog.
+      batch_rows: Parquet: rows that are read at once.
 
     Returns:
       float32 [N, D], row i for ``item_ids[i]``.
@@ -60,7 +60,7 @@ def read_vectors(
     if suffix in (".parquet", ".pq"):
         if ids is not None:
             raise GenretError(f"{text}: has ids of its own; leave --ids out")
-        return _read_parquet(file, item_ids, column, item, superset)
+        return _read_parquet(file, item_ids, column, item, superset, batch_rows)
     if column is not None:
         raise GenretError(f"{text}: is no Parquet file, so it has no column {column!r}")
     if suffix == ".npz":
@@ -93,6 +93,7 @@ def _read_parquet(
     column: str | None,
     item: str | None,
     superset: bool,
+    batch_rows: int,
 ) -> Vectors:
     try:
         source = pq.ParquetFile(file)
@@ -102,7 +103,8 @@ def _read_parquet(
         found: Vectors | None = None
         filled = np.zeros(len(item_ids), bool)
         outside: set[str] = set()
-        for ids, vectors in _batches(source, ids_column, vector_column, str(file)):
+        batches = _batches(source, ids_column, vector_column, batch_rows, str(file))
+        for ids, vectors in batches:
             if found is None:
                 found = np.zeros((len(item_ids), vectors.shape[1]), np.float32)
             if vectors.shape[1] != found.shape[1]:
@@ -165,11 +167,11 @@ def _is_view(kind: pa.DataType) -> bool:
 
 
 def _batches(
-    source: pq.ParquetFile, id_column: str, vector_column: str, name: str
+    source: pq.ParquetFile, id_column: str, vector_column: str, batch_rows: int, name: str
 ) -> Iterator[tuple[list[str], Vectors]]:
     """Yield ids as text and their vectors, checked, a batch at a time."""
     row = 0
-    for batch in source.iter_batches(_BATCH, columns=[id_column, vector_column]):
+    for batch in source.iter_batches(batch_rows, columns=[id_column, vector_column]):
         if batch.num_rows == 0:
             continue
         raw = batch.column(id_column)

@@ -4,29 +4,32 @@ import numpy as np
 
 from genret.typing import Float, Int
 
-_CELLS = 1 << 22
-"""Counts held at once: 32 MiB."""
-_MOST_VALUES = 1024
-"""Distinct values beyond which neighbors are put together."""
-
 
 def bootstrap_interval(
-    values: Float[np.ndarray, "U"], *, resamples: int, seed: int, level: float = 0.95
+    values: Float[np.ndarray, "U"],
+    *,
+    resamples: int,
+    seed: int,
+    level: float = 0.95,
+    groups: int = 1024,
+    cells: int = 1 << 22,
 ) -> tuple[float, float]:
     r"""Percentile bootstrap interval of the mean over users.
 
-    A resample draws U users with replacement. How often each *distinct* value is drawn then
-    follows a multinomial distribution, so the counts are drawn and not the users: the result has
-    the same distribution, and a metric that takes few values (a function of the rank) costs the
-    same for a thousand users and for ten million. More than 1,024 distinct values are put into
-    that many groups of about equally many neighbors, each with its mean: what varies inside a group,
-    some millionth of the whole, is lost.
+    A resample draws U users with replacement. The number of times that each *distinct* value is
+    drawn follows a multinomial distribution, so those counts are drawn instead of the users. The
+    interval has the same distribution, and a metric with few distinct values (a function of the
+    rank) costs the same for a thousand users and for ten million. If there are more distinct values
+    than ``groups``, neighboring values are merged into that many groups of about equal size, each
+    represented by its mean; the variance within a group, about a millionth of the whole, is lost.
 
     Args:
       values: the metric of each user.
       resamples: number of resamples.
       seed: seed of the draws.
       level: probability that the interval is to cover.
+      groups: most distinct values that are resampled as they are.
+      cells: counts held in memory at once, 8 bytes each.
 
     Returns:
       The quantiles :math:`(1 - level)/2` and :math:`(1 + level)/2` of the resampled means; NaN
@@ -41,12 +44,12 @@ def bootstrap_interval(
     if len(values) == 0:
         return float("nan"), float("nan")
     distinct, counts = np.unique(values, return_counts=True)
-    if len(distinct) > _MOST_VALUES:
-        distinct, counts = _grouped(distinct, counts)
+    if len(distinct) > groups:
+        distinct, counts = _grouped(distinct, counts, groups)
     shares = counts / len(values)
     rng = np.random.default_rng(seed)
     means = np.empty(resamples)
-    chunk = max(1, _CELLS // len(distinct))
+    chunk = max(1, cells // len(distinct))
     for start in range(0, resamples, chunk):
         drawn = rng.multinomial(len(values), shares, size=min(chunk, resamples - start))
         means[start : start + len(drawn)] = drawn @ distinct / len(values)
@@ -55,11 +58,11 @@ def bootstrap_interval(
 
 
 def _grouped(
-    values: Float[np.ndarray, "K"], counts: Int[np.ndarray, "K"]
+    values: Float[np.ndarray, "K"], counts: Int[np.ndarray, "K"], groups: int
 ) -> tuple[Float[np.ndarray, "G"], Int[np.ndarray, "G"]]:
-    """Put rising values into groups of about equal counts; return their means and counts."""
+    """Merge ascending values into groups of about equal counts; return their means and counts."""
     before = np.cumsum(counts) - counts
-    group = before * _MOST_VALUES // counts.sum()
+    group = before * groups // counts.sum()
     first = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
     total = np.add.reduceat(counts, first)
     return np.add.reduceat(values * counts, first) / total, total

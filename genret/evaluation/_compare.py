@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from genret.evaluation._bootstrap import bootstrap_interval
-from genret.evaluation._metrics import ndcg, recall, target_ranks
+from genret.evaluation.metrics import ndcg, recall, target_ranks
 from genret.typing import Int
 
 _METRICS = {"ndcg": ndcg, "recall": recall}

@@ -15,7 +15,8 @@ from genret.config import EvaluateConfig, require
 from genret.data import HeldOut
 from genret.decoding import GenerativeModel
 from genret.evaluation._bootstrap import bootstrap_interval
-from genret.evaluation._metrics import (
+from genret.evaluation._slices import slices
+from genret.evaluation.metrics import (
     average_popularity,
     coverage,
     duplicates_share,
@@ -29,8 +30,7 @@ from genret.evaluation._metrics import (
     target_ranks,
     valid_share,
 )
-from genret.evaluation._popularity import popular_items
-from genret.evaluation._slices import slices
+from genret.evaluation.popularity import popular_items
 from genret.histories import Histories
 from genret.index import ItemFilter, TrieIndex
 from genret.recommend import Recommender

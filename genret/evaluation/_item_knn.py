@@ -9,9 +9,6 @@ from genret.config import require
 from genret.histories import Histories
 from genret.typing import Int
 
-_CELLS = 1 << 24
-"""Scores held at once, over all users of a batch: 64 MiB."""
-
 
 @dataclasses.dataclass(frozen=True)
 class ItemKNN:
@@ -72,7 +69,7 @@ class ItemKNN:
         return cls(similar, by_popularity)
 
     def recommend(
-        self, histories: Histories, *, k: int, exclude_seen: bool
+        self, histories: Histories, *, k: int, exclude_seen: bool, cells: int = 1 << 24
     ) -> Int[np.ndarray, "U K"]:
         """Recommend k items to each user.
 
@@ -80,6 +77,7 @@ class ItemKNN:
           histories: the histories, item rows.
           k: length of the lists.
           exclude_seen: leave out the items of the user's own history.
+          cells: scores held in memory at once, over all users of a batch, 4 bytes each.
 
         Returns:
           Item rows, int32, best first; equal scores, also those of items that nothing speaks for,
@@ -92,7 +90,7 @@ class ItemKNN:
         # negative rise with the float.
         tie = (num_items - 1 - _place(self.by_popularity)).astype(np.int64)
         out = np.full((users, k), -1, np.int32)
-        batch = max(1, _CELLS // num_items)
+        batch = max(1, cells // num_items)
         for start in range(0, users, batch):
             part = histories.slice(start, min(start + batch, users))
             history = _incidence(part, num_items)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from genret.evaluation._bootstrap import bootstrap_interval
-from genret.evaluation._metrics import ndcg, recall
+from genret.evaluation.metrics import ndcg, recall
 from genret.typing import Int
 
 PARTS = 4

@@ -1,19 +1,18 @@
-"""What models share: states to logits, and decoding with a cache."""
+"""What models share: states to logits."""
 
 import abc
 import dataclasses
 from collections.abc import Sequence
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from genret.config import FeaturesConfig, ModelConfig
 from genret.errors import GenretError
-from genret.models._cache import Cache, take_beams
 from genret.models._capabilities import Capabilities
 from genret.models._features import Features, SideFeatures
 from genret.models._layers import readout
+from genret.models._steps import CachedSteps
 from genret.typing import Array, Float, Int
 
 
@@ -127,74 +126,8 @@ class CodeModel(nnx.Module):
         """Return the vectors that states are scored against: of all codes of a level, or some."""
 
 
-class CachedDecoder(CodeModel):
-    """Base of the models that spell an item's codes one by one.
-
-    After ``prefill`` has read the history, :meth:`step` and :meth:`score_tail` extend its cache.
-    """
-
-    def step(
-        self, codes: Int[Array, "B M"], parents: Int[Array, "B M"], cache: Cache
-    ) -> tuple[Float[Array, "B M V"], Cache]:
-        """Take the codes just chosen and return the logits of the next level.
-
-        Args:
-          codes: a code of level ``cache.level`` for each beam, int32 [B, M].
-          parents: the beam in ``cache`` that each one extends, int32 [B, M].
-          cache: from :meth:`prefill` or the step before.
-
-        Returns:
-          Float32 logits [B, M, V] of level ``cache.level + 1``, and the cache that belongs to them.
-
-        Raises:
-          GenretError: the cache holds all codes but the last: no level follows.
-        """
-        if cache.level >= len(self.codes_per_level) - 1:
-            raise GenretError(
-                f"step: the cache is at level {cache.level}, the last of "
-                f"{len(self.codes_per_level)}: no level follows"
-            )
-        hidden, cache = self._extend(codes[:, :, None], cache.take_beams(parents))
-        return self.readout(hidden[:, :, -1], cache.level), cache
-
-    def score_tail(
-        self, codes: Int[Array, "B C T"], parents: Int[Array, "B C"], cache: Cache
-    ) -> Float[Array, "B C T"]:
-        """Score all remaining codes of candidates in one pass.
-
-        Args:
-          codes: codes of the levels ``cache.level`` to the last, int32 [B, C, T]; the first is one
-            whose logits came with ``cache``.
-          parents: the beam in ``cache`` that each candidate extends, int32 [B, C].
-          cache: from :meth:`prefill` or :meth:`step`.
-
-        Returns:
-          Float32 log-probabilities [B, C, T], each normalized over its level's codes.
-
-        Raises:
-          GenretError: the number of codes is not the number of remaining levels.
-        """
-        tail, remaining = codes.shape[2], len(self.codes_per_level) - cache.level
-        if tail != remaining:
-            raise GenretError(
-                f"score_tail: found {tail} codes a candidate, expected {remaining}: the cache is "
-                f"at level {cache.level} of {len(self.codes_per_level)}"
-            )
-        # Many candidates may extend one beam: its logits are normalized before they are copied.
-        log_probs = jax.nn.log_softmax(self.readout(cache.hidden, cache.level))
-        scores = [_pick(take_beams(log_probs, parents), codes[:, :, 0])]
-        if tail > 1:
-            hidden, _ = self._extend(codes[:, :, :-1], cache.take_beams(parents))
-            for i in range(1, tail):
-                log_probs = jax.nn.log_softmax(self.readout(hidden[:, :, i - 1], cache.level + i))
-                scores.append(_pick(log_probs, codes[:, :, i]))
-        return jnp.stack(scores, axis=-1)
-
-    @abc.abstractmethod
-    def _extend(
-        self, codes: Int[Array, "B M T"], cache: Cache
-    ) -> tuple[Float[Array, "B M T W"], Cache]:
-        """Process codes of the levels from ``cache.level`` on, for the beams of the cache."""
+class CachedDecoder(CodeModel, CachedSteps):
+    """Base of the models that spell an item's codes one by one, from a history of codes."""
 
 
 def level_offsets(codes_per_level: Sequence[int], first: int = 0) -> list[int]:
@@ -221,7 +154,3 @@ def shift_right(
     shifted = jnp.pad(x[:, :-1], ((0, 0), (1, 0), (0, 0)))
     first = first.astype(x.dtype).reshape((1,) * (3 - first.ndim) + first.shape)
     return jnp.where((segments != before)[:, :, None], first, shifted)
-
-
-def _pick(values: Float[Array, "B C V"], codes: Int[Array, "B C"]) -> Float[Array, "B C"]:
-    return jnp.take_along_axis(values, codes[:, :, None], axis=-1, mode="clip")[:, :, 0]

@@ -13,10 +13,11 @@ from flax import nnx
 from genret.config import DecoderOnlyConfig, EncoderDecoderConfig
 from genret.errors import GenretError
 from genret.models._attention import causal_mask
-from genret.models._cache import Cache, take_beams
+from genret.models._cache import Cache
 from genret.models._decoder_only import LanguageModel
 from genret.models._layers import readout
 from genret.models._prompts import Prompts
+from genret.models._steps import CachedSteps
 from genret.typing import Array, Bool, Float, Int
 
 
@@ -110,7 +111,7 @@ class CodeTokens(nnx.Module):
         return jnp.where(there, logits, -jnp.inf)
 
 
-class Prompted(nnx.Module):
+class Prompted(CachedSteps):
     """Base of the models that read a prompt and spell an item's codes as tokens of its vocabulary.
 
     Args:
@@ -143,81 +144,10 @@ class Prompted(nnx.Module):
           :class:`CodeTokens`), and the cache for :meth:`step`.
         """
 
-    def step(
-        self, codes: Int[Array, "B M"], parents: Int[Array, "B M"], cache: Cache
-    ) -> tuple[Float[Array, "B M V"], Cache]:
-        """Take the codes just chosen and return the readout of the next level.
-
-        Args:
-          codes: a code of level ``cache.level`` for each beam, int32 [B, M].
-          parents: the beam in ``cache`` that each one extends, int32 [B, M].
-          cache: from :meth:`prefill` or the step before.
-
-        Returns:
-          The readout of level ``cache.level + 1``, and the cache that belongs to it.
-
-        Raises:
-          GenretError: the cache holds all codes but the last: no level follows.
-        """
-        if cache.level >= len(self.codes_per_level) - 1:
-            raise GenretError(
-                f"step: the cache is at level {cache.level}, the last of "
-                f"{len(self.codes_per_level)}: no level follows"
-            )
-        hidden, cache = self._extend(codes[:, :, None], cache.take_beams(parents))
-        return self._readout(hidden[:, :, -1], cache.level), cache
-
-    def score_tail(
-        self, codes: Int[Array, "B C T"], parents: Int[Array, "B C"], cache: Cache
-    ) -> Float[Array, "B C T"]:
-        """Score all remaining codes of candidates in one pass.
-
-        Args:
-          codes: codes of the levels ``cache.level`` to the last, int32 [B, C, T].
-          parents: the beam in ``cache`` that each candidate extends, int32 [B, C].
-          cache: from :meth:`prefill` or :meth:`step`.
-
-        Returns:
-          Float32 log-probabilities [B, C, T].
-
-        Raises:
-          GenretError: the number of codes is not the number of remaining levels.
-        """
-        tail, remaining = codes.shape[2], len(self.codes_per_level) - cache.level
-        if tail != remaining:
-            raise GenretError(
-                f"score_tail: found {tail} codes a candidate, expected {remaining}: the cache is "
-                f"at level {cache.level} of {len(self.codes_per_level)}"
-            )
-        # Many candidates may extend one beam: its readout is normalized before it is copied.
-        first = take_beams(jax.nn.log_softmax(self._readout(cache.hidden, cache.level)), parents)
-        log_probs = [first]
-        if tail > 1:
-            hidden, _ = self._extend(codes[:, :, :-1], cache.take_beams(parents))
-            log_probs += [
-                jax.nn.log_softmax(self._readout(hidden[:, :, i], cache.level + i + 1))
-                for i in range(tail - 1)
-            ]
-        chosen = [
-            jnp.take_along_axis(own, codes[:, :, i, None], axis=-1, mode="clip")[:, :, 0]
-            for i, own in enumerate(log_probs)
-        ]
-        return jnp.stack(chosen, axis=-1)
-
     def _tokens(self, codes: Int[Array, "B M T"], level: int) -> Int[Array, "B M T"]:
         """Return the tokens of codes of the levels from ``level`` on."""
         own = [self.code_tokens.of(codes[..., i], level + i) for i in range(codes.shape[2])]
         return jnp.stack(own, axis=-1)
-
-    @abc.abstractmethod
-    def _extend(
-        self, codes: Int[Array, "B M T"], cache: Cache
-    ) -> tuple[Float[Array, "B M T W"], Cache]:
-        """Process codes of the levels from ``cache.level`` on, for the beams of the cache."""
-
-    @abc.abstractmethod
-    def _readout(self, hidden: Float[Array, "*batch W"], level: int) -> Float[Array, "*batch V"]:
-        """Return the float32 readout of a level."""
 
 
 class PromptedDecoder(Prompted):
@@ -267,7 +197,7 @@ class PromptedDecoder(Prompted):
         last = (history.lengths - 1)[:, None]
         hidden, keys, values = model(model.embed(tokens), positions, mask, wanted=last)
         cache = Cache.of_history(keys, values, history.lengths, hidden[:, 0])
-        return self._readout(hidden, 0), cache
+        return self.readout(hidden, 0), cache
 
     def _extend(
         self, codes: Int[Array, "B M T"], cache: Cache
@@ -277,7 +207,8 @@ class PromptedDecoder(Prompted):
         x = self.language_model.embed(self._tokens(codes, cache.level))
         return self.language_model.blocks.extend(x, positions, cache)
 
-    def _readout(self, hidden: Float[Array, "*batch W"], level: int) -> Float[Array, "*batch V"]:
+    def readout(self, hidden: Float[Array, "*batch W"], level: int) -> Float[Array, "*batch V"]:
+        """Return the float32 readout of a level; see :meth:`CodeTokens.readout`."""
         return self.code_tokens.readout(hidden, self.language_model.output_table, level)
 
 

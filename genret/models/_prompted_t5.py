@@ -59,7 +59,7 @@ class PromptedEncoderDecoder(Prompted):
         cache = t5.encode(t5.embed(history.tokens), history.lengths)
         start = t5.embed(jnp.full((history.tokens.shape[0], 1, 1), self.start_token, jnp.int32))
         states, cache = t5.decode(start, cache)
-        return self._readout(states[:, :, 0], 0), _without_start(cache)
+        return self.readout(states[:, :, 0], 0), _without_start(cache)
 
     def _extend(
         self, codes: Int[Array, "B M T"], cache: Cache
@@ -68,7 +68,8 @@ class PromptedEncoderDecoder(Prompted):
         states, cache = t5.decode(t5.embed(self._tokens(codes, cache.level)), cache)
         return states, _without_start(cache)
 
-    def _readout(self, hidden: Float[Array, "*batch W"], level: int) -> Float[Array, "*batch V"]:
+    def readout(self, hidden: Float[Array, "*batch W"], level: int) -> Float[Array, "*batch V"]:
+        """Return the float32 readout of a level; see :meth:`CodeTokens.readout`."""
         return self.code_tokens.readout(hidden, self.language_model.output_table, level)
 
 

@@ -19,17 +19,17 @@ from genret.pipeline._baselines import BASELINES, evaluate_baseline, train_sasre
 from genret.pipeline._coldstart import coldstart
 from genret.pipeline._embed import embed
 from genret.pipeline._evaluate import evaluate, missed_by_beams, read_training_log
+from genret.pipeline._export import export
 from genret.pipeline._index import index
 from genret.pipeline._ingest import ingest
 from genret.pipeline._progress import SILENT, Progress, Silent
-from genret.pipeline._quickstart import TRAIN as QUICK_TRAINING
-from genret.pipeline._quickstart import quickstart
+from genret.pipeline._quickstart import quick_configs, quickstart
+from genret.pipeline._source import open_source
 from genret.pipeline._tokenize import tokenize
 from genret.pipeline._train import train
 
 __all__ = [
     "BASELINES",
-    "QUICK_TRAINING",
     "SILENT",
     "Progress",
     "Silent",
@@ -37,9 +37,12 @@ __all__ = [
     "embed",
     "evaluate",
     "evaluate_baseline",
+    "export",
     "index",
     "ingest",
     "missed_by_beams",
+    "open_source",
+    "quick_configs",
     "quickstart",
     "read_training_log",
     "tokenize",

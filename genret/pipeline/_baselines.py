@@ -23,7 +23,8 @@ BASELINES: tuple[Baseline, ...] = ("popularity", "item_knn", "sasrec")
 
 def training_use(histories: "SplitHistories", num_items: int) -> dict[str, Any]:
     """Return how the training events use each item: what popularity and novelty are measured by."""
-    from genret.evaluation import item_counts, seen_shares
+    from genret.evaluation.metrics import seen_shares
+    from genret.evaluation.popularity import item_counts
 
     events = histories.training()
     return {

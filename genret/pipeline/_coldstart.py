@@ -28,7 +28,9 @@ from genret.pipeline._index import index
 from genret.pipeline._progress import SILENT, Progress
 from genret.pipeline._train import train
 from genret.pipeline._writing import writes_run
-from genret.tokenizers import TOKENIZERS, code_report, load_codes, save_codes
+from genret.tokenizers import load_codes, save_codes
+from genret.tokenizers.report import code_report
+from genret.tokenizers.store import TOKENIZERS
 from genret.typing import Int, PathLike, Vectors
 
 RESULT = "coldstart.json"

@@ -46,7 +46,7 @@ def make_codes(
       GenretError: what the method reads is not there or does not fit.
     """
     from genret.embed import load_vectors
-    from genret.tokenizers import TOKENIZERS
+    from genret.tokenizers.store import TOKENIZERS
 
     if config.method not in TOKENIZERS:
         return _made_without_vectors(catalog, histories, config, seed, progress)
@@ -68,7 +68,8 @@ def make_codes(
 
 def resolve(made: Made, how: str) -> "SemanticIds":
     """Resolve the collisions of made codes; titles have been told apart already."""
-    from genret.tokenizers import reassign_collisions, resolve_collisions
+    from genret.tokenizers import resolve_collisions
+    from genret.tokenizers.reassign import reassign_collisions
 
     if made.semantic_ids.end_code is not None:
         return made.semantic_ids
@@ -89,15 +90,14 @@ def _made_without_vectors(
     seed: int,
     progress: Progress,
 ) -> Made:
-    from genret.tokenizers import (
-        DEFAULT_PIECES,
+    from genret.tokenizers.identifiers import (
         collaborative_identifiers,
         hybrid_identifiers,
         random_identifiers,
         semantic_identifiers,
         sequential_identifiers,
-        title_identifiers,
     )
+    from genret.tokenizers.titles import DEFAULT_PIECES, title_identifiers
 
     num_items, size = catalog.num_items, config.codebook_size
     if config.method == "titles":
@@ -134,7 +134,7 @@ def _pairs(catalog: "Catalog", histories: "SplitHistories", config: TokenizeConf
 
 
 def _categories(catalog: "Catalog", column: str) -> list[list[str]]:
-    from genret.tokenizers import category_paths
+    from genret.tokenizers.identifiers import category_paths
 
     names = catalog.table.column_names
     if column not in names:

@@ -1,5 +1,6 @@
 """The whole job: every stage in turn, and what the model recommends to a few users."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,26 @@ MODEL = ItemDecoderConfig(
 TRAIN = TrainConfig(
     steps=600, learning_rate=3e-3, eval_every=150, eval_users=300, checkpoint_every=150, patience=0
 )
+_SMOKE_TRAIN = TrainConfig(steps=20, eval_every=20, eval_users=64, log_every=10)
+_SMOKE_EVALUATE = EvaluateConfig(users=200, beams=20)
+
+
+def quick_configs(steps: int = TRAIN.steps, *, smoke: bool = False) -> dict[str, Any]:
+    """Return how :func:`quickstart` trains and evaluates, as its arguments.
+
+    Args:
+      steps: training steps.
+      smoke: train for a few steps and evaluate few users instead, to see that all parts work.
+
+    >>> quick_configs(50)["optimization"].steps, quick_configs(smoke=True)["evaluation"].users
+    (50, 200)
+    """
+    if smoke:
+        return {"optimization": _SMOKE_TRAIN, "evaluation": _SMOKE_EVALUATE}
+    return {
+        "optimization": dataclasses.replace(TRAIN, steps=steps),
+        "evaluation": EvaluateConfig(),
+    }
 
 
 @makes_run

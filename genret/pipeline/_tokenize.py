@@ -14,7 +14,9 @@ from genret.pipeline._progress import SILENT, Progress
 from genret.pipeline._writing import writes_run
 from genret.semantic_ids import SemanticIds, check_code_sizes
 from genret.tensors import read_npy
-from genret.tokenizers import TOKENIZERS, code_report, nearest_by_prefix, save_codes
+from genret.tokenizers import save_codes
+from genret.tokenizers.report import code_report, nearest_by_prefix
+from genret.tokenizers.store import TOKENIZERS
 from genret.typing import Codes, Int, PathLike, Vectors
 
 _EXAMPLES = 5

@@ -8,6 +8,10 @@ import jax
 _CPU_SHARE = 1 << 30
 """Bytes that a program may take on a CPU, at most half of what is free."""
 _DEVICE_SHARE = 0.9
+_EXACT_BYTES = 1 << 28
+"""Logits of a level that an exact search holds at a time; its other arrays are about as large."""
+_EXACT_USERS = 128
+"""Users that an exact search scores at once, where the memory allows."""
 
 
 def free_bytes(device: jax.Device) -> int:
@@ -42,3 +46,21 @@ def is_out_of_memory(error: Any) -> bool:
     """Say whether an error of the runtime means that memory ran out."""
     text = str(error)
     return "RESOURCE_EXHAUSTED" in text or "out of memory" in text.lower()
+
+
+def exact_batch(nodes: int, codes: int, users_per_batch: int, users: int) -> int:
+    """Return how many users an exact search scores at once, so that its logits fit the memory.
+
+    Args:
+      nodes: nodes of the widest level.
+      codes: codes of the largest level.
+      users_per_batch: the most users; 0 takes the default.
+      users: how many there are.
+
+    >>> exact_batch(10_000, 256, 0, users=1_000), exact_batch(10_000_000, 256, 0, users=1_000)
+    (26, 1)
+    """
+    bytes_per_user = 4 * nodes * codes
+    return min(
+        users_per_batch or _EXACT_USERS, max(1, _EXACT_BYTES // bytes_per_user), max(users, 1)
+    )

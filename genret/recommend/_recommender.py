@@ -22,6 +22,7 @@ from genret.recommend._decode import Decoder, Placement
 from genret.recommend._engine import Compiling, Engine
 from genret.recommend._filters import check_order, filter_where
 from genret.recommend._layout import Search
+from genret.recommend._memory import exact_batch
 from genret.semantic_ids import SemanticIds
 from genret.tokenizers import load_codes
 from genret.typing import Int, PathLike
@@ -29,10 +30,6 @@ from genret.typing import Int, PathLike
 DEFAULT_BEAMS = 50
 DEFAULT_MAX_ITEMS = 20
 """Items of a history that a model sees which does not say how many."""
-_EXACT_BYTES = 1 << 28
-"""Logits of a level that an exact search holds at a time; its other arrays are about as large."""
-_EXACT_USERS = 128
-"""Users that an exact search scores at once, where the memory allows."""
 _ENGINES = 32
 """Ways of searching that a recommender remembers."""
 _SEARCHED_IDS = 100_000
@@ -448,8 +445,7 @@ class Recommender:
         users = len(histories)
         index = self.index
         nodes = max(index.num_nodes) if isinstance(index, TrieIndex) else index.num_items
-        logits = 4 * nodes * max(self.index.codes_per_level)  # bytes, of a request
-        batch = min(users_per_batch or _EXACT_USERS, max(1, _EXACT_BYTES // logits), max(users, 1))
+        batch = exact_batch(nodes, max(index.codes_per_level), users_per_batch, users)
         stack = None
         if filters:
             everything = ItemFilter.from_mask(self.index, np.ones(self.num_items, bool))

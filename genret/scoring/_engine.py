@@ -109,7 +109,7 @@ def _parts(
 ) -> Iterator[_Part]:
     """Read and encode shards."""
     for shard in shards:
-        encoder = Encoder(item_ids, config, scorer.filter_names, scorer.most_seen, scorer.user_ids)
+        encoder = Encoder(item_ids, config, scorer.filter_names, scorer.user_ids)
         try:
             with shard.place.local() as file:
                 chunks = read_chunks(file, shard.place.uri, config, needs_times=scorer.needs_times)

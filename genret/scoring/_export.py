@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from jax import export
 
 from genret.artifacts import Run, read_manifest, verify_files, write_folder
-from genret.config import require
+from genret.config import ExportConfig, require
 from genret.data import Catalog
 from genret.decoding import GenerativeModel, beam_search
 from genret.errors import GenretError
@@ -25,8 +24,6 @@ from genret.scoring._export_readme import EXAMPLE, readme
 from genret.tokenizers import load_codes
 from genret.typing import Array, Float, Int, PathLike
 
-PLATFORMS = ("cpu", "cuda", "tpu")
-_KNOWN = (*PLATFORMS, "rocm")
 LONG_HISTORY = 256
 """Items of a history that a program takes unless it is asked for another number."""
 PROGRAM, ARRAYS, ITEMS, DESCRIPTION = (
@@ -52,15 +49,7 @@ class Exported:
 def export_decode(
     run: PathLike,
     out: PathLike,
-    *,
-    k: int,
-    beams: int,
-    batch: int = 1,
-    history: int = 0,
-    exclude_seen: bool = True,
-    exclude: int = 0,
-    filters: int = 0,
-    platforms: Sequence[str] = PLATFORMS,
+    config: ExportConfig | None = None,
 ) -> Exported:
     """Write the decode of a run (model, index and beam search) as one StableHLO program.
 
@@ -87,15 +76,9 @@ def export_decode(
     Args:
       run: the run folder.
       out: a new folder.
-      k: answers of a user.
-      beams: beams of the search, at least k.
-      batch: users of a call.
-      history: H, items of a history that a call takes; 0: 256, or what the model reads if that is
-        more.
-      exclude_seen: never answer an item of the history, as ``genret recommend`` does.
-      exclude: X, further items that each user may exclude; 0: the program has no such argument.
-      filters: F, filters of a call; 0: the program has no such arguments.
-      platforms: what to lower for: "cpu", "cuda", "tpu", "rocm".
+      config: sizes and rules that are fixed in the program. X is ``config.exclude``, F is
+        ``config.filters``; where one of them is 0 the program has no such argument. H is
+        ``config.history``.
 
     Returns:
       What was exported.
@@ -103,15 +86,7 @@ def export_decode(
     Raises:
       GenretError: bad sizes, an incomplete run, or a folder that is not empty.
     """
-    for name, value in (("k", k), ("batch", batch)):
-        require(value >= 1, f"{name}: found {value}, expected at least 1")
-    require(beams >= k, f"beams: found {beams}, expected at least k, {k}")
-    for name, value in (("history", history), ("exclude", exclude), ("filters", filters)):
-        require(value >= 0, f"{name}: found {value}, expected at least 0")
-    require(
-        bool(platforms) and set(platforms) <= set(_KNOWN),
-        f"platforms: found {list(platforms)}, expected some of {', '.join(_KNOWN)}",
-    )
+    config = config or ExportConfig()
     out = Path(out)
     require(
         not out.exists() or (out.is_dir() and not any(out.iterdir())),
@@ -134,24 +109,25 @@ def export_decode(
         )
     index = TrieIndex.load(folder.folder("index"))
     max_items = model.config.max_items
-    history = history or max(max_items, LONG_HISTORY)
-    builder = FilterBuilder.of(index) if filters else None
+    history = config.history or max(max_items, LONG_HISTORY)
+    builder = FilterBuilder.of(index) if config.filters else None
     constants = (model, index, jnp.asarray(codes, jnp.int32), builder)
     leaves, structure = jax.tree.flatten(constants)
-    shapes: dict[str, tuple[int, ...]] = {"items": (batch, history), "lengths": (batch,)}
-    if exclude:
-        shapes["exclude"] = (batch, exclude)
-    if filters:
-        shapes["filters"] = (filters, -(-index.num_items // 8))
-        shapes["filter_of"] = (batch,)
+    shapes: dict[str, tuple[int, ...]] = {"items": (config.batch, history)}
+    shapes["lengths"] = (config.batch,)
+    if config.exclude:
+        shapes["exclude"] = (config.batch, config.exclude)
+    if config.filters:
+        shapes["filters"] = (config.filters, -(-index.num_items // 8))
+        shapes["filter_of"] = (config.batch,)
     program = functools.partial(
         _decode,
         structure,
         tuple(shapes),
-        k=k,
-        beams=beams,
+        k=config.k,
+        beams=config.beams,
         max_items=max_items,
-        exclude_seen=exclude_seen,
+        exclude_seen=not config.include_seen,
         normalize=model.config.normalize,
     )
     arguments = [
@@ -159,7 +135,7 @@ def export_decode(
         for name, shape in shapes.items()
     ]
     arrays = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in leaves]
-    exported = export.export(jax.jit(program), platforms=list(platforms))(arrays, *arguments)
+    exported = export.export(jax.jit(program), platforms=list(config.platforms))(arrays, *arguments)
     try:
         serialized = exported.serialize()
     except ImportError as e:
@@ -167,12 +143,12 @@ def export_decode(
     inputs = {name: list(shape) for name, shape in shapes.items()}
     description = {
         "inputs": inputs,
-        "k": k,
-        "beams": beams,
+        "k": config.k,
+        "beams": config.beams,
         "items": index.num_items,
         "model_reads": max_items,
-        "exclude_seen": exclude_seen,
-        "platforms": list(platforms),
+        "exclude_seen": not config.include_seen,
+        "platforms": list(config.platforms),
         "jax": jax.__version__,
         "calling_convention": exported.calling_convention_version,
     }

@@ -25,8 +25,6 @@ from genret.errors import GenretError
 from genret.histories import Histories, offsets_of
 from genret.typing import Int
 
-CHUNK_USERS = 1 << 15
-"""Users that are read, decoded and written together, and the rows groups of the output."""
 HISTORY_NAMES = ("items", "history", "item_ids", "histories", "item_sequence", "sequence", "events")
 
 Rejected = list[tuple[int | None, str | None, str]]
@@ -66,7 +64,7 @@ def read_chunks(
       needs_times: whether the model reads the time of each event.
 
     Yields:
-      Chunks of :data:`CHUNK_USERS` users, the last one shorter.
+      Chunks of ``config.chunk_users`` users, the last one shorter.
 
     Raises:
       GenretError: it cannot be read, or has not the columns that it should have.
@@ -91,17 +89,17 @@ def read_chunks(
                 f"{name}: found a row a user, expected a row an event with its time: the model reads "
                 f"the time between events (time_buckets)"
             )
-        yield from _lists(source, columns)
+        yield from _lists(source, columns, config.chunk_users)
     else:
         needed = needs_times or config.time is not None
         time = find_column(source, "time", config.time, needed=needed)
-        yield from _events(source, columns, time)
+        yield from _events(source, columns, time, config.chunk_users)
 
 
-def _lists(source: Source, columns: list[Any]) -> Iterator[Chunk]:
+def _lists(source: Source, columns: list[Any], chunk_users: int) -> Iterator[Chunk]:
     """Read a row a user."""
     first = 0
-    for table in _tables(source, columns):
+    for table in _tables(source, columns, chunk_users):
         users, lists = (_joined(table[c]) for c in columns[:2])
         where = f"{source.name}: column {columns[1]!r}"
         bad: dict[int, str] = {}
@@ -123,7 +121,9 @@ def _lists(source: Source, columns: list[Any]) -> Iterator[Chunk]:
         first += len(table)
 
 
-def _events(source: Source, columns: list[Any], time: str | None) -> Iterator[Chunk]:
+def _events(
+    source: Source, columns: list[Any], time: str | None, chunk_users: int
+) -> Iterator[Chunk]:
     """Read a row an event: the whole shard, for a user's events may lie anywhere in it."""
     wanted = list(dict.fromkeys([*columns, *([time] if time else [])]))
     batches = list(source.read(wanted))
@@ -151,8 +151,8 @@ def _events(source: Source, columns: list[Any], time: str | None) -> Iterator[Ch
     found = times[order]
     reasons = dict.fromkeys(owner[found == BAD_TIME].tolist(), "an event has a time of no use")
     reasons |= dict.fromkeys(owner[found == NO_TIME].tolist(), "an event has no time")
-    for start in range(0, len(distinct), CHUNK_USERS):
-        stop = min(start + CHUNK_USERS, len(distinct))
+    for start in range(0, len(distinct), chunk_users):
+        stop = min(start + chunk_users, len(distinct))
         events = slice(bounds[start], bounds[stop])
         rows = first_rows[start:stop]
         yield Chunk(
@@ -181,16 +181,16 @@ def _nobody(rows: Int[np.ndarray, "R"], filters: Any) -> Chunk:
     )
 
 
-def _tables(source: Source, columns: list[Any]) -> Iterator[pa.Table]:
-    """Read tables of :data:`CHUNK_USERS` rows, however the file is cut."""
+def _tables(source: Source, columns: list[Any], chunk_users: int) -> Iterator[pa.Table]:
+    """Read tables of ``chunk_users`` rows, however the file is cut."""
     wanted = list(dict.fromkeys(columns))
     held: list[pa.RecordBatch] = []
     rows = 0
     for batch in itertools.chain(source.read(wanted), [None]):
-        while rows >= CHUNK_USERS or (batch is None and rows):
+        while rows >= chunk_users or (batch is None and rows):
             whole = pa.Table.from_batches(held)
-            yield whole.slice(0, CHUNK_USERS)
-            rest = whole.slice(CHUNK_USERS)
+            yield whole.slice(0, chunk_users)
+            rest = whole.slice(chunk_users)
             held, rows = rest.to_batches(), rest.num_rows
         if batch is not None:
             held.append(batch)
@@ -258,7 +258,6 @@ class Encoder:
       item_ids: the ids of the catalog, in the order of its rows.
       config: what to do with unknown items.
       filter_names: the filters, in order.
-      most_seen: distinct items that a user may have; None: any number.
       user_ids: ids of the users that the model was trained on, by row; None: it does not read who
         the user is.
     """
@@ -268,14 +267,13 @@ class Encoder:
         item_ids: pa.Array,
         config: ScoreConfig,
         filter_names: tuple[str, ...],
-        most_seen: int | None,
         user_ids: pa.Array | None = None,
     ) -> None:
         self._ids = item_ids.cast(pa.string()).cast(pa.large_string())
         self._reject = config.unknown_items == "reject"
         self._filters = pa.array(filter_names, pa.large_string())
         self._by_column = config.where_column is not None
-        self._most_seen = most_seen
+        self._most_seen = config.most_seen if config.exclude_seen else None
         self._user_ids = user_ids
         self._known: set[str] = set()
 

@@ -22,7 +22,6 @@ from genret.config import ScoreConfig, require
 from genret.data import Source, find_column
 from genret.errors import GenretError
 from genret.manifest import MANIFEST, Manifest, check_manifest, checksum_of
-from genret.scoring._histories import CHUNK_USERS
 from genret.scoring._locations import Location, find_files, is_leftover
 from genret.typing import PathLike
 
@@ -116,7 +115,6 @@ class Job:
             "run": run_of,
             "inputs": names,
             "user_type": _joint_type(kinds),
-            "chunk_users": CHUNK_USERS,
             "platform": platform,
             "versions": {"genret": __version__, "jax": jax.__version__, "pyarrow": pa.__version__},
         }

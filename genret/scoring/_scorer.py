@@ -13,9 +13,6 @@ from genret.index import ItemFilter
 from genret.recommend import Answers, Compiling, Recommender, widths_of
 from genret.typing import Int, PathLike
 
-MOST_SEEN = 1 << 14
-"""Distinct items of a history that can be excluded."""
-
 
 class Scorer:
     """Answers the users of a job.
@@ -124,11 +121,6 @@ class Scorer:
     def group_size(self) -> int:
         """Users that are decoded together, after looking at the memory."""
         return self.engine.group_size
-
-    @property
-    def most_seen(self) -> int | None:
-        """Most distinct items that a history may have; None: any number."""
-        return MOST_SEEN if self.config.exclude_seen else None
 
     @property
     def users_per_batch(self) -> int:

@@ -1,15 +1,13 @@
 """Finite scalar quantization: codes that are digits of a few rounded numbers; no codebook."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse as sp
 from flax import nnx
 
-from genret.config import TokenizeConfig
 from genret.tokenizers._autoencoder import (
     Autoencoder,
     batches,
@@ -21,7 +19,7 @@ from genret.tokenizers._autoencoder import (
     train,
     unflatten,
 )
-from genret.tokenizers._vector import Arrays, VectorTokenizer
+from genret.tokenizers._vector import Arrays, FitInput, VectorTokenizer
 from genret.typing import Array, Codes, Float, Int, Vectors
 
 _DECAY = 0.9
@@ -88,16 +86,8 @@ class FSQ(VectorTokenizer):
         self._vectors_of = jax.jit(lambda z: nnx.merge(graph, weights).decode(z))
 
     @classmethod
-    def _fit(
-        cls,
-        points: Vectors,
-        offset: Float[np.ndarray, "D"],
-        scale: float,
-        config: TokenizeConfig,
-        seed: int,
-        advance: Callable[[], None],
-        pairs: sp.csr_matrix | None,
-    ) -> "FSQ":
+    def _fit(cls, data: FitInput) -> "FSQ":
+        points, config, seed, pairs = data.points, data.config, data.seed, data.pairs
         options, steps = config.autoencoder, config.fsq_levels
         latent = config.levels * len(steps)
         network = Autoencoder(points.shape[1], latent, options.hidden, rngs=nnx.Rngs(seed))
@@ -128,12 +118,14 @@ class FSQ(VectorTokenizer):
             batches(points, options, seed, pairs),
             options,
             seed,
-            in_parts(advance, options.training_steps, config.levels),
+            in_parts(data.advance, options.training_steps, config.levels),
         )
         network = nnx.merge(graph, weights)
         z = by_blocks(jax.jit(network.encode), points)
         mean, deviation = z.mean(axis=0), z.std(axis=0)
-        return cls(network, config.levels, steps, mean, deviation, options.hidden, offset, scale)
+        return cls(
+            network, config.levels, steps, mean, deviation, options.hidden, data.offset, data.scale
+        )
 
     def _encode(self, points: Vectors) -> Codes:
         return by_blocks(self._codes_of, points)

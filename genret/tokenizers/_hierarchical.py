@@ -1,16 +1,21 @@
 """Hierarchical k-means: each cluster is cut into clusters of its own."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse as sp
 
 from genret.config import TokenizeConfig
 from genret.tokenizers._balance import balance
 from genret.tokenizers._kmeans import kmeans, nearest, pad_rows
-from genret.tokenizers._vector import BATCH, Arrays, VectorTokenizer, default_codebook_size
+from genret.tokenizers._vector import (
+    BATCH,
+    Arrays,
+    FitInput,
+    VectorTokenizer,
+    default_codebook_size,
+)
 from genret.typing import Codes, Float, Int, Vectors
 
 
@@ -55,16 +60,8 @@ class HierarchicalKMeans(VectorTokenizer):
         self.starts, self.centroids, self.biases = starts, centroids, biases
 
     @classmethod
-    def _fit(
-        cls,
-        points: Vectors,
-        offset: Float[np.ndarray, "D"],
-        scale: float,
-        config: TokenizeConfig,
-        seed: int,
-        advance: Callable[[], None],
-        pairs: sp.csr_matrix | None,
-    ) -> "HierarchicalKMeans":
+    def _fit(cls, data: FitInput) -> "HierarchicalKMeans":
+        points, config, seed = data.points, data.config, data.seed
         size = config.codebook_size or default_codebook_size(len(points), config.levels)
         starts, centroids, biases = [], [], []
         node = np.zeros(len(points), np.int64)
@@ -85,8 +82,8 @@ class HierarchicalKMeans(VectorTokenizer):
             centroids.append(np.concatenate(books))
             biases.append(np.concatenate(pulls))
             node, num_nodes = next_node, total
-            advance()
-        return cls(size, starts, centroids, biases, offset, scale)
+            data.advance()
+        return cls(size, starts, centroids, biases, data.offset, data.scale)
 
     def _encode(self, points: Vectors) -> Codes:
         codes = np.zeros((len(points), len(self.starts)), np.int32)

@@ -1,17 +1,22 @@
 """Product quantization: each code is a cluster of one part of the vector, so codes have no order."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse as sp
 
 from genret.config import TokenizeConfig
 from genret.errors import GenretError
 from genret.tokenizers._autoencoder import by_blocks, principal_axes
 from genret.tokenizers._kmeans import kmeans, lloyd, nearest, pad_rows
-from genret.tokenizers._vector import BATCH, Arrays, VectorTokenizer, default_codebook_size
+from genret.tokenizers._vector import (
+    BATCH,
+    Arrays,
+    FitInput,
+    VectorTokenizer,
+    default_codebook_size,
+)
 from genret.typing import Codes, Float, Vectors
 
 _TURNS = 20
@@ -57,16 +62,8 @@ class PQ(VectorTokenizer):
         self.books, self.rotation = books, rotation
 
     @classmethod
-    def _fit(
-        cls,
-        points: Vectors,
-        offset: Float[np.ndarray, "D"],
-        scale: float,
-        config: TokenizeConfig,
-        seed: int,
-        advance: Callable[[], None],
-        pairs: sp.csr_matrix | None,
-    ) -> "PQ":
+    def _fit(cls, data: FitInput) -> "PQ":
+        points, config, seed = data.points, data.config, data.seed
         if config.levels > points.shape[1]:
             raise GenretError(
                 f"levels: found {config.levels}, expected at most the {points.shape[1]} numbers of "
@@ -86,8 +83,8 @@ class PQ(VectorTokenizer):
                 seed=seed + level,
             )
             books.append(found.centroids)
-            advance()
-        return cls(np.stack(books), rotation, offset, scale)
+            data.advance()
+        return cls(np.stack(books), rotation, data.offset, data.scale)
 
     @classmethod
     def _rotation(

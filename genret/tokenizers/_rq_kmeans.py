@@ -1,17 +1,21 @@
 """Residual quantization: each level clusters what the levels before left over."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse as sp
 
-from genret.config import TokenizeConfig
 from genret.tokenizers._balance import balance
 from genret.tokenizers._kmeans import kmeans, nearest, pad_rows
 from genret.tokenizers._local import Prefixes
-from genret.tokenizers._vector import BATCH, Arrays, VectorTokenizer, default_codebook_size
+from genret.tokenizers._vector import (
+    BATCH,
+    Arrays,
+    FitInput,
+    VectorTokenizer,
+    default_codebook_size,
+)
 from genret.typing import Codes, Float, Int, Vectors
 
 _LEAST = 1e-3
@@ -73,16 +77,8 @@ class RQKMeans(VectorTokenizer):
         self.prefixes = prefixes
 
     @classmethod
-    def _fit(
-        cls,
-        points: Vectors,
-        offset: Float[np.ndarray, "D"],
-        scale: float,
-        config: TokenizeConfig,
-        seed: int,
-        advance: Callable[[], None],
-        pairs: sp.csr_matrix | None,
-    ) -> "RQKMeans":
+    def _fit(cls, data: FitInput) -> "RQKMeans":
+        points, config, seed = data.points, data.config, data.seed
         size = config.codebook_size or default_codebook_size(len(points), config.levels)
         codebooks, spreads, biases = [], [], []
         codes = np.empty((len(points), config.levels), np.int32)
@@ -108,8 +104,10 @@ class RQKMeans(VectorTokenizer):
             if config.normalize_residuals:
                 spreads.append(spread_of(points, labels, size))
                 points /= spreads[-1][labels][:, None]
-            advance()
-        return cls(codebooks, offset, scale, spreads=spreads, biases=biases, prefixes=prefixes)
+            data.advance()
+        return cls(
+            codebooks, data.offset, data.scale, spreads=spreads, biases=biases, prefixes=prefixes
+        )
 
     def _encode(self, points: Vectors) -> Codes:
         codes = np.empty((len(points), len(self.codebooks)), np.int32)

@@ -1,12 +1,11 @@
 """RQ-VAE: residual codes of what a network makes of the vectors."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse as sp
 from flax import nnx
 
 from genret.config import TokenizeConfig
@@ -26,7 +25,13 @@ from genret.tokenizers._kmeans import kmeans, lloyd, nearest, pad_rows
 from genret.tokenizers._local import Prefixes
 from genret.tokenizers._quantize import Books, commitment, follow, pass_gradients, quantize
 from genret.tokenizers._rq_kmeans import spread_of
-from genret.tokenizers._vector import BATCH, Arrays, VectorTokenizer, default_codebook_size
+from genret.tokenizers._vector import (
+    BATCH,
+    Arrays,
+    FitInput,
+    VectorTokenizer,
+    default_codebook_size,
+)
 from genret.typing import Array, Codes, Float, Vectors
 
 _FINAL_PASSES = 10
@@ -97,16 +102,8 @@ class RQVAE(VectorTokenizer):
         self._vectors_of = jax.jit(lambda z: nnx.merge(graph, weights).decode(z))
 
     @classmethod
-    def _fit(
-        cls,
-        points: Vectors,
-        offset: Float[np.ndarray, "D"],
-        scale: float,
-        config: TokenizeConfig,
-        seed: int,
-        advance: Callable[[], None],
-        pairs: sp.csr_matrix | None,
-    ) -> "RQVAE":
+    def _fit(cls, data: FitInput) -> "RQVAE":
+        points, config, seed, pairs = data.points, data.config, data.seed, data.pairs
         size = config.codebook_size or default_codebook_size(len(points), config.levels)
         options = config.autoencoder
         network = Autoencoder(points.shape[1], options.latent, options.hidden, rngs=nnx.Rngs(seed))
@@ -148,12 +145,12 @@ class RQVAE(VectorTokenizer):
             batches(points, options, seed, pairs),
             options,
             seed,
-            in_parts(advance, options.training_steps, config.levels),
+            in_parts(data.advance, options.training_steps, config.levels),
         )
         network = nnx.merge(graph, trained["network"])
         latent = by_blocks(jax.jit(network.encode), points)
         final, spreads, bias, prefixes = _settle(latent, trained["values"], config, seed)
-        return cls(network, final, spreads, bias, options.hidden, offset, scale, prefixes)
+        return cls(network, final, spreads, bias, options.hidden, data.offset, data.scale, prefixes)
 
     def _encode(self, points: Vectors) -> Codes:
         codes = by_blocks(self._codes_of, points)

@@ -1,6 +1,7 @@
 """What the tokenizers of vectors share: units, batches, checks, files."""
 
 import abc
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,13 +17,36 @@ from genret.checks import check_vectors
 from genret.config import TokenizeConfig
 from genret.errors import GenretError
 from genret.semantic_ids import SemanticIds
-from genret.tokenizers._report import code_report
+from genret.tokenizers.report import code_report
 from genret.typing import Codes, Float, PathLike, Vectors
 
 T = TypeVar("T", bound="VectorTokenizer")
 Arrays = dict[str, np.ndarray]
 BATCH = 65536
 """Vectors in work at a time."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FitInput:
+    """What a tokenizer is fitted to.
+
+    Attributes:
+      points: standardized vectors, float32 [N, D].
+      offset: their mean before, [D].
+      scale: their root mean square distance to the mean before.
+      config: the options.
+      seed: of everything random.
+      advance: called after each of the ``config.levels`` parts of the work.
+      pairs: how often items occur together, [N, N], for methods that pull such items together.
+    """
+
+    points: Vectors
+    offset: Float[np.ndarray, "D"]
+    scale: float
+    config: TokenizeConfig
+    seed: int
+    advance: Callable[[], None]
+    pairs: sp.csr_matrix | None
 
 
 class VectorTokenizer(abc.ABC):
@@ -75,9 +99,8 @@ class VectorTokenizer(abc.ABC):
         found = check_vectors(vectors)
         offset = found.mean(axis=0, dtype=np.float64).astype(np.float32)
         scale = _rms_distance(found, offset)
-        return cls._fit(
-            _standardize(found, offset, scale), offset, scale, config, seed, advance, pairs
-        )
+        points = _standardize(found, offset, scale)
+        return cls._fit(FitInput(points, offset, scale, config, seed, advance, pairs))
 
     def encode(self, vectors: ArrayLike) -> SemanticIds:
         """Give semantic IDs to vectors, of items known or new; the parameters stay as they are.
@@ -178,16 +201,7 @@ class VectorTokenizer(abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def _fit(
-        cls: type[T],
-        points: Vectors,
-        offset: Float[np.ndarray, "D"],
-        scale: float,
-        config: TokenizeConfig,
-        seed: int,
-        advance: Callable[[], None],
-        pairs: sp.csr_matrix | None,
-    ) -> T:
+    def _fit(cls: type[T], data: FitInput) -> T:
         """Learn from standardized vectors, which may be overwritten."""
 
     @abc.abstractmethod

@@ -13,6 +13,7 @@ from benchmarks import ingest
 from benchmarks.record import ROOT, judge, sentence
 from genret.cli.base import Reporter
 from genret.cli.ingest import Ingest
+from genret.config import SourceConfig
 from genret.data import load_run_data
 from genret.errors import GenretError
 
@@ -38,7 +39,9 @@ def test_lost_and_swapped_events_are_refused(
     options = ingest.Options(events=5000, users=200, items=2**20, formats=("csv",))
     expected = ingest.write_log(tmp_path, options)
     run = tmp_path / "run"
-    Ingest(run_folder=run, interactions=(tmp_path / "log.csv",)).run(Reporter(as_json=True))
+    Ingest(run_folder=run, source=SourceConfig(interactions=(tmp_path / "log.csv",))).run(
+        Reporter(as_json=True)
+    )
     catalog, histories = load_run_data(run)
     found = ingest.answer(catalog, histories)
     ingest.check("csv", found, expected)

@@ -11,7 +11,7 @@ from genret.artifacts import read_manifest, write_folder
 from genret.cli.base import Reporter
 from genret.cli.embed import Embed
 from genret.cli.ingest import Ingest
-from genret.config import EmbedConfig
+from genret.config import EmbedConfig, SourceConfig
 from genret.data import load_run_data
 from genret.embed import load_vectors
 from genret.errors import GenretError
@@ -22,9 +22,9 @@ SMALL = EmbedConfig(text_dim=8, cooccurrence_dim=4, pieces=600)
 @pytest.fixture(scope="module")
 def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("embed") / "run"
-    Ingest(run_folder=run, synthetic=True, synthetic_users=60, synthetic_items=40).run(
-        Reporter(as_json=True)
-    )
+    Ingest(
+        run_folder=run, source=SourceConfig(synthetic=True, synthetic_users=60, synthetic_items=40)
+    ).run(Reporter(as_json=True))
     return run
 
 

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from genret.artifacts import MANIFEST, RUN_KINDS, read_manifest, verify_files
-from genret.cli.inspect import describe
 from genret.cli.main import main
+from genret.describe import describe_artifact
 from genret.errors import GenretError
 from genret.hf import load_checkpoint, save_checkpoint
 from genret.manifest import FORMAT_VERSIONS
@@ -218,6 +218,6 @@ def test_verbs_refuse_what_was_damaged(
 
 @pytest.mark.slow
 def test_inspect_describes_every_kind(artifacts: dict[str, Path]) -> None:
-    assert {kind: describe(folder)["kind"] for kind, folder in artifacts.items()} == {
+    assert {kind: describe_artifact(folder)["kind"] for kind, folder in artifacts.items()} == {
         kind: kind for kind in FORMAT_VERSIONS
     }

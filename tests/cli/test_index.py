@@ -9,6 +9,7 @@ from genret.artifacts import Run
 from genret.cli.base import Reporter
 from genret.cli.index import Index
 from genret.cli.ingest import Ingest
+from genret.config import SourceConfig
 from genret.data import load_run_data
 from genret.errors import GenretError
 from genret.index import TrieIndex
@@ -35,9 +36,10 @@ def put_codes(run: Path, num_items: int = ITEMS, seed: int = 0) -> np.ndarray:
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     folder = tmp_path / "run"
-    Ingest(run_folder=folder, synthetic=True, synthetic_users=30, synthetic_items=ITEMS).run(
-        Reporter(as_json=True)
-    )
+    Ingest(
+        run_folder=folder,
+        source=SourceConfig(synthetic=True, synthetic_users=30, synthetic_items=ITEMS),
+    ).run(Reporter(as_json=True))
     return folder
 
 

@@ -15,7 +15,7 @@ from genret.cli.index import Index
 from genret.cli.ingest import Ingest
 from genret.cli.main import main
 from genret.cli.tokenize import Tokenize
-from genret.config import EmbedConfig, TokenizeConfig
+from genret.config import EmbedConfig, SourceConfig, TokenizeConfig
 from genret.data import load_run_data
 from genret.embed import load_vectors
 from genret.errors import GenretError
@@ -29,7 +29,9 @@ SMALL = TokenizeConfig(levels=2, codebook_size=8)
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("tokenize") / "run"
     reporter = Reporter(as_json=True)
-    Ingest(run_folder=run, synthetic=True, synthetic_users=60, synthetic_items=90).run(reporter)
+    Ingest(
+        run_folder=run, source=SourceConfig(synthetic=True, synthetic_users=60, synthetic_items=90)
+    ).run(reporter)
     Embed(run_folder=run, embed=EmbedConfig(text_dim=8, cooccurrence_dim=4)).run(reporter)
     return run
 
@@ -238,7 +240,9 @@ def test_bad_codes_leave_the_older_ones(run: Path, tmp_path: Path) -> None:
 
 def test_stale_and_missing_vectors_are_named(run: Path) -> None:
     reporter = Reporter(as_json=True)
-    Ingest(run_folder=run, synthetic=True, synthetic_users=61, synthetic_items=90).run(reporter)
+    Ingest(
+        run_folder=run, source=SourceConfig(synthetic=True, synthetic_users=61, synthetic_items=90)
+    ).run(reporter)
     with pytest.raises(GenretError, match=r"vectors: stale: made from catalog/ .*genret embed"):
         tokenize(run)
     shutil.rmtree(run / "vectors")

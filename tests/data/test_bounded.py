@@ -13,7 +13,7 @@ from genret.config import IngestConfig
 from genret.data import ingest, open_sources, read_semantic_ids
 from genret.errors import GenretError
 from genret.semantic_ids import SemanticIds, check_code_sizes
-from genret.tokenizers import code_report
+from genret.tokenizers.report import code_report
 
 MIB = 1 << 20
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genret.data import SplitHistories, check_leaks, hold_out_items, leave_one_out, newest_items
+from genret.data import SplitHistories, hold_out_items, leave_one_out, newest_items
 from genret.errors import GenretError
 from genret.histories import Histories
 
@@ -48,7 +48,7 @@ def test_the_newest_items_are_those_that_begin_last(histories, fraction) -> None
 @given(histories_of(), st.sets(st.integers(0, ITEMS - 1), min_size=1))
 def test_no_event_at_or_after_a_new_item_is_learnt_from(histories, cold) -> None:
     without = hold_out_items(histories, np.array(sorted(cold)))
-    check_leaks(without)
+    without.check_leaks()
     questions = []
     for user, own in enumerate(histories.events.to_lists()):
         first = next((p for p, item in enumerate(own) if item in cold), None)

@@ -20,7 +20,6 @@ from genret.data import (
     SplitHistories,
     _events,
     _sources,
-    check_leaks,
     ingest,
 )
 from genret.errors import GenretError
@@ -261,7 +260,7 @@ def test_equals_the_slow_twin(log: dict) -> None:
     found = as_python(catalog, histories, report, log["timed"])
     for part in ("counts", "items", "histories", "splits"):
         assert found[part] == expected[part], part
-    check_leaks(histories)
+    histories.check_leaks()
     assert report.users == histories.num_users
     assert report.items == catalog.num_items
     assert report.events == len(histories.events.items)
@@ -433,4 +432,4 @@ def test_office_is_as_its_readme_says(shared_data: Path) -> None:
 def test_beauty_is_as_its_readme_says(shared_data: Path) -> None:
     _, histories, report = ingest(shared_data / "beauty" / "inter.json")
     assert (report.users, report.items, report.events) == (22363, 12101, 198502)
-    check_leaks(histories)
+    histories.check_leaks()

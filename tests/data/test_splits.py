@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import strategies as st
 
-from genret.data import SplitHistories, by_time, check_leaks, leave_one_out
+from genret.data import SplitHistories, by_time, leave_one_out
 from genret.errors import GenretError
 from genret.histories import Histories, offsets_of
 
@@ -99,9 +99,9 @@ def with_value(histories: SplitHistories, field: str, at: int, value: int) -> Sp
 
 @pytest.mark.parametrize("split", SAFE)
 def test_safe_histories_pass(split: str) -> None:
-    check_leaks(SAFE[split])
+    SAFE[split].check_leaks()
     events = dataclasses.replace(SAFE[split].events, times=None)
-    check_leaks(dataclasses.replace(SAFE[split], events=events))
+    dataclasses.replace(SAFE[split], events=events).check_leaks()
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_safe_histories_pass(split: str) -> None:
 )
 def test_an_injected_leak_fails(split: str, field: str, at: int, value: int, message: str) -> None:
     with pytest.raises(GenretError, match=f"^leak: {message}"):
-        check_leaks(with_value(SAFE[split], field, at, value))
+        with_value(SAFE[split], field, at, value).check_leaks()
 
 
 def test_leaks_between_users_fail() -> None:
@@ -133,16 +133,16 @@ def test_leaks_between_users_fail() -> None:
     assert safe.test_at.tolist() == [4, 4, -1]
     late = with_value(safe, "times", 7, 42 * second)
     with pytest.raises(GenretError, match="leak: user 'u0' has a validation event in train time"):
-        check_leaks(late)
+        late.check_leaks()
     with pytest.raises(GenretError, match="leak: user 'u0' has a validation event in train time"):
-        check_leaks(with_value(safe, "times", 7, 40 * second))  # at the same moment
-    check_leaks(dataclasses.replace(late, split="leave-one-out"))
+        with_value(safe, "times", 7, 40 * second).check_leaks()  # at the same moment
+    dataclasses.replace(late, split="leave-one-out").check_leaks()
     none = dataclasses.replace(safe, valid_at=np.full(3, -1, np.int32))
-    check_leaks(none)
+    none.check_leaks()
     with pytest.raises(GenretError, match=r"'u0' has a test event in training time \(and 1 more"):
-        check_leaks(with_value(none, "times", 10, 60 * second))
+        with_value(none, "times", 10, 60 * second).check_leaks()
     with pytest.raises(GenretError, match="leak: user 'u0' has a test event in validation time"):
-        check_leaks(with_value(safe, "times", 8, 50 * second))
+        with_value(safe, "times", 8, 50 * second).check_leaks()
 
 
 def test_by_time_needs_times() -> None:

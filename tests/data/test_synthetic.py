@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from genret.data import check_leaks, synthetic, synthetic_tables
+from genret.data import synthetic, synthetic_tables
 from genret.errors import GenretError
 
 
@@ -45,7 +45,7 @@ def test_the_mean_is_near() -> None:
 def test_the_next_item_can_be_learnt() -> None:
     """The commonest successor of an item, learnt from half of the users, beats popularity."""
     catalog, histories = synthetic(2000, 200, 15, seed=1)
-    check_leaks(histories)
+    histories.check_leaks()
     assert catalog.num_items == 200
     inner = np.ones(len(histories.events.items), bool)
     inner[histories.events.offsets[:-1]] = False

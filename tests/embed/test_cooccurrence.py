@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genret.embed import _cooccurrence, cooccurrence_vectors
+from genret.embed import cooccurrence_vectors
 from genret.embed._cooccurrence import count_pairs, positive_pmi
 from genret.errors import GenretError
 from genret.histories import Histories
@@ -36,9 +36,7 @@ def slow_pmi(counts: np.ndarray) -> np.ndarray:
 def test_counts_and_pmi_equal_the_slow_twin(
     histories: list[list[int]], window: int, events: int
 ) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_cooccurrence, "_EVENTS", events)
-        counts = count_pairs(Histories.from_lists(histories), 8, window)
+    counts = count_pairs(Histories.from_lists(histories), 8, window, events_at_once=events)
     expected = slow_counts(histories, 8, window)
     np.testing.assert_array_equal(counts.toarray(), expected)
     np.testing.assert_allclose(positive_pmi(counts).toarray(), slow_pmi(expected), atol=1e-5)

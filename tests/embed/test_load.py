@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from genret.embed import _load, read_vectors
+from genret.embed import read_vectors
 from genret.errors import GenretError
 from genret.tensors import write_array
 
@@ -145,15 +145,14 @@ def write_parquet(path: Path, ids: Any, vectors: Any, kind: pa.DataType = KINDS[
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("batch", [1, 2, 16384])
 def test_parquet_in_any_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, batch: int,
-    caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
-    monkeypatch.setattr(_load, "_BATCH", batch)
+    tmp_path: Path, kind: str, batch: int, caplog: pytest.LogCaptureFixture
+) -> None:
     ids = ["a", "not in the catalog", "ü\t1", "b"]
     rows = [[2, 3], [9, 9], [4, 5], [0, 1]]
     path = write_parquet(tmp_path / "v.parquet", ids, rows, KINDS[kind])
     with caplog.at_level(logging.WARNING):
-        np.testing.assert_array_equal(read_vectors(path, IDS), VECTORS)
+        found = read_vectors(path, IDS, batch_rows=batch)
+    np.testing.assert_array_equal(found, VECTORS)
     assert "1 items of the file are not in the catalog; their vectors are left out" in caplog.text
 
 
@@ -198,14 +197,13 @@ NAN, INF = float("nan"), float("inf")
 )
 @pytest.mark.parametrize("batch", [1, 16384])
 def test_bad_parquet_names_the_item(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ids: Any, rows: Any, message: str, batch: int
+    tmp_path: Path, ids: Any, rows: Any, message: str, batch: int
 ) -> None:
-    monkeypatch.setattr(_load, "_BATCH", batch)
     path = write_parquet(tmp_path / "v.parquet", pa.array(ids, pa.string()), rows)
     if batch == 1:
         message = message.replace("row 1", "row .")
     with pytest.raises(GenretError, match=message):
-        read_vectors(path, IDS)
+        read_vectors(path, IDS, batch_rows=batch)
 
 
 def test_parquet_without_ids(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from genret.evaluation import _bootstrap, bootstrap_interval
+from genret.evaluation import bootstrap_interval
 
 
 def test_agrees_with_resampling_the_users_one_by_one() -> None:
@@ -25,11 +25,10 @@ def test_covers_the_true_mean_about_as_often_as_it_says() -> None:
     assert 0.91 <= covered / 400 <= 0.98
 
 
-def test_equal_seeds_equal_intervals_whatever_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_seeds_equal_intervals_whatever_the_memory() -> None:
     values = np.random.default_rng(0).random(50)
     whole = bootstrap_interval(values, resamples=100, seed=3)
-    monkeypatch.setattr(_bootstrap, "_CELLS", 120)
-    assert bootstrap_interval(values, resamples=100, seed=3) == whole
+    assert bootstrap_interval(values, resamples=100, seed=3, cells=120) == whole
     assert bootstrap_interval(values, resamples=100, seed=4) != whole
 
 
@@ -48,14 +47,10 @@ def test_ten_million_users_cost_no_more_than_their_distinct_values() -> None:
     assert high - low < 1e-3
 
 
-def test_many_distinct_values_are_grouped_without_moving_the_interval(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_many_distinct_values_are_grouped_without_moving_the_interval() -> None:
     values = np.random.default_rng(0).gamma(0.3, size=5000)
     grouped = bootstrap_interval(values, resamples=3000, seed=0)
-    monkeypatch.setattr(_bootstrap, "_MOST_VALUES", 10_000)
-    exact = bootstrap_interval(values, resamples=3000, seed=1)
+    exact = bootstrap_interval(values, resamples=3000, seed=1, groups=10_000)
     np.testing.assert_allclose(grouped, exact, atol=0.05 * (exact[1] - exact[0]))
-    monkeypatch.setattr(_bootstrap, "_MOST_VALUES", 1)
     mean = pytest.approx(values.mean())
-    assert bootstrap_interval(values, resamples=5, seed=0) == (mean, mean)
+    assert bootstrap_interval(values, resamples=5, seed=0, groups=1) == (mean, mean)

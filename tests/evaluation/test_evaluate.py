@@ -8,7 +8,8 @@ import pytest
 from genret.config import EvaluateConfig
 from genret.data import HeldOut
 from genret.errors import GenretError
-from genret.evaluation import evaluate_model, evaluate_popularity, measure
+from genret.evaluation import evaluate_model, evaluate_popularity
+from genret.evaluation._evaluate import measure
 from genret.histories import Histories, offsets_of
 from genret.index import TrieIndex
 from genret.recommend import Recommender

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genret.errors import GenretError
-from genret.evaluation import ItemKNN, _item_knn
+from genret.evaluation import ItemKNN
 from genret.histories import Histories
 
 ITEMS = 6
@@ -40,9 +40,8 @@ def slow(training, histories, k, neighbors, exclude_seen):
 @given(HISTORIES, HISTORIES, st.integers(1, 8), st.integers(1, 6), st.booleans(), st.booleans())
 def test_equals_the_slow_twin(training, histories, k, neighbors, exclude_seen, small) -> None:
     knn = ItemKNN.fit(Histories.from_lists(training), ITEMS, neighbors=neighbors)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_item_knn, "_CELLS", ITEMS if small else 1 << 24)
-        found = knn.recommend(Histories.from_lists(histories), k=k, exclude_seen=exclude_seen)
+    asked, cells = Histories.from_lists(histories), ITEMS if small else 1 << 24
+    found = knn.recommend(asked, k=k, exclude_seen=exclude_seen, cells=cells)
     expected = slow(training, histories, k, neighbors, exclude_seen)
     assert found.shape == (len(histories), k)
     for row, own, want in zip(found.tolist(), histories, expected, strict=True):

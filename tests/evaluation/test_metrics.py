@@ -12,17 +12,15 @@ from sklearn.metrics import (
     top_k_accuracy_score,
 )
 
-from genret.evaluation import (
+from genret.evaluation import mrr, ndcg, recall
+from genret.evaluation.metrics import (
     average_popularity,
     coverage,
     duplicates_share,
     gini,
-    mrr,
-    ndcg,
     playlist_clicks,
     popularity_complement,
     r_precision,
-    recall,
     seen_shares,
     target_ranks,
     valid_share,

@@ -1,11 +1,11 @@
 """The popularity baseline against sorting in plain Python."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genret.evaluation import _popularity, item_counts, popular_items
+from genret.evaluation import popular_items
+from genret.evaluation.popularity import item_counts
 from genret.histories import Histories
 
 COUNTS = st.lists(st.integers(0, 4), min_size=1, max_size=9)
@@ -16,9 +16,7 @@ def test_equals_the_slow_twin(counts, data, k, exclude_seen, cells) -> None:
     item = st.integers(0, len(counts) - 1)
     histories = data.draw(st.lists(st.lists(item, max_size=7), max_size=5))
     asked = Histories.from_lists(histories)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_popularity, "_CELLS", cells)
-        found = popular_items(np.array(counts), asked, k=k, exclude_seen=exclude_seen)
+    found = popular_items(np.array(counts), asked, k=k, exclude_seen=exclude_seen, cells=cells)
     ordered = sorted(range(len(counts)), key=lambda i: (-counts[i], i))
     for own, row in zip(histories, found.tolist(), strict=True):
         expected = [i for i in ordered if not (exclude_seen and i in own)][:k]

@@ -10,7 +10,8 @@ import pytest
 
 from genret.config import EvaluateConfig
 from genret.data import HeldOut
-from genret.evaluation import bootstrap_interval, compare, compare_lists, measure, ndcg, recall
+from genret.evaluation import bootstrap_interval, compare, compare_lists, ndcg, recall
+from genret.evaluation._evaluate import measure
 from genret.evaluation.report import Sample, verdict, write_report
 from genret.evaluation.report_words import MEANINGS, repeats
 from genret.histories import Histories

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genret.evaluation import ndcg, recall, slices
+from genret.evaluation import ndcg, recall
+from genret.evaluation._slices import slices
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 4)), min_size=1), st.integers(1, 3))

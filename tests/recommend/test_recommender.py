@@ -19,7 +19,7 @@ from genret.histories import Histories
 from genret.index import ItemFilter, LiveIndex, TrieIndex
 from genret.models import History, build_model
 from genret.recommend import Recommendations, Recommender
-from genret.recommend import _recommender as module
+from genret.recommend._memory import exact_batch
 from genret.testing import TableModel, protocol_logits, random_codes, rank_all_items
 
 SIZES = (5, 4, 3)
@@ -126,11 +126,17 @@ def test_groups_of_every_size_agree(histories) -> None:
         np.testing.assert_allclose(part.scores, whole.scores[:count], rtol=1e-5)
 
 
-def test_exact_batches_fit_the_memory(histories, monkeypatch) -> None:
+def test_exact_batches_fit_the_memory() -> None:
+    assert exact_batch(40, 5, 0, users=7) == 7
+    assert exact_batch(40, 5, 3, users=7) == 3
+    assert exact_batch(1 << 20, 256, 100, users=7) == 1
+    assert exact_batch(1 << 20, 16, 0, users=7) == 4
+
+
+def test_exact_batches_of_any_size_agree(histories) -> None:
     whole = run(histories, exact=True)
-    monkeypatch.setattr(module, "_EXACT_BYTES", 1)
     steps: list[int] = []
-    single = run(histories, exact=True, progress=steps.append)
+    single = run(histories, exact=True, users_per_batch=1, progress=steps.append)
     assert steps == [1] * len(LENGTHS)
     np.testing.assert_array_equal(single.items, whole.items)
 

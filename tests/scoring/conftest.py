@@ -56,6 +56,7 @@ def _load_once() -> Iterator[None]:
     def load(run: Any, config: ScoreConfig, engine: EngineConfig, compiling: Any = None) -> Scorer:
         # What a scorer does not look at.
         plain = {"layout": "auto", "output": "rows", "unknown_items": "drop", "time": None}
+        plain |= {"chunk_users": 32768, "most_seen": 16384}
         return load_one(str(run), dataclasses.replace(config, **plain), engine)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -171,11 +171,9 @@ def test_a_user_who_saw_everything_is_told_of(job: Job, tmp_path: Path) -> None:
     assert users_of(tmp_path / "out") == [2]
 
 
-def test_more_seen_items_than_can_be_excluded(
-    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("genret.scoring._scorer.MOST_SEEN", 20)
-    job(table([1, 2], [list(range(1, 31)), list(range(1, 20))]), exclude_seen=True)
+def test_more_seen_items_than_can_be_excluded(job: Job, tmp_path: Path) -> None:
+    data = table([1, 2], [list(range(1, 31)), list(range(1, 20))])
+    job(data, exclude_seen=True, most_seen=20)
     assert reasons(tmp_path / "out") == [
         (0, "1", "the history has 30 distinct items, at most 20 can be excluded")
     ]

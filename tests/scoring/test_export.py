@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from genret.artifacts import Run, read_manifest, verify_files
-from genret.config import EngineConfig, ScoreConfig
+from genret.config import EngineConfig, ExportConfig, ScoreConfig
 from genret.errors import GenretError
 from genret.histories import Histories
 from genret.index import FilterStack, ItemFilter, TrieIndex
@@ -59,7 +59,8 @@ class Exported:
 @pytest.fixture(scope="module")
 def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     out = tmp_path_factory.mktemp("export") / "decode"
-    export_decode(run, out, k=4, beams=6, batch=BATCH, history=12, exclude=3, filters=2)
+    config = ExportConfig(k=4, beams=6, batch=BATCH, history=12, exclude=3, filters=2)
+    export_decode(run, out, config)
     return Exported(out)
 
 
@@ -215,10 +216,10 @@ def test_the_files_carry_checksums_that_the_example_compares(
 
 def test_bad_arguments_are_named(run: Path, tmp_path: Path) -> None:
     with pytest.raises(GenretError, match="beams: found 2, expected at least k, 4"):
-        export_decode(run, tmp_path / "a", k=4, beams=2)
+        ExportConfig(k=4, beams=2)
     with pytest.raises(GenretError, match="is not empty, expected a new folder"):
-        export_decode(run, Run.open(run).path, k=1, beams=1)
+        export_decode(run, Run.open(run).path)
     with pytest.raises(GenretError, match="filters: found -1, expected at least 0"):
-        export_decode(run, tmp_path / "c", k=1, beams=1, filters=-1)
+        ExportConfig(filters=-1)
     with pytest.raises(GenretError, match="platforms"):
-        export_decode(run, tmp_path / "b", k=1, beams=1, platforms=["abacus"])
+        ExportConfig(platforms=("abacus",))

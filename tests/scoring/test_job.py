@@ -53,13 +53,9 @@ def test_content_does_not_depend_on_the_batch_size(
     assert job(shards, engine=engine).manifest["fingerprint"] == whole.manifest["fingerprint"]
 
 
-def test_content_does_not_depend_on_the_chunks(
-    job: Job, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_content_does_not_depend_on_the_chunks(job: Job, shards: Path, tmp_path: Path) -> None:
     job(shards)
-    for module in ("_histories", "_job"):
-        monkeypatch.setattr(f"genret.scoring.{module}.CHUNK_USERS", 9)
-    job(shards, out=tmp_path / "small")
+    job(shards, out=tmp_path / "small", chunk_users=9)
     assert answers(tmp_path / "small").equals(answers(tmp_path / "out"))
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from genret.errors import GenretError
 from genret.semantic_ids import SemanticIds
-from genret.tokenizers import Collisions, resolve_collisions, suffix_of_new
+from genret.tokenizers import resolve_collisions
+from genret.tokenizers.collisions import Collisions, suffix_of_new
 
 ROWS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=30)
 

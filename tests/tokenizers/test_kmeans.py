@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans as SklearnKMeans
 
-from genret.tokenizers import kmeans
-from genret.tokenizers._kmeans import assign, nearest, pad_rows
+from genret.tokenizers._kmeans import assign, kmeans, nearest, pad_rows
 
 
 def blobs(num_points: int, num_blobs: int, width: int, spread: float, seed: int) -> np.ndarray:

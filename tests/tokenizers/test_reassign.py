@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from genret.errors import GenretError
 from genret.semantic_ids import SemanticIds
-from genret.tokenizers import Collisions, reassign_collisions
+from genret.tokenizers.collisions import Collisions
+from genret.tokenizers.reassign import reassign_collisions
 
 
 class Grid:

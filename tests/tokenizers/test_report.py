@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from genret.config import TokenizeConfig
 from genret.semantic_ids import SemanticIds
-from genret.tokenizers import RQKMeans, code_report, nearest_by_prefix, resolve_collisions
+from genret.tokenizers import RQKMeans, resolve_collisions
+from genret.tokenizers.report import code_report, nearest_by_prefix
 
 
 def test_usage_and_perplexity() -> None:

@@ -13,7 +13,8 @@ from safetensors.numpy import load_file, save_file
 
 from genret.config import TokenizeConfig
 from genret.errors import GenretError
-from genret.tokenizers import RQKMeans, Tokenizer, default_codebook_size
+from genret.tokenizers import RQKMeans, Tokenizer
+from genret.tokenizers._vector import default_codebook_size
 
 RNG = np.random.default_rng(0)
 VECTORS = (RNG.normal(size=(400, 6)) + 3).astype(np.float32)

@@ -11,17 +11,16 @@ from sklearn.metrics import adjusted_rand_score
 
 from genret.errors import GenretError
 from genret.histories import Histories
-from genret.tokenizers import (
-    END_CODE,
+from genret.tokenizers._spectral import spectral_clusters
+from genret.tokenizers.identifiers import (
     category_paths,
     collaborative_identifiers,
     hybrid_identifiers,
     random_identifiers,
     semantic_identifiers,
     sequential_identifiers,
-    spectral_clusters,
-    title_identifiers,
 )
+from genret.tokenizers.titles import END_CODE, title_identifiers
 
 
 @given(st.integers(1, 300), st.integers(1, 4), st.sampled_from([0, 300]), st.integers(0, 3))

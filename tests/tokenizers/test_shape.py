@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genret.tokenizers import code_shape
+from genret.tokenizers.shape import code_shape
 
 
 @given(

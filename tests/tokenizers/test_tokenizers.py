@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from genret.config import TOKENIZER_PRESETS as PRESETS
 from genret.config import AutoencoderConfig, TokenizeConfig
 from genret.errors import GenretError
-from genret.tokenizers import PRESETS, TOKENIZERS, Tokenizer, load_tokenizer, save_codes
+from genret.tokenizers import Tokenizer, load_tokenizer, save_codes
 from genret.tokenizers._fsq import FSQ
 from genret.tokenizers._hierarchical import HierarchicalKMeans
 from genret.tokenizers._pq import OPQ, PQ
+from genret.tokenizers.store import TOKENIZERS
 
 RNG = np.random.default_rng(0)
 VECTORS = (RNG.normal(size=(120, 7)) @ RNG.normal(size=(7, 7)) + 3).astype(np.float32)

@@ -5,9 +5,6 @@ import numpy as np
 from genret.histories import Histories
 from genret.typing import Int
 
-_CELLS = 1 << 22
-"""Candidate places held at once, over all users of a batch."""
-
 
 def item_counts(items: Int[np.ndarray, "E"], num_items: int) -> Int[np.ndarray, "N"]:
     """Return how often each item occurs in events (pass training events only).
@@ -24,6 +21,7 @@ def popular_items(
     *,
     k: int,
     exclude_seen: bool,
+    cells: int = 1 << 22,
 ) -> Int[np.ndarray, "U K"]:
     """Recommend the most popular items to every user.
 
@@ -32,6 +30,7 @@ def popular_items(
       histories: the histories, item rows.
       k: length of the lists.
       exclude_seen: leave out the items of the user's own history.
+      cells: candidates held in memory at once, over all users of a batch.
 
     Returns:
       Item rows, int32, the most popular first, ties by item row; ``-1`` padded where fewer than k
@@ -50,7 +49,7 @@ def popular_items(
     # The first k unseen items lie in the first k + (length of the history) places.
     longest = int(histories.lengths.max(initial=0)) if exclude_seen else 0
     head = by_popularity[: k + longest]
-    batch = max(1, _CELLS // max(1, len(head)))
+    batch = max(1, cells // max(1, len(head)))
     for start in range(0, users, batch):
         part = histories.slice(start, min(start + batch, users))
         seen = np.zeros((len(part), len(head)), bool)

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from genret.checks import check_vectors
 from genret.semantic_ids import SemanticIds
 from genret.tokenizers._base import Tokenizer
-from genret.tokenizers._collisions import Collisions
+from genret.tokenizers.collisions import Collisions
 from genret.typing import Codes, Float, Int, Vectors
 
 _BATCH = 65536
