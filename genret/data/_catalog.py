@@ -3,8 +3,8 @@
 import dataclasses
 import difflib
 import functools
-import itertools
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
