@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import genret
+
 ROOT = Path(__file__).parents[1]
 BASE = {
     "errors",
@@ -128,6 +130,15 @@ def test_modules_do_not_import_each_other_in_circles() -> None:
 def test_library_is_imported_in_one_file(library: str) -> None:
     users = [f for f in FILES if any(n.split(".")[0] == library for n in imports(f))]
     assert len(users) <= 1, f"{library} is imported in {[str(u.relative_to(ROOT)) for u in users]}"
+
+
+def test_public_names_load_on_first_use() -> None:
+    """The table of names, the list of names and the modules say the same."""
+    assert {*genret._PUBLIC, "__version__"} == set(genret.__all__)
+    for name in genret.__all__:
+        assert getattr(genret, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'Recomender'"):
+        _ = genret.Recomender
 
 
 def test_import_is_light() -> None:
