@@ -52,7 +52,7 @@ __all__ = [
 ]
 
 LOCK = ".lock"
-"""Name of the file in a run that belongs to whoever writes into the run."""
+"""Name of a run's lock file, which the process that writes into the run holds."""
 
 
 @contextlib.contextmanager
@@ -238,7 +238,7 @@ def _destination(path: Path, kind: str) -> Path:
     """Return where an artifact is to lie: a link is followed, so that it stays a link.
 
     Raises:
-      GenretError: something lies there that must not be replaced, or a link leads nowhere.
+      GenretError: the path holds something that must not be replaced, or a broken link.
     """
     try:
         if path.is_symlink():

@@ -1,4 +1,4 @@
-"""What every verb shares: global options, and how it speaks to the terminal."""
+"""What all verbs share: global options, parsing, and output to the terminal."""
 
 import contextlib
 import dataclasses
@@ -35,17 +35,17 @@ RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
 ReadyCodes = Annotated[Path | None, tyro.conf.arg(name="from", aliases=("--codes",))]
-"""Type of the option ``--from``, a word that Python keeps for itself."""
+"""Type of the option ``--from``, which is a reserved word of Python."""
 
 NO_OPTION = (tyro.conf.Fixed, tyro.conf.Suppress)
-"""Marks fields that a run fills in: they are no options."""
+"""Marks fields that a run fills in, so that they do not become options."""
 
 SAY_EVERY = 30.0
-"""Seconds between two lines of progress where there is no terminal."""
+"""Seconds between two lines of progress if the output is not a terminal."""
 
 
 def parse(verbs: Mapping[str, type["Verb"]], argv: Sequence[str] | None) -> "Verb":
-    """Parse a command line into one of ``verbs``; nested configurations give flat options.
+    """Parse a command line into one of ``verbs``; nested configurations become flat options.
 
     Args:
       verbs: name -> class of the verbs.
@@ -73,7 +73,7 @@ def parse(verbs: Mapping[str, type["Verb"]], argv: Sequence[str] | None) -> "Ver
 
 
 def brief(cls: type[Any], shown: Collection[str]) -> type[Any]:
-    """Return a class of options whose help shows some of the fields only."""
+    """Return a copy of an options class whose help shows only some of the fields."""
     fields: list[tuple[str, Any, Any]] = []
     hints = typing.get_type_hints(cls, include_extras=True)
     for field in dataclasses.fields(cls):
@@ -95,7 +95,7 @@ def brief(cls: type[Any], shown: Collection[str]) -> type[Any]:
 
 
 def named(names: Iterable[str]) -> Any:
-    """Return the type of an option that takes one of some names; its help lists them."""
+    """Return the type of an option that accepts one of some names and lists them in its help."""
     return Annotated[str | None, tyro.conf.arg(metavar="{" + ",".join(names) + "}")]
 
 
@@ -114,7 +114,7 @@ def names_given(argv: Sequence[str]) -> frozenset[str]:
 
 
 def _changed(config: Any) -> Iterator[str]:
-    """Return the fields that are not at their defaults, also those of nested configurations."""
+    """Yield the fields that differ from their defaults, nested configurations included."""
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if isinstance(value, Config):
@@ -124,7 +124,7 @@ def _changed(config: Any) -> Iterator[str]:
 
 
 def _names(config: Config) -> Iterator[str]:
-    """Return the names of the fields, also those of nested configurations."""
+    """Yield the names of the fields, nested configurations included."""
     for field in dataclasses.fields(config):  # type: ignore[arg-type]
         value = getattr(config, field.name)
         if isinstance(value, Config):
@@ -136,8 +136,8 @@ def _names(config: Config) -> Iterator[str]:
 class Reporter:
     """Prints stages, tables and progress for people, or one JSON document for programs.
 
-    With ``as_json`` nothing but the result goes to standard output; progress and logs always go
-    to standard error.
+    With ``as_json``, only the result goes to standard output. Progress and logs always go to
+    standard error.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class Reporter:
 
     @contextlib.contextmanager
     def stage(self, title: str) -> Iterator[None]:
-        """Print a heading, run the block, print how long it took."""
+        """Print a heading, run the block, then print how long it took."""
         shown = _plain(title)
         self.out.print(f"[bold]== {shown}[/bold]")
         start = time.perf_counter()
@@ -165,7 +165,7 @@ class Reporter:
         self.out.print(f"   [dim]{shown}: {time.perf_counter() - start:.1f} s[/dim]")
 
     def say(self, text: str) -> None:
-        """Print a line (no markup, and not cut in pieces: a path stays one)."""
+        """Print a line without markup or wrapping, so that a path stays in one piece."""
         self.out.print(f"   {printable(text)}", markup=False, soft_wrap=True)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -189,9 +189,9 @@ class Reporter:
 
     @contextlib.contextmanager
     def progress(self, title: str, total: int | None) -> Iterator[Callable[..., None]]:
-        """Show a bar on standard error; without a terminal a line every half minute.
+        """Show a bar on standard error, or a line every half minute if that is not a terminal.
 
-        The block gets ``advance(n=1, note="")``. With ``total`` None only the count is shown.
+        The block gets ``advance(n=1, note="")``. If ``total`` is None, only the count is shown.
         """
         if not self.err.is_terminal:
             with Heartbeat(title, total, self._tell, every=self.say_every) as beat:
@@ -216,7 +216,7 @@ class Reporter:
             yield advance
 
     def counting(self, title: str) -> contextlib.AbstractContextManager[Callable[..., None]]:
-        """Show a count on standard error where nobody knows the total; ``advance(n, note)``."""
+        """Show a count on standard error if the total is unknown; see :meth:`progress`."""
         return self.progress(title, None)
 
     def _tell(self, text: str) -> None:
@@ -225,7 +225,7 @@ class Reporter:
             self.err.print(f"   {printable(text)}", markup=False, soft_wrap=True)
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Print the result of the verb as JSON, where that was asked for."""
+        """Print the result of the verb as JSON if ``--json`` was given."""
         if self.as_json:
             print(printable_json(result, sys.stdout.encoding))
 
@@ -257,7 +257,7 @@ class Verb:
     writes_run: ClassVar[bool] = False
     """Whether the verb writes into the run folder that it is given."""
     makes_run: ClassVar[bool] = False
-    """Whether the verb makes the run folder where there is none."""
+    """Whether the verb creates the run folder if it does not exist."""
 
     computes: ClassVar[bool] = False
     """Whether the verb computes with JAX."""
@@ -270,7 +270,7 @@ class Verb:
 
     @property
     def given(self) -> frozenset[str]:
-        """Names of the options that were given; in Python, of the fields that are not at defaults."""
+        """Names of the options that were given; in Python, of the fields that differ from the defaults."""
         named: frozenset[str] | None = getattr(self, "_given", None)
         return frozenset(_changed(self)) if named is None else named
 
@@ -279,12 +279,12 @@ class Verb:
         return self.computes
 
     def refuse(self, option: str, *configs: Config, but: Collection[str] = ()) -> None:
-        """Refuse given options that another one makes needless: they would not be read.
+        """Refuse options that another option replaces, because they would have no effect.
 
         Args:
-          option: what stands for them.
-          configs: where they are.
-          but: names of fields that are read.
+          option: the option that replaces them.
+          configs: the configurations that they belong to.
+          but: names of fields that still have an effect.
 
         Raises:
           GenretError: one of them was given.
@@ -295,7 +295,7 @@ class Verb:
         require(not found, f"{option}: found with {options}, expected without: it stands for them")
 
     def holding(self) -> contextlib.AbstractContextManager[None]:
-        """Hold the run folder for the length of the verb, where the verb writes into it.
+        """Hold the lock of the run folder while the verb runs, if the verb writes into it.
 
         Raises:
           GenretError: another process writes into it; the message says which.

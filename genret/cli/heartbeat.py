@@ -1,4 +1,4 @@
-"""A line every half minute about work that takes long, where there is no terminal to draw a bar on."""
+"""A line every half minute about long work, if there is no terminal to draw a bar on."""
 
 import threading
 import time
@@ -7,14 +7,14 @@ from types import TracebackType
 
 
 class Heartbeat:
-    """Tells the state of some work at regular times, from a thread of its own.
+    """Reports the state of some work at regular intervals, from its own thread.
 
-    A thread tells it also while nothing moves on, as when a program is compiled.
+    The thread also reports while the count stands still, for example during a compilation.
 
     Args:
       title: what is counted.
-      total: how much there is; None: nobody knows.
-      tell: is called with each line.
+      total: how much there is; None if that is unknown.
+      tell: called with each line.
       every: seconds between two lines.
       clock: gives the time in seconds.
 
@@ -55,13 +55,13 @@ class Heartbeat:
         self._thread.join()
 
     def advance(self, n: int = 1, note: str | None = None) -> None:
-        """Count ``n`` parts as done; ``note`` replaces what is told beside the count."""
+        """Count ``n`` parts as done; ``note`` replaces the remark after the count."""
         self._done += n
         if note is not None:
             self._note = note
 
     def line(self) -> str:
-        """Return what is to be told now."""
+        """Return the line that describes the present state."""
         seconds = self._clock() - self._start
         rate = self._done / seconds if seconds > 0 else 0.0
         parts = [f"{self._title}: {self._done:,}"]
@@ -79,7 +79,7 @@ class Heartbeat:
 
 
 def _spelled(seconds: float) -> str:
-    """Spell a time in its two largest units.
+    """Format a duration in its two largest units.
 
     >>> _spelled(5.0), _spelled(90.0), _spelled(7260.0)
     ('5 s', '1 min 30 s', '2 h 1 min')

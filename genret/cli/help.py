@@ -1,4 +1,4 @@
-"""The help of the command line: one line a verb, and of a verb the options that people set."""
+"""The help of the command line: one line per verb, and for each verb the options that people set."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,13 +16,13 @@ USUAL = {
         "time", "output", "engine",
     },
 }  # fmt: skip
-"""Verb with many options -> those that its help shows; ``--help-all`` shows the others too."""
+"""Verb with many options -> the options that ``--help`` shows; ``--help-all`` shows all of them."""
 COMMON = {"run_folder", "seed", "log_level", "json"}
-"""Options that every help shows."""
+"""Options that the help of every verb shows."""
 
 
 def overview(verbs: Mapping[str, type[Verb]]) -> str:
-    """Return the help of the whole command line: a line a verb."""
+    """Return the help of the whole command line: one line per verb."""
     width = max(map(len, verbs))
     lines = ["Generative retrieval: every answer is an item of the catalog.", ""]
     lines += ["usage: genret VERB [OPTIONS]", ""]
@@ -37,10 +37,10 @@ def overview(verbs: Mapping[str, type[Verb]]) -> str:
 
 
 def asked_for_help(words: Sequence[str], verbs: Mapping[str, type[Verb]]) -> None:
-    """Print the help of a verb and exit, where the words ask for it.
+    """Print the help of a verb and exit, if the command line asks for it.
 
     Raises:
-      SystemExit: they ask for help.
+      SystemExit: it does.
     """
     if not words or words[0] not in verbs:
         return
@@ -49,5 +49,5 @@ def asked_for_help(words: Sequence[str], verbs: Mapping[str, type[Verb]]) -> Non
         parse(verbs, [verb, "--help"])
     if rest & {"-h", "--help"} and verb in USUAL:
         short = brief(verbs[verb], USUAL[verb] | COMMON)
-        print(f"Of many options these are the usual ones; `genret {verb} --help-all` shows all.\n")
+        print(f"These are the most common options; `genret {verb} --help-all` shows all of them.\n")
         parse({**verbs, verb: short}, [verb, "--help"])

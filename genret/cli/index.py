@@ -11,7 +11,7 @@ from genret.cli.tables import show_index
 class Index(Verb):
     """Build the trie of the catalog's semantic IDs, which restricts every search to real items.
 
-    Prints the nodes and branching by depth and the size. Writes index/.
+    Prints the size of the index and, for each depth, the number of nodes and their branching.
 
     Example: genret index runs/shop
     """

@@ -1,4 +1,4 @@
-"""``genret``: the entry point. Parses, runs one verb, turns bad input into exit status 2."""
+"""``genret``: the entry point, which parses the command line, runs one verb and sets the exit status."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ BAD_INPUT, INTERRUPTED, TERMINATED = 2, 128 + signal.SIGINT, 128 + signal.SIGTER
 
 
 _LONGEST = 1000
-"""Characters of the one line that says what went wrong."""
+"""Most characters of an error message."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,14 +26,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
       The exit status: 0 when all went well, 2 for bad input (one line on standard error says
-      what), 3 where a job is whole but for rows that it rejected, 130 after Ctrl-C, 143 after
-      SIGTERM.
+      what), 3 when a job finished but rejected some rows, 130 after Ctrl-C, 143 after SIGTERM.
     """
     try:
         with orderly():
             return _run(argv)
     except BrokenPipeError:
-        # The reader of our output went away (`genret inspect | head`): not an error of ours.
+        # Whoever read our output stopped (`genret inspect | head`): that is no error.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -105,12 +104,12 @@ def _run(argv: Sequence[str] | None) -> int:
             find_devices(quiet=verb.log_level != "debug")
         result = verb.run(reporter)
     reporter.finish(result)
-    sys.stdout.flush()  # here, where a closed pipe is understood
+    sys.stdout.flush()  # while a closed pipe is still handled
     return int(result.get("exit_status", 0))
 
 
 def _forget_unfinished() -> None:
-    """Keep Python from warning of coroutines of Orbax that a signal left unfinished."""
+    """Suppress warnings about coroutines of Orbax that a signal left unfinished."""
     warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
 
 
@@ -125,7 +124,7 @@ def _say(text: str, status: int) -> int:
 
 
 def _missing_device() -> str | None:
-    """Say why JAX finds no device; None: it finds one, so that something else went wrong."""
+    """Return why JAX finds no device; None if it finds one, so something else went wrong."""
     jax = sys.modules.get("jax")
     if jax is None:
         return None

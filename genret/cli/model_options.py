@@ -1,4 +1,4 @@
-"""The options of a model: those of all kinds side by side, and the architecture that they ask for."""
+"""Model options: the fields of all kinds of models together, and the architecture they select."""
 
 import dataclasses
 from collections.abc import Collection
@@ -22,9 +22,9 @@ from genret.config import recipe as find_recipe
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelOptions(ItemDecoderConfig, EncoderDecoderConfig, SASRecModelConfig):
-    """The fields of every kind of model, for one command line.
+    """The fields of all kinds of models, for one command line.
 
-    It is no architecture itself: :meth:`chosen` makes one of what was given.
+    This is not an architecture; :meth:`chosen` makes one from the options that were given.
     """
 
     kind: Literal["item_decoder", "decoder_only", "encoder_decoder", "one_pass", "sasrec"] = (  # type: ignore[misc]
@@ -38,10 +38,10 @@ class ModelOptions(ItemDecoderConfig, EncoderDecoderConfig, SASRecModelConfig):
     vector_dim: Annotated[int, *NO_OPTION] = 0
 
     def __post_init__(self) -> None:
-        """Check nothing: the rules are those of the kind."""
+        """Check nothing; the chosen kind checks its own fields."""
 
     def given(self, names: Collection[str]) -> dict[str, Any]:
-        """Return the fields of some names, but for the kind."""
+        """Return the fields of the given names, except the kind."""
         return {
             f.name: getattr(self, f.name)
             for f in dataclasses.fields(self)
@@ -71,10 +71,10 @@ def choose(
       recipe: name of an architecture and an optimization.
       model: the options of the model.
       train: the options of the training.
-      given: names of the options that were given; the others are those of preset or recipe.
+      given: names of the options that were given; all others come from the preset or recipe.
 
     Returns:
-      Both, and a line that says what they are; empty without preset and recipe.
+      Both, and a line that describes them; empty without a preset or recipe.
 
     Raises:
       GenretError: an unknown name, both names, or an option that the kind of model does not have.
@@ -105,7 +105,7 @@ def choose(
 
 
 def _changes(base: Config, chosen: Config) -> list[str]:
-    """Say in which fields two configurations of one class differ."""
+    """Return a description of each field in which two configurations of a class differ."""
     return [
         f"{name} {value} instead of {getattr(base, name)}"
         for name, value in vars(chosen).items()

@@ -4,12 +4,13 @@ import dataclasses
 from typing import Any, ClassVar
 
 from genret.cli.base import Reporter, RunFolder, Verb
+from genret.cli.tables import show_ranked
 from genret.config import require
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recommend(Verb):
-    """Recommend items to somebody with a given history.
+    """Recommend items to a person with a given history.
 
     Example: genret recommend runs/movielens --history "Toy Story (1995)" "Star Wars" 50 --k 5
     """
@@ -19,17 +20,17 @@ class Recommend(Verb):
     run_folder: RunFolder
     """Folder of the run, with its model."""
     history: tuple[str, ...] = ()
-    """Ids, titles, or parts of titles that fit one item only, oldest first; none: a new user."""
+    """Item ids, titles, or parts of titles that match a single item, oldest first; none for a new user."""
     user: str | None = None
-    """Take the history of a user of the run instead."""
+    """Use the history of this user of the run instead."""
     k: int = 10
     """How many items."""
     beams: int = 50
     """Beams of the search; at least k."""
     exact: bool = False
-    """Score every item instead of searching with beams: for catalogs of some ten thousand."""
+    """Score every item instead of using beam search; for catalogs of up to some ten thousand items."""
     include_seen: bool = False
-    """Items of the history may be recommended again."""
+    """Allow items of the history to be recommended again."""
     where: str | None = None
     """Recommend only items that meet a condition, such as "price < 20 and category == 'Phones'"."""
 
@@ -50,13 +51,5 @@ class Recommend(Verb):
             exclude_seen=not self.include_seen, where=self.where,
         )  # fmt: skip
         history, ranked = found.named(asked.items), found[0]
-        taken = [(one["title"], str(one["item_id"])) for one in history]
-        if taken:
-            reporter.table("History", ("title", "item"), taken)
-        else:
-            reporter.say("no history: what anybody gets about whom nothing is known")
-        rows = [(one.rank, one.title, str(one.id), one.score) for one in ranked]
-        reporter.table("Recommended", ("rank", "title", "item", "score"), rows)
-        if len(ranked) < self.k:
-            reporter.say(f"{len(ranked)} items, not {self.k}: no other item is allowed")
+        show_ranked(reporter, history, ranked, self.k)
         return {"history": history, "recommendations": [one.to_dict() for one in ranked]}

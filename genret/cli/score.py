@@ -8,17 +8,17 @@ from genret.cli.base import Reporter, RunFolder, Verb
 from genret.config import EngineConfig, ScoreConfig
 
 REJECTED_STATUS = 3
-"""Exit status of a job that is whole, but for rows that it rejected."""
+"""Exit status of a job that finished but rejected some rows."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Score(Verb):
     """Recommend to every user of some files; write Parquet.
 
-    The histories are Parquet, CSV or JSON lines: a row is a user with a list of item ids (in CSV:
-    ids between spaces), or an event. Each file is a shard, with a file of answers. A job that was
-    killed goes on where it was. Exit status: 0; 3: all is written, but rows were rejected (see
-    rejected.parquet); 2: bad input, or shards that could not be read.
+    The histories are Parquet, CSV or JSON lines. A row is either a user with a list of item ids (in
+    CSV, separated by spaces) or a single event. Each input file gets one output file. A job that was
+    killed continues where it stopped. The exit status is 0 on success, 3 if everything was written
+    but some rows were rejected (see rejected.parquet), and 2 for bad input or unreadable files.
 
     Example: genret score runs/shop --histories "days/*.parquet" --out scores --k 20 --exclude-seen
     """
@@ -28,13 +28,13 @@ class Score(Verb):
     run_folder: RunFolder
     """Folder of the run, with its model."""
     histories: str
-    """File, folder or pattern such as "days/*.parquet"; s3:// and gs:// too."""
+    """File, folder or pattern such as "days/*.parquet", also on s3:// or gs://."""
     out: str
-    """Folder for the answers; s3:// and gs:// too."""
+    """Folder for the results, also on s3:// or gs://."""
     score: ScoreConfig = ScoreConfig()
     """What is computed."""
     engine: EngineConfig = EngineConfig()
-    """With what."""
+    """Where it is computed."""
 
     def needs_devices(self) -> bool:
         """Say whether this process needs devices; with Ray its workers do, each one its own."""

@@ -1,7 +1,7 @@
 """What the verbs print: the tables and lines for the results of the stages and for artifacts."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from genret.artifacts import RUN_KINDS
@@ -9,6 +9,7 @@ from genret.cli.base import Reporter
 
 if TYPE_CHECKING:
     from genret.data import IngestReport
+    from genret.recommend import Recommendation
 
 _RECENT = 10
 """Items of a history that are shown."""
@@ -158,6 +159,24 @@ def show_recommended(reporter: Reporter, shown: Mapping[str, Any]) -> None:
         f"User {shown['user']}: the last {len(recent)} of {len(past)} items, and what comes next"
     )
     reporter.table(title, ("history, oldest first", "rank", "recommended", "log p"), rows)
+
+
+def show_ranked(
+    reporter: Reporter,
+    history: Sequence[Mapping[str, Any]],
+    ranked: "Sequence[Recommendation]",
+    wanted: int,
+) -> None:
+    """Print the items of a history and the items that are recommended for it."""
+    if history:
+        taken = [(one["title"], str(one["item_id"])) for one in history]
+        reporter.table("History", ("title", "item"), taken)
+    else:
+        reporter.say("no history: these are the recommendations for a new user")
+    rows = [(one.rank, one.title, str(one.id), one.score) for one in ranked]
+    reporter.table("Recommended", ("rank", "title", "item", "score"), rows)
+    if len(ranked) < wanted:
+        reporter.say(f"only {len(ranked)} of {wanted} items: no other item is allowed")
 
 
 def show_semantic_ids(reporter: Reporter, described: Mapping[str, Any]) -> None:

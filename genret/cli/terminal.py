@@ -1,4 +1,4 @@
-"""What may go to a terminal: text without control characters, in any encoding, and no strangers' noise."""
+"""Safe output to a terminal: no control characters, any encoding, no noise from libraries."""
 
 import contextlib
 import importlib.util
@@ -28,15 +28,15 @@ _UNSAFE = re.compile(
 
 
 class Terminated(BaseException):
-    """SIGTERM came: whatever is open is to be closed, as after Ctrl-C."""
+    """SIGTERM arrived: everything open must be closed, as after Ctrl-C."""
 
 
 def printable(text: str, limit: int = _LINE) -> str:
     r"""Return a text that does nothing to a terminal but show characters.
 
-    Control characters, marks that turn the direction of writing, and halves of characters are
-    spelled out, so that a title cannot move the cursor, clear the screen or hide what follows.
-    What is longer than ``limit`` is cut.
+    Control characters, marks that change the direction of writing, and lone surrogates are escaped,
+    so that a title cannot move the cursor, clear the screen or hide what follows. Text longer than
+    ``limit`` is truncated.
 
     >>> print(printable("\x1b[2Jlamp\u202e"))
     \x1b[2Jlamp\u202e
@@ -55,10 +55,10 @@ def _spelled(found: re.Match[str]) -> str:
 
 
 def printable_json(value: Any, encoding: str | None) -> str:
-    r"""Return a JSON document for a stream; nothing is lost or cut.
+    r"""Return a JSON document for a stream, complete.
 
-    What does more to a terminal than show itself, and what the encoding lacks, is escaped as JSON has
-    it.
+    Characters that would control a terminal, and characters that the encoding lacks, become JSON
+    escapes.
 
     >>> printable_json("Café \x9b2J", "utf-8"), printable_json("Café", "ascii")
     ('"Café \\u009b2J"', '"Caf\\u00e9"')
@@ -74,7 +74,7 @@ def printable_json(value: Any, encoding: str | None) -> str:
 
 @contextlib.contextmanager
 def orderly() -> Iterator[None]:
-    """Prepare the process for the length of a command.
+    """Prepare the process for a command, and restore it afterwards.
 
     Characters that the output cannot encode become a replacement instead of an error after the
     work was done; SIGTERM raises :class:`Terminated`; warnings are one line; libraries that write to
@@ -153,7 +153,7 @@ _QUIET = {
     "GRPC_VERBOSITY": "ERROR",
     "GLOG_minloglevel": "2",
 }
-"""Variables by which libraries decide what to write to standard error; the user's own value stands."""
+"""Variables that set what libraries log to standard error; values set by the user are kept."""
 
 
 def _open_what_is_closed() -> None:
@@ -164,7 +164,7 @@ def _open_what_is_closed() -> None:
 
 
 def _tolerant(stream: Any) -> tuple[io.TextIOWrapper | None, str]:
-    """Let a stream replace what it cannot encode; return it, and how it was."""
+    """Let a stream replace what it cannot encode; return the stream and its former error handler."""
     if not isinstance(stream, io.TextIOWrapper):
         return None, ""
     before = stream.errors or "strict"
@@ -174,7 +174,7 @@ def _tolerant(stream: Any) -> tuple[io.TextIOWrapper | None, str]:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[None]:
-    """Turn SIGTERM into an exception, where signals can be handled at all."""
+    """Turn SIGTERM into an exception, if this thread may handle signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

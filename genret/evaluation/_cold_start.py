@@ -48,7 +48,7 @@ def evaluate_cold_start(
       interval is needed); ``ratio``: ``recall@k`` -> constrained / random, likewise.
 
     Raises:
-      GenretError: nobody asks for a cold item.
+      GenretError: no held-out event is of a cold item.
 
     Source: STATIC (arXiv:2602.22647), 2026, asks for Recall@1 of the newest items like this.
     """

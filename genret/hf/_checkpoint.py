@@ -231,7 +231,7 @@ def _has_head_of_its_own(
 
 
 _IGNORED = re.compile(r".*\.rotary_emb\.inv_freq|(en|de)coder\.embed_tokens\.weight")
-"""What follows from the configuration, or is there twice."""
+"""Tensors that follow from the configuration, or that duplicate others."""
 
 
 def _build(config: DecoderOnlyConfig | EncoderDecoderConfig, vocabulary: int) -> LanguageModel | T5:

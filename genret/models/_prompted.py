@@ -33,7 +33,7 @@ class CodeTokens(nnx.Module):
         vocabulary. "level": the codes alone, whose rows alone are multiplied.
 
     Raises:
-      GenretError: no levels, or a token outside of the vocabulary or that is there twice in a level.
+      GenretError: no levels, or a token outside of the vocabulary or twice in a level.
     """
 
     def __init__(

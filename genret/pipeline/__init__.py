@@ -1,7 +1,7 @@
 """The stages from files to figures, as functions of a run folder and a configuration.
 
 Each stage reads some folders of a run and writes one. It returns its figures as JSON values, and
-tells what it does to a :class:`Progress`, by default to nobody.
+reports what it does to a :class:`Progress`; the default discards the reports.
 
 >>> import tempfile
 >>> from genret import pipeline

@@ -55,7 +55,7 @@ def evaluate_baseline(
       config: what is measured.
       sasrec: configuration of SASRec.
       seed: seed of SASRec, of the choice of users and of the intervals.
-      progress: who is told.
+      progress: receives what the stage reports while it runs.
       keep_lists: also return the lists, see :func:`genret.evaluation.evaluate_lists`.
 
     Returns:
@@ -110,7 +110,7 @@ def train_sasrec(
       num_items: items of its catalog.
       config: the baseline's configuration.
       seed: seed of parameters, batches and dropout.
-      progress: who is told.
+      progress: receives what the stage reports while it runs.
 
     Returns:
       The model with the parameters of the best validation NDCG@10.

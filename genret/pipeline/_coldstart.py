@@ -1,4 +1,4 @@
-"""What a model knows about items that came after it, measured on the newest items of a run."""
+"""How well a model finds items that are newer than its training data, measured on a run's newest items."""
 
 import dataclasses
 import json
@@ -46,12 +46,12 @@ def coldstart(
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> list[dict[str, Any]]:
-    """Train the model of a run again without its newest items, and ask it for them.
+    """Train the model of a run again without its newest items, and measure whether it finds them.
 
     For each share of the items: they and all that their users did after them are taken out of the
     training events, the tokenizer is fitted to the other items and gives codes to these, and each
     history that led to one of them asks for it. Each share has a run folder of its own in
-    ``coldstart/``; what lies there and is up to date is not made again.
+    ``coldstart/``; artifacts there that are up to date are not made again.
 
     Args:
       run: the run folder, with its model.
@@ -59,7 +59,7 @@ def coldstart(
       config: cut-offs, beams, users and exclusions.
       steps: training steps; 0 takes those of the run's model.
       seed: of everything random.
-      progress: who is told.
+      progress: receives what the stage reports while it runs.
 
     Returns:
       For each share what :func:`genret.evaluation.evaluate_cold_start` returns, with ``fraction``
@@ -157,7 +157,7 @@ def _measure(
 
 @dataclasses.dataclass(frozen=True)
 class _Plan:
-    """What the run was made with, as far as it can be repeated without the newest items."""
+    """How the run was made, as far as that can be repeated without its newest items."""
 
     embed: EmbedConfig
     vectors: Vectors | None
@@ -185,12 +185,12 @@ class _Plan:
             train = dataclasses.replace(train, steps=steps)
         codes = dict(read_manifest(run.folder("codes"), "codes").config)
         ready = codes.pop("ready_codes", None)
-        # Ready codes were made of all items: a tokenizer of our own takes their place.
+        # Ready codes were made from all items, so our own tokenizer takes their place.
         tokenize = TokenizeConfig() if ready else TokenizeConfig.from_dict(codes)
-        # Identifiers that are not made of vectors have none for a new item.
+        # Identifiers that are not made from vectors cannot be given to a new item.
         tokenize = tokenize if tokenize.method in TOKENIZERS else TokenizeConfig()
-        # New items under a suffix of their own would be told apart by a code never trained; and
-        # those that occur together are not asked for, as new ones occur with none.
+        # A suffix would tell new items apart by a code that was never trained, and the contrastive
+        # loss needs items that occur together, which new items do not.
         tokenize = dataclasses.replace(
             tokenize,
             collisions="keep",
@@ -242,9 +242,9 @@ class _Plan:
 
 
 def _is_made(run: Run, kind: str, config: Mapping[str, Any] | None, seed: int | None) -> bool:
-    """Say whether an artifact lies there, up to date and made with a configuration and a seed.
+    """Return whether an artifact exists, is up to date and was made with a configuration and a seed.
 
-    Other entries of its configuration are not compared, and neither is a configuration or seed None.
+    Only the entries of ``config`` are compared; a configuration or seed of None matches any.
     """
     if not run.has(kind):
         return False

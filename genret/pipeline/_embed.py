@@ -47,7 +47,7 @@ def embed(
       superset: whether most items of the file may be outside the catalog.
       sentence_model: read the texts with this sentence-transformers model (name or folder).
       seed: of everything random.
-      progress: who is told.
+      progress: receives what the stage reports while it runs.
 
     Returns:
       ``items``, ``width``, ``parts`` (part -> width and items without) and ``fingerprint``.

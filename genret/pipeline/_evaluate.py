@@ -53,7 +53,7 @@ def evaluate(
       sasrec: configuration of SASRec.
       check_beams: also score every item, and say what the beams miss.
       seed: of the choice of users, of the intervals and of the untrained model.
-      progress: who is told.
+      progress: receives what the stage reports while it runs.
 
     Returns:
       The contents of metrics.json: method -> metrics, ``comparisons``, ``protocol``, and ``beams``

@@ -18,7 +18,7 @@ def index(run: PathLike, *, progress: Progress = SILENT) -> dict[str, Any]:
 
     Args:
       run: the run folder, with ``catalog/`` and ``codes/``.
-      progress: who is told.
+      progress: receives what the stage reports while it runs.
 
     Returns:
       ``items``, ``depth``, ``codes_per_level``, ``nodes`` and ``stored_as`` by depth, ``bytes``,

@@ -30,8 +30,8 @@ def ingest(
       items: files or tables of the items; None: the items are those seen.
       columns: which columns mean what.
       config: the rules.
-      seed: the seed that invented data came from, for the manifest.
-      progress: who is told.
+      seed: the seed that generated data came from, for the manifest.
+      progress: receives what the stage reports while it runs.
 
     Returns:
       What every rule dropped or changed, and the fingerprint of ``catalog/``.

@@ -1,4 +1,4 @@
-"""How the stages of the pipeline say what they do."""
+"""How the stages of the pipeline report what they do."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -8,23 +8,23 @@ from typing import Protocol, runtime_checkable
 
 @runtime_checkable
 class Progress(Protocol):
-    """What a stage tells while it runs; the command line prints it."""
+    """Receives what a stage reports while it runs; the command line prints it."""
 
     def stage(self, title: str) -> AbstractContextManager[None]:
-        """Begin a stage; it ends with the block."""
+        """Start a stage, which ends with the block."""
         ...
 
     def say(self, text: str) -> None:
-        """Tell one line."""
+        """Report one line of text."""
         ...
 
     def progress(self, title: str, total: int) -> AbstractContextManager[Callable[..., None]]:
-        """Begin work of ``total`` parts; the block calls ``advance(n=1, note=None)``."""
+        """Start work of ``total`` parts; the block calls ``advance(n=1, note=None)`` as it proceeds."""
         ...
 
 
 class Silent:
-    """A :class:`Progress` that tells nothing: the default of every stage.
+    """A :class:`Progress` that discards everything: the default of every stage.
 
     >>> with Silent().progress("parts", 2) as advance:
     ...     advance()
@@ -36,7 +36,7 @@ class Silent:
         yield
 
     def say(self, text: str) -> None:
-        """Tell nothing."""
+        """Discard the line."""
 
     @contextlib.contextmanager
     def progress(self, title: str, total: int) -> Iterator[Callable[..., None]]:

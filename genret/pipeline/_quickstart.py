@@ -1,4 +1,4 @@
-"""The whole job: every stage in turn, and what the model recommends to a few users."""
+"""All stages one after the other, then recommendations to a few users."""
 
 import dataclasses
 from collections.abc import Callable
@@ -83,9 +83,9 @@ def quickstart(
       optimization: the training.
       evaluation: what is measured.
       users: to how many users to recommend.
-      invented: the data were made from the seed.
+      invented: whether the data were generated from the seed.
       seed: of everything random.
-      progress: who is told.
+      progress: receives what the stage reports while it runs.
       done: called with the name of each stage and what it returned.
 
     Returns:

@@ -15,7 +15,7 @@ def open_source(
     Args:
       source: which data; exactly one source must be named.
       seed: of a synthetic catalog.
-      progress: is told the terms of MovieLens-100K.
+      progress: receives the terms of MovieLens-100K.
 
     Returns:
       Files or tables of interactions, and of items (None where there are none).

@@ -46,7 +46,7 @@ def tokenize(
         ``.npy`` or ``.parquet``.
       superset: whether most items of the file may be outside the catalog.
       seed: of everything random.
-      progress: who is told.
+      progress: receives what the stage reports while it runs.
 
     Returns:
       ``codes_per_level``; ``report``, see :func:`genret.tokenizers.code_report`; ``neighbors``, some

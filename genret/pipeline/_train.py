@@ -65,7 +65,7 @@ def train(
       perturb: what is added of fresh ones.
       devices: local devices that share each batch; 0 takes all.
       seed: of parameters, batches and dropout.
-      progress: who is told.
+      progress: receives what the stage reports while it runs.
 
     Returns:
       ``parameters``, ``steps``, ``best_step``, ``valid_ndcg@10``, ``loss``, ``users_per_second``,

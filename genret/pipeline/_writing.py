@@ -1,4 +1,4 @@
-"""Stages that write into a run hold it from their first read to their last write."""
+"""A stage that writes into a run holds the run's lock from its first read to its last write."""
 
 import functools
 from collections.abc import Callable
@@ -14,10 +14,10 @@ R = TypeVar("R")
 def writes_run(
     stage: Callable[Concatenate[PathLike, P], R],
 ) -> Callable[Concatenate[PathLike, P], R]:
-    """Return the stage, holding the run that it is given for writing.
+    """Wrap a stage so that it holds the lock of its run while it works.
 
-    Another process that writes into the same run is refused meanwhile; stages that call each other
-    are not. See :meth:`genret.artifacts.Run.writing`.
+    Meanwhile every other process that wants to write into the run is refused. A stage may call
+    another one. See :meth:`genret.artifacts.Run.writing`.
     """
 
     @functools.wraps(stage)
@@ -31,7 +31,7 @@ def writes_run(
 def makes_run(
     stage: Callable[Concatenate[PathLike, P], R],
 ) -> Callable[Concatenate[PathLike, P], R]:
-    """Return the stage as :func:`writes_run` does, making the run folder where there is none."""
+    """Wrap a stage as :func:`writes_run` does, and create the run folder if it does not exist."""
     held = writes_run(stage)
 
     @functools.wraps(stage)

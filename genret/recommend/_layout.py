@@ -111,7 +111,7 @@ class Asked:
 
 
 def blank(size: int, program: Program, like: Asked) -> Users:
-    """Return a batch of nobody, with the arrays that other users have."""
+    """Return an empty batch, with the same optional arrays as ``like``."""
     width, wide = program
     return Users(
         items=np.zeros((size, width), np.int32),

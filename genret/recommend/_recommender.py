@@ -186,7 +186,7 @@ class Recommender:
 
         Args:
           history: ids or titles of what they took, oldest first; a part of a title is enough where
-            it fits one item only. Empty: the answer for somebody about whom nothing is known.
+            it matches one item only. Empty for a new person.
           k: how many items.
           where: a condition that every answer meets, such as ``"in_stock and price < 100"``, or
             several that all hold.
@@ -198,7 +198,7 @@ class Recommender:
           The answers of one user: printing them shows a table.
 
         Raises:
-          GenretError: an item that nobody knows (with near matches), or a bad argument.
+          GenretError: an unknown item (the message gives similar ones), or a bad argument.
         """
         asked = Histories.from_lists(
             [self.positions_of(history)],
@@ -358,7 +358,7 @@ class Recommender:
         """Return the positions of items given by id, or by title where there is a catalog.
 
         Raises:
-          GenretError: an item that nobody knows; the message gives near matches.
+          GenretError: an unknown item; the message gives similar ones.
         """
         if self.catalog is not None:
             return [self.catalog.find(str(item)) for item in items]

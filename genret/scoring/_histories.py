@@ -170,7 +170,7 @@ def _events(
 
 
 def _nobody(rows: Int[np.ndarray, "R"], filters: Any) -> Chunk:
-    """Return a chunk of events that are nobody's."""
+    """Return a chunk of events without a user."""
     return Chunk(
         rows=rows,
         users=pa.nulls(len(rows), pa.large_string()),

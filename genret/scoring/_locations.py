@@ -25,9 +25,9 @@ from genret.typing import PathLike
 
 _PIECE = 8 << 20
 _BEAT = 10.0
-"""Seconds between two signs of life of whoever holds a lock in an object store."""
+"""Seconds between two signs of life from the holder of a lock in an object store."""
 _DEAD = 60.0
-"""Seconds without one after which the lock is nobody's."""
+"""Seconds without a sign of life after which the lock is free."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Location:
         """Open a path, or a URI: ``s3://``, ``gs://``, or what fsspec knows.
 
         Raises:
-          GenretError: nothing knows such a URI.
+          GenretError: no library can open such a URI.
 
         >>> Location.of("scores").is_local, Location.of("memory://scores").is_local
         (True, False)

@@ -36,8 +36,8 @@ def reassign_collisions(
       taken: codes [K, L] of items that stay where they are: for new items, those of the old ones.
 
     Returns:
-      Codes int32 [N, L], all different and different from ``taken``; items that shared with nobody
-      keep their codes.
+      Codes int32 [N, L], all different and different from ``taken``; items whose codes were unique
+      keep them.
 
     Raises:
       GenretError: vectors that do not fit, or more items than rows of codes.
