@@ -129,11 +129,13 @@ class Catalog:
             return self._row_of_text[text]
         folded = text.casefold().strip()
         same = self._rows_of_title.get(text.casefold(), [])
-        for rows in (
-            [row for row in same if self.titles[row] == text],
-            self._rows_of_title.get(folded, []),
-            self._rows_with(folded),
-        ):
+        tests = (
+            lambda: [row for row in same if self.titles[row] == text],
+            lambda: self._rows_of_title.get(folded, []),
+            lambda: self._rows_with(folded),
+        )
+        for test in tests:
+            rows = test()
             if len(rows) == 1:
                 return rows[0]
             if rows:
