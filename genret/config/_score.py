@@ -1,4 +1,4 @@
-"""Configurations of batch scoring: what is computed, and with what."""
+"""Configurations of batch scoring: what is computed, and where."""
 
 import dataclasses
 import re
@@ -90,7 +90,7 @@ class ScoreConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EngineConfig(Config):
-    """With what the job runs; none of it changes the answers."""
+    """Where and how the job runs; none of this changes the answers."""
 
     engine: Literal["local", "ray"] = "local"
     """This process with its devices, or a Ray cluster (needs genret[ray])."""

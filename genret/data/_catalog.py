@@ -111,7 +111,7 @@ class Catalog:
         return np.array(rows, np.int32)
 
     def find(self, text: str) -> int:
-        """Return the row of the item that somebody means.
+        """Return the row of the item that a text refers to.
 
         Tried in turn: an id, a title, a title in other case, a part of a title. The first that
         fits anything must fit one item.

@@ -181,7 +181,7 @@ def _is_str(kind: pa.DataType) -> bool:
 
 
 def _with_text(table: pa.Table, chosen: tuple[str, ...], name: str) -> pa.Table:
-    """Write down which columns are embedded as text, where somebody chose them."""
+    """Record which columns are embedded as text, if they were chosen explicitly."""
     if not chosen:
         return table
     for column in chosen:

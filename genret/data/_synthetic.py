@@ -1,4 +1,4 @@
-"""Synthetic catalogs: titles, categories, and histories whose next item can be learnt."""
+"""Synthetic catalogs: titles, categories, and histories whose next item can be learned."""
 
 from typing import Any
 
