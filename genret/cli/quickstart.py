@@ -13,9 +13,8 @@ from genret.config import SourceConfig
 class Quickstart(Verb):
     """Do the whole job: ingest, embed, tokenize, index, train, evaluate, recommend.
 
-    The data are MovieLens-100K (943 people, 1,682 films), which is downloaded once into a cache; its
-    terms, which are printed, forbid redistribution. Or use your own: --interactions, and if you have
-    them --items and ready --codes. Every other verb works on the run folder that this one leaves.
+    The data are MovieLens-100K, which is downloaded once into a cache (its terms, which are printed,
+    forbid redistribution), or yours: --interactions, and if you have them --items and --codes.
 
     Example: genret quickstart
     """

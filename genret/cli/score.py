@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from genret.cli.base import Reporter, RunFolder, Verb
+from genret.cli.tables import show_score
 from genret.config import EngineConfig, ScoreConfig
 
 REJECTED_STATUS = 3
@@ -49,10 +50,7 @@ class Score(Verb):
                 Path(self.run_folder), self.histories, self.out, self.score, self.engine,
                 progress=advance,
             )  # fmt: skip
-        reporter.table("Scored", ("what", "found"), result.lines())
-        reporter.say(f"answers: {self.out}")
-        if result.rejected:
-            reporter.say(f"{result.rejected} rows were rejected: see rejected.parquet")
+        show_score(reporter, result, self.out)
         return {
             "out": self.out,
             "fingerprint": result.manifest["fingerprint"],

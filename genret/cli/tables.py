@@ -10,6 +10,7 @@ from genret.cli.base import Reporter
 if TYPE_CHECKING:
     from genret.data import IngestReport
     from genret.recommend import Recommendation
+    from genret.scoring import ScoreResult
 
 _RECENT = 10
 """Items of a history that are shown."""
@@ -177,6 +178,14 @@ def show_ranked(
     reporter.table("Recommended", ("rank", "title", "item", "score"), rows)
     if len(ranked) < wanted:
         reporter.say(f"only {len(ranked)} of {wanted} items: no other item is allowed")
+
+
+def show_score(reporter: Reporter, result: "ScoreResult", out: str) -> None:
+    """Print the figures of a scoring job, and where its results are."""
+    reporter.table("Scored", ("what", "found"), result.lines())
+    reporter.say(f"answers: {out}")
+    if result.rejected:
+        reporter.say(f"{result.rejected} rows were rejected: see rejected.parquet")
 
 
 def show_semantic_ids(reporter: Reporter, described: Mapping[str, Any]) -> None:

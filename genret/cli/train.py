@@ -14,9 +14,8 @@ from genret.config import MODEL_PRESETS, RECIPES, TrainConfig
 class Train(Verb):
     """Train a model on the histories of a run.
 
-    Checkpoints go to RUN/checkpoints. If training is killed, the same command continues from the
-    newest checkpoint and ends with the same parameters. The model with the best validation NDCG@10
-    is written to RUN/model. Other options override what --recipe or --preset set.
+    Checkpoints go to RUN/checkpoints, the model with the best validation NDCG@10 to RUN/model. If
+    training is killed, the same command continues and ends with the same parameters.
 
     Example: genret train runs/shop --preset small --steps 4000
     Example: genret train runs/office --recipe office

@@ -87,7 +87,8 @@ def test_answers_are_those_of_the_library(run: Path, exported: Exported) -> None
 @pytest.mark.any_settings
 @pytest.mark.slow
 def test_exports_under_the_settings_of_the_user(run: Path, tmp_path: Path) -> None:
-    export_decode(run, tmp_path / "decode", k=4, beams=6, batch=BATCH, history=12)
+    config = ExportConfig(k=4, beams=6, batch=BATCH, history=12)
+    export_decode(run, tmp_path / "decode", config)
     items, scores = Exported(tmp_path / "decode")(HISTORIES)
     expected = scored(run, HISTORIES)
     np.testing.assert_array_equal(items, expected.items)
