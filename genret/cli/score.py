@@ -1,7 +1,6 @@
 """``genret score``: recommend to every user of some files, overnight."""
 
 import dataclasses
-from pathlib import Path
 from typing import Any, ClassVar
 
 from genret.cli.base import Reporter, RunFolder, Verb
@@ -47,7 +46,7 @@ class Score(Verb):
 
         with reporter.stage("score"), reporter.counting("users") as advance:
             result = score(
-                Path(self.run_folder), self.histories, self.out, self.score, self.engine,
+                self.run_folder, self.histories, self.out, self.score, self.engine,
                 progress=advance,
             )  # fmt: skip
         show_score(reporter, result, self.out)
