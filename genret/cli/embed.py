@@ -48,16 +48,9 @@ class Embed(Verb):
         if self.vectors is not None:
             self.refuse("--vectors", self.embed, but=["whiten"])
         result = embed(
-            self.run_folder,
-            self.embed,
-            vectors=self.vectors,
-            vectors_column=self.vectors_column,
-            item=self.item,
-            ids=self.ids,
-            superset=self.superset,
-            sentence_model=self.sentence_model,
-            seed=self.seed,
-            progress=reporter,
-        )
+            self.run_folder, self.embed, vectors=self.vectors, vectors_column=self.vectors_column,
+            item=self.item, ids=self.ids, superset=self.superset,
+            sentence_model=self.sentence_model, seed=self.seed, progress=reporter,
+        )  # fmt: skip
         show_embed(reporter, result)
         return result
