@@ -49,7 +49,7 @@ def test_the_newest_items_are_asked_for(trained: Path, genret: Command) -> None:
 def test_bad_input(trained: Path, genret: Command) -> None:
     done = genret("coldstart", trained, "--fractions", "1.5")
     assert done.status == 2
-    assert "fraction: found 1.5" in done.err
+    assert "fractions: found 1.5" in done.err
     shutil.rmtree(trained / "model")
     done = genret("coldstart", trained)
     assert done.status == 2

@@ -135,4 +135,4 @@ def test_every_item_is_scored_on_demand(trained: Path, genret: Command) -> None:
 
 def test_more_than_the_catalog_is_said(trained_once: Path, genret: Command) -> None:
     done = genret("recommend", trained_once, "--k", "60", "--beams", "60")
-    assert "40 items, not 60" in done.out
+    assert "only 40 of 60 items" in done.out
