@@ -117,9 +117,8 @@ def test_ready_codes_of_an_index_json_go_by_id(run: Path, tmp_path: Path) -> Non
 def test_ready_codes_of_office(shared_data: Path, tmp_path: Path) -> None:
     office = shared_data / "office"
     reporter = Reporter(as_json=True)
-    Ingest(
-        run_folder=tmp_path, interactions=(office / "inter.json",), items=(office / "item.json",)
-    ).run(reporter)
+    source = SourceConfig(interactions=(office / "inter.json",), items=(office / "item.json",))
+    Ingest(run_folder=tmp_path, source=source).run(reporter)
     result = Tokenize(run_folder=tmp_path, codes=office / "index.json").run(reporter)
     assert result["codes_per_level"] == [256, 256, 256, 256, 2]
     assert result["report"]["collisions_before"] == {"items": 10, "groups": 5, "largest": 2}
