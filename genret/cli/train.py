@@ -41,7 +41,7 @@ class Train(Verb):
     perturb: float = 0.1
     """warm_start: factor on the fresh parameters that are added."""
     devices: int = 1
-    """Local devices that share each batch; 0 takes all."""
+    """Local devices that share each batch; 0 takes all. To split the parameters too: --mesh."""
 
     def run(self, reporter: Reporter) -> dict[str, Any]:
         """Train; return the summary of the model."""

@@ -10,6 +10,7 @@ from genret.config._data import ColumnsConfig, IngestConfig
 from genret.config._embed import EmbedConfig
 from genret.config._evaluate import EvaluateConfig
 from genret.config._export import ExportConfig
+from genret.config._mesh import MESH_AXES, NO_MESH, mesh_axes
 from genret.config._presets import MODEL_PRESETS
 from genret.config._recipes import RECIPES, Recipe, recipe
 from genret.config._score import EngineConfig, ScoreConfig
@@ -31,8 +32,10 @@ from genret.config.models import (
 )
 
 __all__ = [
+    "MESH_AXES",
     "MODEL_KINDS",
     "MODEL_PRESETS",
+    "NO_MESH",
     "RECIPES",
     "TOKENIZER_PRESETS",
     "AutoencoderConfig",
@@ -57,6 +60,7 @@ __all__ = [
     "SourceConfig",
     "TokenizeConfig",
     "TrainConfig",
+    "mesh_axes",
     "model_config",
     "recipe",
     "require",

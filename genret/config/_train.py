@@ -2,9 +2,10 @@
 
 import dataclasses
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from genret.config._base import Config, require
+from genret.config._mesh import NO_MESH, mesh_axes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,9 +57,20 @@ class TrainConfig(Config):
     """Steps between checkpoints."""
     log_every: int = 50
     """Steps between lines of metrics."""
+    mesh: str = NO_MESH
+    """Mesh of devices, such as data=4,model=2: data splits the rows of a batch and keeps parts of
+    the parameters, model splits embeddings and MLPs; none trains on one device, or on --devices."""
+    accumulate: int = 1
+    """Parts into which each batch is cut; they are run one after another and their gradients are
+    added, which takes less memory."""
+    remat: bool = False
+    """Compute the inside of each block again in the backward pass instead of keeping it: less
+    memory, about a third more work."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "eval_every", "checkpoint_every", "log_every"):
+        for name in (
+            "steps", "batch_size", "eval_every", "checkpoint_every", "log_every", "accumulate"
+        ):  # fmt: skip
             require(
                 getattr(self, name) >= 1,
                 f"{name}: found {getattr(self, name)}, expected at least 1",
@@ -93,3 +105,23 @@ class TrainConfig(Config):
                 getattr(self, name) >= 0,
                 f"{name}: found {getattr(self, name)}, expected 0 or more",
             )
+        require(
+            self.accumulate == 1 or self.apao == "none",
+            f"accumulate: found {self.accumulate} with apao {self.apao!r}, expected 1: its weights "
+            "follow from the losses of a whole batch",
+        )
+        if self.mesh != NO_MESH:
+            mesh_axes(self.mesh)
+
+    def what_is_learned(self) -> dict[str, Any]:
+        """Return the fields that decide what is learned, as JSON values.
+
+        Where it is computed and what is kept in memory is left out: a training may go on on another
+        mesh. What is at the default since it exists is left out too, so that older checkpoints go on.
+        """
+        fields = self.to_dict()
+        return {
+            name: value
+            for name, value in fields.items()
+            if name not in ("mesh", "remat") and (name, value) != ("accumulate", 1)
+        }

@@ -38,7 +38,10 @@ class TrainingBatches(grain.IterDataset[Batch]):
       config: ``batch_size`` and ``packing``.
       max_items: longest history that the model sees; rows have one position more.
       seed: seed of the order, the cuts and the packing.
-      multiple_of: the number of rows of every batch is a multiple of it (devices).
+      multiple_of: the number of rows of every batch is a multiple of it (devices); empty rows fill
+        it up, so that the batches are the same for any number.
+      own_rows: lay out these rows alone: from part, to part, of so many equal parts of a batch. What
+        the other processes of a training lay out is left to them.
       one_target: a row holds one target, its last item; "pack" then means "bucket".
       time_buckets: batches hold the time before each event in so many buckets; 0 leaves it out.
       user_buckets: batches hold the user of each event in so many buckets; 0 leaves it out.
@@ -64,6 +67,7 @@ class TrainingBatches(grain.IterDataset[Batch]):
         max_items: int,
         seed: int,
         multiple_of: int = 1,
+        own_rows: tuple[int, int, int] = (0, 1, 1),
         one_target: bool = False,
         time_buckets: int = 0,
         user_buckets: int = 0,
@@ -75,6 +79,7 @@ class TrainingBatches(grain.IterDataset[Batch]):
         self._width = max_items + 1
         self._seed = seed
         self._multiple_of = multiple_of
+        self._own_rows = own_rows
         self._one_target = one_target
         self._of_events = {"items": histories.items}
         if time_buckets:
@@ -97,22 +102,23 @@ class TrainingBatches(grain.IterDataset[Batch]):
         batches = []
         for width, group, row_of in _arrange(chunks, self._width, packing, rng):
             # A fixed number of positions in a batch, whatever the width of its rows.
-            size = self._config.batch_size * self._width // width
-            size = max(1, size // self._multiple_of) * self._multiple_of
+            size = max(1, self._config.batch_size * self._width // width)
+            filled = -(-size // self._multiple_of) * self._multiple_of
             # Rows are spread evenly, so that no batch of the epoch is nearly empty.
             rows = int(row_of[-1]) + 1
             edges = np.linspace(0, rows, -(-rows // size) + 1).astype(np.int64)
             cuts = np.searchsorted(row_of, edges)
             for first, low, high in zip(edges[:-1], cuts[:-1], cuts[1:], strict=True):
-                batches.append(_Rows((size, width), row_of[low:high] - first, group[low:high]))
+                batches.append(_Rows((filled, width), row_of[low:high] - first, group[low:high]))
         return [batches[i] for i in rng.permutation(len(batches))]
 
     def lay_out(self, rows: "_Rows") -> Batch:
-        """Fill the arrays of a batch."""
+        """Fill the arrays of a batch, or of this process' rows of it."""
+        rows = rows.part(*self._own_rows)
         starts, lengths = rows.chunks[:, 0], rows.chunks[:, 1]
         # The chunks of a row follow each other: a chunk begins where those before it in its row end.
         before = np.cumsum(lengths) - lengths
-        is_first = np.r_[True, rows.row_of[1:] != rows.row_of[:-1]]
+        is_first = np.diff(rows.row_of, prepend=-1) != 0
         group = np.cumsum(is_first) - 1
         column = before - before[is_first][group]
         segment = np.arange(len(group)) - np.flatnonzero(is_first)[group] + 1
@@ -171,6 +177,15 @@ class _Rows:
     shape: tuple[int, int]
     row_of: Int[np.ndarray, "C"]
     chunks: Int[np.ndarray, "C 2"]
+
+    def part(self, begin: int, end: int, parts: int) -> "_Rows":
+        """Return the rows of the parts from ``begin`` to ``end``, of equal parts of the batch."""
+        if (begin, end) == (0, parts):
+            return self
+        size = self.shape[0] // parts
+        low, high = np.searchsorted(self.row_of, [begin * size, end * size])
+        shape = ((end - begin) * size, self.shape[1])
+        return _Rows(shape, self.row_of[low:high] - begin * size, self.chunks[low:high])
 
 
 def _cut(histories: Histories, width: int, rng: np.random.Generator) -> Int[np.ndarray, "C 2"]:

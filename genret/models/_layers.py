@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 
 from genret.typing import Array, Float, Int
 
@@ -178,6 +179,15 @@ def dropout(x: Float[Array, "*shape"], rate: float, key: Array | None) -> Float[
     random_bytes = random_bytes.reshape(*x.shape[:-1], -1)[..., : x.shape[-1]]
     scale = jnp.asarray(256 / (256 - dropped), x.dtype)
     return jnp.where(random_bytes >= dropped, x * scale, jnp.zeros_like(x))
+
+
+RESIDUAL = "residual"
+"""Name of what enters a block: what a training that rematerializes keeps of it."""
+
+
+def residual(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Name the vectors that enter a block; they stay what they are."""
+    return checkpoint_name(x, RESIDUAL)
 
 
 def split_key(key: Array | None, count: int) -> list[Array | None]:

@@ -15,7 +15,7 @@ from flax import nnx
 from genret.config import EncoderDecoderConfig
 from genret.models._attention import softmax_parts
 from genret.models._cache import Cache
-from genret.models._layers import Linear, RMSNorm, dropout, split_key
+from genret.models._layers import Linear, RMSNorm, dropout, residual, split_key
 from genret.typing import Array, Bool, Float, Int
 
 _MASKED = -1e30
@@ -204,7 +204,7 @@ class Encoder(nnx.Module):
         bias = self.relative_bias(x.shape[1], x.shape[1]) + mask_bias(present)[:, None, None, :]
         x = dropout(x, self.dropout, first_key)
         for block, key in zip(self.blocks, keys, strict=True):
-            x = block(x, bias, key)
+            x = block(residual(x), bias, key)
         return dropout(self.norm(x), self.dropout, last_key)
 
 
@@ -319,7 +319,7 @@ class Decoder(nnx.Module):
                 )
             shared = (cache.shared_keys[number], cache.shared_values[number])
             x, own_keys, own_values = block(
-                x,
+                residual(x),
                 before,
                 bias,
                 shared,

@@ -14,6 +14,7 @@ from genret.models._layers import (
     RMSNorm,
     Rotary,
     dropout,
+    residual,
     rotary_angles,
     split_key,
 )
@@ -137,7 +138,7 @@ class Transformer(nnx.Module):
         block_keys = split_key(dropout_key, len(self.blocks))
         for number, (block, key) in enumerate(zip(self.blocks, block_keys, strict=True), 1):
             asked = wanted if number == len(self.blocks) else None
-            flat, keys, values = block(flat, x.shape[:2], rotary, mask, key, asked)
+            flat, keys, values = block(residual(flat), x.shape[:2], rotary, mask, key, asked)
             all_keys.append(keys)
             all_values.append(values)
         hidden = self.norm(flat).reshape(len(x), -1, x.shape[-1])

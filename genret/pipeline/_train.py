@@ -11,6 +11,7 @@ import numpy as np
 
 from genret.artifacts import Run, read_manifest, write_folder
 from genret.config import (
+    NO_MESH,
     EvaluateConfig,
     FeaturesConfig,
     ItemDecoderConfig,
@@ -63,7 +64,7 @@ def train(
       warm_start: begin with a trained model (a run, or its ``model/``) instead of a fresh one.
       shrink: what is kept of its parameters.
       perturb: what is added of fresh ones.
-      devices: local devices that share each batch; 0 takes all.
+      devices: local devices that share each batch, where ``config`` has no mesh; 0 takes all.
       seed: of parameters, batches and dropout.
       progress: receives what the stage reports while it runs.
 
@@ -76,6 +77,10 @@ def train(
         that does not fit the run.
     """
     config, asked = config or TrainConfig(), model or ItemDecoderConfig()
+    require(
+        config.mesh == NO_MESH or devices == 1,
+        f"--mesh: found {config.mesh} with --devices {devices}, expected one of them",
+    )
     opened = Run.open(run)
     kinds = ["catalog", "codes", *(["vectors"] if _reads_vectors(asked) else [])]
     inputs = {kind: opened.require(kind).fingerprint for kind in kinds}
@@ -152,7 +157,7 @@ def train(
             identity={"model": architecture.to_dict(), **start, **inputs},
             validate=validate if len(held_out) else None,
             log=log,
-            devices=_local_devices(devices),
+            devices=_local_devices(devices) if config.mesh == NO_MESH else None,
         )
         summary = {
             "parameters": num_parameters(fresh),

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import nnx
 
 from genret.config import TrainConfig
@@ -21,7 +22,7 @@ from genret.semantic_ids import SemanticIds
 from genret.training._checkpoint import restore_checkpoint, save_checkpoint
 from genret.training._objective import Objective
 from genret.training._optimizer import learning_rate, make_optimizer
-from genret.training._sharding import DataParallel
+from genret.training._sharding import Placement
 from genret.training._step import TrainState, make_step
 
 _log = logging.getLogger(__name__)
@@ -103,22 +104,22 @@ def train(
       identity: what a checkpoint must agree on to be resumed, as JSON values.
       validate: gives metrics of a model, ``ndcg@10`` among them; called every ``eval_every`` steps.
       log: called with each record.
-      devices: devices that share the batch; None takes one.
+      devices: devices that share the batch, where ``config`` has no mesh; None takes one.
 
     Returns:
       The trained model and its records.
 
     Raises:
-      GenretError: no events, a damaged or foreign checkpoint, devices that do not divide the batch,
-        or a loss that is not finite.
+      GenretError: no events, a damaged or foreign checkpoint, a mesh that does not divide the devices,
+        devices that do not divide the batch, or a loss that is not finite.
     """
-    parallel = DataParallel(devices, config.batch_size)
+    place = Placement(config, devices)
     graphdef, params = nnx.split(model)
     optimizer = make_optimizer(config)
     # The step consumes its state: start from copies, so that the caller's model stays whole.
-    params = parallel.replicate(jax.tree.map(jnp.copy, params))
-    objective = Objective.of(config, semantic_ids, histories.items)
-    state = parallel.replicate(TrainState.init(params, optimizer, objective))
+    params = place.put(jax.tree.map(jnp.copy, params))
+    objective = place.replicate(Objective.of(config, semantic_ids, histories.items))
+    state = _first_state(params, optimizer, objective, place)
     best_params = jax.tree.map(jnp.copy, params)
     can = capabilities_of(model)
     batches = iter(
@@ -127,14 +128,15 @@ def train(
             config,
             max_items=max_items,
             seed=seed,
-            multiple_of=1 if devices is None else len(devices),
+            multiple_of=place.multiple_of,
+            own_rows=place.own_rows,
             one_target=can.one_target_a_row,
             time_buckets=can.time_buckets,
             user_buckets=can.user_buckets,
         )
     )
     progress = _Progress(batches.get_state())
-    identity = {**config.to_dict(), **(identity or {}), "seed": seed}
+    identity = {**config.what_is_learned(), **(identity or {}), "seed": seed}
     if checkpoint_dir is not None:
         found = restore_checkpoint(checkpoint_dir, (state, best_params), identity)
         if found is not None:
@@ -142,12 +144,12 @@ def train(
             progress = _Progress(**summary)
             batches.set_state(progress.data)
             _log.info("resumed at step %d", int(state.step))
-    step_fn = make_step(graphdef, optimizer, parallel.replicate(objective), seed=seed)
+    step_fn = make_step(graphdef, optimizer, objective, seed=seed, place=place)
     schedule = learning_rate(config)
     clock = _Clock()
     done = int(state.step)
     while done < config.steps and not _stopped(progress, config):
-        state = step_fn(state, parallel.split(next(batches)))
+        state = step_fn(state, place.split(next(batches)))
         done += 1
         last = done == config.steps
         if clock.steps == 0:
@@ -163,7 +165,7 @@ def train(
         if validate is not None and (done % config.eval_every == 0 or last):
             jax.block_until_ready(state)
             clock.pause()
-            metrics = dict(validate(nnx.merge(graphdef, state.params)))
+            metrics = dict(validate(nnx.merge(graphdef, place.whole(state.params))))
             _judge(progress, metrics[CRITERION], done)
             if progress.best_step == done:
                 best_params = jax.tree.map(jnp.copy, state.params)
@@ -179,13 +181,27 @@ def train(
             clock.resume()
     chosen = state.params if validate is None else best_params
     return TrainResult(
-        model=nnx.merge(graphdef, chosen),
+        model=nnx.merge(graphdef, place.whole(chosen)),
         records=progress.records,
         steps=done,
         best_step=done if validate is None else progress.best_step,
         best=progress.best,
         items_per_second=clock.rate(),
     )
+
+
+def _first_state(
+    params: Any, optimizer: optax.GradientTransformation, objective: Objective, place: Placement
+) -> TrainState:
+    """Return the state before the first step; on a mesh no device ever holds all of it."""
+    if not place.on_mesh:
+        return place.replicate(TrainState.init(params, optimizer, objective))
+
+    def init(params: Any) -> TrainState:
+        return TrainState.init(params, optimizer, objective)
+
+    lie = place.shardings(jax.eval_shape(init, params))
+    return jax.jit(init, out_shardings=lie)(params)
 
 
 def _stopped(progress: _Progress, config: TrainConfig) -> bool:

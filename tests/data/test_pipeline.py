@@ -60,6 +60,35 @@ def test_every_event_is_a_target_once_per_epoch(
         assert sorted(seen) == list(range(offsets[-1]))
 
 
+@hypothesis.given(
+    lengths=st.lists(st.integers(0, 30), min_size=1, max_size=20).filter(sum),
+    packing=st.sampled_from(PACKINGS),
+    processes=st.integers(1, 4),
+    rows=st.integers(1, 3),
+    seed=st.integers(0, 3),
+)
+def test_processes_lay_out_the_batches_of_one(lengths, packing, processes, rows, seed) -> None:
+    config = TrainConfig(batch_size=processes * rows, packing=packing)
+    options = {"max_items": 7, "seed": seed}
+    alone = iter(TrainingBatches(numbered(lengths), config, **options))
+    streams = [
+        iter(
+            TrainingBatches(
+                numbered(lengths), config, multiple_of=processes,
+                own_rows=(number, number + 1, processes), **options,
+            )
+        )
+        for number in range(processes)
+    ]  # fmt: skip
+    for _ in range(6):
+        expected, parts = next(alone), [next(stream) for stream in streams]
+        for name, value in expected.items():
+            found = np.concatenate([part[name] for part in parts])
+            assert len({len(part[name]) for part in parts}) == 1
+            np.testing.assert_array_equal(found[: len(value)], value)
+            assert (found[len(value) :] == (-1 if name == "items" else 0)).all()
+
+
 @pytest.mark.parametrize("packing", PACKINGS)
 def test_state_restores_the_stream_anywhere(packing: str) -> None:
     data = dataset([3, 30, 1, 0, 12, 7, 7], packing, 2, 5, 0)
