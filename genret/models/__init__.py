@@ -10,7 +10,7 @@ from genret.models._encoder_decoder import T5, EncoderDecoder
 from genret.models._features import FROZEN, SideFeatures
 from genret.models._history import History
 from genret.models._item_decoder import ItemDecoder
-from genret.models._layers import RESIDUAL
+from genret.models._layers import rematerializing
 from genret.models._one_pass import OnePass
 from genret.models._prompted import Prompted, PromptedDecoder
 from genret.models._prompted_t5 import PromptedEncoderDecoder
@@ -24,7 +24,6 @@ from genret.models._store import load_model, save_model
 __all__ = [
     "FROZEN",
     "PRESETS",
-    "RESIDUAL",
     "T5",
     "Cache",
     "Capabilities",
@@ -45,5 +44,6 @@ __all__ = [
     "capabilities_of",
     "load_model",
     "num_parameters",
+    "rematerializing",
     "save_model",
 ]

@@ -4,13 +4,19 @@ Parameters are float32; a layer computes in the type of its input. Kernels are s
 (the transpose of a checkpoint's ``weight``), nothing is fused, so that checkpoints map one to one.
 """
 
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.ad_checkpoint import checkpoint_name
 
 from genret.typing import Array, Float, Int
+
+R = TypeVar("R")
 
 _initializer = jax.nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
 
@@ -181,13 +187,25 @@ def dropout(x: Float[Array, "*shape"], rate: float, key: Array | None) -> Float[
     return jnp.where(random_bytes >= dropped, x * scale, jnp.zeros_like(x))
 
 
-RESIDUAL = "residual"
-"""Name of what enters a block: what a training that rematerializes keeps of it."""
+_rematerializing = contextvars.ContextVar("rematerializing", default=False)
 
 
-def residual(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Name the vectors that enter a block; they stay what they are."""
-    return checkpoint_name(x, RESIDUAL)
+@contextlib.contextmanager
+def rematerializing(wanted: bool = True) -> Iterator[None]:
+    """While a model is traced in the block, its blocks keep their inputs alone for the gradient.
+
+    What is inside a block is computed again in the backward pass.
+    """
+    token = _rematerializing.set(wanted)
+    try:
+        yield
+    finally:
+        _rematerializing.reset(token)
+
+
+def as_block(function: Callable[..., R]) -> Callable[..., R]:
+    """Return a block as it is trained: as it is, or rematerialized (:func:`rematerializing`)."""
+    return jax.checkpoint(function) if _rematerializing.get() else function
 
 
 def split_key(key: Array | None, count: int) -> list[Array | None]:

@@ -1,5 +1,7 @@
 """SASRec: the baseline that scores every item of the catalog by its own embedding."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -10,7 +12,7 @@ from genret.models._attention import attend, causal_mask
 from genret.models._decode import CodeModel, shift_right
 from genret.models._features import SideFeatures
 from genret.models._history import History
-from genret.models._layers import Embedding, Linear, dropout, residual, split_key
+from genret.models._layers import Embedding, Linear, as_block, dropout, split_key
 from genret.typing import Array, Bool, Float, Int
 
 
@@ -119,7 +121,7 @@ class SASRec(CodeModel):
         keys = split_key(dropout_key, len(self.blocks) + 1)
         x = dropout(x + self.positions(positions, x.dtype), self.config.dropout, keys[0])
         for block, key in zip(self.blocks, keys[1:], strict=True):
-            x = block(residual(x), mask, key)
+            x = as_block(functools.partial(block, mask=mask, key=key))(x)
         return self.norm(x)
 
     def _output_vectors(

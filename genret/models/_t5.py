@@ -5,6 +5,7 @@ Self-Attention with Relative Position Representations, 2018; Shazeer, GLU Varian
 Transformer, 2020 (the gated MLP of T5 1.1).
 """
 
+import functools
 import math
 
 import jax
@@ -15,7 +16,7 @@ from flax import nnx
 from genret.config import EncoderDecoderConfig
 from genret.models._attention import softmax_parts
 from genret.models._cache import Cache
-from genret.models._layers import Linear, RMSNorm, dropout, residual, split_key
+from genret.models._layers import Linear, RMSNorm, as_block, dropout, split_key
 from genret.typing import Array, Bool, Float, Int
 
 _MASKED = -1e30
@@ -204,7 +205,7 @@ class Encoder(nnx.Module):
         bias = self.relative_bias(x.shape[1], x.shape[1]) + mask_bias(present)[:, None, None, :]
         x = dropout(x, self.dropout, first_key)
         for block, key in zip(self.blocks, keys, strict=True):
-            x = block(residual(x), bias, key)
+            x = as_block(functools.partial(block, bias=bias, dropout_key=key))(x)
         return dropout(self.norm(x), self.dropout, last_key)
 
 
@@ -318,15 +319,16 @@ class Decoder(nnx.Module):
                     for part in (cache.keys[number], cache.values[number])
                 )
             shared = (cache.shared_keys[number], cache.shared_values[number])
-            x, own_keys, own_values = block(
-                residual(x),
-                before,
-                bias,
-                shared,
-                shared_bias,
-                key,
-                beams,
+            run = functools.partial(
+                block,
+                before=before,
+                bias=bias,
+                shared=shared,
+                shared_bias=shared_bias,
+                dropout_key=key,
+                beams=beams,
             )
+            x, own_keys, own_values = as_block(run)(x)
             all_keys.append(own_keys)
             all_values.append(own_values)
         return dropout(self.norm(x), self.dropout, last_key), tuple(all_keys), tuple(all_values)

@@ -1,5 +1,7 @@
 """The stack of pre-norm blocks that every model here is made of."""
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -13,8 +15,8 @@ from genret.models._layers import (
     Positions,
     RMSNorm,
     Rotary,
+    as_block,
     dropout,
-    residual,
     rotary_angles,
     split_key,
 )
@@ -138,7 +140,10 @@ class Transformer(nnx.Module):
         block_keys = split_key(dropout_key, len(self.blocks))
         for number, (block, key) in enumerate(zip(self.blocks, block_keys, strict=True), 1):
             asked = wanted if number == len(self.blocks) else None
-            flat, keys, values = block(residual(flat), x.shape[:2], rotary, mask, key, asked)
+            run = functools.partial(
+                block, shape=x.shape[:2], rotary=rotary, mask=mask, dropout_key=key, wanted=asked
+            )
+            flat, keys, values = as_block(run)(flat)
             all_keys.append(keys)
             all_values.append(values)
         hidden = self.norm(flat).reshape(len(x), -1, x.shape[-1])

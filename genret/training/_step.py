@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from genret.models import RESIDUAL
+from genret.models import rematerializing
 from genret.training._objective import Objective, targets_of
 from genret.training._sharding import Placement
 from genret.typing import Array
@@ -95,12 +95,8 @@ def make_step(
     def loss_of(
         params: Any, batch: dict[str, Array], weights: Array, key: Array
     ) -> tuple[Array, Array]:
-        # Inside what is rematerialized: the parameters are collected again, not kept.
-        return objective(nnx.merge(graphdef, collect(params)), batch, weights, key)
-
-    if config.remat:
-        policy = jax.checkpoint_policies.save_only_these_names(RESIDUAL)
-        loss_of = jax.checkpoint(loss_of, policy=policy)
+        with rematerializing(config.remat):
+            return objective(nnx.merge(graphdef, collect(params)), batch, weights, key)
 
     def count(params: Any, batch: dict[str, Array]) -> Array:
         _, targets = targets_of(nnx.merge(graphdef, params), batch)
