@@ -16,7 +16,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import tyro
 from rich.console import Console
 
 from benchmarks import readme
@@ -27,9 +26,10 @@ from benchmarks.methods.static_code import load
 from benchmarks.page import Page, write_page
 from benchmarks.paper import Paper
 from benchmarks.presets import Preset, points_of
+from benchmarks.program import make_main
 from benchmarks.record import Record, environment
 from benchmarks.show import show
-from benchmarks.suite import run
+from benchmarks.suite import Sources, run
 from benchmarks.timing import in_own_process
 from benchmarks.workload import Point
 from genret.errors import GenretError
@@ -48,16 +48,13 @@ class Run:
     """"smoke" takes less than a minute, "bars" thirteen, "paper" twenty, "full" hours."""
     only: tuple[str, ...] = ()
     """Parts of points' names, such as 300M or "V=8192 L=8 B=2": the points with any of them."""
-    json: Path | None = None
-    """File to write, a point as soon as it is measured."""
-    page: Path | None = None
-    """HTML file to write at the end: tables and pictures, without a network."""
+    json: Path | None = None  # File to write, a point as soon as it is measured.
+    page: Path | None = None  # HTML file to write at the end: tables and pictures.
     static: Path | None = None
     """Checkout of STATIC (github.com/youtube/static-constraint-decoding), to be timed as well."""
     data: Path | None = None
     """Folder with office/index.json and beauty/index.json, for points of shipped semantic IDs."""
-    resume: bool = False
-    """Keep the points that the JSON file holds."""
+    resume: bool = False  # Keep the points that the JSON file holds.
     aot: str | None = None
     """Chips, such as v5e,v6e,v7x: compile every method for them instead, without a TPU."""
     profile: Path | None = None
@@ -78,14 +75,8 @@ class Run:
         record = Record(self.json, heading, resume=self.resume, say=console.print)
         for key, figures in record.points.items():
             show(key, figures, console)
-        run(
-            points,
-            record,
-            lambda key, figures: show(key, figures, console),
-            self.static,
-            self.data,
-            self.profile,
-        )
+        sources = Sources(self.static, self.data, self.profile)
+        run(points, record, lambda key, figures: show(key, figures, console), sources)
         if self.page is not None:
             write_page(self.page, record.document)
             console.print(f"page: {self.page}")
@@ -102,26 +93,29 @@ class Run:
         return kept
 
 
+@dataclasses.dataclass(frozen=True)
+class Readme:
+    """Rewrite README's table and pictures, and the tables of docs/, from benchmarks/results."""
+
+    def main(self, console: Console) -> int:
+        """Write the files."""
+        readme.write()
+        return 0
+
+
 VERBS = {
-    "compare": Compare, "page": Page, "paper": Paper, "accelerators": Accelerators, "device": Device,
+    "compare": Compare, "page": Page, "paper": Paper, "accelerators": Accelerators,
+    "device": Device, "readme": Readme,
 }  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    # A table that is piped into a file need not be as narrow as a terminal of 80 columns.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-    try:
-        if arguments == ["readme"]:
-            readme.write()
-            return 0
-        verb = VERBS.get(arguments[0]) if arguments else None
-        name = f"python -m benchmarks {arguments.pop(0)}" if verb else "python -m benchmarks"
-        return tyro.cli(verb or Run, args=arguments, prog=name).main(console)
-    except GenretError as e:
-        print(f"benchmarks: error: {e}", file=sys.stderr)
-        return 2
+    verb = VERBS.get(arguments[0]) if arguments else None
+    name = f"benchmarks {arguments.pop(0)}" if verb else "benchmarks"
+    options: type = verb or Run
+    return make_main(name, options, lambda asked, console: asked.main(console))(arguments)
 
 
 if __name__ == "__main__":

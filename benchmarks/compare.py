@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import tyro
 from rich.console import Console
-from rich.table import Table
 
+from benchmarks.program import Table
 from benchmarks.record import read
 from benchmarks.timing import rounds_of, times_of
 from genret.errors import GenretError
@@ -20,10 +20,8 @@ RESAMPLES = 500
 class Compare:
     """Compare two runs; the exit status is 1 when something got slower by more than a threshold."""
 
-    before: tyro.conf.Positional[Path]
-    """JSON of the run to compare with."""
-    after: tyro.conf.Positional[Path]
-    """JSON of the other run."""
+    before: tyro.conf.Positional[Path]  # JSON of the run to compare with.
+    after: tyro.conf.Positional[Path]  # JSON of the other run.
     threshold: float = 0.15
     """Change of a ratio to the first method that is too much, as a share."""
 
@@ -37,27 +35,25 @@ class Compare:
         left, right = (run.get("environment", {}).get("device") for run in runs)
         if left != right:
             console.print(f"note: {left} before, {right} after")
-        table = Table("point", "method", "before", "after", "change", "95 %", "")
-        slower = 0
-        for key in before.keys() & after.keys():
-            for row in changes(before[key], after[key]):
-                low, high = row["interval"]
-                judged = ""
-                if low > 1 + self.threshold:
-                    judged, slower = "SLOWER", slower + 1
-                elif high < 1 / (1 + self.threshold):
-                    judged = "faster"
-                table.add_row(
-                    key, row["method"], f"{row['before']:.2f}", f"{row['after']:.2f}",
-                    f"{row['change'] - 1:+.0%}", f"{low - 1:+.0%} to {high - 1:+.0%}", judged,
-                )  # fmt: skip
-        console.print(table)
-        console.print("before and after: times over that of the point's first method")
-        for name, keys in (("before", before.keys() - after.keys()),
-                           ("after", after.keys() - before.keys())):  # fmt: skip
+        rows = [
+            self._row(key, row)
+            for key in before.keys() & after.keys()
+            for row in changes(before[key], after[key])
+        ]
+        columns = ("point", "method", "before", "after", "change", "95 %", "")
+        Table("times over that of the point's first method", columns, rows).show(console)
+        for name, keys in (("before", {*before} - {*after}), ("after", {*after} - {*before})):
             for key in sorted(keys):
                 console.print(f"only {name}: {key}")
-        return int(slower > 0)
+        return int(any(row[-1] == "SLOWER" for row in rows))
+
+    def _row(self, key: str, row: dict[str, Any]) -> list[str]:
+        low, high = row["interval"]
+        judged = "SLOWER" if low > 1 + self.threshold else ""
+        if high < 1 / (1 + self.threshold):
+            judged = "faster"
+        figures = [f"{row['before']:.2f}", f"{row['after']:.2f}", f"{row['change'] - 1:+.0%}"]
+        return [key, row["method"], *figures, f"{low - 1:+.0%} to {high - 1:+.0%}", judged]
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:
@@ -66,26 +62,19 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any
     Ratios, since two runs meet different machines, or one machine whose speed drifts. The interval
     is of 95 %, by resampling the processes and the rounds of both runs.
     """
-    methods = [
+    timed = [
         name
         for name, own in before["methods"].items()
         if "ms" in own and "ms" in after["methods"].get(name, {})
     ]
     rng = np.random.default_rng(0)
     found = []
-    for name in methods[1:]:
-        ratios = [_ratios(run["methods"], methods[0], name, rng) for run in (before, after)]
-        (old, olds), (new, news) = ratios
+    for name in timed[1:]:
+        both = (_ratios(run["methods"], timed[0], name, rng) for run in (before, after))
+        (old, olds), (new, news) = both
         low, high = np.percentile(news / olds, [2.5, 97.5])
-        found.append(
-            {
-                "method": name,
-                "before": old,
-                "after": new,
-                "change": new / old,
-                "interval": (float(low), float(high)),
-            }
-        )
+        row = {"method": name, "before": old, "after": new, "change": new / old}
+        found.append(row | {"interval": (float(low), float(high))})
     return found
 
 

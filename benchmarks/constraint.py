@@ -9,7 +9,7 @@ Every timed answer is compared with the exact one of a NumPy search. Points are 
 import dataclasses
 import gc
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from rich.console import Console
 from benchmarks import engine_points, live_points, model_points, random_tries
 from benchmarks.bars import CONSTRAINT, evaluate
 from benchmarks.methods.static_code import Static, load
-from benchmarks.program import run_program, show_table
+from benchmarks.program import Table, make_main
 from benchmarks.record import Figures, Record, environment
 from genret.errors import GenretError
 
@@ -78,16 +78,11 @@ class Options:
 
     preset: Literal["smoke", "bars"] = "bars"
     """Sizes: "smoke" takes a minute, "bars" up to an hour."""
-    json: Path | None = None
-    """File to write."""
-    static: Path | None = None
-    """Checkout of STATIC; without it nothing is compared."""
-    data: Path | None = None
-    """Folder with office/index.json and beauty/index.json."""
-    only: tuple[str, ...] = ()
-    """Numbers of bars, such as 1 2; all if left out."""
-    resume: bool = False
-    """Keep the points that the file holds."""
+    json: Path | None = None  # File to write.
+    static: Path | None = None  # Checkout of STATIC; without it nothing is compared.
+    data: Path | None = None  # Folder with office/index.json and beauty/index.json.
+    only: tuple[str, ...] = ()  # Numbers of bars, such as 1 2; all if left out.
+    resume: bool = False  # Keep the points that the file holds.
 
 
 def points_of(options: Options, static: Static | None) -> dict[str, Callable[[], Points]]:
@@ -133,7 +128,7 @@ def show(document: dict[str, Any], console: Console) -> None:
             asked = f"{'at most' if judged['at_most'] else 'at least'} {judged['bar']:.4g}"
         rows.append((name, said, asked, {True: "met", False: "MISSED"}.get(judged.get("met"), "")))
     columns = ("bar", "measured", "asked for", "")
-    show_table(console, "Constraint index and search", columns, rows)
+    Table("Constraint index and search", columns, rows).show(console)
 
 
 def run(options: Options, console: Console) -> None:
@@ -145,10 +140,7 @@ def run(options: Options, console: Console) -> None:
     show(record.document, console)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program."""
-    return run_program("benchmarks.constraint", Options, run, argv)
-
+main = make_main("benchmarks.constraint", Options, run)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -18,8 +18,9 @@ import jax
 from rich.console import Console
 
 from benchmarks import accelerators, random_tries
+from benchmarks.program import Table
 from benchmarks.record import Record, environment
-from benchmarks.suite import measure
+from benchmarks.suite import Sources, measure
 from benchmarks.workload import Point
 
 CHIPS = {
@@ -30,12 +31,8 @@ CHIPS = {
 
 METHODS = ("unconstrained", "genret", "static-style")
 MAIN = Point(items=10**6, codes=2048, depth=8, batch=2, beams=70, methods=METHODS, seconds=20)
-POINTS = (
-    MAIN,
-    dataclasses.replace(MAIN, codes=256),
-    dataclasses.replace(MAIN, batch=16),
-    dataclasses.replace(MAIN, kind="zipf"),
-)
+CHANGES: tuple[dict[str, Any], ...] = ({}, {"codes": 256}, {"batch": 16}, {"kind": "zipf"})
+POINTS = tuple(dataclasses.replace(MAIN, **change) for change in CHANGES)
 SMALL = Point(items=2000, codes=64, depth=3, batch=2, beams=8, methods=METHODS, repeats=3)
 
 
@@ -47,28 +44,21 @@ class Device:
     """File to write, such as benchmarks/results/devices/tpu-v6e.json."""
     static: Path | None = None
     """Checkout of STATIC (github.com/youtube/static-constraint-decoding), to be timed as well."""
-    tries: int = 1000
-    """Random tries whose answers are checked."""
-    budget: bool = True
-    """Also compile the main point and read the compiler's schedule."""
-    smoke: bool = False
-    """One small point and few tries: shows that it works."""
-    resume: bool = False
-    """Keep the points that the JSON file holds."""
+    tries: int = 1000  # Random tries whose answers are checked.
+    budget: bool = True  # Also compile the main point and read the compiler's schedule.
+    smoke: bool = False  # One small point and few tries: shows that it works.
+    resume: bool = False  # Keep the points that the JSON file holds.
 
     def main(self, console: Console) -> int:
         """Measure; the exit status is 1 when an answer was wrong."""
-        heading = {
-            "program": "benchmarks.device",
-            "preset": "smoke" if self.smoke else "device",
-            "environment": environment(),
-        }
+        preset = "smoke" if self.smoke else "device"
+        heading = {"program": "benchmarks.device", "preset": preset, "environment": environment()}
         record = Record(self.json, heading, resume=self.resume, say=console.print)
         families = random_tries.FAMILIES[:1] if self.smoke else random_tries.FAMILIES
         for key, run in random_tries.points(4 if self.smoke else self.tries, families).items():
             record.point(key, run)
         for point in (SMALL,) if self.smoke else POINTS:
-            record.point(point.key, partial(measure, point, self.static))
+            record.point(point.key, partial(measure, point, Sources(self.static)))
         chip = chip_of(jax.devices()[0].device_kind)
         if self.budget and chip:
             size = accelerators.SMOKE if self.smoke else accelerators.MAIN
@@ -92,36 +82,23 @@ def markdown(document: Mapping[str, Any]) -> str:
     about, points = document["environment"], document["points"]
     fuzzed = [p for key, p in points.items() if key.startswith("6 soak") and "error" not in p]
     tries, wrong, invalid = (sum(p[n] for p in fuzzed) for n in ("tries", "wrong", "invalid"))
-    rows = []
+    rows, scheduled = [], []
     for key, point in points.items():
         for name, own in point.get("methods", {}).items():
             if isinstance(own, dict) and "ms" in own:
-                cells = [f"{own['ms']:.3f}", f"{own.get('queued_ms', float('nan')):.3f}"]
-                cells += [
-                    f"{own['valid']:.0%}",
-                    f"{own['of_exact']:.0%}" if "of_exact" in own else "",
-                ]
-                rows.append(f"| {key.replace('|', '')} | {name} | " + " | ".join(cells) + " |")
-    scheduled = [
-        f"{key}: "
-        + (
-            f"{p['cycles']:,} cycles"
-            if p.get("cycles")
-            else f"{p.get('kernels')} kernels and {p.get('copies')} copies"
-        )
-        for key, p in points.items()
-        if "chip" in p and "error" not in p
-    ]
-    return "\n".join(
-        [
-            f"**{about['device']}** x {about['devices']}, commit {about['commit']}, jax "
-            f"{about['versions']['jax']}: {tries:,} random tries, {wrong} wrong answers, "
-            f"{invalid} invalid items.",
-            "",
-            "| point | method | ms a search | ms when queued | valid | exact |",
-            "|---|---|---|---|---|---|",
-            *rows,
-            "",
-            *(f"- {text} ({accelerators.LABEL})" for text in scheduled),
-        ]
-    ).rstrip()
+                times = [f"{own['ms']:.3f}", f"{own.get('queued_ms', float('nan')):.3f}"]
+                exact = f"{own['of_exact']:.0%}" if "of_exact" in own else ""
+                rows.append([key.replace("|", ""), name, *times, f"{own['valid']:.0%}", exact])
+        if "chip" in point and "error" not in point:
+            counted = f"{point.get('kernels')} kernels and {point.get('copies')} copies"
+            if point.get("cycles"):
+                counted = f"{point['cycles']:,} cycles"
+            scheduled.append(f"- {key}: {counted} ({accelerators.LABEL})")
+    columns = ("point", "method", "ms a search", "ms when queued", "valid", "exact")
+    said = (
+        f"**{about['device']}** x {about['devices']}, commit {about['commit']}, jax "
+        f"{about['versions']['jax']}: {tries:,} random tries, {wrong} wrong answers, "
+        f"{invalid} invalid items."
+    )
+    parts = [said, Table("", columns, rows).markdown(), "\n".join(scheduled)]
+    return "\n\n".join(part for part in parts if part)

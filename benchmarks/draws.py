@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ import numpy as np
 from genret.config import TokenizeConfig
 from genret.data import read_semantic_ids
 from genret.errors import GenretError
+from genret.pytree import register_pytree, static_field
 from genret.testing import TableModel
 from genret.tokenizers import RQKMeans
 from genret.typing import Array, Codes, Float, Int
@@ -21,36 +22,34 @@ Kind = Literal["uniform", "zipf", "tokenized", "office", "beauty"]
 """How semantic IDs come about: drawn, made by our tokenizer from drawn vectors, or shipped ones."""
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@register_pytree
+@dataclasses.dataclass(frozen=True)
 class Level:
     """The cache of :class:`GivenLogits`: the level of the last readout."""
 
-    level: int = dataclasses.field(metadata={"static": True})
+    level: int = static_field()
 
 
-@jax.tree_util.register_dataclass
+@register_pytree
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GivenLogits:
-    """A model that costs nothing: its logits are arguments of the search, one row a beam.
+    """A model that costs nothing: its logits are arguments of the search, one row for each beam.
 
-    Attributes:
-      first: float32 [H, V], the logits of level 0; the history is the number of a row.
-      later: for each later level, float32 [B, M, V].
+    A history is the number of a row of ``first``.
     """
 
-    first: Any
-    later: tuple[Any, ...]
+    first: Float[Array, "H V"]  # the logits of level 0
+    later: tuple[Float[Array, "B M V"], ...]  # those of each later level
 
     def prefill(self, history: Int[Array, "B"]) -> tuple[Float[Array, "B 1 V"], Level]:
         """Return the logits of the rows that the histories choose."""
-        return self.first[history][:, None], Level(level=0)
+        return self.first[history][:, None], Level(0)
 
     def step(
         self, codes: Int[Array, "B M"], parents: Int[Array, "B M"], cache: Level
     ) -> tuple[Float[Array, "B M V"], Level]:
         """Return the next level's logits, whatever the codes."""
-        return self.later[cache.level], Level(level=cache.level + 1)
+        return self.later[cache.level], Level(cache.level + 1)
 
 
 def exact_logits(rng: np.random.Generator, rows: int, codes: int) -> Float[np.ndarray, "R V"]:
@@ -61,9 +60,8 @@ def exact_logits(rng: np.random.Generator, rows: int, codes: int) -> Float[np.nd
     every score is a sum of multiples of 2**-12. Two right searches agree bit by bit, equal scores
     included, and an answer can be asked to *be* the exact one.
     """
-    logits = (
-        -30 - rng.integers(0, 34 << 12, (rows, codes), dtype=np.int32).astype(np.float32) / 4096
-    )
+    steps = rng.integers(0, 34 << 12, (rows, codes), dtype=np.int32).astype(np.float32)
+    logits = -30 - steps / 4096
     logits[np.arange(rows), rng.integers(0, codes, rows)] = 0
     return logits
 
@@ -124,13 +122,23 @@ def draw_codes(
       GenretError: a code set that is not there, or has other sizes.
     """
     if kind in ("office", "beauty"):
-        if data is None:
-            raise GenretError(f"data: found none, expected --data FOLDER with {kind}/index.json")
-        return _of_sizes(real_codes(data / kind)[:num_items], num_items, codes_per_level, kind)
-    if kind == "tokenized":
+        made = real_codes(data, kind)[:num_items]
+    elif kind == "tokenized":
         made = tokenized_codes(num_items, levels=len(codes_per_level), codebook=codes_per_level[0])
-        return _of_sizes(made, num_items, codes_per_level, kind)
-    rng = np.random.default_rng(seed)
+    else:
+        return _drawn(num_items, codes_per_level, kind, np.random.default_rng(seed))
+    fits = made.shape == (num_items, len(codes_per_level))
+    if not fits or (made.max(axis=0) >= np.asarray(codes_per_level)).any():
+        raise GenretError(
+            f"{kind}: found codes {made.shape} up to {made.max(axis=0).tolist()}, "
+            f"expected ({num_items}, {len(codes_per_level)}) below {tuple(codes_per_level)}"
+        )
+    return made
+
+
+def _drawn(
+    num_items: int, codes_per_level: Sequence[int], kind: str, rng: np.random.Generator
+) -> Codes:
     codes = np.empty((num_items, len(codes_per_level)), np.int32)
     for level, count in enumerate(codes_per_level):
         if kind == "uniform":
@@ -142,19 +150,11 @@ def draw_codes(
     return codes
 
 
-def _of_sizes(codes: Codes, num_items: int, codes_per_level: Sequence[int], kind: str) -> Codes:
-    fits = codes.shape == (num_items, len(codes_per_level))
-    if not fits or (codes.max(axis=0) >= np.asarray(codes_per_level)).any():
-        raise GenretError(
-            f"{kind}: found codes {codes.shape} up to {codes.max(axis=0).tolist()}, "
-            f"expected ({num_items}, {len(codes_per_level)}) below {tuple(codes_per_level)}"
-        )
-    return codes
-
-
-def real_codes(folder: Path) -> Codes:
+def real_codes(data: Path | None, name: str) -> Codes:
     """Read the semantic IDs of a folder with index.json (LC-Rec's form), int32 [N, L]."""
-    path = folder / "index.json"
+    if data is None:
+        raise GenretError(f"data: found none, expected --data FOLDER with {name}/index.json")
+    path = data / name / "index.json"
     if not path.is_file():
         raise GenretError(f"data: found no {path}")
     return read_semantic_ids(path, json.loads(path.read_text(encoding="utf-8"))).codes

@@ -4,6 +4,8 @@ The log is written by pyarrow in pieces, with skewed items. The verb ``genret in
 format in a process of its own, from the file to the run folder; the highest resident memory of that
 process stands beside what it had when only its modules were loaded. What the run folder holds is
 checked against counts and a checksum that NumPy took while the log was written.
+
+Bars: 10⁷ interactions take at most 1.1 GiB; 10⁸ take at most 4.5 GiB and 10 minutes.
 """
 
 import dataclasses
@@ -14,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,17 +26,17 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from benchmarks.program import finish, run_program, show_table
-from benchmarks.record import ROOT, environment, judge, peak_gib
+from benchmarks.bars import Bar, at_most, verdicts
+from benchmarks.program import Table, finish, make_main
+from benchmarks.record import ROOT, environment, peak_gib
 from genret.cli.base import Reporter
 from genret.cli.ingest import Ingest
 from genret.config import IngestConfig, SourceConfig
 from genret.data import Catalog, SplitHistories, load_run_data
 from genret.errors import GenretError
 
-MEMORY_BAR = 2.0
-"""GiB that this many interactions should stay within; fewer are not judged."""
-MEMORY_BAR_EVENTS = 10_000_000
+LIMITS = {10**7: {"peak_gib": 1.1}, 10**8: {"peak_gib": 4.5, "seconds": 600.0}}
+"""What each format may need for so many interactions."""
 _PIECE = 500_000
 _ALL_IN_MEMORY, _NONE_IN_MEMORY = 64.0, 1e-6
 
@@ -46,18 +47,12 @@ Format = Literal["parquet", "csv"]
 class Options:
     """Measure ingest; see the module's docstring."""
 
-    events: int = 10_000_000
-    """Interactions."""
-    users: int = 1_000_000
-    """Users."""
-    items: int = 100_000
-    """Items."""
-    formats: tuple[Format, ...] = ("parquet", "csv")
-    """Formats."""
-    out: Path | None = None
-    """Where to write the figures as JSON."""
-    smoke: bool = False
-    """20,000 interactions: shows that it works."""
+    events: int = 10_000_000  # Interactions.
+    users: int = 1_000_000  # Users.
+    items: int = 100_000  # Items.
+    formats: tuple[Format, ...] = ("parquet", "csv")  # Formats.
+    out: Path | None = None  # Where to write the figures as JSON.
+    smoke: bool = False  # 20,000 interactions: shows that it works.
     memory_gib: float = 0.0
     """Memory for the rows (``genret ingest --memory-gib``); 0: what the verb takes by itself."""
     check_both: bool = False
@@ -72,14 +67,10 @@ def write_log(folder: Path, options: Options) -> dict[str, int]:
     per_user = np.zeros(options.users, np.int64)
     per_item = np.zeros(options.items, np.int64)
     checksum = 0
-    schema = pa.schema(
-        [("user_id", pa.int64()), ("item_id", pa.string()), ("timestamp", pa.int64())]
-    )
-    writers: list[Any] = []
-    if "parquet" in options.formats:
-        writers.append(pq.ParquetWriter(folder / "log.parquet", schema))
-    if "csv" in options.formats:
-        writers.append(pa.csv.CSVWriter(folder / "log.csv", schema))
+    columns = [("user_id", pa.int64()), ("item_id", pa.string()), ("timestamp", pa.int64())]
+    schema = pa.schema(columns)
+    make = {"parquet": pq.ParquetWriter, "csv": pa.csv.CSVWriter}
+    writers: list[Any] = [make[name](folder / f"log.{name}", schema) for name in options.formats]
     for start in range(0, options.events, _PIECE):
         count = min(_PIECE, options.events - start)
         users = rng.integers(options.users, size=count)
@@ -111,14 +102,11 @@ def answer(catalog: Catalog, histories: SplitHistories) -> dict[str, int]:
     number = pc.utf8_slice_codeunits(names, len("item-")).cast(pa.int64()).to_numpy()
     if events.times is None:
         raise GenretError("histories: found no times, expected those of the log")
-    later = np.diff(events.times) >= 0
-    if not (later | (np.diff(users) != 0)).all():
+    if not ((np.diff(events.times) >= 0) | (np.diff(users) != 0)).all():
         raise GenretError("histories: found one that is not in the order of time")
-    return _summary(
-        lengths,
-        np.bincount(events.items, minlength=catalog.num_items),
-        _checksum(users, number[events.items], events.times // 1_000_000),
-    )
+    per_item = np.bincount(events.items, minlength=catalog.num_items)
+    checksum = _checksum(users, number[events.items], events.times // 1_000_000)
+    return _summary(lengths, per_item, checksum)
 
 
 def _summary(per_user: np.ndarray, per_item: np.ndarray, checksum: int) -> dict[str, int]:
@@ -142,23 +130,14 @@ def ingest_one(path: Path, run_folder: Path, memory_gib: float) -> dict[str, Any
     """Run the verb in this process; return what it wrote, seconds and memory in GiB."""
     import genret.data  # noqa: F401  the verb loads it when it runs; here it belongs to the floor
 
-    reporter = Reporter(as_json=True)
-    floor = peak_gib()
-    start = time.perf_counter()
-    rules = IngestConfig(memory_gib=memory_gib)
-    Ingest(run_folder=run_folder, source=SourceConfig(interactions=(path,)), rules=rules).run(
-        reporter
-    )
-    seconds = time.perf_counter() - start
-    peak = peak_gib()
+    reporter, rules = Reporter(as_json=True), IngestConfig(memory_gib=memory_gib)
+    floor, start = peak_gib(), time.perf_counter()
+    source = SourceConfig(interactions=(path,))
+    Ingest(run_folder=run_folder, source=source, rules=rules).run(reporter)
+    figures = {"seconds": time.perf_counter() - start, "peak_gib": peak_gib()}
     found = answer(*load_run_data(run_folder))
-    return {
-        "found": found,
-        "seconds": seconds,
-        "events_per_second": found["events"] / seconds,
-        "peak_gib": peak,
-        "imports_gib": floor,
-    }
+    speed = found["events"] / figures["seconds"]
+    return {"found": found, **figures, "events_per_second": speed, "imports_gib": floor}
 
 
 def measure(options: Options) -> dict[str, Any]:
@@ -167,52 +146,47 @@ def measure(options: Options) -> dict[str, Any]:
     Raises:
       GenretError: a format whose answer is not that of the log, or that failed.
     """
-    machine = environment()
-    formats = {}
+    sizes = {name: getattr(options, name) for name in ("events", "users", "items")}
+    document: dict[str, Any] = {
+        "program": "benchmarks.ingest", "options": sizes, "environment": environment(),
+        "formats": {},
+    }  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         expected = write_log(folder, options)
         for name in options.formats:
             path = folder / f"log.{name}"
             figures = run_child(path, folder / name, options.memory_gib)
-            formats[name] = figures | {"file_mib": path.stat().st_size / 2**20}
-            check(name, formats[name]["found"], expected)
+            document["formats"][name] = figures | {"file_mib": path.stat().st_size / 2**20}
+            check(name, figures["found"], expected)
             if options.check_both:
                 check_both(path, folder)
-    return {
-        "program": "benchmarks.ingest",
-        "options": {name: getattr(options, name) for name in ("events", "users", "items")},
-        "environment": machine,
-        "formats": formats,
-        "bars": {
-            f"{name}: peak GiB": judge(f["peak_gib"], MEMORY_BAR, at_most=True)
-            for name, f in formats.items()
-            if options.events >= MEMORY_BAR_EVENTS
-        },
-    }
+    return document | {"bars": verdicts(document, bars(document))}
+
+
+def bars(document: dict[str, Any]) -> list[Bar]:
+    """Return what a run with so many interactions is asked for."""
+    limits = LIMITS.get(document["options"]["events"], {})
+    titles = {"peak_gib": "peak GiB", "seconds": "seconds"}
+    return [
+        at_most(f"{name}: {titles[figure]}", lambda d, n=name, f=figure: d["formats"][n][f], limit)
+        for name in document["formats"]
+        for figure, limit in limits.items()
+    ]
 
 
 def run_child(path: Path, run_folder: Path, memory_gib: float) -> dict[str, Any]:
-    """Ingest in a process of its own; return its figures.
-
-    Raises:
-      GenretError: it failed.
-    """
+    """Ingest in a process of its own; return its figures."""
     command = [sys.executable, "-m", "benchmarks.ingest", "--child", str(path), str(run_folder)]
     command += ["--memory-gib", str(memory_gib)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise GenretError(f"{path.name}: the ingest failed: {done.stderr.strip()[-300:]}")
-    figures: dict[str, Any] = json.loads(done.stdout)
-    return figures
+    return json.loads(done.stdout)
 
 
 def check_both(path: Path, folder: Path) -> None:
-    """Ingest a file in memory and by the sort on disk; refuse results that differ.
-
-    Raises:
-      GenretError: an array of the catalog or the histories has other bytes.
-    """
+    """Ingest a file in memory and by the sort on disk; refuse arrays that differ in a byte."""
     digests = []
     for gib in (_ALL_IN_MEMORY, _NONE_IN_MEMORY):
         run_folder = folder / f"both-{gib}"
@@ -244,22 +218,17 @@ def run(options: Options, console: Console) -> None:
     if options.smoke:
         options = dataclasses.replace(options, events=20_000, users=3_000, items=500)
     document = measure(options)
-    show_table(
-        console, f"Ingest of {options.events:,} interactions",
-        ("format", "file MiB", "seconds", "events/s", "peak GiB", "imports alone GiB"),
-        [
-            (name, f"{f['file_mib']:.0f}", f"{f['seconds']:.1f}", f"{f['events_per_second']:,.0f}",
-             f"{f['peak_gib']:.2f}", f"{f['imports_gib']:.2f}")
-            for name, f in document["formats"].items()
-        ],
-    )  # fmt: skip
+    columns = ("format", "file MiB", "seconds", "events/s", "peak GiB", "imports alone GiB")
+    rows = [
+        (name, f"{f['file_mib']:.0f}", f"{f['seconds']:.1f}", f"{f['events_per_second']:,.0f}",
+         f"{f['peak_gib']:.2f}", f"{f['imports_gib']:.2f}")
+        for name, f in document["formats"].items()
+    ]  # fmt: skip
+    Table(f"Ingest of {options.events:,} interactions", columns, rows).show(console)
     finish(document, options.out, console)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program."""
-    return run_program("benchmarks.ingest", Options, run, argv)
-
+main = make_main("benchmarks.ingest", Options, run)
 
 if __name__ == "__main__":
     sys.exit(main())

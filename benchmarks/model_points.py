@@ -12,50 +12,39 @@ import numpy as np
 from flax import nnx
 
 from benchmarks.draws import draw_codes, hashed_logits, real_codes
-from benchmarks.oracle import Catalog, check_answer, stepped
+from benchmarks.oracle import Answer, Catalog, check_answer, stepped
 from benchmarks.record import Figures
 from benchmarks.timing import interleave
 from genret import BeamResult, TrieIndex, beam_search
 from genret.config import ItemDecoderConfig
 from genret.errors import GenretError
 from genret.models import History, build_model
+from genret.pytree import register_pytree
 from genret.testing import TableModel
 from genret.typing import Array, Codes, Float, Int
 
-
-@dataclasses.dataclass(frozen=True)
-class Sizes:
-    """Sizes of the model bars.
-
-    Attributes:
-      items: |C| of the uniform codes.
-      codes: V.
-      depth: L.
-      shape: (B, M).
-      histories: batches whose calls are counted.
-      repeats: rounds of the timed decodes.
-      beams: M of the memory figures.
-      history_items: items of a history; each is four codes.
-      preset_width: width of their model.
-    """
-
-    items: int
-    codes: int
-    depth: int
-    shape: tuple[int, int]
-    histories: int
-    repeats: int
-    beams: tuple[int, ...]
-    history_items: int
-    preset_width: int
-
-
+Kind = Literal["item_decoder", "decoder_only"]
 MARK = 512.0
 """Scores of at most eight :func:`exact_logits` are above its negative."""
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """Sizes of the model bars."""
+
+    items: int  # |C| of the uniform codes
+    codes: int  # V
+    depth: int  # L
+    shape: tuple[int, int]  # (B, M)
+    histories: int  # batches whose calls are counted
+    repeats: int  # rounds of the timed decodes
+    beams: tuple[int, ...]  # M of the memory figures
+    history_items: int  # items of a history; each is four codes
+    preset_width: int  # width of their model
+
+
+@register_pytree
+@dataclasses.dataclass(frozen=True)
 class MarkedModel:
     """Another model, whose tail tells in the scores how many codes it was asked for.
 
@@ -84,11 +73,7 @@ class MarkedModel:
 
 
 def unmark(result: BeamResult, depth: int) -> tuple[BeamResult, int]:
-    """Return an answer without marks, and the codes of a beam before the tail; L: there was none.
-
-    Raises:
-      GenretError: scores with different marks, or an answer without items.
-    """
+    """Return an answer without marks, and the codes of a beam before the tail; L: there was none."""
     scores = np.asarray(result.scores)
     marks = np.unique(np.floor(-scores[np.asarray(result.valid)] / MARK))
     if len(marks) != 1:
@@ -99,17 +84,16 @@ def unmark(result: BeamResult, depth: int) -> tuple[BeamResult, int]:
 
 
 def best_below(
-    catalog: Catalog, model: TableModel, history: np.ndarray, beams: int, levels: int
-) -> tuple[np.ndarray, np.ndarray]:
+    catalog: Catalog, model: TableModel, history: Array, beams: int, levels: int
+) -> Answer:
     """Return the exact best items of all below the beams after some levels, for one request.
 
     Equal scores are ordered by the score one level before, and so on, then by beam and row.
-
-    Returns:
-      Positions and scores.
     """
     state = catalog.search(stepped(model, history, beams), beams, levels=levels)
-    rows, _ = state.items(len(catalog.codes))
+    rows, scores = state.items(beams if levels == len(catalog.columns) else len(catalog.codes))
+    if levels == len(catalog.columns):
+        return catalog.positions[rows], scores
     codes = jnp.asarray(catalog.codes[rows])[None]
     _, cache = model.prefill(history)
     log_probs = model.score_tail(codes, jnp.zeros(codes.shape[:2], jnp.int32), cache)
@@ -124,39 +108,27 @@ def count_calls(codes: Codes, num_codes: int, sizes: Sizes) -> Figures:
     A beam of t codes took t calls, prefill and t - 1 steps, one after the other; the tail is one
     more, and without it the last step is the last call.
     """
-    batch, beams = sizes.shape
-    depth = codes.shape[1]
+    (batch, beams), depth = sizes.shape, codes.shape[1]
     per_level = (num_codes,) * depth
     catalog = Catalog.of(codes)
     index = TrieIndex.from_codes(codes, codes_per_level=per_level)
     plain = hashed_logits(per_level, seed=80)
-    marked = MarkedModel(model=plain)
     figures: Figures = {"tail_calls": [], "step_calls": [], "same_answer": []}
     for number in range(sizes.histories):
         history = jnp.arange(batch, dtype=jnp.int32) + 1000 * number
-        search = functools.partial(beam_search, marked, history, index, beams=beams)
+        search = functools.partial(beam_search, MarkedModel(plain), history, index, beams=beams)
         found, levels = unmark(search(tail="auto"), depth)
         steps, all_levels = unmark(search(), depth)
-        each = [history[request : request + 1] for request in range(batch)]
-        exact = []
-        for one in each:
-            rows, scores = catalog.search(stepped(plain, one, beams), beams).items(beams)
-            exact.append((catalog.positions[rows], scores))
-        check_answer(steps, exact, codes)
-        if levels < depth:
-            exact = [best_below(catalog, plain, one, beams, levels) for one in each]
-        check_answer(found, exact, codes)
+        for result, before in ((steps, depth), (found, levels)):
+            requests = (history[b : b + 1] for b in range(batch))
+            exact = [best_below(catalog, plain, one, beams, before) for one in requests]
+            check_answer(result, exact, codes)
         figures["tail_calls"].append(levels + (levels < depth))
         figures["step_calls"].append(all_levels)
         same = (np.asarray(found.items) == np.asarray(steps.items)).mean()
         figures["same_answer"].append(float(same))
-    times = interleave(
-        {
-            "tail": lambda: beam_search(plain, history, index, beams=beams, tail="auto"),
-            "steps": lambda: beam_search(plain, history, index, beams=beams),
-        },
-        sizes.repeats,
-    )
+    search = functools.partial(beam_search, plain, history, index, beams=beams)
+    times = interleave({"tail": lambda: search(tail="auto"), "steps": search}, sizes.repeats)
     most = {"most_calls": max(figures["tail_calls"]), "most_steps": max(figures["step_calls"])}
     return {**figures, **most, **times}
 
@@ -164,67 +136,49 @@ def count_calls(codes: Codes, num_codes: int, sizes: Sizes) -> Figures:
 def passes(sizes: Sizes, data: Path | None) -> dict[str, Callable[[], Figures]]:
     """Bar 8: sequential model calls, prefill included."""
     shape = (sizes.codes,) * sizes.depth
-
-    def beauty() -> Codes:
-        if data is None:
-            raise GenretError("data: left out, expected a folder with beauty/")
-        return real_codes(data / "beauty")
-
     uniform = f"8 calls: uniform |C|={sizes.items} V={sizes.codes} L={sizes.depth}"
     return {
         uniform: lambda: count_calls(draw_codes(sizes.items, shape, seed=8), sizes.codes, sizes),
-        "8 calls: beauty": lambda: count_calls(beauty(), 256, sizes),
+        "8 calls: beauty": lambda: count_calls(real_codes(data, "beauty"), 256, sizes),
     }
 
 
-Kind = Literal["item_decoder", "decoder_only"]
+def decode_bytes(kind: Kind, beams: int, items: int, sizes: Sizes) -> tuple[int, int]:
+    """Return the bytes of the cache after a step, and of the compiled search's temporaries."""
+    batch, per_level = sizes.shape[0], (256,) * 4
+    codes = draw_codes(2000, per_level, seed=10)
+    index = TrieIndex.from_codes(codes, codes_per_level=per_level)
+    width = sizes.preset_width
+    config = ItemDecoderConfig(
+        codes_per_level=per_level, width=width, heads=4, kv_heads=4, head_dim=width // 4,
+        mlp_dim=2 * width, max_items=items,
+    ).as_kind(kind)  # fmt: skip
+    graph, params = nnx.split(build_model(config, 0))
+    rows = np.arange(batch * items).reshape(batch, items)
+    history = History.from_items(codes, rows, max_items=items)
+
+    def after_a_step(params: Any, history: History) -> Any:
+        model = nnx.merge(graph, params)
+        _, cache = model.prefill(history)
+        zeros = jnp.zeros((batch, beams), jnp.int32)
+        return model.step(zeros, zeros, cache)[1]
+
+    def search(params: Any, history: History, index: TrieIndex) -> Any:
+        return beam_search(nnx.merge(graph, params), history, index, beams=beams)
+
+    cache = jax.tree.leaves(jax.eval_shape(after_a_step, params, history))
+    memory = jax.jit(search).lower(params, history, index).compile().memory_analysis()
+    temporary = int(memory.temp_size_in_bytes) if memory else 0
+    return sum(x.size * x.dtype.itemsize for x in cache), temporary
 
 
 def history_memory(kind: Kind, beams: int, sizes: Sizes) -> Figures:
-    """Return the bytes of a decode that are there for the history's sake.
-
-    That is what is added when the history is twice as long: of the cache after a step, and of
-    the compiled search's temporaries.
-    """
-    batch, levels = sizes.shape[0], 4
-    codes = draw_codes(2000, (256,) * levels, seed=10)
-    index = TrieIndex.from_codes(codes, codes_per_level=(256,) * levels)
-    found = []
-    for items in (sizes.history_items, 2 * sizes.history_items):
-        width = sizes.preset_width
-        config = ItemDecoderConfig(
-            codes_per_level=(256,) * levels, width=width, heads=4, kv_heads=4,
-            head_dim=width // 4, mlp_dim=2 * width, max_items=items,
-        ).as_kind(kind)  # fmt: skip
-        graph, params = nnx.split(build_model(config, 0))
-        history = History.from_items(
-            codes, np.arange(batch * items).reshape(batch, items), max_items=items
-        )
-
-        def after_a_step(params: Any, history: History) -> Any:
-            model = nnx.merge(graph, params)  # noqa: B023  called in this round
-            _, cache = model.prefill(history)
-            zeros = jnp.zeros((batch, beams), jnp.int32)
-            return model.step(zeros, zeros, cache)[1]
-
-        def search(params: Any, history: History, index: TrieIndex) -> Any:
-            return beam_search(nnx.merge(graph, params), history, index, beams=beams)  # noqa: B023
-
-        cache = jax.eval_shape(after_a_step, params, history)
-        memory = jax.jit(search).lower(params, history, index).compile().memory_analysis()
-        found.append(
-            {
-                "cache_bytes": sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(cache)),
-                "temporary_bytes": int(memory.temp_size_in_bytes) if memory else 0,
-            }
-        )
-    short, long = found
-    more = {name: long[name] - short[name] for name in short}
-    return {
-        "history_cache_bytes": more["cache_bytes"],
-        "history_temporary_bytes": more["temporary_bytes"],
-        **short,
-    }
+    """Return the bytes of a decode that are there for the history's sake: what one twice as long adds."""
+    short = decode_bytes(kind, beams, sizes.history_items, sizes)
+    long = decode_bytes(kind, beams, 2 * sizes.history_items, sizes)
+    names = ("cache_bytes", "temporary_bytes")
+    more = {f"history_{n}": b - a for n, a, b in zip(names, short, long, strict=True)}
+    return more | dict(zip(names, short, strict=True))
 
 
 def history_bytes(sizes: Sizes) -> dict[str, Callable[[], Figures]]:

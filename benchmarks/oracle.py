@@ -19,6 +19,9 @@ from genret.typing import Bool, Codes, Float, Int
 LogitsOf = Callable[[int, np.ndarray, np.ndarray], np.ndarray]
 """(level, codes [m], parents [m] of the beams) -> their logits, float32 [m or more, V]."""
 
+Answer = tuple[np.ndarray, np.ndarray]
+"""Item positions of one request, best first, and their scores."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Beams:
@@ -28,7 +31,7 @@ class Beams:
     hi: Int[np.ndarray, "M"]
     scores: Float[np.ndarray, "M"]
 
-    def items(self, beams: int) -> tuple[np.ndarray, np.ndarray]:
+    def items(self, beams: int) -> Answer:
         """Return the rows below the beams, at most so many, and their scores."""
         below = [np.arange(*ends) for ends in zip(self.lo, self.hi, strict=True)]
         rows = np.concatenate([np.zeros(0, np.int64), *below])
@@ -37,17 +40,11 @@ class Beams:
 
 @dataclasses.dataclass(frozen=True)
 class Catalog:
-    """Sorted semantic IDs, on the host.
+    """Sorted semantic IDs, on the host."""
 
-    Attributes:
-      codes: int32 [N, L], sorted; equal rows are allowed.
-      positions: int [N], the place of each row in the codes as they came.
-      columns: the columns of ``codes``, each in one piece.
-    """
-
-    codes: Codes
-    positions: Int[np.ndarray, "N"]
-    columns: tuple[np.ndarray, ...]
+    codes: Codes  # sorted; equal rows are allowed
+    positions: Int[np.ndarray, "N"]  # the place of each row in the codes as they came
+    columns: tuple[np.ndarray, ...]  # the columns of ``codes``, each in one piece
 
     @classmethod
     def of(cls, codes: Codes, allowed: Bool[np.ndarray, "N"] | None = None) -> "Catalog":
@@ -55,8 +52,7 @@ class Catalog:
         kept = np.arange(len(codes)) if allowed is None else np.flatnonzero(allowed)
         order = kept[lexicographic_order(codes[kept])] if len(kept) else kept
         in_order = codes[order]
-        columns = tuple(np.ascontiguousarray(column) for column in in_order.T)
-        return cls(in_order, order, columns)
+        return cls(in_order, order, tuple(np.ascontiguousarray(column) for column in in_order.T))
 
     def holds(self, answers: Int[np.ndarray, "*rest L"]) -> Bool[np.ndarray, "*rest"]:
         """Say which semantic IDs are in the catalog."""
@@ -75,11 +71,7 @@ class Catalog:
     ) -> Beams:
         """Return the beams of an exact beam search after some levels (None: all).
 
-        Args:
-          logits_of: the model.
-          beams: M.
-          levels: L at most.
-          legal: log-probabilities are normalized over the legal children.
+        With ``legal``, log-probabilities are normalized over the legal children.
         """
         state = Beams(np.array([0]), np.array([len(self.codes)]), np.zeros(1, np.float32))
         codes, parents = np.zeros(1, np.int32), np.zeros(1, np.int32)
@@ -104,9 +96,14 @@ class Catalog:
             codes, parents = column[starts[best]], beam[best]
         return state
 
+    def hits(self, answers: Codes, beams: Beams) -> int:
+        """Count the semantic IDs of the beams that are among the answers."""
+        right = set(map(tuple, self.codes[beams.lo].tolist()))
+        return len(right & set(map(tuple, answers.tolist())))
+
 
 def lexicographic_order(codes: Codes) -> Int[np.ndarray, "N"]:
-    """Return the stable order of the rows: ``np.lexsort`` of the columns, but several a key."""
+    """Return the stable order of the rows: ``np.lexsort`` of the columns, but several in a key."""
     bits = max(1, int(codes.max()).bit_length())
     each = 63 // bits
     keys = []
@@ -122,11 +119,7 @@ def lexicographic_order(codes: Codes) -> Int[np.ndarray, "N"]:
 def given(model: GivenLogits, history: np.ndarray, request: int) -> LogitsOf:
     """Return the logits of one request of a model whose logits are given."""
     first = np.asarray(model.first)[history[request]][None]
-
-    def logits_of(level: int, codes: np.ndarray, parents: np.ndarray) -> np.ndarray:
-        return first if level == 0 else np.asarray(model.later[level - 1][request])
-
-    return logits_of
+    return lambda level, *_: first if level == 0 else np.asarray(model.later[level - 1][request])
 
 
 def stepped(model: Any, history: Any, beams: int) -> LogitsOf:
@@ -152,8 +145,8 @@ def expected_of(
     codes: Codes,
     beams: int,
     allowed: Sequence[np.ndarray] | None = None,
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the exact answer of each request, positions and scores, as :func:`check_answer` takes it.
+) -> list[Answer]:
+    """Return the exact answer of each request.
 
     Args:
       model: the logits.
@@ -171,14 +164,12 @@ def expected_of(
     return found
 
 
-def check_answer(
-    result: BeamResult, expected: Sequence[tuple[np.ndarray, np.ndarray]], codes: Codes
-) -> None:
+def check_answer(result: BeamResult, expected: Sequence[Answer], codes: Codes) -> None:
     """Refuse an answer that is not the exact one: items, order, codes, scores and padding.
 
     Args:
       result: the answer.
-      expected: for each request the item positions, best first, and their scores.
+      expected: the exact one of each request.
       codes: the semantic IDs by item position.
 
     Raises:
@@ -205,7 +196,7 @@ def check_answer(
                 )
 
 
-def check_near(result: BeamResult, expected: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
+def check_near(result: BeamResult, expected: Sequence[Answer]) -> None:
     """Refuse an answer that is not the exact one to within rounding.
 
     For scores that depend on the order of additions: where two of them are nearly equal, either
@@ -217,10 +208,8 @@ def check_near(result: BeamResult, expected: Sequence[tuple[np.ndarray, np.ndarr
     found = jax.tree.map(np.asarray, result)
     for request, (items, scores) in enumerate(expected):
         answer = dict(zip(found.items[request].tolist(), found.scores[request], strict=True))
-        right = sum(
-            abs(answer.get(item, np.inf) - score) < 1e-3
-            for item, score in zip(items.tolist(), scores, strict=True)
-        )
+        theirs = np.array([answer.get(item, np.inf) for item in items.tolist()])
+        right = int((abs(theirs - scores) < 1e-3).sum())
         if right < 0.95 * len(items) or int(found.valid[request].sum()) != len(items):
             raise GenretError(
                 f"answer: request {request}: found {right} of the {len(items)} exact items"

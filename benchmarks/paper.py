@@ -8,15 +8,15 @@ the order of the methods and how each grows: the slope of log(time) against log(
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tyro
 from rich.console import Console
-from rich.table import Table
 
+from benchmarks.program import Table
 from benchmarks.record import read
 from benchmarks.show import Line
 from genret.errors import GenretError
@@ -26,6 +26,8 @@ COLUMNS = {
     "PPV exact": "ppv-exact", "CPU trie": "cpu-trie",
 }  # fmt: skip
 """The paper's methods, and ours of the same algorithm."""
+
+OURS = {**COLUMNS, "genret": "genret"}
 
 OVER_ITEMS: dict[int, tuple[float | None, ...]] = {
     10**5: (0.023, 12.335, 0.588, 6.375, 27.070),
@@ -59,10 +61,8 @@ INSIDE: dict[str, tuple[float, float]] = {
 class Paper:
     """Print a run of the preset "paper" beside the paper's tables."""
 
-    file: tyro.conf.Positional[Path]
-    """JSON of the run."""
-    markdown: bool = False
-    """Print Markdown."""
+    file: tyro.conf.Positional[Path]  # JSON of the run.
+    markdown: bool = False  # Print Markdown.
 
     def main(self, console: Console) -> int:
         """Print the tables."""
@@ -71,11 +71,8 @@ class Paper:
         if self.markdown:
             print(markdown(environment, lines))
             return 0
-        for title, titles, rows in tables(lines):
-            table = Table(*titles, title=title)
-            for row in rows:
-                table.add_row(*row)
-            console.print(table)
+        for table in tables(lines):
+            table.show(console)
         for text in (*orders(lines), _machines(environment)):
             console.print(text)
         return 0
@@ -83,17 +80,13 @@ class Paper:
 
 def markdown(environment: Mapping[str, Any], points: Sequence[Line]) -> str:
     """Return the tables and the orders of a run as Markdown."""
-    parts = []
-    for title, titles, rows in tables(points):
-        cells = [titles, ["---"] * len(titles), *rows]
-        parts.append(f"{title}:")
-        parts.append("\n".join("| " + " | ".join(row) + " |" for row in cells))
-    parts.append("\n".join(f"- {text}" for text in orders(points)))
-    return "\n\n".join([_machines(environment), *parts])
+    parts = [text for table in tables(points) for text in (f"{table.title}:", table.markdown())]
+    said = "\n".join(f"- {text}" for text in orders(points))
+    return "\n\n".join([_machines(environment), *parts, said])
 
 
-def tables(points: Sequence[Line]) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Return title, titles of columns and rows of each table: "paper says" beside "measured".
+def tables(points: Sequence[Line]) -> list[Table]:
+    """Return the paper's tables: what it says beside what was measured.
 
     Raises:
       GenretError: the run is not one of the preset "paper".
@@ -103,41 +96,31 @@ def tables(points: Sequence[Line]) -> list[tuple[str, list[str], list[list[str]]
     by_codes = {x["sizes"]["codes"]: x for x in given if x["sizes"]["items"] == 10**7}
     if not by_items or any(x["sizes"]["depth"] != 8 for x in given):
         raise GenretError("paper: found no points of the preset 'paper'")
-    found = [_inside(line) for line in points if line["sizes"]["model"] is not None]
-    for title, axis, theirs, ours in (
-        (
-            "Table 4a: ms of a step over an unconstrained one, V = 2,048",
-            "|C|",
-            OVER_ITEMS,
-            by_items,
-        ),
-        ("Table 4b: the same over V, |C| = 10,000,000", "V", OVER_CODES, by_codes),
-    ):
-        titles = [axis, *(f"{name}: paper, measured" for name in COLUMNS), "genret: measured"]
-        rows = [
-            [
-                f"{size:,}",
-                *(
-                    f"{_number(said)}, {_over(ours.get(size), own)}"
-                    for said, own in zip(theirs[size], COLUMNS.values(), strict=True)
-                ),
-                _over(ours.get(size), "genret"),
-            ]
-            for size in theirs
-        ]
-        rows.append(
-            [
-                f"slope in {axis}",
-                *(
-                    f"{_slope({s: row[n] for s, row in theirs.items() if s in ours})}, "
-                    f"{_slope({s: _time(line, own) for s, line in ours.items()})}"
-                    for n, own in enumerate(COLUMNS.values())
-                ),
-                _slope({s: _time(line, "genret") for s, line in ours.items()}),
-            ]
-        )
-        found.append((title, titles, rows))
-    return found
+    over_items = "Table 4a: ms of a step over an unconstrained one, V = 2,048"
+    over_codes = "Table 4b: the same over V, |C| = 10,000,000"
+    return [
+        *(_inside(line) for line in points if line["sizes"]["model"] is not None),
+        _grown(over_items, "|C|", OVER_ITEMS, by_items),
+        _grown(over_codes, "V", OVER_CODES, by_codes),
+    ]
+
+
+def _grown(
+    title: str, axis: str, theirs: Mapping[int, tuple[float | None, ...]], ours: Mapping[int, Line]
+) -> Table:
+    """Return a table of the steps' times over an axis, theirs and ours."""
+    columns = [axis, *(f"{name}: paper, measured" for name in COLUMNS), "genret: measured"]
+    rows = []
+    for size, said in theirs.items():
+        own = [_figure(ours.get(size), method) for method in OURS.values()]
+        both = [f"{_number(x)}, {y}" for x, y in zip(said, own[:-1], strict=True)]
+        rows.append([f"{size:,}", *both, own[-1]])
+    slopes = [_slope({s: _time(x, own) for s, x in ours.items()}) for own in OURS.values()]
+    both = [
+        f"{_slope({s: row[n] for s, row in theirs.items() if s in ours})}, {own}"
+        for n, own in enumerate(slopes[:-1])
+    ]
+    return Table(title, columns, [*rows, [f"slope in {axis}", *both, slopes[-1]]])
 
 
 def orders(points: Sequence[Line]) -> list[str]:
@@ -151,17 +134,18 @@ def orders(points: Sequence[Line]) -> list[str]:
         if line["sizes"]["model"] is None and line["sizes"]["codes"] == 2048
     }
     most = max(size for size in measured if size in OVER_ITEMS)
-    line = measured[most]
-    own = {name: _time(line, method) for name, method in COLUMNS.items()}
-    absent = [f"{name} ({_reason(line, COLUMNS[name])})" for name, ms in own.items() if ms is None]
+    own = {name: _time(measured[most], method) for name, method in OURS.items()}
     said = []
     for whose, costs in (
         ("paper", dict(zip(COLUMNS, OVER_ITEMS[most], strict=True))),
-        ("measured", own | {"genret": _time(line, "genret")}),
+        ("measured", own),
     ):
         known = sorted((ms, name) for name, ms in costs.items() if ms is not None)
-        order = [f"{name} {ms:.3f}" for ms, name in known]
-        said.append(f"order at |C| = {most:,}, V = 2,048, {whose}: {', '.join(order)}")
+        order = ", ".join(f"{name} {ms:.3f}" for ms, name in known)
+        said.append(f"order at |C| = {most:,}, V = 2,048, {whose}: {order}")
+    absent = [
+        f"{name} ({_figure(measured[most], OURS[name])})" for name, ms in own.items() if ms is None
+    ]
     if absent:
         said[-1] += f"; without a figure: {', '.join(absent)}"
     return said
@@ -174,40 +158,35 @@ def _machines(environment: Mapping[str, Any]) -> str:
     )
 
 
-def _inside(line: Line) -> tuple[str, list[str], list[list[str]]]:
+def _inside(line: Line) -> Table:
     """Return Table 1: a step inside a transformer, as a share of it without a constraint."""
-    base = line["methods"]["unconstrained"].get("step_ms")
+    base, sizes = line["methods"]["unconstrained"].get("step_ms") or 0, line["sizes"]
     rows = []
-    for name, own in [*COLUMNS.items(), ("genret", "genret")]:
+    for name, own in OURS.items():
         said = "" if name not in INSIDE else f"+{INSIDE[name][0]:g} ms, {INSIDE[name][1]:.2%}"
         over = _time(line, own)
-        ours = _reason(line, own)
+        ours = _figure(line, own)
         if over is not None and base:
             ours = f"{over:+.3f} ms, {over / base:.1%}"
         rows.append([name, said, ours])
-    sizes = line["sizes"]
     title = (
         f"Table 1: a step over an unconstrained one inside a transformer (theirs: 13 ms a step, "
-        f"|C| = 20,000,000; here: {sizes['model']}, {base or 0:.0f} ms a step, |C| = {sizes['items']:,})"
+        f"|C| = 20,000,000; here: {sizes['model']}, {base:.0f} ms a step, |C| = {sizes['items']:,})"
     )
-    return title, ["method", "paper says", "measured here"], rows
+    return Table(title, ["method", "paper says", "measured here"], rows)
 
 
-def _time(line: Mapping[str, Any] | None, method: str) -> float | None:
+def _time(line: Line | None, method: str) -> float | None:
     """Return the milliseconds of a step over an unconstrained one; None: not measured."""
     return None if line is None else line["methods"].get(method, {}).get("over_first_ms")
 
 
-def _over(line: Line | None, method: str) -> str:
-    return _reason(line, method) if _time(line, method) is None else _number(_time(line, method))
-
-
-def _reason(line: Line | None, method: str) -> str:
-    """Say in a word why there is no figure."""
-    if line is None:
-        return "not run"
-    error = line["methods"].get(method, {}).get("error", "")
-    return "too large" if error else "not run"
+def _figure(line: Line | None, method: str) -> str:
+    """Say the same, or in a word why there is no figure."""
+    over = _time(line, method)
+    if over is not None:
+        return _number(over)
+    return "too large" if line and line["methods"].get(method, {}).get("error") else "not run"
 
 
 def _number(value: float | None) -> str:
@@ -216,10 +195,8 @@ def _number(value: float | None) -> str:
 
 def _slope(times: Mapping[int, float | None]) -> str:
     """Return the least-squares slope of log(time) over log(size), of the times above 0."""
-    pairs = [(math.log(s), math.log(t)) for s, t in times.items() if t is not None and t > 0]
+    pairs = [(size, ms) for size, ms in times.items() if ms is not None and ms > 0]
     if len(pairs) < 2:
         return "none"
-    mean_x = sum(x for x, _ in pairs) / len(pairs)
-    mean_y = sum(y for _, y in pairs) / len(pairs)
-    spread = sum((x - mean_x) ** 2 for x, _ in pairs)
-    return f"{sum((x - mean_x) * (y - mean_y) for x, y in pairs) / spread:.2f}"
+    x, y = np.log(pairs).T
+    return f"{np.polyfit(x, y, 1)[0]:.2f}"

@@ -1,5 +1,6 @@
-"""A run as pictures: each function takes the points of a run and returns a figure."""
+"""A run as pictures: each function takes the points of a run and returns a figure, or None."""
 
+import io
 import math
 import statistics
 import textwrap
@@ -8,21 +9,24 @@ from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from benchmarks._drawing import (
-    color,
-    draw_line,
-    label_ends,
-    log_ticks,
-    number,
-    plain,
-    ticks_at,
-    times,
-)
 from benchmarks.show import Line
 from benchmarks.timing import times_of
+
+STYLES = {
+    "unconstrained": ("#7f7f7f", "x:"), "genret": ("#d1495b", "o-"),
+    "static-style": ("#00798c", "s-"), "static (its code)": ("#3bb3c4", "s--"),
+    "ppv-incremental": ("#e07b00", "^-"), "ppv-exact": ("#8a5200", "v-"),
+    "ppv-top50": ("#c9a227", "v--"), "hash-bitmap": ("#3f8f5b", "P--"),
+    "dense-bitmask": ("#2e4057", "D-"), "cpu-trie": ("#8d5a97", "p-"), "marisa": ("#c06c9f", "h-"),
+    "generate + trie": ("#00798c", "s-"), "generate + processor": ("#edae49", "^-"),
+    "genret, tail": ("#8d5a97", "D-"),
+}  # fmt: skip
+"""Color, mark and line of a method in every picture; broken lines need not find the exact answer."""
 
 BESIDE = 12
 """Points beside each other in the map; the others are below."""
@@ -30,8 +34,50 @@ BESIDE = 12
 NEAR = 1.05
 """What takes so many times the fastest method's time at most is framed with it."""
 
-EVEN, MOST = "#f7f7f7", 16.0
-"""Color of a method as fast as ours, and how many times slower has the last color."""
+MOST = 16.0
+"""How many times slower than ours has the last color of the map."""
+
+SIZES = (("L", "depth"), ("B", "batch"), ("M", "beams"))
+
+
+def all_figures(points: Sequence[Line]) -> dict[str, tuple[str, Figure]]:
+    """Draw every picture that the points have the figures for: caption and figure by name."""
+    drawn = {
+        "who_wins": (
+            "Which method wins where, and by how much. The fastest exact method is framed.",
+            who_wins(points),
+        ),
+        "slower_than_genret": ("The same over all points.", slower_than(points)),
+        "latency_over_items": (
+            "Time of a step against the number of items.",
+            against(points, "items", "step_ms", "ms a step"),
+        ),
+        "latency_over_codes": (
+            "Time of a step against the number of codes of a level.",
+            against(points, "codes", "step_ms", "ms a step"),
+        ),
+        "bytes_over_items": (
+            "Memory of the index.",
+            against(points, "items", "bytes", "MiB of the index", 1 / (1 << 20)),
+        ),
+        "by_level": ("Where the time goes: each step alone.", by_level(points)),
+        "with_models": (
+            "A whole search with a transformer; grey is the time without a constraint.",
+            with_models(points),
+        ),
+    }
+    return {name: (said, figure) for name, (said, figure) in drawn.items() if figure is not None}
+
+
+def svg(figure: Figure) -> str:
+    """Return a figure as an SVG element; equal figures give equal text."""
+    text = io.StringIO()
+    # Names of parts of a picture are hashed with a salt; they are unique in a page by the title.
+    salt = {"svg.hashsalt": figure.axes[0].get_title(), "svg.fonttype": "none"}
+    with matplotlib.rc_context(salt):
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    drawn = text.getvalue()
+    return drawn[drawn.index("<svg") :]
 
 
 def who_wins(points: Sequence[Line], name: str = "genret") -> Figure | None:
@@ -42,38 +88,54 @@ def who_wins(points: Sequence[Line], name: str = "genret") -> Figure | None:
     points = [line for line in points if "ms" in line["methods"].get(name, {})]
     if not points:
         return None
-    means = _mean_ratios(points, name)
+    means = {x: statistics.geometric_mean(own) for x, own in _ratios(points, name).items()}
     order = sorted(means, key=means.__getitem__)
     methods = [x for x in ("unconstrained",) if x in order]  # no rival: its answers need not exist
     methods += [name, *(x for x in order if x not in methods)]
     parts = [points[begin : begin + BESIDE] for begin in range(0, len(points), BESIDE)]
-    widest = max(map(len, parts))
-    height = 0.34 * len(methods) + 1.05
+    widest, height = max(map(len, parts)), 0.34 * len(methods) + 1.05
     figure = Figure(figsize=(1.9 + 0.78 * widest, height * len(parts) + 0.5), layout="constrained")
     for axes, part in zip(figure.subplots(len(parts), 1, squeeze=False)[:, 0], parts, strict=True):
         axes.set(xlim=(0, widest), ylim=(len(methods), 0))
         for column, line in enumerate(part):
             _column(axes, column, line, methods, name)
-        axes.set_xticks(
-            [x + 0.5 for x in range(len(part))], [_title(line, points) for line in part]
-        )
+        titles = [_title(line, points) for line in part]
+        axes.set_xticks([x + 0.5 for x in range(len(part))], titles)
         axes.set_yticks([y + 0.5 for y in range(len(methods))], methods)
         axes.tick_params(length=0, labeltop=True, labelbottom=False)
         axes.tick_params(axis="x", labelsize=8)
         axes.get_yticklabels()[methods.index(name)].set_fontweight("bold")
         axes.spines[:].set_visible(False)
-    sizes = points[0]["sizes"]
-    same = [
-        f"{letter} = {sizes[size]}"
-        for letter, size in (("L", "depth"), ("B", "batch"), ("M", "beams"))
-        if len({line["sizes"][size] for line in points}) == 1
-    ]
+    same = [f"{x} = {points[0]['sizes'][n]}" for x, n in SIZES if not _differs(points, n)]
     title = (
         f"Time of a search over that of {name} ({', '.join(same)}); framed: the fastest whose "
         f"answers are all right, within {NEAR - 1:.0%}"
     )
     figure.suptitle(textwrap.fill(title, round(13 * figure.get_figwidth())), fontsize=10)
     return figure
+
+
+def _column(axes: Axes, column: int, line: Line, methods: Sequence[str], name: str) -> None:
+    """Draw a point's cells of the map."""
+    timed = _timed(line)
+    right = [own["ms"] for own in timed.values() if _all_right(own)]
+    middle = {"ha": "center", "va": "center"}
+    for row, method in enumerate(methods):
+        if method not in timed:
+            if method in line["methods"]:
+                axes.text(column + 0.5, row + 0.5, "none", fontsize=8, color="#999999", **middle)
+            continue
+        own = timed[method]
+        ratio = times_of(own, timed[name])
+        shade = 0.5 + 0.5 * max(-1.0, min(1.0, math.log(ratio) / math.log(MOST)))
+        face = matplotlib.colormaps["RdBu_r"](shade)
+        axes.add_patch(Rectangle((column, row), 1, 1, fc=face, ec="white", lw=1.5))
+        text = f"{own['ms']:.3g} ms" if method == name else times(ratio)
+        ink = "white" if abs(shade - 0.5) > 0.35 else "#222222"
+        axes.text(column + 0.5, row + 0.5, text, fontsize=8.5, color=ink, **middle)
+        if _all_right(own) and own["ms"] <= NEAR * min(right):
+            frame = Rectangle((column + 0.04, row + 0.06), 0.92, 0.88, fc="none", ec="#111111")
+            axes.add_patch(frame)
 
 
 def machines(measured: Mapping[str, Line], compiled: Mapping[str, Any]) -> Figure:
@@ -84,18 +146,18 @@ def machines(measured: Mapping[str, Line], compiled: Mapping[str, Any]) -> Figur
       compiled: points of ``benchmarks accelerators``: the compilers' schedules, no times.
     """
     where = "|C|=1000000 V=2048 L=8 B=2 M=70 uniform"
-    times_ = measured.get(f"given logits {where}", {}).get("methods", {})
+    on_cpu = measured.get(f"given logits {where}", {}).get("methods", {})
+
+    def counted(chip: str, figure: str, unit: float) -> dict[str, float]:
+        points = {p.get("method"): p for key, p in compiled.items() if key.startswith(f"{chip} ")}
+        own = {name: compiled.get(f"{chip} {name} {where}", {}) for name in points}
+        return {name: p[figure] / unit for name, p in own.items() if p.get(figure)}
+
     panels: dict[str, dict[str, float]] = {
-        "CPU: ms a search": {name: own["ms"] for name, own in times_.items() if "ms" in own},
-        "TPU v6e: thousand cycles, scheduled": {},
-        "H100: kernels launched": {},
+        "CPU: ms a search": {name: own["ms"] for name, own in on_cpu.items() if "ms" in own},
+        "TPU v6e: thousand cycles, scheduled": counted("v6e", "cycles", 1e3),
+        "H100: kernels launched": counted("h100", "kernels", 1),
     }
-    for key, point in compiled.items():
-        name = point.get("method")
-        if key == f"v6e {name} {where}" and point.get("cycles"):
-            panels["TPU v6e: thousand cycles, scheduled"][name] = point["cycles"] / 1e3
-        if key == f"h100 {name} {where}" and point.get("kernels"):
-            panels["H100: kernels launched"][name] = point["kernels"]
     shown = ("genret", "static (its code)", "static-style", "unconstrained")
     figure = Figure(figsize=(10.5, 2.3), layout="constrained")
     for axes, (title, values) in zip(figure.subplots(1, 3), panels.items(), strict=True):
@@ -137,55 +199,42 @@ def slower_than(points: Sequence[Line], name: str = "genret") -> Figure | None:
     log_ticks(axes.xaxis, min(values), max(values))
     axes.set_xlabel(f"time of a search over that of {name} (left of the line: faster)")
     count = max(map(len, ratios.values()))
-    axes.set_title(
-        f"Against {name}, over {count} points"
-        + (": geometric mean, least and most" if count > 1 else "")
-    )
+    said = ": geometric mean, least and most" if count > 1 else ""
+    axes.set_title(f"Against {name}, over {count} points{said}")
     plain(axes)
     return figure
 
 
-def latency(points: Sequence[Line], axis: str) -> Figure | None:
-    """Draw milliseconds a step against "items" or "codes", on logarithmic axes.
-
-    Returns:
-      The figure; None where no two points differ in that axis alone.
-    """
-    return _against(points, axis, "step_ms", "ms a step")
-
-
-def memory(points: Sequence[Line]) -> Figure | None:
-    """Draw the bytes of the indices against |C|, on logarithmic axes."""
-    return _against(points, "items", "bytes", "MiB of the index", 1 / (1 << 20))
-
-
-def with_models(points: Sequence[Line]) -> Figure | None:
-    """Draw what a whole search with a transformer takes, and which part of it is the constraint's."""
-    lines = [line for line in points if line["sizes"]["model"] is not None]
-    lines = [line for line in lines if any("ms" in own for own in line["methods"].values())]
-    if not lines:
+def against(
+    points: Sequence[Line], axis: str, what: str, label: str, unit: float = 1.0
+) -> Figure | None:
+    """Draw a figure of each method against "items" or "codes": of the points that differ in nothing else."""
+    groups: dict[tuple[Any, ...], list[Line]] = {}
+    for line in _given(points):
+        rest = tuple(v for k, v in line["sizes"].items() if k not in (axis, "repeats"))
+        groups.setdefault(rest, []).append(line)
+    lines = max(groups.values(), key=len, default=[])
+    if len(lines) < 2:
         return None
-    rows = max(len(line["methods"]) for line in lines)
-    figure = Figure(figsize=(1.6 + 3.2 * len(lines), 0.4 * rows + 1.3), layout="constrained")
-    for axes, line in zip(figure.subplots(1, len(lines), squeeze=False)[0], lines, strict=True):
-        timed = {name: own for name, own in line["methods"].items() if "ms" in own}
-        first = next(iter(timed))
-        base = timed[first]["ms"]
-        names, longest = list(timed), max(own["ms"] for own in timed.values())
-        axes.barh(names, [min(base, own["ms"]) for own in timed.values()], color="#d0d0d0")
-        more = [max(0.0, own["ms"] - base) for own in timed.values()]
-        axes.barh(names, more, left=base, color=[color(x) for x in names])
-        for name, own in timed.items():
-            change = f"{times_of(own, timed[first]) - 1:+.0%}"
-            text = f"{own['ms']:.3g} ms" if name == first else change
-            axes.text(max(base, own["ms"]) + 0.02 * longest, name, text, va="center", fontsize=9)
-        axes.axvline(base, color=color(first), lw=1)
-        axes.set_xlim(0, 1.25 * longest)
-        axes.invert_yaxis()
-        axes.set_title(f"{line['sizes']['model']} model, |C| = {number(line['sizes']['items'])}")
-        axes.set_xlabel(f"ms a search; grey: as {first}")
-        plain(axes)
-        axes.grid(visible=False, axis="y")
+    lines = sorted(lines, key=lambda line: line["sizes"][axis])
+    series: dict[str, tuple[list[float], list[float]]] = {}
+    for line in lines:
+        for name, own in line["methods"].items():
+            if own.get(what):
+                x, y = series.setdefault(name, ([], []))
+                x.append(line["sizes"][axis])
+                y.append(unit * own[what])
+    figure, axes = _lines(series)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator([line["sizes"][axis] for line in lines]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: number(round(x))))
+    sizes = lines[0]["sizes"]
+    other = f"V = {sizes['codes']:,}" if axis == "items" else f"|C| = {number(sizes['items'])}"
+    same = ", ".join(f"{letter} = {sizes[size]}" for letter, size in SIZES)
+    axes.set_xlabel({"items": "items, |C|", "codes": "codes of a level, V"}[axis])
+    axes.set_ylabel(label)
+    axes.set_title(f"{other}, {same}, {sizes['kind']}")
     return figure
 
 
@@ -209,45 +258,44 @@ def by_level(points: Sequence[Line]) -> Figure | None:
     return figure
 
 
-def all_figures(points: Sequence[Line]) -> dict[str, Figure]:
-    """Draw every picture that the points have the figures for, by name."""
-    drawn = {
-        "who_wins": who_wins(points),
-        "slower_than_genret": slower_than(points),
-        "latency_over_items": latency(points, "items"),
-        "latency_over_codes": latency(points, "codes"),
-        "bytes_over_items": memory(points),
-        "by_level": by_level(points),
-        "with_models": with_models(points),
-    }
-    return {name: figure for name, figure in drawn.items() if figure is not None}
+def with_models(points: Sequence[Line]) -> Figure | None:
+    """Draw what a whole search with a transformer takes, and which part of it is the constraint's."""
+    lines = [line for line in points if line["sizes"]["model"] is not None and _timed(line)]
+    if not lines:
+        return None
+    rows = max(len(line["methods"]) for line in lines)
+    figure = Figure(figsize=(1.6 + 3.2 * len(lines), 0.4 * rows + 1.3), layout="constrained")
+    for axes, line in zip(figure.subplots(1, len(lines), squeeze=False)[0], lines, strict=True):
+        timed = _timed(line)
+        names, first = list(timed), next(iter(timed))
+        base, longest = timed[first]["ms"], max(own["ms"] for own in timed.values())
+        axes.barh(names, [min(base, own["ms"]) for own in timed.values()], color="#d0d0d0")
+        more = [max(0.0, own["ms"] - base) for own in timed.values()]
+        axes.barh(names, more, left=base, color=[color(x) for x in names])
+        for name, own in timed.items():
+            change = f"{times_of(own, timed[first]) - 1:+.0%}"
+            text = f"{own['ms']:.3g} ms" if name == first else change
+            axes.text(max(base, own["ms"]) + 0.02 * longest, name, text, va="center", fontsize=9)
+        axes.axvline(base, color=color(first), lw=1)
+        axes.set_xlim(0, 1.25 * longest)
+        axes.invert_yaxis()
+        axes.set_title(f"{line['sizes']['model']} model, |C| = {number(line['sizes']['items'])}")
+        axes.set_xlabel(f"ms a search; grey: as {first}")
+        plain(axes)
+        axes.grid(visible=False, axis="y")
+    return figure
 
 
-def _column(axes: Axes, column: int, line: Line, methods: Sequence[str], name: str) -> None:
-    """Draw a point's cells of the map."""
-    colors = matplotlib.colormaps["RdBu_r"]
-    timed = {x: own for x, own in line["methods"].items() if "ms" in own and x in methods}
-    right = [own["ms"] for own in timed.values() if _all_right(own)]
-    for row, method in enumerate(methods):
-        if method not in timed:
-            if method in line["methods"]:
-                axes.text(
-                    column + 0.5, row + 0.5, "none", ha="center", va="center", fontsize=8,
-                    color="#999999",
-                )  # fmt: skip
-            continue
-        own = timed[method]
-        ratio = times_of(own, timed[name])
-        place = 0.5 + 0.5 * max(-1.0, min(1.0, math.log(ratio) / math.log(MOST)))
-        axes.add_patch(Rectangle((column, row), 1, 1, fc=colors(place), ec="white", lw=1.5))
-        text = f"{own['ms']:.3g} ms" if method == name else times(ratio)
-        axes.text(
-            column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=8.5,
-            color="white" if abs(place - 0.5) > 0.35 else "#222222",
-        )  # fmt: skip
-        if _all_right(own) and own["ms"] <= NEAR * min(right):
-            frame = Rectangle((column + 0.04, row + 0.06), 0.92, 0.88, fc="none", ec="#111111")
-            axes.add_patch(frame)
+def _timed(line: Line) -> dict[str, Any]:
+    return {name: own for name, own in line["methods"].items() if "ms" in own}
+
+
+def _given(points: Sequence[Line]) -> list[Line]:
+    return [line for line in points if line["sizes"]["model"] is None]
+
+
+def _differs(points: Sequence[Line], size: str) -> bool:
+    return len({line["sizes"][size] for line in points}) > 1
 
 
 def _all_right(own: dict[str, Any]) -> bool:
@@ -259,9 +307,7 @@ def _title(line: Line, points: Sequence[Line]) -> str:
     """Say a point in a column's width: what differs between the points."""
     sizes = line["sizes"]
     said = [f"{number(sizes['items'])} items", f"V {sizes['codes']:,}"]
-    for letter, size in (("L", "depth"), ("B", "batch"), ("M", "beams")):
-        if len({each["sizes"][size] for each in points}) > 1:
-            said.append(f"{letter} {sizes[size]}")
+    said += [f"{letter} {sizes[size]}" for letter, size in SIZES if _differs(points, size)]
     if sizes["kind"] != "uniform":
         said.append(sizes["kind"])
     if sizes.get("filters"):
@@ -276,64 +322,123 @@ def _title(line: Line, points: Sequence[Line]) -> str:
 def _ratios(points: Sequence[Line], name: str) -> dict[str, list[float]]:
     """Return the times of the other methods over a method's, at each point that has both."""
     found: dict[str, list[float]] = {}
-    for line in points:
-        timed = {x: own for x, own in line["methods"].items() if "ms" in own}
+    for timed in map(_timed, points):
         for other, own in timed.items():
             if name in timed and other != name:
                 found.setdefault(other, []).append(times_of(own, timed[name]))
     return found
 
 
-def _mean_ratios(points: Sequence[Line], name: str) -> dict[str, float]:
-    ratios = _ratios(points, name)
-    return {other: statistics.geometric_mean(values) for other, values in ratios.items()}
-
-
-def _against(
-    points: Sequence[Line], axis: str, what: str, label: str, unit: float = 1.0
-) -> Figure | None:
-    """Draw a figure of each method against an axis: of the points that differ in nothing else."""
-    groups: dict[tuple[Any, ...], list[Line]] = {}
-    for line in _given(points):
-        rest = tuple(v for k, v in line["sizes"].items() if k not in (axis, "repeats"))
-        groups.setdefault(rest, []).append(line)
-    lines = max(groups.values(), key=len, default=[])
-    if len(lines) < 2:
-        return None
-    lines = sorted(lines, key=lambda line: line["sizes"][axis])
-    series: dict[str, tuple[list[float], list[float]]] = {}
-    for line in lines:
-        for name, own in line["methods"].items():
-            if own.get(what):
-                x, y = series.setdefault(name, ([], []))
-                x.append(line["sizes"][axis])
-                y.append(unit * own[what])
-    figure, axes = _lines(series)
-    axes.set_xscale("log")
-    ticks_at(axes.xaxis, [line["sizes"][axis] for line in lines])
-    sizes = lines[0]["sizes"]
-    other = f"V = {sizes['codes']:,}" if axis == "items" else f"|C| = {number(sizes['items'])}"
-    axes.set_xlabel({"items": "items, |C|", "codes": "codes of a level, V"}[axis])
-    axes.set_ylabel(label)
-    axes.set_title(
-        f"{other}, L = {sizes['depth']}, B = {sizes['batch']}, M = {sizes['beams']}, {sizes['kind']}"
-    )
-    return figure
-
-
 def _lines(series: dict[str, tuple[list[Any], list[float]]]) -> tuple[Figure, Axes]:
-    """Draw a line for each method over a logarithmic axis, with its name at its end."""
+    """Draw a line for each method over a logarithmic axis, with its name at its end; ours is thicker."""
     figure = Figure(figsize=(7.5, 4.4), layout="constrained")
     axes = figure.subplots()
     for name, (x, y) in series.items():
-        draw_line(axes, name, x, y)
+        thick = {"lw": 2.6, "ms": 6, "zorder": 3} if name == "genret" else {"lw": 1.3, "ms": 5}
+        axes.plot(x, y, STYLES.get(name, ("", "o-"))[1], color=color(name), **thick)
     axes.set_yscale("log")
     axes.margins(x=0.04, y=0.06)
     log_ticks(axes.yaxis, *axes.get_ylim())
-    label_ends(axes, [(x[-1], y[-1], name) for name, (x, y) in series.items()])
+    _label_ends(axes, [(x[-1], y[-1], name) for name, (x, y) in series.items()])
     plain(axes)
     return figure, axes
 
 
-def _given(points: Sequence[Line]) -> list[Line]:
-    return [line for line in points if line["sizes"]["model"] is None]
+def _label_ends(axes: Axes, ends: Sequence[tuple[float, float, str]]) -> None:
+    """Write each line's name right of the picture, as near its end (x, y) as the others let it."""
+    low, high = axes.get_ylim()
+    ends = sorted(ends, key=lambda end: end[1])
+    places = [math.log(y / low) / math.log(high / low) for _, y, _ in ends]
+    for _ in range(400):  # labels that overlap push each other apart
+        for below in range(len(places) - 1):
+            over = max(0.0, 0.052 - (places[below + 1] - places[below]))
+            places[below] -= over / 2
+            places[below + 1] += over / 2
+    for (x, y, name), place in zip(ends, places, strict=True):
+        arrow = {"arrowstyle": "-", "color": color(name), "lw": 0.6, "alpha": 0.6}
+        axes.annotate(
+            name, (x, y), xytext=(1.04, place), textcoords="axes fraction", va="center",
+            color=color(name), annotation_clip=False, fontsize=9,
+            fontweight="bold" if name == "genret" else "normal",
+            arrowprops={**arrow, "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 4},
+        )  # fmt: skip
+
+
+def log_ticks(axis: Axis, low: float, high: float) -> None:
+    """Put plain numbers at a logarithmic axis: 1, 2, 5, 10 ..., of a long one the powers alone."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 300 else (1,)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
+
+
+def plain(axes: Axes) -> None:
+    """Leave out what is not read."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    axes.set_axisbelow(True)
+
+
+def color(name: str) -> str:
+    """Return the color of a method, the same in every picture."""
+    return STYLES.get(name, ("#555555", ""))[0]
+
+
+def number(count: int) -> str:
+    """Say a size.
+
+    >>> number(2048), number(100_000), number(20_000_000), number(123_456)
+    ('2,048', '10⁵', '2·10⁷', '123,456')
+    """
+    zeros = len(str(count)) - len(str(count).rstrip("0"))
+    front = str(count)[: len(str(count)) - zeros]
+    if zeros < 4 or len(front) > 1:
+        return f"{count:,}"
+    power = "10" + str(zeros).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return power if front == "1" else f"{front}·{power}"
+
+
+def times(ratio: float) -> str:
+    """Say a ratio in two or three digits.
+
+    >>> times(0.934), times(1.26), times(29.4), times(145.0)
+    ('0.93', '1.3', '29', '145')
+    """
+    return f"{ratio:.2f}" if ratio < 0.995 else f"{ratio:.1f}" if ratio < 9.95 else f"{ratio:.0f}"
+
+
+def hf_generate(points: Sequence[Mapping[str, Any]], ways: Sequence[str]) -> Figure:
+    """Draw time against beams: for the smallest and the largest model, and for many prompts.
+
+    Args:
+      points: those of ``benchmarks.hf_generate``; the number of items is the one of most points.
+      ways: names of the searches.
+    """
+    usual = statistics.mode(p["items"] for p in points)
+    panels: dict[str, list[Any]] = {}
+    for p in sorted(points, key=lambda p: (p["prompts"], p["parameters"], p["beams"])):
+        if p["items"] == usual:
+            plural = "one prompt" if p["prompts"] == 1 else f"{p['prompts']} prompts"
+            panels.setdefault(f"{p['model']} parameters, {plural}", []).append(p)
+    one = [title for title in panels if title.endswith("one prompt")]
+    many = [title for title in panels if title not in one]
+    # Three panels stay readable at the width of a page.
+    shown = list(dict.fromkeys([*one[:1], *one[-1:], *many[-1:]]))
+    figure = Figure(figsize=(3.6 * len(shown), 3.6), layout="constrained")
+    every = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+    for axes, title in zip(every, shown, strict=True):
+        chosen = panels[title]
+        beams = [p["beams"] for p in chosen]
+        for way in ways:
+            ms = [p["ways"][way]["ms"] / p["prompts"] for p in chosen]
+            sides = zip(*(p["ways"][way]["quartiles_ms"] for p in chosen), strict=True)
+            low, high = ([t / p["prompts"] for t, p in zip(x, chosen, strict=True)] for x in sides)
+            axes.plot(beams, ms, "o-", ms=4, color=color(way), label=way)
+            axes.fill_between(beams, low, high, color=color(way), alpha=0.2)
+        axes.set(xscale="log", yscale="log", xlabel="beams")
+        axes.set_title(title, fontsize=10)
+        axes.set_xticks(beams, [str(count) for count in beams])
+        axes.minorticks_off()
+        plain(axes)
+    every[0].set_ylabel("milliseconds per prompt")
+    every[0].legend(fontsize=8, frameon=False)
+    return figure

@@ -1,4 +1,4 @@
-"""Bar 6: random tries and logits against the exact search, and the cases that STATIC answers wrongly."""
+"""Random tries and logits against the exact search, and the cases that STATIC answers wrongly."""
 
 import dataclasses
 import functools
@@ -9,32 +9,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.draws import GivenLogits, draw_codes, exact_logits, given_logits
+from benchmarks.draws import GivenLogits, draw_codes, exact_logits
 from benchmarks.methods.static_code import Static
-from benchmarks.oracle import Catalog, check_answer, expected_of, given
+from benchmarks.oracle import check_answer, expected_of
 from benchmarks.record import Figures
 from benchmarks.timing import count_compilations
+from benchmarks.workload import CodeSet, Point, Workload
 from genret import ItemFilter, TrieIndex, beam_search
 from genret.errors import GenretError
-from genret.index import FilterStack
+from genret.index import FilterStack, LiveIndex
 from genret.typing import Codes
 
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """Tries that are searched by one program: each fits the room of the largest.
-
-    Attributes:
-      codes_per_level: codes of each level.
-      items: |C| at most.
-      beams: M.
-      restricted: whether requests have filters and seen items.
-    """
+    """Tries that are searched by one program: each fits the room of the largest."""
 
     codes_per_level: tuple[int, ...]
-    items: int
-    beams: int
-    restricted: bool = False
+    items: int  # |C| at most
+    beams: int  # M
+    restricted: bool = False  # requests have filters and seen items
 
 
 FAMILIES = (
@@ -51,7 +45,7 @@ BATCH, SEEN = 2, 4
 
 
 def points(tries: int, families: tuple[Family, ...] = FAMILIES) -> dict[str, Callable[[], Figures]]:
-    """Compare so many answers with the exact ones."""
+    """Bar 6: compare so many answers with the exact ones."""
     each = -(-tries // len(families))
     return {
         f"6 soak: {each} tries of {family}": functools.partial(run, family, each, seed)
@@ -62,26 +56,52 @@ def points(tries: int, families: tuple[Family, ...] = FAMILIES) -> dict[str, Cal
 def run(family: Family, tries: int, seed: int) -> Figures:
     """Search random tries of a family; count wrong answers and invalid items."""
     rng = np.random.default_rng([6, seed])
-    build = functools.partial(TrieIndex.from_codes, codes_per_level=family.codes_per_level)
     room = room_for(family)
     figures: Figures = {"tries": tries, "wrong": 0, "invalid": 0, "padded": 0, "first_wrong": None}
     with count_compilations() as counts:
         for number in range(tries):
             codes = random_trie(rng, family)
-            model = random_model(rng, family)
-            index = build(codes, like=room)
-            options, allowed = restrictions(rng, family, index)
-            history = rng.integers(0, len(model.first), BATCH).astype(np.int32)
-            result = beam_search(model, history, index, beams=family.beams, **options)
-            figures["padded"] += int((~np.asarray(result.valid)).any())
-            figures["invalid"] += count_invalid(result, codes, allowed)
-            expected = expected_of(model, history, codes, family.beams, allowed)
-            try:
-                check_answer(result, expected, codes)
-            except GenretError as e:
+            index = TrieIndex.from_codes(codes, codes_per_level=family.codes_per_level, like=room)
+            found, allowed, error = search(rng, family, index, codes)
+            figures["padded"] += int((~np.asarray(found.valid)).any())
+            figures["invalid"] += count_invalid(found, codes, allowed)
+            if error is not None:
                 figures["wrong"] += 1
-                figures["first_wrong"] = figures["first_wrong"] or f"try {number}: {e}"
-    return figures | {"compiled": counts.compiled}
+                figures["first_wrong"] = figures["first_wrong"] or f"try {number}: {error}"
+    return figures | {"compiled": counts["compiled"]}
+
+
+def search(
+    rng: np.random.Generator,
+    family: Family,
+    index: TrieIndex | LiveIndex,
+    codes: Codes,
+    there: np.ndarray | None = None,
+) -> tuple[Any, np.ndarray, GenretError | None]:
+    """Search an index under drawn logits and restrictions.
+
+    Args:
+      rng: what draws.
+      family: sizes.
+      index: the index.
+      codes: of its items, also of removed ones.
+      there: bool [N], the items that were not removed; None: all.
+
+    Returns:
+      The answer, what is allowed of each request (bool [B, N]), and how it differs from brute force's.
+    """
+    model = random_model(rng, family)
+    options, allowed = restrictions(rng, family, index, len(codes))
+    if there is not None:
+        allowed = allowed & there
+    history = rng.integers(0, len(model.first), BATCH).astype(np.int32)
+    result = beam_search(model, history, index, beams=family.beams, **options)
+    try:
+        exact = expected_of(model, history, codes, family.beams, list(allowed))
+        check_answer(result, exact, codes)
+    except GenretError as e:
+        return result, allowed, e
+    return result, allowed, None
 
 
 def count_invalid(result: Any, codes: Codes, allowed: np.ndarray) -> int:
@@ -94,8 +114,7 @@ def count_invalid(result: Any, codes: Codes, allowed: np.ndarray) -> int:
         exist = (items >= 0) & (items < len(codes))
         safe = np.where(exist, items, 0)
         right = exist & mask[safe] & (codes[safe] == spelt).all(axis=-1)
-        _, first = np.unique(items, return_index=True)
-        invalid += int((~right).sum()) + len(items) - len(first)
+        invalid += int((~right).sum()) + len(items) - len(np.unique(items))
     return invalid
 
 
@@ -116,9 +135,8 @@ def random_trie(rng: np.random.Generator, family: Family) -> Codes:
     """Draw codes: any number of them, uniform, skewed, with long common prefixes or duplicates."""
     count = int(rng.choice([1, 2, family.items, rng.integers(1, family.items + 1)]))
     power = rng.choice([1.0, 3.0, 8.0])
-    codes = np.stack(
-        [(v * rng.random(count) ** power).astype(np.int32) for v in family.codes_per_level], axis=1
-    )
+    columns = [v * rng.random(count) ** power for v in family.codes_per_level]
+    codes = np.stack(columns, axis=1).astype(np.int32)
     if rng.random() < 0.3:
         codes[:, : rng.integers(0, codes.shape[1])] = codes[0, 0] % min(family.codes_per_level)
     if rng.random() < 0.3:
@@ -139,20 +157,15 @@ def random_model(rng: np.random.Generator, family: Family) -> GivenLogits:
         return logits
 
     first, *later = family.codes_per_level
-    return GivenLogits(
-        first=jnp.asarray(draw(5, first)),
-        later=tuple(
-            jnp.asarray(draw(BATCH * family.beams, v).reshape(BATCH, family.beams, v))
-            for v in later
-        ),
-    )
+    shape = (BATCH, family.beams)
+    rows = [jnp.asarray(draw(BATCH * family.beams, v).reshape(*shape, v)) for v in later]
+    return GivenLogits(first=jnp.asarray(draw(5, first)), later=tuple(rows))
 
 
 def restrictions(
-    rng: np.random.Generator, family: Family, index: TrieIndex
+    rng: np.random.Generator, family: Family, index: TrieIndex | LiveIndex, count: int
 ) -> tuple[dict[str, Any], np.ndarray]:
-    """Draw filters and seen items; also return what is allowed, bool [B, N]."""
-    count = index.num_items
+    """Draw filters and seen items of ``count`` items; also return what is allowed, bool [B, N]."""
     if not family.restricted:
         return {}, np.ones((BATCH, count), bool)
     masks = rng.random((2, count)) < rng.choice([0.0, 0.1, 0.5, 1.0], (2, 1))
@@ -169,40 +182,36 @@ def static_cases(static: Static | None) -> dict[str, Callable[[], Figures]]:
     """Search the cases that STATIC's code answers wrongly; ours has to answer exactly."""
     one_first = draw_codes(50, (64, 64, 64), seed=1)
     one_first[:, 0] = 5
-    cases: dict[str, tuple[Codes, int, int, int]] = {
+    few, one, some = (draw_codes(n, (64, 64, 64), seed=n) for n in (5, 1, 30))
+    cases: dict[str, tuple[Codes, int, int, int]] = {  # codes, V, M, STATIC's tokens per beam
         "1: items share the first code": (one_first, 64, 50, 10),
-        "2: more beams than items": (draw_codes(5, (64, 64, 64), seed=2), 64, 10, 10),
-        "2: one item": (draw_codes(1, (64, 64, 64), seed=3), 64, 4, 10),
-        "3: dead beams": (draw_codes(30, (64, 64, 64), seed=4), 64, 40, 10),
+        "2: more beams than items": (few, 64, 10, 10),
+        "2: one item": (one, 64, 4, 10),
+        "3: dead beams": (some, 64, 40, 10),
         "4: many children of one beam": (draw_codes(50_000, (512,) * 3, seed=5), 512, 70, 30),
     }
     return {
-        f"6 case {name}": functools.partial(_case, static, number, *case)
-        for number, (name, case) in enumerate(cases.items())
+        f"6 case {name}": functools.partial(_case, static, *case) for name, case in cases.items()
     }
 
 
 def _case(
-    static: Static | None, seed: int, codes: Codes, num_codes: int, beams: int, tokens_per_beam: int
+    static: Static | None, codes: Codes, num_codes: int, beams: int, tokens_per_beam: int
 ) -> Figures:
-    catalog = Catalog.of(codes)
-    codes = catalog.codes
-    per_level = (num_codes,) * codes.shape[1]
-    model, history = given_logits(2, beams, per_level, seed=seed)
-    index = TrieIndex.from_codes(codes, codes_per_level=per_level)
-    result = beam_search(model, history, index, beams=beams)
-    check_answer(result, expected_of(model, history, codes, beams), codes)
-    invalid = count_invalid(result, codes, np.ones((2, len(codes)), bool))
+    sizes = {"items": len(codes), "codes": num_codes, "depth": 3, "batch": 2, "beams": beams}
+    point = Point(**sizes)
+    work = Workload.of(point, codes=CodeSet(point, drawn=codes))
+    result = work.ours()
+    work.check(result)
+    invalid = count_invalid(result, work.catalog.codes, np.ones((2, len(codes)), bool))
     figures: Figures = {"invalid": invalid, "answers": int(np.asarray(result.valid).sum())}
     if static is None:
         return figures
     try:
-        rival = static.index(codes, num_codes)
-        answers = np.asarray(static.decode(model, history, rival, beams, tokens_per_beam))
+        answers = np.asarray(work.theirs(static, tokens_per_beam))
     except Exception as e:  # whatever it raises is its answer
         return figures | {"static_error": f"{type(e).__name__}: {str(e)[:200]}"}
-    right = set(map(tuple, codes[catalog.search(given(model, history, 0), beams).lo].tolist()))
     return figures | {
-        "static_invalid": int((~catalog.holds(answers)).sum()),
-        "static_of_exact": len(right & set(map(tuple, answers[0].tolist()))) / len(right),
+        "static_invalid": int((~work.catalog.holds(answers)).sum()),
+        "static_of_exact": work.of_exact(answers),
     }

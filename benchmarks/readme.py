@@ -14,7 +14,7 @@ from benchmarks import device
 from benchmarks.accelerators import BUDGET, LABEL
 from benchmarks.paper import markdown
 from benchmarks.plots import machines, who_wins
-from benchmarks.program import replace_block
+from benchmarks.program import Table, replace_block
 from benchmarks.quality_results import markdown as quality_markdown
 from benchmarks.record import ROOT, read
 from genret.errors import GenretError
@@ -32,63 +32,35 @@ DEVICES = Path("benchmarks/results/devices")
 BEGIN, END = "<!-- made by `python -m benchmarks readme` -->", "<!-- end -->"
 CHECKSUM = "Checksum of results"
 
-ROWS: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
-    (
-        "A search against STATIC's own code, same logits, 27 sizes (10⁵–10⁷ items, 256–8192 codes)",
-        lambda b: (
-            f"{b['geomean_speedup']:.2f} × faster (geometric mean), at least {b['min_speedup']:.2f} ×"
-        ),
-    ),
-    (
-        "The same over the cost of normalizing alone (logsumexps of the same logits)",
-        lambda b: f"{b['ours_over_floor']:.2f} ×; STATIC {b['static_over_floor']:.2f} ×",
-    ),
-    (
-        "Skewed codes (Zipf), 10⁶ items",
-        lambda b: (
-            f"{b['zipf_speedup']:.1f} × faster or more; {b['zipf_over_uniform']:.2f} × our time on uniform ones"
-        ),
-    ),
-    (
-        "Bytes of the index, 10⁷ items of 8 codes",
-        lambda b: (
-            f"{b['bytes_over_static']:.2f} of STATIC's; on real codes at most {b['bytes_over_static_real']:.2f}"
-        ),
-    ),
-    (
-        "Building it from sorted / unsorted codes",
-        lambda b: (
-            f"{b['build_over_static']:.2f} / {b['build_unsorted_over_static']:.2f} of STATIC's time"
-        ),
-    ),
-    (
-        "10⁸ items: memory to build, step over that at 10⁶",
-        lambda b: f"{b['build_1e8_gib']:.1f} GiB, {b['step_1e8_over_1e6']:.2f} ×",
-    ),
-    (
-        "Answers of random tries that differ from brute force",
-        lambda b: f"{b['wrong_answers']} of {b['tries']:,}; {b['invalid_items']} invalid items",
-    ),
-    (
-        "Recompilations by refreshes, filters and inserts; 32 filters in a batch over none",
-        lambda b: f"{b['recompilations']}; {b['filters_over_none']:.2f} ×",
-    ),
-    (
-        "Model calls of a search with `tail=`, 8 codes and 2·10⁷ items / 4 codes of Beauty",
-        lambda b: (
-            f"{b['sequential_calls_uniform_2e7']} (stepping: {b['stepping_calls_uniform_2e7']})"
-            f" / {b['sequential_calls_beauty']} ({b['stepping_calls_beauty']})"
-        ),
-    ),
-]
+ROWS = {
+    "A search against STATIC's own code, same logits, 27 sizes (10⁵–10⁷ items, 256–8192 codes)":
+        "{geomean_speedup:.2f} × faster (geometric mean), at least {min_speedup:.2f} ×",
+    "The same over the cost of normalizing alone (logsumexps of the same logits)":
+        "{ours_over_floor:.2f} ×; STATIC {static_over_floor:.2f} ×",
+    "Skewed codes (Zipf), 10⁶ items":
+        "{zipf_speedup:.1f} × faster or more; {zipf_over_uniform:.2f} × our time on uniform ones",
+    "Bytes of the index, 10⁷ items of 8 codes":
+        "{bytes_over_static:.2f} of STATIC's; on real codes at most {bytes_over_static_real:.2f}",
+    "Building it from sorted / unsorted codes":
+        "{build_over_static:.2f} / {build_unsorted_over_static:.2f} of STATIC's time",
+    "10⁸ items: memory to build, step over that at 10⁶":
+        "{build_1e8_gib:.1f} GiB, {step_1e8_over_1e6:.2f} ×",
+    "Answers of random tries that differ from brute force":
+        "{wrong_answers} of {tries:,}; {invalid_items} invalid items",
+    "Recompilations by refreshes, filters and inserts; 32 filters in a batch over none":
+        "{recompilations}; {filters_over_none:.2f} ×",
+    "Model calls of a search with `tail=`, 8 codes and 2·10⁷ items / 4 codes of Beauty":
+        "{sequential_calls_uniform_2e7} (stepping: {stepping_calls_uniform_2e7})"
+        " / {sequential_calls_beauty} ({stepping_calls_beauty})",
+}  # fmt: skip
+"""Rows of README's table: what was measured, and the bars that it shows."""
 
 
 def block(root: Path = ROOT) -> str:
     """Return the part of README that stands between the two marks."""
-    document = read(root / BARS)
+    document, drawn = read(root / BARS), read(root / SUITE)["environment"]
     environment, bars = document["environment"], document["bars"]
-    drawn = read(root / SUITE)["environment"]
-    rows = "\n".join(f"| {what} | {say(bars)} |" for what, say in ROWS)
+    rows = "\n".join(f"| {what} | {said.format(**bars)} |" for what, said in ROWS.items())
     return (
         f"{BEGIN}\n\n{_machines_shown(root)}"
         f"![Time of a search with each other method over that of genret, at each point]({PICTURE.as_posix()})\n\n"
@@ -128,33 +100,26 @@ def page_block(root: Path = ROOT) -> str:
 
 def _inside_models(environment: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> str:
     """Return a table of what a constrained step costs inside each model."""
-    names = list(dict.fromkeys(name for line in points for name in line["methods"]))
+    first, *others = dict.fromkeys(name for line in points for name in line["methods"])
     rows = []
     for line in points:
-        cells = []
-        for name in names:
-            own = line["methods"].get(name, {})
-            if name == names[0]:
-                cells.append(f"{own['step_ms']:,.1f} ms" if "step_ms" in own else "")
-            elif "times_first" in own:
-                more, share = own["over_first_ms"], own["times_first"] - 1
-                cells.append(f"{more:+,.2f} ms, {share:+.1%}")
-            else:
-                cells.append(own.get("error", "").split(": ")[-1])
-        rows.append(f"| {line['sizes']['model']} | " + " | ".join(cells) + " |")
+        base = line["methods"][first]
+        cells = [line["sizes"]["model"], f"{base['step_ms']:,.1f} ms" if "step_ms" in base else ""]
+        for own in (line["methods"].get(name, {}) for name in others):
+            said = own.get("error", "").split(": ")[-1]
+            if "times_first" in own:
+                said = f"{own['over_first_ms']:+,.2f} ms, {own['times_first'] - 1:+.1%}"
+            cells.append(said)
+        rows.append(cells)
     size = points[0]["sizes"]
-    return "\n".join(
-        [
-            f"**Inside a model**, bfloat16, random weights, |C| = {size['items']:,}, "
-            f"V = {size['codes']:,}, L = {size['depth']}, B = {size['batch']}, M = {size['beams']}, "
-            f"{environment['processor']}, {environment['cores']} cores: a step of "
-            f"`{names[0]}`, and what the others' takes more:",
-            "",
-            "| parameters | " + " | ".join(f"`{name}`" for name in names) + " |",
-            "|---" * (1 + len(names)) + "|",
-            *rows,
-        ]
+    said = (
+        f"**Inside a model**, bfloat16, random weights, |C| = {size['items']:,}, "
+        f"V = {size['codes']:,}, L = {size['depth']}, B = {size['batch']}, M = {size['beams']}, "
+        f"{environment['processor']}, {environment['cores']} cores: a step of "
+        f"`{first}`, and what the others' takes more:"
     )
+    columns = ["parameters", *(f"`{name}`" for name in (first, *others))]
+    return f"{said}\n\n{Table('', columns, rows).markdown()}"
 
 
 def quality_block(root: Path = ROOT) -> str:
@@ -174,13 +139,13 @@ def checksum(*results: Path, root: Path = ROOT) -> str:
 
 
 def write(root: Path = ROOT) -> None:
-    """Rewrite README's table and those of the pages, and draw the picture."""
-    for page, new in (
-        (root / "README.md", block(root)),
-        (root / PAGE, page_block(root)),
-        (root / QUALITY_PAGE, quality_block(root)),
-    ):
-        page.write_text(with_block(page.read_text(encoding="utf-8"), new), encoding="utf-8")
+    """Rewrite README's table and those of the pages, and draw the pictures."""
+    pages: dict[Path, Callable[[Path], str]] = {
+        Path("README.md"): block, PAGE: page_block, QUALITY_PAGE: quality_block,
+    }  # fmt: skip
+    for page, make in pages.items():
+        text = (root / page).read_text(encoding="utf-8")
+        (root / page).write_text(with_block(text, make(root)), encoding="utf-8")
     figure = who_wins(list(read(root / SUITE)["points"].values()))
     if figure is None:
         raise GenretError(f"{root / SUITE}: found no point with genret's time")

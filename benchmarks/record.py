@@ -29,11 +29,10 @@ def environment() -> Figures:
     """
     import jax  # here, so that a process whose memory is measured does not carry it
 
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    describe = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    described = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True, check=False)
     named = [n for n in ("genret", "jax", "flax", "numpy", "pyarrow", "libtpu") if find_spec(n)]
+    versions = {n: metadata.version(n) for n in named}
     return {
         "commit": described.stdout.strip() or None,
         "device": jax.devices()[0].device_kind,
@@ -42,17 +41,14 @@ def environment() -> Figures:
         "processor": _proc("cpuinfo", "model name") or platform.processor(),
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 2),
-        "versions": {
-            "python": platform.python_version(),
-            **{n: metadata.version(n) for n in named},
-        },
+        "versions": {"python": platform.python_version(), **versions},
     }
 
 
-def judge(value: float, bar: float, *, at_most: bool = False) -> Figures:
+def judge(value: float, limit: float, *, at_most: bool = False) -> Figures:
     """Return a figure beside the bar that it should reach, and whether it does."""
-    met = (operator.le if at_most else operator.ge)(value, bar)
-    return {"value": value, "bar": bar, "at_most": at_most, "met": bool(met)}
+    met = (operator.le if at_most else operator.ge)(value, limit)
+    return {"value": value, "bar": limit, "at_most": at_most, "met": bool(met)}
 
 
 def sentence(name: str, judged: Mapping[str, Any]) -> str:
@@ -65,9 +61,14 @@ def sentence(name: str, judged: Mapping[str, Any]) -> str:
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Write a JSON file beside its place and rename it when it is whole."""
+    write_text(path, json.dumps(document, indent=1) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file beside its place and rename it when it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.partial")
-    scratch.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    scratch.write_text(text, encoding="utf-8")
     scratch.replace(path)
 
 
@@ -98,9 +99,8 @@ def _proc(file: str, name: str) -> str:
 class Record:
     """The JSON file of a run, written after each point.
 
-    Attributes:
-      document: what is written: the heading (with ``preset`` and ``environment``), ``points`` by key,
-        ``parts`` (what single processes measured of points that are not whole yet), ``bars``, ``verdicts``.
+    Its ``document`` holds the heading, ``points`` by key, ``parts`` (what single processes measured of
+    points that are not whole yet), ``bars`` and ``verdicts``.
 
     Args:
       path: the file; None: nothing is written.
@@ -120,18 +120,21 @@ class Record:
         self.path, self.say = path, say
         self.document: Figures = {**heading, "points": {}, "parts": {}, "bars": {}, "verdicts": {}}
         if resume:
-            if path is None:
-                raise GenretError("resume: found no file to go on with, expected --json FILE")
-            if path.is_file():
-                before = read(path)
-                if before.get("preset") != heading["preset"]:
-                    raise GenretError(
-                        f"{path}: is of preset {before.get('preset')!r}, expected {heading['preset']!r}"
-                    )
-                for part in ("points", "parts", "bars", "verdicts"):
-                    self.document[part] = before.get(part, {})
-                self.document["resumed"] = before.get("resumed", 0) + 1
+            self._resume()
         self.write()
+
+    def _resume(self) -> None:
+        if self.path is None:
+            raise GenretError("resume: found no file to go on with, expected --json FILE")
+        if not self.path.is_file():
+            return
+        before, preset = read(self.path), self.document["preset"]
+        if before.get("preset") != preset:
+            found = before.get("preset")
+            raise GenretError(f"{self.path}: is of preset {found!r}, expected {preset!r}")
+        for part in ("points", "parts", "bars", "verdicts"):
+            self.document[part] = before.get(part, {})
+        self.document["resumed"] = before.get("resumed", 0) + 1
 
     @property
     def points(self) -> dict[str, Figures]:
@@ -143,10 +146,9 @@ class Record:
         return "error" not in self.points.get(key, {"error": ""})
 
     def point(self, key: str, measure: Callable[[], Figures]) -> Figures:
-        """Measure a point, unless it was measured before the run was cut off.
+        """Return the figures of a point: those measured before the run was cut off, or new ones.
 
-        Returns:
-          Its figures; ``{"error": text}`` when it failed.
+        A point that fails has ``{"error": text}``.
         """
         if not self.has(key):
             start = time.perf_counter()
@@ -208,10 +210,7 @@ def summary(figures: Mapping[str, Any]) -> str:
     said = []
     for name, value in figures.items():
         if isinstance(value, dict) and "ms" in value:
-            value = f"{value['ms']:.3f} ms"
-        elif isinstance(value, float):
-            value = f"{value:.3f}"
-        elif isinstance(value, dict | list):
-            continue
-        said.append(f"{name} {value}")
+            said.append(f"{name} {value['ms']:.3f} ms")
+        elif not isinstance(value, dict | list):
+            said.append(f"{name} {value:.3f}" if isinstance(value, float) else f"{name} {value}")
     return ", ".join(said)

@@ -1,6 +1,6 @@
 """Whether two beam searches over the same weights found the same items, but for ties."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -51,16 +51,13 @@ def apart(
 
 
 def _tied_at_a_cut(
-    prompt: int,
-    new: list[tuple[int, ...]],
-    lost: list[tuple[int, ...]],
-    prefix_scores: PrefixScores | None,
+    prompt: int, new: Sequence[tuple], lost: Sequence[tuple], prefix_scores: PrefixScores | None
 ) -> bool:
     """Say whether each item that one search alone has is tied, at some prefix, with one it lacks."""
     if not new and not lost:
         return True
     if prefix_scores is None or len(new) != len(lost):
         return False
-    scores = prefix_scores(prompt, np.array(new + lost))
+    scores = prefix_scores(prompt, np.array([*new, *lost]))
     between = np.abs(scores[: len(new), None] - scores[None, len(new) :]).min(axis=-1)
     return bool((between.min(axis=0) <= TIED).all() and (between.min(axis=1) <= TIED).all())

@@ -1,14 +1,13 @@
-"""What a nightly job costs: users a second, padding, programs and memory; and against ``generate``.
+"""What a nightly job costs: users a second, padding, programs and memory.
 
-    python -m benchmarks.scoring --out benchmarks/results/scoring.json --data ../shared/data
+    python -m benchmarks.scoring --out benchmarks/results/scoring.json
 
 ``job``     ``genret score`` over Office-like synthetic histories, in a process of its own
 ``memory``  the same with a small model, from 1e4 users on: what the process held at most
 ``ray``     the same job on this machine by one process, and by three scorers of a Ray cluster;
             their content must be the same. Needs ``genret[ray]``; without it the part is left out.
-``hf``      ``transformers.generate`` with ``prefix_allowed_tokens_fn`` against the scorer, on the
-            same Qwen3-shaped weights and Office's semantic IDs; the answers are compared first. Needs
-            torch and transformers, which genret does not: without them the part is left out.
+
+Beam search against ``transformers.generate`` is measured by `benchmarks.hf_generate`.
 """
 
 import dataclasses
@@ -27,12 +26,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from benchmarks.hf_scoring import SEED, SIZES, against_generate
-from benchmarks.program import run_program
+from benchmarks.bars import at_most, verdicts
+from benchmarks.program import make_main
 from benchmarks.record import ROOT, environment, judge, sentence, write_json
+from genret.artifacts import read_manifest, write_folder
 from genret.config import ItemDecoderConfig
+from genret.data import synthetic, synthetic_tables
 from genret.errors import GenretError
+from genret.index import TrieIndex
+from genret.models import build_model, num_parameters, save_model
+from genret.semantic_ids import SemanticIds
+from genret.tokenizers import save_codes
 
+SEED = 0
+SIZES = (256,) * 4
+"""Codes of Office's shipped semantic IDs."""
 ITEMS, EVENTS = 2420, 11
 """Office's catalog and the mean length of its histories."""
 SHARD = 20_000
@@ -41,11 +49,15 @@ MODELS = {
     "0.9M": {"width": 160, "layers": 2, "heads": 5, "kv_heads": 5, "mlp_dim": 384},
     "small": {"width": 32, "layers": 1, "heads": 2, "kv_heads": 2, "head_dim": 16, "mlp_dim": 64},
 }
+BARS = (
+    at_most("padding waste", lambda job: job["padding_waste"], 0.15),
+    at_most("compiled programs", lambda job: len(job["programs"]), 8),
+    at_most("memory, GiB", lambda job: job["peak_gib"], 2),
+)
 CHILD = """
-import sys, time
+import sys
 from benchmarks.record import peak_gib
 from genret.cli.main import main
-start = time.perf_counter()
 status = main(sys.argv[1:])
 print("PEAK", peak_gib(), file=sys.stderr)
 sys.exit(status)
@@ -56,82 +68,48 @@ sys.exit(status)
 class Options:
     """Measure a scoring job; see the module's docstring."""
 
-    parts: tuple[str, ...] = ("job", "memory", "ray", "hf")
-    """What to measure."""
-    users: int = 100_000
-    """Users of the job."""
-    beams: tuple[int, ...] = (20, 50)
-    """Beams of the comparison; the job has the first."""
+    parts: tuple[str, ...] = ("job", "memory", "ray")  # What to measure.
+    users: int = 100_000  # Users of the job.
+    beams: int = 20  # Beams of the job.
     memory_users: tuple[int, ...] = (10_000, 100_000, 1_000_000)
     """Users of the jobs whose memory is measured."""
     ray_users: int = 180_000
     """Users of the jobs on one process and on Ray: two minutes on two cores."""
-    hf_users: int = 200
-    """Users of the comparison."""
-    data: Path = ROOT.parent / "shared" / "data"
-    """Folder with office/index.json and office/inter.json (LC-Rec's form)."""
-    out: Path | None = None
-    """Where to write the figures as JSON."""
+    out: Path | None = None  # Where to write the figures as JSON.
 
 
-def main(options: Options, console: Console | None = None) -> dict[str, Any]:
+def run(options: Options, console: Console) -> None:
     """Measure the parts and say how they stand against the bars."""
-    console = console or Console(highlight=False, width=110)
     document: dict[str, Any] = {"environment": environment()}
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         if "job" in options.parts:
-            run = make_run(scratch / "run", MODELS["0.9M"])
-            figures = job(run, scratch, options.users, options.beams[0])
-            document["job"] = figures
-            bars = {
-                "padding waste": judge(figures["padding_waste"], 0.15, at_most=True),
-                "compiled programs": judge(len(figures["programs"]), 8, at_most=True),
-                "memory, GiB": judge(figures["peak_gib"], 2, at_most=True),
-            }
-            document["job"]["bars"] = bars
+            figures = job(
+                make_run(scratch / "run", MODELS["0.9M"]), scratch, options.users, options.beams
+            )
+            document["job"] = figures | {"bars": verdicts(figures, BARS)}
             console.print(f"{figures['users_per_second']:,.0f} users/s, {figures['model']}")
-            for name, bar in bars.items():
+            for name, bar in document["job"]["bars"].items():
                 console.print(sentence(name, bar))
         if "memory" in options.parts:
-            run = make_run(scratch / "small", MODELS["small"])
+            small = make_run(scratch / "small", MODELS["small"])
             document["memory"] = []
             for users in options.memory_users:
-                figures = job(run, scratch, users, 8, k=5)
+                figures = job(small, scratch, users, 8, k=5)
                 document["memory"].append(figures)
-                console.print(
-                    f"{users:,} users: {figures['peak_gib']:.2f} GiB, "
-                    f"{figures['users_per_second']:,.0f} users/s"
-                )
-        if "ray" in options.parts:
-            if importlib.util.find_spec("ray"):
-                run = make_run(scratch / "run-ray", MODELS["0.9M"])
-                document["ray"] = on_ray(run, scratch, options)
-                console.print(sentence("time on Ray over time here", document["ray"]["bar"]))
-            else:
-                console.print("ray: left out, it is not installed")
-        if "hf" in options.parts:
-            if all(importlib.util.find_spec(name) for name in ("torch", "transformers")):
-                item_decoder = ItemDecoderConfig(codes_per_level=SIZES, **MODELS["0.9M"])
-                document["hf"] = against_generate(
-                    options.data, options.hf_users, options.beams, item_decoder, console
-                )
-            else:
-                console.print("hf: left out, torch and transformers are not installed")
+                speed = f"{figures['users_per_second']:,.0f} users/s"
+                console.print(f"{users:,} users: {figures['peak_gib']:.2f} GiB, {speed}")
+        if "ray" in options.parts and importlib.util.find_spec("ray"):
+            document["ray"] = on_ray(scratch, options)
+            console.print(sentence("time on Ray over time here", document["ray"]["bar"]))
+        elif "ray" in options.parts:
+            console.print("ray: left out, it is not installed")
     if options.out is not None:
         write_json(options.out, document)
-    return document
 
 
 def make_run(folder: Path, architecture: dict[str, Any]) -> Path:
     """Make a run of an Office-like catalog with drawn codes and a model that nobody trained."""
-    from genret.artifacts import read_manifest, write_folder
-    from genret.data import synthetic
-    from genret.index import TrieIndex
-    from genret.models import build_model, num_parameters, save_model
-    from genret.semantic_ids import SemanticIds
-    from genret.tokenizers import save_codes
-
     catalog, histories = synthetic(2000, ITEMS, EVENTS, seed=SEED)
     with write_folder(folder / "catalog", "catalog") as scratch:
         catalog.save(scratch)
@@ -152,30 +130,20 @@ def make_run(folder: Path, architecture: dict[str, Any]) -> Path:
 
 def make_histories(folder: Path, users: int, shard: int = SHARD) -> Path:
     """Draw Office-like histories, in shards."""
-    from genret.data import synthetic_tables
-
     folder.mkdir(exist_ok=True)
     for number in range(-(-users // shard)):
         count = min(shard, users - number * shard)
         events, _ = synthetic_tables(count, ITEMS, EVENTS, seed=number)
-        ids = events["user_id"].to_numpy()
-        offsets = np.searchsorted(ids, np.arange(1, count + 2))
-        table = pa.table(
-            {
-                "user_id": np.arange(count) + number * shard,
-                "items": pa.ListArray.from_arrays(
-                    pa.array(offsets, pa.int32()), events["item_id"].combine_chunks()
-                ),
-            }
-        )
+        offsets = np.searchsorted(events["user_id"].to_numpy(), np.arange(1, count + 2))
+        items = events["item_id"].combine_chunks()
+        lists = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items)
+        table = pa.table({"user_id": np.arange(count) + number * shard, "items": lists})
         pq.write_table(table, folder / f"{number:04d}.parquet")
     return folder
 
 
 def job(run: Path, scratch: Path, users: int, beams: int, k: int = 10) -> dict[str, Any]:
     """Score in a process of its own; return the figures of its manifest and its memory."""
-    from genret.artifacts import read_manifest
-
     data = make_histories(scratch / f"in-{users}", users)
     out = scratch / f"out-{run.name}-{users}"
     summary, peak, seconds = score_in_process(run, data, out, users, k, beams)
@@ -190,25 +158,19 @@ def job(run: Path, scratch: Path, users: int, beams: int, k: int = 10) -> dict[s
     }
 
 
-def on_ray(run: Path, scratch: Path, options: Options) -> dict[str, Any]:
+def on_ray(scratch: Path, options: Options) -> dict[str, Any]:
     """Score on one process and on three scorers of Ray; compare content and times.
 
     Times are from the start of the process to its end: loading, compiling and Ray itself are in.
     """
-    from genret.artifacts import read_manifest
-
-    users = options.ray_users
+    users, run = options.ray_users, make_run(scratch / "run-ray", MODELS["0.9M"])
     data = make_histories(scratch / "in-ray", users, shard=max(1, users // 24))
-    engines = {
-        "local": (),
-        # Three scorers, whatever the machine has.
-        "ray": ("--engine", "ray", "--workers", "3", "--cpus-per-worker",
-                str(min(1.0, (os.cpu_count() or 1) / 4))),
-    }  # fmt: skip
+    cores = str(min(1.0, (os.cpu_count() or 1) / 4))  # three scorers, whatever the machine has
+    on_ray = ("--engine", "ray", "--workers", "3", "--cpus-per-worker", cores)
     seconds, content = {}, set()
-    for name, engine in engines.items():
+    for name, engine in {"local": (), "ray": on_ray}.items():
         out = scratch / f"out-{name}"
-        _, _, seconds[name] = score_in_process(run, data, out, users, 10, options.beams[0], *engine)
+        _, _, seconds[name] = score_in_process(run, data, out, users, 10, options.beams, *engine)
         content.add(read_manifest(out).fingerprint)
     if len(content) > 1:
         raise GenretError("ray: found another content than that of one process, expected the same")
@@ -238,5 +200,7 @@ def score_in_process(
     return summary, float(peak.split()[1]), seconds
 
 
+main = make_main("benchmarks.scoring", Options, run)
+
 if __name__ == "__main__":
-    sys.exit(run_program("benchmarks.scoring", Options, main))
+    sys.exit(main())

@@ -4,14 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.table import Column, Table
+
+from benchmarks.program import Table
 
 Line = Mapping[str, Any]
-_UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
-
-
-Figures = Mapping[str, Any]
-"""What is known of a method at a point."""
+"""The figures of a point."""
 
 COLUMNS: list[tuple[str, str, Callable[[Any], str]]] = [
     ("ms a step", "step_ms", "{:.3f}".format),
@@ -33,38 +30,30 @@ COLUMNS: list[tuple[str, str, Callable[[Any], str]]] = [
 def cells(line: Line) -> tuple[list[str], list[list[str]]]:
     """Return the table of a point: titles, and a row for each method; an error is its only cell."""
     depth = line["sizes"]["depth"]
-    methods: dict[str, Figures] = {
-        name: own | ({"queued_step_ms": own["queued_ms"] / depth} if "queued_ms" in own else {})
-        for name, own in line["methods"].items()
-    }
+    methods: dict[str, dict[str, Any]] = {name: {**own} for name, own in line["methods"].items()}
+    for own in methods.values():
+        if "queued_ms" in own:
+            own["queued_step_ms"] = own["queued_ms"] / depth
     shown = [c for c in COLUMNS if any(c[1] in own for own in methods.values())]
-    titles = ["method", *(title for title, _, _ in shown)]
     missing = errors(line)
-    rows = []
-    for name, own in methods.items():
-        if name in missing:
-            rows.append([name, missing[name]])
-        else:
-            rows.append([name, *(form(own[key]) if key in own else "" for _, key, form in shown)])
-    return titles, rows
+    rows = [
+        [name, missing[name]]
+        if name in missing
+        else [name, *(form(own[key]) if key in own else "" for _, key, form in shown)]
+        for name, own in methods.items()
+    ]
+    return ["method", *(title for title, _, _ in shown)], rows
 
 
 def show(key: str, line: Line, console: Console) -> None:
     """Print a point: a row for each method, and below the table why one has no figures."""
     titles, rows = cells(line)
-    table = Table(Column(titles[0], no_wrap=True), *titles[1:], title=key)
     missing = errors(line)
-    for row in rows:
-        if row[0] not in missing:
-            table.add_row(*row)
-    console.print(table)
+    Table(key, titles, [row for row in rows if row[0] not in missing]).show(console)
     for name, error in missing.items():
         console.print(f"  {name}: {error}")
     if "floors" in line:
-        least, once = (
-            line["floors"][name] / line["sizes"]["depth"]
-            for name in ("logsumexp_ms", "read_once_ms")
-        )
+        least, once = (ms / line["sizes"]["depth"] for ms in line["floors"].values())
         console.print(
             f"  floors: {least:.3f} ms a step for the logsumexps alone, "
             f"{once:.3f} ms to read the logits once"
@@ -86,7 +75,7 @@ def size(count: Any) -> str:
     >>> size(0), size(2048), size(3 << 20)
     ('0', '2.0 KiB', '3.0 MiB')
     """
-    for unit, name in _UNITS:
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
         if count >= unit:
             return f"{count / unit:.1f} {name}"
     return str(count)

@@ -1,7 +1,7 @@
-"""How the benchmarks time: rounds that alternate between the functions, in one process or in several."""
+"""The timer: rounds that alternate between the functions, in one process or in several."""
 
+import collections
 import contextlib
-import dataclasses
 import multiprocessing
 import statistics
 import time
@@ -14,8 +14,10 @@ import numpy as np
 
 Figures = dict[str, Any]
 T = TypeVar("T")
-TRACE = "/jax/core/compile/jaxpr_trace_duration"
-COMPILE = "/jax/core/compile/backend_compile_duration"
+COUNTED = {
+    "/jax/core/compile/jaxpr_trace_duration": "traced",
+    "/jax/core/compile/backend_compile_duration": "compiled",
+}
 
 
 def interleave(
@@ -33,9 +35,9 @@ def interleave(
     Args:
       functions: what to time; what each returns is waited for.
       repeats: rounds.
+      warm: untimed runs of each at the start; the time of the first is kept as ``first_s``.
       seconds: no round begins after so long, once there are three.
       seconds_each: a function whose rounds took so long together is not timed again, once it has three.
-      warm: untimed runs of each at the start; the time of the first is kept as ``first_s``.
       before: run untimed before each timed run, so that every function finds the caches and cores in
         the same state.
       rehearse: run each function untimed right before it is timed. Otherwise the shorter of two may
@@ -44,13 +46,17 @@ def interleave(
     Returns:
       For each function its median ``ms``, ``quartiles_ms``, and ``rounds_ms`` in order.
     """
+
+    def run(function: Callable[[], Any]) -> float:
+        start = time.perf_counter()
+        jax.block_until_ready(function())
+        return 1e3 * (time.perf_counter() - start)
+
     first: dict[str, Figures] = {}
-    for number in range(warm):
+    for _ in range(warm):
         for name, function in functions.items():
-            start = time.perf_counter()
-            jax.block_until_ready(function())
-            if number == 0:
-                first[name] = {"first_s": time.perf_counter() - start}
+            seconds_taken = run(function) / 1e3
+            first.setdefault(name, {"first_s": seconds_taken})
     rounds: dict[str, list[float]] = {name: [] for name in functions}
     begun = time.perf_counter()
     for number in range(repeats):
@@ -60,12 +66,10 @@ def interleave(
             if number >= 3 and sum(rounds[name]) > 1e3 * seconds_each:
                 continue  # for good: its sum does not change
             if before is not None:
-                jax.block_until_ready(before())
+                run(before)
             if rehearse:
-                jax.block_until_ready(function())
-            start = time.perf_counter()
-            jax.block_until_ready(function())
-            rounds[name].append(1e3 * (time.perf_counter() - start))
+                run(function)
+            rounds[name].append(run(function))
     return {
         name: {
             "ms": statistics.median(times),
@@ -101,22 +105,14 @@ def more_than(own: Mapping[str, Any], base: Mapping[str, Any]) -> float:
     return float(np.median(np.subtract.outer(mine, other)))
 
 
-@dataclasses.dataclass
-class Compilations:
-    """Programs traced and compiled since :func:`count_compilations` began."""
-
-    traced: int = 0
-    compiled: int = 0
-
-
 @contextlib.contextmanager
-def count_compilations() -> Iterator[Compilations]:
-    """Count what JAX traces and compiles, whoever asks for it."""
-    counts = Compilations()
+def count_compilations() -> Iterator[collections.Counter[str]]:
+    """Count what JAX traces and compiles (``traced``, ``compiled``), whoever asks for it."""
+    counts = collections.Counter(traced=0, compiled=0)
 
     def listen(event: str, duration: float, **_: Any) -> None:
-        counts.traced += event == TRACE
-        counts.compiled += event == COMPILE
+        if event in COUNTED:
+            counts[COUNTED[event]] += 1
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:

@@ -10,8 +10,6 @@ are medians.
 import dataclasses
 import statistics
 import sys
-import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,8 +19,10 @@ import numpy as np
 from flax import nnx
 from rich.console import Console
 
-from benchmarks.program import finish, run_program, show_table
-from benchmarks.record import environment, judge
+from benchmarks.bars import Bar, verdicts
+from benchmarks.program import Table, finish, make_main
+from benchmarks.record import environment
+from benchmarks.timing import interleave
 from genret.config import IngestConfig, TrainConfig
 from genret.data import ingest
 from genret.data.pipeline import TrainingBatches
@@ -47,6 +47,7 @@ RATIOS = {
     "bucketed / padded": ("item_decoder, bucketed", "item_decoder, padded", None),
 }
 """Ratio of users per second -> method, rival, and what it should reach (None: only shown)."""
+BARS = [Bar(name, lambda d, n=name: d["ratios"][n], bar) for name, (_, _, bar) in RATIOS.items()]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,20 +58,14 @@ class Options:
     """Folder with inter.json and index.json (LC-Rec's form); without it histories are invented."""
     preset: str = "base"
     """Architecture, for both kinds of model: width, depth and heads are the same."""
-    max_items: int = 20
-    """Longest history: what padding pads to."""
+    max_items: int = 20  # Longest history: what padding pads to.
     collisions: Literal["keep", "suffix"] = "keep"
     """Items with equal semantic IDs keep them, or are told apart by one more level."""
-    batch_size: int = 128
-    """Rows of a batch."""
-    users: int = 1500
-    """Histories of an epoch, drawn from the data; 0 takes all."""
-    rounds: int = 5
-    """Rounds (epochs) of each method."""
-    out: Path | None = None
-    """Where to write the figures as JSON."""
-    smoke: bool = False
-    """The tiny architecture, few users: shows that it works."""
+    batch_size: int = 128  # Rows of a batch.
+    users: int = 1500  # Histories of an epoch, drawn from the data; 0 takes all.
+    rounds: int = 5  # Rounds (epochs) of each method.
+    out: Path | None = None  # Where to write the figures as JSON.
+    smoke: bool = False  # The tiny architecture, few users: shows that it works.
 
 
 class Method:
@@ -82,11 +77,9 @@ class Method:
         kind, packing = METHODS[name]
         preset = PRESETS[options.preset]
         self.config = preset.as_kind(
-            kind,
-            layers=1 if options.smoke else preset.layers,
+            kind, layers=1 if options.smoke else preset.layers, max_items=options.max_items,
             codes_per_level=data.semantic_ids.codes_per_level,
-            max_items=options.max_items,
-        )
+        )  # fmt: skip
         train = TrainConfig(
             batch_size=options.batch_size, packing=packing, learning_rate=1e-3, warmup=0.0
         )
@@ -104,59 +97,46 @@ class Method:
         self.batches = TrainingBatches(
             data.histories, train, max_items=self.config.max_items, seed=0
         )
-        self.num_events = data.histories.num_events
-        self.num_users = data.num_users
-        self.seconds: list[float] = []
+        self.num_events, self.num_users = data.histories.num_events, data.num_users
         self.steps: list[int] = []
         self.losses: list[float] = []
         self.waste: list[float] = []
-        self._compile()
-
-    def _compile(self) -> None:
-        # An epoch's plan says every shape; one batch of each is enough.
-        one_of_each = {rows.shape: rows for rows in self.batches.epoch(0)}
-        for rows in one_of_each.values():
+        self.targets: list[int] = []
+        self.compiled_late = 0
+        # An epoch's plan says every shape; one batch of each is enough to compile.
+        for rows in {rows.shape: rows for rows in self.batches.epoch(0)}.values():
             self.state = self.step(self.state, jax.device_put(self.batches.lay_out(rows)))
         jax.block_until_ready(self.state)
 
-    def compiled(self) -> int:
-        """Return how many programs the step has been compiled to, one per shape of a batch."""
-        return int(self.step._cache_size())
-
-    def time_round(self) -> None:
-        """Train an epoch; its last step is waited for."""
-        self.state = dataclasses.replace(
-            self.state, loss_sum=jnp.zeros((), jnp.float32), target_count=jnp.zeros((), jnp.int32)
-        )
-        epoch = len(self.seconds)
+    def epoch(self) -> TrainState:
+        """Train an epoch."""
+        zeros = {"loss_sum": jnp.zeros((), jnp.float32), "target_count": jnp.zeros((), jnp.int32)}
+        self.state = dataclasses.replace(self.state, **zeros)
+        epoch, programs, filled = len(self.steps), self.step._cache_size(), []
         stream = iter(self.batches)
         stream.set_state({"epoch": epoch, "batch": 0})
-        filled = []
-        programs = self.compiled()
-        start = time.perf_counter()
         while stream.get_state()["epoch"] == epoch:
             batch = next(stream)
             self.state = self.step(self.state, jax.device_put(batch))
             filled.append(float((batch["segments"] > 0).mean()))
-        jax.block_until_ready(self.state)
-        self.seconds.append(time.perf_counter() - start)
-        self.compiled_late = self.compiled() - programs
+        self.compiled_late += self.step._cache_size() - programs
         self.steps.append(len(filled))
         self.losses.append(float(self.state.loss_sum) / len(filled))
         self.waste.append(1.0 - statistics.mean(filled))
-        self.targets = int(self.state.target_count)
+        self.targets.append(int(self.state.target_count))
+        return self.state
 
-    def figures(self) -> dict[str, Any]:
-        """Return the medians, as JSON values."""
-        seconds = statistics.median(self.seconds)
+    def figures(self, seconds: list[float]) -> dict[str, Any]:
+        """Return the medians of epochs that took so many seconds, as JSON values."""
+        median = statistics.median(seconds)
+        per_step = [1e3 * s / n for s, n in zip(seconds, self.steps, strict=True)]
         return {
             "parameters": self.parameters,
-            "users_per_second": self.num_users / seconds,
-            "codes_per_second": self.num_events * len(self.config.codes_per_level) / seconds,
-            "ms_per_step": 1e3
-            * statistics.median(s / n for s, n in zip(self.seconds, self.steps, strict=True)),
+            "users_per_second": self.num_users / median,
+            "codes_per_second": self.num_events * len(self.config.codes_per_level) / median,
+            "ms_per_step": statistics.median(per_step),
             "steps_per_epoch": statistics.median(self.steps),
-            "seconds": self.seconds,
+            "seconds": seconds,
             "padding": statistics.mean(self.waste),
             "losses": self.losses,
         }
@@ -174,12 +154,10 @@ class Data:
         """Read a folder of the LC-Rec family."""
         from genret.data import read_semantic_ids
 
-        catalog, histories, _ = ingest(
-            (folder / "inter.json",), (folder / "item.json",), config=IngestConfig()
-        )
+        files = (folder / "inter.json",), (folder / "item.json",)
+        catalog, histories, _ = ingest(*files, config=IngestConfig())
         raw = read_semantic_ids(folder / "index.json", catalog.item_ids)
-        semantic_ids = resolve_collisions(raw, collisions)
-        return cls(semantic_ids, histories.training())
+        return cls(resolve_collisions(raw, collisions), histories.training())
 
     @property
     def num_users(self) -> int:
@@ -201,8 +179,8 @@ class Data:
         """Make histories of 3 to 20 items, most of them short."""
         rng = np.random.default_rng(0)
         lengths = np.minimum(3 + rng.geometric(0.15, users), 20)
-        codes = random_codes(items, sizes, "uniform", seed=0)
         rows = rng.integers(items, size=int(lengths.sum()))
+        codes = random_codes(items, sizes, "uniform", seed=0)
         semantic_ids = SemanticIds.from_codes(codes, codes_per_level=sizes)
         return cls(semantic_ids, Histories(offsets=offsets_of(lengths), items=rows))
 
@@ -217,26 +195,22 @@ def measure(options: Options) -> dict[str, Any]:
     data = found.sample(options.users)
     steps: dict[str, Any] = {}
     methods = {name: Method(name, data, options, steps) for name in METHODS}
-    for _ in range(options.rounds):
-        for method in methods.values():
-            method.time_round()
-        check(methods)
-    figures = {name: method.figures() for name, method in methods.items()}
-    ratios = {
-        name: figures[a]["users_per_second"] / figures[b]["users_per_second"]
-        for name, (a, b, _) in RATIOS.items()
-    }
-    # Neighbors in time shared the machine's moods: their ratio says how sure the median is.
+    epochs = {name: method.epoch for name, method in methods.items()}
+    times = interleave(epochs, options.rounds, warm=0)
+    check(methods)
+    seconds = {name: [ms / 1e3 for ms in own["rounds_ms"]] for name, own in times.items()}
+    # Neighbors in time met the same machine: their ratio says how sure the median is.
     ranges = {}
     for name, (a, b, _) in RATIOS.items():
-        pairs = zip(methods[a].seconds, methods[b].seconds, strict=True)
+        pairs = zip(seconds[a], seconds[b], strict=True)
         of_rounds = [theirs / ours for ours, theirs in pairs]
         ranges[name] = [min(of_rounds), max(of_rounds)]
-    return {
+    figures = {name: method.figures(seconds[name]) for name, method in methods.items()}
+    speed = {name: own["users_per_second"] for name, own in figures.items()}
+    asked = dataclasses.asdict(options)
+    document = {
         "program": "benchmarks.training",
-        "options": {
-            k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(options).items()
-        },
+        "options": {k: str(v) if isinstance(v, Path) else v for k, v in asked.items()},
         "data": {
             "items": len(data.semantic_ids),
             "codes_per_level": list(data.semantic_ids.codes_per_level),
@@ -245,14 +219,10 @@ def measure(options: Options) -> dict[str, Any]:
         },
         "environment": machine,
         "methods": figures,
-        "ratios": ratios,
+        "ratios": {name: speed[a] / speed[b] for name, (a, b, _) in RATIOS.items()},
         "ranges": ranges,
-        "bars": {
-            name: judge(ratios[name], bar)
-            for name, (_, _, bar) in RATIOS.items()
-            if bar and not options.smoke
-        },
     }
+    return document | {"bars": {} if options.smoke else verdicts(document, BARS)}
 
 
 def check(methods: dict[str, Method]) -> None:
@@ -262,18 +232,16 @@ def check(methods: dict[str, Method]) -> None:
       GenretError: an epoch that left out or repeated an event, a step that was compiled while it was
         timed, a loss that is not finite, or one that has not fallen since the first epoch.
     """
-    for name, method in methods.items():
-        losses = method.losses
-        if method.targets != method.num_events:
-            raise GenretError(
-                f"{name}: trained {method.targets} events, expected {method.num_events}"
-            )
-        if method.compiled_late:
+    for name, own in methods.items():
+        first, last = own.losses[0], own.losses[-1]
+        if {*own.targets} != {own.num_events}:
+            raise GenretError(f"{name}: trained {own.targets} events, expected {own.num_events}")
+        if own.compiled_late:
             raise GenretError(f"{name}: a step was compiled while it was timed")
-        if not np.isfinite(losses).all():
-            raise GenretError(f"{name}: the loss is {losses[-1]}")
-        if len(losses) > 1 and not losses[-1] < losses[0]:
-            raise GenretError(f"{name}: the loss rose from {losses[0]} to {losses[-1]}")
+        if not np.isfinite(own.losses).all():
+            raise GenretError(f"{name}: the loss is {last}")
+        if len(own.losses) > 1 and not last < first:
+            raise GenretError(f"{name}: the loss rose from {first} to {last}")
 
 
 def run(options: Options, console: Console) -> None:
@@ -281,25 +249,20 @@ def run(options: Options, console: Console) -> None:
     if options.smoke:
         options = dataclasses.replace(options, preset="tiny", users=200, rounds=2, batch_size=16)
     document = measure(options)
-    show_table(
-        console, "Training, medians of rounds that alternate",
-        ("method", "parameters", "users/s", "codes/s", "ms a step", "padding"),
-        [
-            (name, f"{f['parameters']:,}", f"{f['users_per_second']:,.0f}",
-             f"{f['codes_per_second']:,.0f}", f"{f['ms_per_step']:.1f}", f"{f['padding']:.0%}")
-            for name, f in document["methods"].items()
-        ],
-    )  # fmt: skip
+    columns = ("method", "parameters", "users/s", "codes/s", "ms a step", "padding")
+    rows = [
+        (name, f"{f['parameters']:,}", f"{f['users_per_second']:,.0f}",
+         f"{f['codes_per_second']:,.0f}", f"{f['ms_per_step']:.1f}", f"{f['padding']:.0%}")
+        for name, f in document["methods"].items()
+    ]  # fmt: skip
+    Table("Training, medians of rounds that alternate", columns, rows).show(console)
     for name, ratio in document["ratios"].items():
         low, high = document["ranges"][name]
         console.print(f"{name}: {ratio:.2f} (rounds: {low:.2f} to {high:.2f})")
     finish(document, options.out, console)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program."""
-    return run_program("benchmarks.training", Options, run, argv)
-
+main = make_main("benchmarks.training", Options, run)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,9 +1,11 @@
 """What every method of a point is asked, and a method made ready: built, compiled, checked."""
 
 import dataclasses
+import functools
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 import jax
@@ -12,64 +14,44 @@ import numpy as np
 
 from benchmarks.draws import Kind, draw_codes, given_logits
 from benchmarks.methods import METHODS, Beams, HashBitmap, Method, Unsupported
-from benchmarks.methods.static_code import Static
+from benchmarks.methods.static_code import TOKENS_PER_BEAM, Static
 from benchmarks.oracle import Beams as Exact
-from benchmarks.oracle import Catalog, given
+from benchmarks.oracle import Catalog, check_answer, given
+from genret import TrieIndex, beam_search
 from genret.config import DecoderOnlyConfig
 from genret.errors import GenretError
 from genret.models import History, build_model
-from genret.typing import Array, Float
+from genret.typing import Array, Codes, Float
 
 Figures = dict[str, Any]
+Search = Callable[[], Any]
 ModelSize = Literal["0.3M", "30M", "300M"]
-MODELS: dict[ModelSize, dict[str, Any]] = {
-    "0.3M": {"width": 64, "layers": 4, "heads": 4, "kv_heads": 4, "head_dim": 16, "mlp_dim": 192},
-    "30M": {
-        "width": 512, "layers": 8, "heads": 8, "kv_heads": 8, "head_dim": 64, "mlp_dim": 1408,
-    },
-    "300M": {
-        "width": 1280, "layers": 16, "heads": 10, "kv_heads": 10, "head_dim": 128,
-        "mlp_dim": 3456,
-    },
-}  # fmt: skip
-"""Blocks of each decoder-only model, without the embeddings of the codes."""
+MODELS: dict[ModelSize, tuple[int, int, int, int, int]] = {
+    "0.3M": (64, 4, 4, 16, 192),
+    "30M": (512, 8, 8, 64, 1408),
+    "300M": (1280, 16, 10, 128, 3456),
+}
+"""Width, layers, heads, width of a head and of the MLP; parameters without the codes' embeddings."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Point:
-    """A size at which methods are compared.
+    """A size at which methods are compared."""
 
-    Attributes:
-      items: |C|.
-      codes: V.
-      depth: L.
-      batch: B.
-      beams: M.
-      kind: how codes are drawn.
-      filters: sets of allowed items in a batch, half of all items each; 0: none.
-      inserted: share of the items that come when the index is built already; 0: none.
-      methods: names; the first is what the others are compared with.
-      model: None: logits are given and cost nothing.
-      by_level: whether each step is also timed alone.
-      repeats: rounds at most.
-      processes: fresh processes that share the rounds; 0: the calling process measures.
-      seconds: of all methods together; one that used its share has no more rounds, once it has three.
-    """
-
-    items: int
-    codes: int
-    depth: int
-    batch: int
-    beams: int
-    kind: Kind = "uniform"
-    filters: int = 0
-    inserted: float = 0.0
-    methods: tuple[str, ...] = tuple(METHODS)
-    model: ModelSize | None = None
-    by_level: bool = False
-    repeats: int = 150
-    processes: int = 0
-    seconds: float = 40.0
+    items: int  # |C|
+    codes: int  # V
+    depth: int  # L
+    batch: int  # B
+    beams: int  # M
+    kind: Kind = "uniform"  # how codes are drawn
+    filters: int = 0  # sets of allowed items in a batch, half of all items each
+    inserted: float = 0.0  # share of the items that come when the index is built already
+    methods: tuple[str, ...] = tuple(METHODS)  # the first is what the others are compared with
+    model: ModelSize | None = None  # None: logits are given and cost nothing
+    by_level: bool = False  # each step is also timed alone
+    repeats: int = 150  # rounds at most
+    processes: int = 0  # fresh processes that share the rounds; 0: the calling process measures
+    seconds: float = 40.0  # of all methods; one that used its share has no more rounds after three
 
     @property
     def key(self) -> str:
@@ -83,7 +65,33 @@ class Point:
         )
 
 
-@partial(jax.jit, static_argnames=("levels", "beams"))
+class CodeSet:
+    """The semantic IDs of a point, sorted, and both indices of them, made when they are first asked for."""
+
+    def __init__(self, point: Point, data: Path | None = None, drawn: Codes | None = None) -> None:
+        self.sizes = (point.codes,) * point.depth
+        if drawn is None:
+            drawn = draw_codes(point.items, self.sizes, point.kind, data=data)
+        self.catalog, self._rival = Catalog.of(drawn), None
+
+    @classmethod
+    def of_sizes(cls, items: int, codes: int, depth: int, kind: Kind = "uniform") -> "CodeSet":
+        """Draw the code set of a size."""
+        return cls(Point(items=items, codes=codes, depth=depth, batch=1, beams=1, kind=kind))
+
+    @functools.cached_property
+    def index(self) -> TrieIndex:
+        """Ours."""
+        return TrieIndex.from_codes(self.catalog.codes, codes_per_level=self.sizes)
+
+    def rival(self, static: Static) -> Any:
+        """STATIC's."""
+        if self._rival is None:
+            self._rival = static.index(self.catalog.codes, self.sizes[0])
+        return self._rival
+
+
+@functools.partial(jax.jit, static_argnames=("levels", "beams"))
 def decode(method: Method, model: Any, history: Any, *, levels: int, beams: int) -> Beams:
     """Search with any method and any model, in one loop, so that only the step differs."""
     logits, cache = model.prefill(history)
@@ -95,7 +103,7 @@ def decode(method: Method, model: Any, history: Any, *, levels: int, beams: int)
     return state
 
 
-@partial(jax.jit, static_argnames="beams")
+@functools.partial(jax.jit, static_argnames="beams")
 def step(method: Method, logits: Float[Array, "B m V"], state: Beams, *, beams: int) -> Beams:
     """Take one step alone."""
     return method.step(logits, state, beams)
@@ -103,93 +111,127 @@ def step(method: Method, logits: Float[Array, "B m V"], state: Beams, *, beams: 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Workload:
-    """What every method of a point is given.
-
-    Attributes:
-      point: the sizes.
-      sizes: codes of each level.
-      catalog: all items.
-      answerable: the items that each request may be answered.
-      masks: sets of allowed items by row of the catalog.
-      filter_of: the set of each request.
-      model: what gives the logits.
-      history: of the requests.
-      exact: what brute force answers each request; None where a model's logits are not exact.
-    """
+    """What every method of a point is given."""
 
     point: Point
-    sizes: tuple[int, ...]
-    catalog: Catalog
-    answerable: list[Catalog]
-    masks: list[np.ndarray]
-    filter_of: list[int]
+    codes: CodeSet
+    masks: list[np.ndarray]  # sets of allowed items by row of the catalog
+    filter_of: list[int]  # the set of each request
     model: Any
     history: Any
-    exact: list[Exact] | None
 
     @classmethod
-    def of(cls, point: Point, data: Any = None) -> "Workload":
-        """Draw the items, the filters and the logits."""
+    def of(
+        cls, point: Point, data: Path | None = None, *, codes: CodeSet | None = None, seed: int = 1
+    ) -> "Workload":
+        """Draw the items (unless they are given), the filters and the logits."""
         if point.filters and point.inserted:
             raise GenretError("point: found filters and inserted items, expected one of them")
-        sizes = (point.codes,) * point.depth
-        codes = draw_codes(point.items, sizes, point.kind, seed=0, data=data)
-        catalog = Catalog.of(codes)
+        codes = codes or CodeSet(point, data)
         rng = np.random.default_rng(3)
         masks = [rng.random(point.items) < 0.5 for _ in range(point.filters)]
         filter_of = [b % point.filters for b in range(point.batch)] if masks else []
-        answerable = [catalog] * point.batch
-        if masks:
-            allowed = [Catalog.of(catalog.codes, mask) for mask in masks]
-            answerable = [allowed[number] for number in filter_of]
-        model, history = _model(point, catalog, sizes)
-        exact = None
         if point.model is None:
-            exact = [
-                own.search(given(model, history, b), point.beams)
-                for b, own in enumerate(answerable)
-            ]
+            model, history = given_logits(point.batch, point.beams, codes.sizes, seed=seed)
+        else:
+            model, history = _transformer(point, codes)
         return cls(
-            point=point, sizes=sizes, catalog=catalog, answerable=answerable, masks=masks,
-            filter_of=filter_of, model=model, history=history, exact=exact,
-        )  # fmt: skip
+            point=point, codes=codes, masks=masks, filter_of=filter_of, model=model, history=history
+        )
 
-    def parts(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the codes that an index is built from, and those that come later."""
-        late = np.zeros(self.point.items, bool)
-        count = round(self.point.inserted * self.point.items)
-        late[np.random.default_rng(4).permutation(self.point.items)[:count]] = True
-        return self.catalog.codes[~late], self.catalog.codes[late]
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Codes of each level."""
+        return self.codes.sizes
+
+    @property
+    def catalog(self) -> Catalog:
+        """All items."""
+        return self.codes.catalog
+
+    @functools.cached_property
+    def answerable(self) -> list[Catalog]:
+        """The items that each request may be answered."""
+        allowed = [Catalog.of(self.catalog.codes, mask) for mask in self.masks]
+        return (
+            [allowed[n] for n in self.filter_of] if allowed else [self.catalog] * self.point.batch
+        )
+
+    @functools.cached_property
+    def exact(self) -> list[Exact] | None:
+        """What brute force answers each request; None where a model's logits are not exact."""
+        return self.search() if self.point.model is None else None
+
+    def search(self, *, legal: bool = False) -> list[Exact]:
+        """Search by brute force; with ``legal``, normalized over the legal children."""
+        return [
+            own.search(given(self.model, self.history, b), self.point.beams, legal=legal)
+            for b, own in enumerate(self.answerable)
+        ]
+
+    def ours(self, **options: Any) -> Any:
+        """Search as users do."""
+        own = {"beams": self.point.beams, **options}
+        return beam_search(self.model, self.history, self.codes.index, **own)
+
+    def theirs(self, static: Static, tokens_per_beam: int = TOKENS_PER_BEAM) -> Any:
+        """Search with STATIC's own code; return semantic IDs [B, M, L], of which some may not exist."""
+        rival, beams = self.codes.rival(static), self.point.beams
+        return static.decode(self.model, self.history, rival, beams, tokens_per_beam)
+
+    def check(self, result: Any) -> None:
+        """Refuse an answer of `beam_search` that is not the exact one."""
+        expected = [found.items(self.point.beams) for found in self.exact or []]
+        check_answer(result, expected, self.catalog.codes)
+
+    def of_exact(self, answers: Sequence[Codes]) -> float:
+        """Return the share of the exact beams that are among the answers of each request."""
+        exact = self.exact or []
+        hits = [o.hits(*x) for o, *x in zip(self.answerable, answers, exact, strict=True)]
+        return sum(hits) / max(1, sum(len(beams.lo) for beams in exact))
+
+    def judge(self, codes: np.ndarray, real: np.ndarray) -> Figures:
+        """Say which share of the answers (those that are ``real``) exist, and how many exact ones are there."""
+        held = np.stack([own.holds(codes[b]) for b, own in enumerate(self.answerable)]) & real
+        figures: Figures = {"valid": float(held.sum() / max(1, real.sum()))}
+        if self.exact is not None:
+            figures["of_exact"] = self.of_exact([codes[b][own] for b, own in enumerate(real)])
+        return figures
 
 
-def prepare(name: str, work: Workload) -> tuple[Figures, Method | None, Callable[[], Any] | None]:
+def _transformer(point: Point, codes: CodeSet) -> tuple[Any, History]:
+    assert point.model is not None
+    width, layers, heads, head_dim, mlp_dim = MODELS[point.model]
+    config = DecoderOnlyConfig(
+        codes_per_level=codes.sizes, max_items=20, dtype="bfloat16", dropout=0.0, width=width,
+        layers=layers, heads=heads, kv_heads=heads, head_dim=head_dim, mlp_dim=mlp_dim,
+    )  # fmt: skip
+    narrow = lambda x: x.astype(jnp.bfloat16) if x.dtype == jnp.float32 else x  # noqa: E731
+    items = np.random.default_rng(2).integers(0, point.items, (point.batch, 20))
+    history = History.from_items(codes.catalog.codes, items, max_items=20)
+    return jax.tree.map(narrow, build_model(config, 0)), history
+
+
+@contextmanager
+def timed(figures: Figures, name: str) -> Iterator[None]:
+    """Put the seconds that the block takes into the figures."""
+    start = time.perf_counter()
+    yield
+    figures[name] = time.perf_counter() - start
+
+
+def prepare(name: str, work: Workload) -> tuple[Figures, Method | None, Search | None]:
     """Build a method, compile and check its search; return its figures, itself and the search."""
-    point, kind = work.point, METHODS[name]
+    figures: Figures = {}
     try:
-        base, late = work.parts()
-        start = time.perf_counter()
-        method = kind.build(base, work.sizes)
-        jax.block_until_ready(method)
-        figures: Figures = {"build_s": time.perf_counter() - start}
-        if len(late):
-            method, more = updated(method, work, base, late)
-            figures |= more
-        if work.masks:
-            if not hasattr(method, "restrict"):
-                raise Unsupported(f"{name}: needs an index for each set of allowed items")
-            start = time.perf_counter()
-            method = method.restrict(work.masks, work.filter_of)
-            jax.block_until_ready(method)
-            figures["restrict_s"] = time.perf_counter() - start
+        method = _built(METHODS[name], work, figures)
         figures["bytes"] = method.bytes
-        start = time.perf_counter()
-        arguments = {"levels": point.depth, "beams": point.beams}
-        compiled = decode.lower(method, work.model, work.history, **arguments).compile()
-        figures["compile_s"] = time.perf_counter() - start
-        start = time.perf_counter()
-        answer = jax.block_until_ready(compiled(method, work.model, work.history))
-        figures["first_s"] = time.perf_counter() - start
-        figures |= quality(kind, answer, work)
+        own = {"levels": work.point.depth, "beams": work.point.beams}
+        with timed(figures, "compile_s"):
+            compiled = decode.lower(method, work.model, work.history, **own).compile()
+        with timed(figures, "first_s"):
+            answer = jax.block_until_ready(compiled(method, work.model, work.history))
+        figures |= quality(METHODS[name], answer, work)
         if isinstance(method, HashBitmap):
             figures["false_positive_rate"] = method.false_positive_rate
     except (GenretError, MemoryError, jax.errors.JaxRuntimeError) as e:
@@ -197,114 +239,85 @@ def prepare(name: str, work: Workload) -> tuple[Figures, Method | None, Callable
     return figures, method, lambda: compiled(method, work.model, work.history)
 
 
+def _built(kind: type[Method], work: Workload, figures: Figures) -> Method:
+    """Build the index of a method, with the items that come late and the filters."""
+    late = np.zeros(work.point.items, bool)
+    count = round(work.point.inserted * work.point.items)
+    late[np.random.default_rng(4).permutation(work.point.items)[:count]] = True
+    base, more = work.catalog.codes[~late], work.catalog.codes[late]
+    with timed(figures, "build_s"):
+        method = kind.build(base, work.sizes)
+        jax.block_until_ready(method)
+    if len(more):
+        method = updated(method, work, base, more, figures)
+    if work.masks:
+        restrict = getattr(method, "restrict", None)
+        if restrict is None:
+            raise Unsupported(f"{kind.name}: needs an index for each set of allowed items")
+        with timed(figures, "restrict_s"):
+            method = jax.block_until_ready(restrict(work.masks, work.filter_of))
+    return method
+
+
 def updated(
-    method: Method, work: Workload, base: np.ndarray, late: np.ndarray
-) -> tuple[Method, Figures]:
-    """Let a method hold items that came later, and say how long that takes.
+    method: Method, work: Workload, base: np.ndarray, late: np.ndarray, figures: Figures
+) -> Method:
+    """Let a method hold items that came later; add ``update_s`` and ``refresh_s`` to its figures.
 
-    Times are from the codes to the first answer that could hold the new items. Each update is made
-    twice, with other items of the same number; the second is timed: what was compiled for the first
-    and can be used again is. A method that cannot take items up builds its index again.
-
-    Returns:
-      The method with all items; and ``update_s``, for the late items, and ``refresh_s``, for all
-      items at once, from codes in no order.
+    They are the times from the late codes, or from all codes in no order, to the first answer that could
+    hold them. Each change is made twice, with other items of the same number; the second is timed: what
+    was compiled for the first and can be used again is. A method that cannot take items up is rebuilt.
     """
     everything = np.concatenate([base, late])
-    counts = work.sizes
-
-    def answer(changed: Method) -> None:
-        arguments = {"levels": work.point.depth, "beams": work.point.beams}
-        jax.block_until_ready(decode(changed, work.model, work.history, **arguments))
+    rng = np.random.default_rng(5)
 
     def rebuilt(codes: np.ndarray) -> Method:
-        return type(method).build(Catalog.of(codes).codes, counts)
+        return type(method).build(Catalog.of(codes).codes, work.sizes)
 
-    def insert(codes: np.ndarray) -> Method:
-        if hasattr(method, "insert"):
-            return method.insert(codes)
-        return rebuilt(np.concatenate([base, codes]))
-
-    def refresh(codes: np.ndarray) -> Method:
-        return method.refresh(codes) if hasattr(method, "refresh") else rebuilt(codes)
-
-    rng = np.random.default_rng(5)
-    figures: Figures = {}
-    others = {
-        "refresh_s": (refresh, [rng.permutation(everything), rng.permutation(everything)]),
-        "update_s": (insert, [(late + 1) % np.asarray(counts, late.dtype), late]),
-    }
+    refresh = getattr(method, "refresh", rebuilt)
+    insert = getattr(method, "insert", lambda codes: rebuilt(np.concatenate([base, codes])))
+    others = (late + 1) % np.asarray(work.sizes, late.dtype)
     changed = method
-    for figure, (change, rounds) in others.items():
-        for codes in rounds:
-            start = time.perf_counter()
+    for figure, change, codes in (
+        ("refresh_s", refresh, rng.permutation(everything)),
+        ("refresh_s", refresh, rng.permutation(everything)),
+        ("update_s", insert, others),
+        ("update_s", insert, late),
+    ):
+        with timed(figures, figure):
             changed = change(codes)
-            answer(changed)
-            figures[figure] = time.perf_counter() - start
-    return changed, figures
+            own = {"levels": work.point.depth, "beams": work.point.beams}
+            jax.block_until_ready(decode(changed, work.model, work.history, **own))
+    return changed
 
 
-def prepare_static(static: Static, work: Workload) -> tuple[Figures, Callable[[], Any] | None]:
+def prepare_static(static: Static, work: Workload) -> tuple[Figures, Search | None]:
     """Do the same with STATIC's own code, which is a whole search and answers without scores."""
-    point, model, history = work.point, work.model, work.history
+    figures: Figures = {}
     try:
-        if work.masks or point.inserted:
+        if work.masks or work.point.inserted:
             raise Unsupported("static: has no filters and takes no items up")
-        start = time.perf_counter()
-        index = static.index(work.catalog.codes, point.codes)
-        jax.block_until_ready(index.arrays)
-        figures: Figures = {"build_s": time.perf_counter() - start, "bytes": index.nbytes}
-        start = time.perf_counter()
-        answers = np.asarray(static.decode(model, history, index, point.beams))
-        figures["compile_s"] = time.perf_counter() - start  # the first search is in it
+        with timed(figures, "build_s"):
+            index = work.codes.rival(static)
+            jax.block_until_ready(index.arrays)
+        figures["bytes"] = index.nbytes
+        with timed(figures, "compile_s"):  # the first search is in it
+            answers = np.asarray(work.theirs(static))
     except Exception as e:  # whatever it raises is its answer
         return {"error": f"{type(e).__name__}: {str(e)[:300]}"}, None
-    figures["valid"] = float(work.catalog.holds(answers).mean())
     real = np.ones(answers.shape[:2], bool)
-    figures["of_exact"] = _found(answers, real, work)
-    return figures, lambda: static.decode(model, history, index, point.beams)
+    return figures | work.judge(answers, real), lambda: work.theirs(static)
 
 
 def quality(method: type[Method], answer: Any, work: Workload) -> Figures:
-    """Say how much of the exact answer was found, and how much of the answer exists.
-
-    Raises:
-      GenretError: a method that calls itself exact answered something else.
-    """
+    """Judge an answer; refuse that of a method which calls itself exact where it is not brute force's."""
     codes, scores = np.asarray(answer.codes), np.asarray(answer.scores)
     real = scores > -np.inf
-    held = np.stack([own.holds(codes[b]) for b, own in enumerate(work.answerable)]) & real
-    figures: Figures = {"valid": float(held.sum() / max(1, real.sum()))}
-    if work.exact is None:
-        return figures
-    for request, beams in enumerate(work.exact):
-        mine = real[request]
-        if method.exact and not (
-            np.array_equal(codes[request][mine], work.answerable[request].codes[beams.lo])
+    for request, beams in enumerate(work.exact or [] if method.exact else []):
+        mine, items = real[request], work.answerable[request].codes[beams.lo]
+        if not (
+            np.array_equal(codes[request][mine], items)
             and np.array_equal(scores[request][mine], beams.scores)
         ):
             raise GenretError(f"{method.name}: request {request}: not the answer of brute force")
-    return figures | {"of_exact": _found(codes, real, work)}
-
-
-def _found(codes: Any, real: Any, work: Workload) -> float:
-    """Return the share of the exact beams that were found."""
-    hits = wanted = 0
-    for request, beams in enumerate(work.exact or []):
-        right = set(map(tuple, work.answerable[request].codes[beams.lo].tolist()))
-        hits += len(right & set(map(tuple, codes[request][real[request]].tolist())))
-        wanted += len(right)
-    return hits / max(1, wanted)
-
-
-def _model(point: Point, catalog: Catalog, sizes: tuple[int, ...]) -> tuple[Any, Any]:
-    if point.model is None:
-        return given_logits(point.batch, point.beams, sizes, seed=1)
-    narrow = lambda x: x.astype(jnp.bfloat16) if x.dtype == jnp.float32 else x  # noqa: E731
-    config = DecoderOnlyConfig(
-        codes_per_level=sizes, max_items=20, dtype="bfloat16", dropout=0.0,
-        **MODELS[point.model],
-    )  # fmt: skip
-    model = jax.tree.map(narrow, build_model(config, 0))
-    items = np.random.default_rng(2).integers(0, len(catalog.codes), (point.batch, 20))
-    return model, History.from_items(catalog.codes, items, max_items=20)
+    return work.judge(codes, real)

@@ -1,12 +1,10 @@
 """Ways to keep a beam search inside a catalog, behind one interface: see ``_base.Method``."""
 
 from benchmarks.methods._base import Beams, Method, Unsupported
-from benchmarks.methods._bitmaps import DenseBitmask, HashBitmap
-from benchmarks.methods._host_tries import DictTrie, MarisaTrie
+from benchmarks.methods._masks import DenseBitmask, DictTrie, HashBitmap, MarisaTrie, Unconstrained
 from benchmarks.methods._ours import Ours
 from benchmarks.methods._ppv import PPV, ApproximatePPV, IncrementalPPV
 from benchmarks.methods._static_style import StaticStyle
-from benchmarks.methods._unconstrained import Unconstrained
 
 METHODS: dict[str, type[Method]] = {
     method.name: method

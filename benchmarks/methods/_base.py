@@ -1,8 +1,8 @@
-"""What all methods have in common: the state of a beam search, a step, and the choice of the best."""
+"""What all methods share: the state of a beam search, their base class, and the choice of the best."""
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -10,93 +10,71 @@ import numpy as np
 from genret_kernels.top_m import top_m
 
 from genret.errors import GenretError
-from genret.typing import Array, Codes, Float, Int
+from genret.pytree import register_pytree
+from genret.typing import Array, Codes, Float, Int, UInt
 
 
 class Unsupported(GenretError):
-    """A method that cannot be used at a size: too large, or a library is absent."""
+    """A method that cannot be used at a size: it is too large, or a library is absent."""
 
 
-@jax.tree_util.register_dataclass
+@register_pytree
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Beams:
-    """The beams of a batch; one a request at the root, later M, best first.
+    """The beams of a batch, best first: one for each request at the root, M below it."""
 
-    Attributes:
-      scores: float32 [B, M], sums of log-probabilities; -inf: no beam.
-      codes: int32 [B, M, level], the codes so far.
-      parents: int32 [B, M], the beam of the level above that each extends.
-      place: where the beams stand, in the method's own terms.
-    """
-
-    scores: Any
-    codes: Any
-    parents: Any
-    place: Any
+    scores: Float[Array, "B M"]  # sums of log-probabilities; -inf: no beam
+    codes: Int[Array, "B M L"]  # the codes so far
+    parents: Int[Array, "B M"]  # the beam of the level above that each extends
+    place: Any  # where the beams stand, in the method's own terms
 
     @property
     def level(self) -> int:
         """Codes chosen so far."""
         return self.codes.shape[-1]
 
+    def at(self, place: Any) -> "Beams":
+        """Return the beams at a place."""
+        return dataclasses.replace(self, place=place)
 
-class Method(Protocol):
-    """A way to keep a beam search inside the catalog. An instance is a pytree: its index.
 
-    Attributes:
-      name: as tables say it.
-      exact: whether it finds what brute force finds.
-      on_host: whether a step asks the host.
+class Method:
+    """A way to keep a beam search inside the catalog; an instance is a pytree, its index.
+
+    A method that can take items up has ``insert(codes)`` and ``refresh(codes)``, one that can obey
+    sets of allowed items ``restrict(masks, filter_of)``.
     """
 
-    name: ClassVar[str]
-    exact: ClassVar[bool]
-    on_host: ClassVar[bool]
+    name: ClassVar[str]  # as tables say it
+    exact: ClassVar[bool] = True  # it finds what brute force finds
+    on_host: ClassVar[bool] = False  # a step asks the host
 
     @classmethod
     def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
-        """Build the index of sorted semantic IDs.
-
-        Raises:
-          Unsupported: it would not fit.
-        """
+        """Build the index of sorted semantic IDs; raise `Unsupported` where it would not fit."""
+        raise NotImplementedError
 
     @property
     def bytes(self) -> int:
         """Bytes of the index, on the device and on the host."""
+        return sum(x.nbytes for x in jax.tree.leaves(self))
+
+    def root(self, zeros: Int[Array, "B 1"]) -> Any:
+        """Return the place of the root for each request, from an array of zeros."""
+        return zeros
 
     def start(self, batch: int) -> Beams:
-        """Return one beam a request, at the root."""
+        """Return one beam for each request, at the root."""
+        zeros = jnp.zeros((batch, 1), jnp.int32)
+        scores, codes = zeros.astype(jnp.float32), jnp.zeros((batch, 1, 0), jnp.int32)
+        return Beams(scores=scores, codes=codes, parents=zeros, place=self.root(zeros))
 
     def step(self, logits: Float[Array, "B m V"], beams: Beams, width: int) -> Beams:
         """Extend the beams by one code and keep the best ``width`` of each request.
 
-        Args:
-          logits: of the beams' next code; one row may stand for all beams.
-          beams: the beams.
-          width: M.
+        One row of logits may stand for all beams of a request.
         """
-
-
-class DeviceMethod:
-    """What most methods have in common: an exact search whose index is the arrays of the instance."""
-
-    exact: ClassVar[bool] = True
-    on_host: ClassVar[bool] = False
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of the arrays."""
-        return bytes_of(self)
-
-
-def root(batch: int, place: Any) -> Beams:
-    """Return one beam a request, at the root."""
-    zeros = jnp.zeros((batch, 1), jnp.int32)
-    scores = zeros.astype(jnp.float32)
-    return Beams(
-        scores=scores, codes=jnp.zeros((batch, 1, 0), jnp.int32), parents=zeros, place=place
-    )
+        raise NotImplementedError
 
 
 def log_probabilities(logits: Float[Array, "B m V"]) -> Float[Array, "B m V"]:
@@ -109,13 +87,7 @@ def log_probabilities(logits: Float[Array, "B m V"]) -> Float[Array, "B m V"]:
 def masked_step(
     logits: Float[Array, "B m V"], legal: Any, beams: Beams, width: int
 ) -> tuple[Beams, Int[Array, "B M"]]:
-    """Choose among all codes of all beams, those that are not legal left out.
-
-    Args:
-      logits: of the beams' next code.
-      legal: bool [B, M, V]; None: all are.
-      beams: the beams.
-      width: M.
+    """Choose among all codes of all beams but those that are not ``legal`` (bool [B, M, V]).
 
     Returns:
       The beams without a place, and the number ``V * parent + code`` of each.
@@ -123,8 +95,7 @@ def masked_step(
     scores = beams.scores[..., None] + log_probabilities(logits)
     if legal is not None:
         scores = jnp.where(legal, scores, -jnp.inf)
-    num_codes = scores.shape[-1]
-    codes = jnp.broadcast_to(jnp.arange(num_codes, dtype=jnp.int32), scores.shape)
+    codes = jnp.broadcast_to(jnp.arange(scores.shape[-1], dtype=jnp.int32), scores.shape)
     return best_of(scores, codes, beams, width)
 
 
@@ -147,43 +118,27 @@ def best_of(
     """
     batch, parents, slots = scores.shape
     flat = scores.reshape(batch, -1)
-    missing = width - flat.shape[1]
-    if missing > 0:
-        flat = jnp.pad(flat, ((0, 0), (0, missing)), constant_values=-jnp.inf)
+    missing = max(0, width - flat.shape[1])
+    flat = jnp.pad(flat, ((0, 0), (0, missing)), constant_values=-jnp.inf)
     best, number = top_m(flat, width)
     number = jnp.minimum(number, parents * slots - 1)
     parent = number // slots
     code = jnp.take_along_axis(codes.reshape(batch, -1), number, axis=1, mode="clip")
     so_far = jnp.take_along_axis(beams.codes, parent[..., None], axis=1, mode="clip")
-    chosen = Beams(
-        scores=best,
-        codes=jnp.concatenate([so_far, code[..., None]], axis=-1),
-        parents=parent,
-        place=None,
-    )
-    return chosen, number
+    codes = jnp.concatenate([so_far, code[..., None]], axis=-1)
+    return Beams(scores=best, codes=codes, parents=parent, place=None), number
 
 
-def of_parents(values: Any, parents: Int[Array, "B M"]) -> Any:
-    """Take the values [B, m] of the beams that were extended."""
-    return jax.tree.map(lambda x: jnp.take_along_axis(x, parents, axis=1, mode="clip"), values)
+def take(values: Any, number: Int[Array, "B M"]) -> Any:
+    """Take values [B, ...] of the beams or candidates with these numbers."""
+    flat = jax.tree.map(lambda x: x.reshape(x.shape[0], -1), values)
+    return jax.tree.map(lambda x: jnp.take_along_axis(x, number, axis=1, mode="clip"), flat)
 
 
-def at(beams: Beams, place: Any) -> Beams:
-    """Return the beams at a place."""
-    return dataclasses.replace(beams, place=place)
-
-
-def bytes_of(index: Any) -> int:
-    """Add up the bytes of the arrays of a pytree."""
-    return sum(x.nbytes for x in jax.tree.leaves(index))
-
-
-def bits_of(mask: np.ndarray) -> np.ndarray:
-    """Pack booleans [..., V] into words, uint32 [..., ceil(V / 32)]."""
+def bits_of(mask: np.ndarray) -> UInt[np.ndarray, "*lead W"]:
+    """Pack booleans [..., V] into words."""
     packed = np.packbits(mask, axis=-1, bitorder="little")
-    words = -(-mask.shape[-1] // 32)
-    padded = np.zeros((*mask.shape[:-1], 4 * words), np.uint8)
+    padded = np.zeros((*mask.shape[:-1], 4 * -(-mask.shape[-1] // 32)), np.uint8)
     padded[..., : packed.shape[-1]] = packed
     return padded.view(np.uint32)
 
@@ -191,13 +146,12 @@ def bits_of(mask: np.ndarray) -> np.ndarray:
 def bits_to_mask(words: Any, num_codes: int) -> Any:
     """Undo :func:`bits_of` on the device."""
     bit = jnp.arange(32, dtype=jnp.uint32).reshape(*[1] * words.ndim, -1)
-    shifted = words[..., None] >> bit
-    mask = (shifted & 1).astype(bool)
+    mask = ((words[..., None] >> bit) & 1).astype(bool)
     return mask.reshape(*words.shape[:-1], -1)[..., :num_codes]
 
 
 def edges_of(codes: Codes) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Walk the trie of sorted semantic IDs, level by level.
+    """Walk the trie of sorted semantic IDs.
 
     Returns:
       For each level the first row of each edge, its code, and the node that it leaves.

@@ -4,37 +4,29 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.methods._base import Beams, at
+from benchmarks.methods._base import Beams, Method
 from genret import ItemFilter, TrieIndex
 from genret.decoding.accelerated import next_beams
 from genret.decoding.beams import BeamState
 from genret.decoding.live import searched_of
 from genret.index import FilterStack, LiveIndex
-from genret.typing import Array, Codes, Float
+from genret.pytree import register_pytree
+from genret.typing import Array, Codes, Float, Int
 
 
-@jax.tree_util.register_dataclass
+@register_pytree
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Ours:
-    """The step of :func:`genret.beam_search`.
+class Ours(Method):
+    """The step of :func:`genret.beam_search`."""
 
-    Attributes:
-      index: the index.
-      filters: the sets of allowed items; None allows all.
-      filter_of: int32 [B], the one of each request.
-    """
-
-    index: Any
-    filters: Any = None
-    filter_of: Any = None
+    index: TrieIndex | LiveIndex
+    filters: FilterStack | None = None  # the sets of allowed items; None allows all
+    filter_of: Int[Array, "B"] | None = None  # the set of each request
 
     name: ClassVar[str] = "genret"
-    exact: ClassVar[bool] = True
-    on_host: ClassVar[bool] = False
 
     @classmethod
     def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
@@ -55,32 +47,23 @@ class Ours:
     def restrict(self, masks: Sequence[np.ndarray], filter_of: Sequence[int]) -> Self:
         """Let request b be answered the items of ``masks[filter_of[b]]`` alone."""
         filters = [ItemFilter.from_mask(self.index, mask) for mask in masks]
-        return dataclasses.replace(
-            self,
-            filters=FilterStack.of(self.index, filters),
-            filter_of=jnp.asarray(filter_of, jnp.int32),
-        )
+        stack = FilterStack.of(self.index, filters)
+        return dataclasses.replace(self, filters=stack, filter_of=jnp.asarray(filter_of, jnp.int32))
 
     @property
     def bytes(self) -> int:
         """Bytes of the index."""
         return self.index.nbytes
 
-    def start(self, batch: int) -> Beams:
-        """Return one beam a request, at the root."""
-        root = BeamState.at_root(searched_of(self.index, None, None, None, None), batch)
-        at_root = jnp.zeros((batch, 1), jnp.int32)
-        return _beams(root, at_root)
+    def root(self, zeros: Int[Array, "B 1"]) -> BeamState:
+        """Return the root of the search."""
+        return BeamState.at_root(searched_of(self.index, None, None, None, None), len(zeros))
 
     def step(self, logits: Float[Array, "B m V"], beams: Beams, width: int) -> Beams:
         """Extend the beams along edges of the trie."""
-        filter_of = self.filter_of
+        filter_of: Any = self.filter_of
         if filter_of is None:  # of what is not removed, where items were removed or inserted
             filter_of = jnp.zeros(beams.scores.shape[0], jnp.int32)
         searched = searched_of(self.index, self.filters, filter_of, None, None)
         state, parents = next_beams(searched, beams.level, beams.place, logits, width)
-        return _beams(state, parents)
-
-
-def _beams(state: BeamState, parents: Any) -> Beams:
-    return at(Beams(scores=state.scores, codes=state.codes, parents=parents, place=None), state)
+        return Beams(scores=state.scores, codes=state.codes, parents=parents, place=state)

@@ -7,40 +7,31 @@ one that nobody measures: each beam carries its rows, and only one column is sea
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.methods._base import (
-    Beams,
-    DeviceMethod,
-    at,
-    best_of,
-    edges_of,
-    log_probabilities,
-    masked_step,
-    of_parents,
-    root,
-)
-from genret.typing import Array, Codes, Float
+from benchmarks.methods import _base as base
+from benchmarks.methods._base import Beams, Method
+from genret.pytree import register_pytree, static_field
+from genret.typing import Array, Codes, Float, Int
 
 APPROXIMATE = 50
 """Codes that the approximate method checks: the published number."""
 
 
-@jax.tree_util.register_dataclass
+def _columns(codes: Codes) -> tuple[Any, ...]:
+    return tuple(jnp.asarray(np.ascontiguousarray(column, np.int32)) for column in codes.T)
+
+
+@register_pytree
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PPV(DeviceMethod):
-    """Search the prefix, then every code behind it.
+class PPV(Method):
+    """Search the prefix, then every code behind it."""
 
-    Attributes:
-      columns: for each level, int32 [N]: the codes of the sorted items.
-    """
-
-    columns: tuple[Any, ...]
+    columns: tuple[Int[Array, "N"], ...]  # the codes of the sorted items, for each level
 
     name: ClassVar[str] = "ppv-exact"
     checked: ClassVar[int | None] = None
@@ -48,24 +39,19 @@ class PPV(DeviceMethod):
     @classmethod
     def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
         """Put the columns on the device."""
-        del codes_per_level
-        return cls(columns=tuple(jnp.asarray(np.ascontiguousarray(c, np.int32)) for c in codes.T))
-
-    def start(self, batch: int) -> Beams:
-        """Return one beam a request; its codes are its place."""
-        return root(batch, None)
+        return cls(columns=_columns(codes))
 
     def step(self, logits: Float[Array, "B m V"], beams: Beams, width: int) -> Beams:
         """Check the codes behind each prefix."""
-        column, size = self.columns[beams.level], self.columns[0].size
-        lo = _bisect(
-            lambda row: ~self._before(row, beams.codes, 0), 0, size, beams.scores.shape, size
+        column, size, shape = self.columns[beams.level], self.columns[0].size, beams.scores.shape
+        lo, hi = (
+            _bisect(
+                lambda row, e=of_equal: ~self._before(row, beams.codes, e), 0, size, shape, size
+            )
+            for of_equal in (False, True)
         )
-        hi = _bisect(
-            lambda row: ~self._before(row, beams.codes, 1), 0, size, beams.scores.shape, size
-        )
-        log_p = log_probabilities(logits)
-        log_p = jnp.broadcast_to(log_p, (*beams.scores.shape, log_p.shape[-1]))
+        log_p = base.log_probabilities(logits)
+        log_p = jnp.broadcast_to(log_p, (*shape, log_p.shape[-1]))
         if self.checked is None or self.checked >= log_p.shape[-1]:
             codes = jnp.broadcast_to(jnp.arange(log_p.shape[-1], dtype=jnp.int32), log_p.shape)
         else:
@@ -77,17 +63,18 @@ class PPV(DeviceMethod):
         )  # fmt: skip
         legal = (row < hi[..., None]) & (column.at[row].get(mode="clip") == codes)
         scores = jnp.where(legal, beams.scores[..., None] + log_p, -jnp.inf)
-        return best_of(scores, codes, beams, width)[0]
+        return base.best_of(scores, codes, beams, width)[0]
 
-    def _before(self, row: Array, prefix: Array, of_equal: int) -> Array:
+    def _before(self, row: Array, prefix: Array, of_equal: bool) -> Array:
         """Say whether a row comes before the prefix; of a row that begins with it: ``of_equal``."""
-        before = jnp.full(row.shape, bool(of_equal))
+        before = jnp.full(row.shape, of_equal)
         for level in range(prefix.shape[-1] - 1, -1, -1):
             own = self.columns[level].at[row].get(mode="clip")
             before = (own < prefix[..., level]) | ((own == prefix[..., level]) & before)
         return before
 
 
+@register_pytree
 class ApproximatePPV(PPV):
     """Check the best 50 codes of each beam only."""
 
@@ -96,55 +83,40 @@ class ApproximatePPV(PPV):
     checked = APPROXIMATE
 
 
-jax.tree_util.register_dataclass(ApproximatePPV, ["columns"], [])
-
-
-@partial(jax.tree_util.register_dataclass, data_fields=("columns",), meta_fields=("most_rows",))
+@register_pytree
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class IncrementalPPV(DeviceMethod):
-    """Each beam carries its rows; all codes are searched among them.
+class IncrementalPPV(Method):
+    """Each beam carries its rows; all codes are searched among them."""
 
-    Attributes:
-      columns: for each level, int32 [N].
-      most_rows: for each level, rows of its node that has the most.
-    """
-
-    columns: tuple[Any, ...]
-    most_rows: tuple[int, ...]
+    columns: tuple[Int[Array, "N"], ...]
+    most_rows: tuple[int, ...] = static_field()  # of a node, for each level
 
     name: ClassVar[str] = "ppv-incremental"
 
     @classmethod
     def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
         """Put the columns on the device and measure the nodes."""
-        del codes_per_level
-        most = [len(codes)]
-        for rows, _, _ in edges_of(codes)[:-1]:
-            most.append(int(np.diff(rows, append=len(codes)).max()))
-        columns = tuple(jnp.asarray(np.ascontiguousarray(c, np.int32)) for c in codes.T)
-        return cls(columns=columns, most_rows=tuple(most))
+        nodes = [rows for rows, _, _ in base.edges_of(codes)[:-1]]
+        most = [int(np.diff(rows, append=len(codes)).max()) for rows in nodes]
+        return cls(columns=_columns(codes), most_rows=(len(codes), *most))
 
-    def start(self, batch: int) -> Beams:
-        """Return one beam a request; a place is the rows [lo, hi)."""
-        lo = jnp.zeros((batch, 1), jnp.int32)
-        return root(batch, (lo, lo + self.columns[0].size))
+    def root(self, zeros: Int[Array, "B 1"]) -> tuple[Array, Array]:
+        """Return the rows [lo, hi) of all items."""
+        return zeros, zeros + self.columns[0].size
 
     def step(self, logits: Float[Array, "B m V"], beams: Beams, width: int) -> Beams:
         """Search where each code's rows begin among the beam's own."""
         column, (lo, hi) = self.columns[beams.level], beams.place
-        num_codes = logits.shape[-1]
         # The rows of a code end where those of the next one begin.
-        codes = jnp.arange(num_codes + 1, dtype=jnp.int32)[None, None]
+        codes = jnp.arange(logits.shape[-1] + 1, dtype=jnp.int32)[None, None]
         bounds = _bisect(
-            lambda row: column.at[row].get(mode="clip") >= codes,
-            lo[..., None], hi[..., None], (*lo.shape, num_codes + 1), self.most_rows[beams.level],
+            lambda row: column.at[row].get(mode="clip") >= codes, lo[..., None], hi[..., None],
+            (*lo.shape, logits.shape[-1] + 1), self.most_rows[beams.level],
         )  # fmt: skip
-        begin, end = bounds[..., :-1], bounds[..., 1:]
-        chosen, number = masked_step(logits, end > begin, beams, width)
-        flat = [x.reshape(x.shape[0], -1) for x in (begin, end)]
-        lo, hi = of_parents(flat, number)
+        rows = bounds[..., :-1], bounds[..., 1:]
+        chosen, number = base.masked_step(logits, rows[1] > rows[0], beams, width)
         dead = chosen.scores == -jnp.inf
-        return at(chosen, (jnp.where(dead, 0, lo), jnp.where(dead, 0, hi)))
+        return chosen.at(tuple(jnp.where(dead, 0, x) for x in base.take(rows, number)))
 
 
 def _bisect(

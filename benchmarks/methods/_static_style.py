@@ -11,58 +11,33 @@ is timed beside this by ``--static``.
 
 import dataclasses
 from collections.abc import Sequence
-from functools import partial
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.methods._base import (
-    Beams,
-    DeviceMethod,
-    Unsupported,
-    at,
-    best_of,
-    bits_of,
-    bits_to_mask,
-    edges_of,
-    log_probabilities,
-    masked_step,
-    of_parents,
-    root,
-)
+from benchmarks.methods import _base as base
+from benchmarks.methods._base import Beams, Method, Unsupported
 from benchmarks.record import available_gib
-from genret.typing import Array, Codes, Float
+from genret.pytree import register_pytree, static_field
+from genret.typing import Array, Codes, Float, Int, UInt
 
 DENSE_BYTES = 1 << 32
 """Most bytes of the table of the second level's states; less where memory is scarce."""
 
 
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=("first", "second", "states", "pointers", "edges"),
-    meta_fields=("widest",),
-)
+@register_pytree
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class StaticStyle(DeviceMethod):
-    """Two dense levels, then CSR with explicit next states, padded to the widest node.
+class StaticStyle(Method):
+    """Two dense levels, then CSR with explicit next states, padded to the widest node."""
 
-    Attributes:
-      first: uint32 [V / 32], the first codes.
-      second: uint32 [V, V / 32], the second codes below each.
-      states: int32 [V, V], the node below each pair.
-      pointers: for each later level, int32 [nodes + 1].
-      edges: for each later level, int32 [edges, 2]: code and next state.
-      widest: for each later level, most edges of a node.
-    """
-
-    first: Any
-    second: Any
-    states: Any
-    pointers: tuple[Any, ...]
-    edges: tuple[Any, ...]
-    widest: tuple[int, ...]
+    first: UInt[Array, "W"]  # bits of the first codes
+    second: UInt[Array, "V W"]  # bits of the second codes below each
+    states: Int[Array, "V V"]  # the node below each pair
+    pointers: tuple[Int[Array, "P"], ...]  # for each later level, nodes + 1
+    edges: tuple[Int[Array, "E 2"], ...]  # for each later level, code and next state
+    widest: tuple[int, ...] = static_field()  # for each later level, most edges of a node
 
     name: ClassVar[str] = "static-style"
 
@@ -78,7 +53,7 @@ class StaticStyle(DeviceMethod):
                 f"static-style: its table of pairs takes {4 * num_first * num_second} bytes, "
                 f"expected at most {most:.0f}"
             )
-        (_, one, _), (_, two, above), *below = edges_of(codes)
+        (_, one, _), (_, two, above), *below = base.edges_of(codes)
         first = np.zeros(num_first, bool)
         first[one] = True
         states = np.zeros((num_first, num_second), np.int32)
@@ -93,36 +68,29 @@ class StaticStyle(DeviceMethod):
             widest.append(int(counts.max(initial=1)))
             num_nodes = len(own)
         return cls(
-            first=jnp.asarray(bits_of(first)),
-            second=jnp.asarray(bits_of(second)),
-            states=jnp.asarray(states),
-            pointers=tuple(map(jnp.asarray, pointers)),
-            edges=tuple(map(jnp.asarray, edges)),
-            widest=tuple(widest),
-        )
-
-    def start(self, batch: int) -> Beams:
-        """Return one beam a request; a place is a state."""
-        return root(batch, jnp.zeros((batch, 1), jnp.int32))
+            first=jnp.asarray(base.bits_of(first)), second=jnp.asarray(base.bits_of(second)),
+            states=jnp.asarray(states), pointers=tuple(map(jnp.asarray, pointers)),
+            edges=tuple(map(jnp.asarray, edges)), widest=tuple(widest),
+        )  # fmt: skip
 
     def step(self, logits: Float[Array, "B m V"], beams: Beams, width: int) -> Beams:
         """Mask the first two levels; below them gather the edges of each beam."""
         num_codes = logits.shape[-1]
         if beams.level == 0:
-            legal = bits_to_mask(self.first, num_codes)[None, None]
-            chosen, _ = masked_step(logits, legal, beams, width)
-            return at(chosen, chosen.codes[..., -1])
+            legal = base.bits_to_mask(self.first, num_codes)[None, None]
+            chosen, _ = base.masked_step(logits, legal, beams, width)
+            return chosen.at(chosen.codes[..., -1])
         if beams.level == 1:
-            legal = bits_to_mask(self.second[beams.place], num_codes)
-            chosen, _ = masked_step(logits, legal, beams, width)
-            return at(chosen, self.states[chosen.codes[..., 0], chosen.codes[..., 1]])
+            legal = base.bits_to_mask(self.second[beams.place], num_codes)
+            chosen, _ = base.masked_step(logits, legal, beams, width)
+            return chosen.at(self.states[chosen.codes[..., 0], chosen.codes[..., 1]])
         sparse = beams.level - 2
         slots = jnp.arange(self.widest[sparse], dtype=jnp.int32)[None, None]
         begin, end = (self.pointers[sparse][beams.place + i][..., None] for i in (0, 1))
         edges = self.edges[sparse].at[begin + slots].get(mode="clip")
         codes, states = edges[..., 0], edges[..., 1]
         legal = (begin + slots < end) & (beams.scores > -jnp.inf)[..., None]
-        log_p = jnp.broadcast_to(log_probabilities(logits), (*codes.shape[:2], num_codes))
+        log_p = jnp.broadcast_to(base.log_probabilities(logits), (*codes.shape[:2], num_codes))
         found = jnp.take_along_axis(log_p, codes, axis=-1, mode="clip")
         scores = jnp.where(legal, beams.scores[..., None] + found, -jnp.inf)
         if self.widest[sparse] > width:  # its best few, in the order of their codes
@@ -130,5 +98,5 @@ class StaticStyle(DeviceMethod):
             scores, codes, states = (
                 jnp.take_along_axis(x, kept, axis=-1) for x in (scores, codes, states)
             )
-        chosen, number = best_of(scores, codes, beams, width)
-        return at(chosen, of_parents(states.reshape(states.shape[0], -1), number))
+        chosen, number = base.best_of(scores, codes, beams, width)
+        return chosen.at(base.take(states, number))

@@ -54,10 +54,10 @@ def test_points_are_written_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_point_that_fails_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object, **__: object) -> None:
+    def broken(*_: object) -> None:
         raise ValueError("no such luck")
 
-    monkeypatch.setattr(engine_points, "decode_point", broken)
+    monkeypatch.setattr(engine_points, "interleave", broken)
     file = tmp_path / "bars.json"
     assert constraint.main(["--preset", "smoke", "--json", str(file), "--only", "1"]) == 0
     (point,) = json.loads(file.read_text())["points"].values()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import ingest
+from benchmarks.bars import verdicts
 from benchmarks.record import ROOT, judge, sentence
 from genret.cli.base import Reporter
 from genret.cli.ingest import Ingest
@@ -77,6 +78,18 @@ def test_a_bar_can_be_missed() -> None:
     assert not judge(2.9, 3.0)["met"]
     assert not judge(2.1, 2.0, at_most=True)["met"]
     assert "MISSED" in sentence("packed / padded", judge(1.4, 1.5))
+
+
+def test_a_run_is_held_against_the_bars_of_its_size() -> None:
+    figures = {"peak_gib": 1.2, "seconds": 700.0}
+    for events, missed in (
+        (20_000, {}),  # they say nothing about 10,000,000
+        (10**7, {"csv: peak GiB": False}),
+        (10**8, {"csv: peak GiB": True, "csv: seconds": False}),
+    ):
+        document = {"options": {"events": events}, "formats": {"csv": figures}}
+        found = verdicts(document, ingest.bars(document))
+        assert {name: judged["met"] for name, judged in found.items()} == missed
 
 
 def test_paths_that_differ_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

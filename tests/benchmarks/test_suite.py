@@ -18,7 +18,7 @@ from benchmarks.methods import METHODS, Ours, StaticStyle, Unsupported
 from benchmarks.plots import machines, who_wins
 from benchmarks.presets import OF_PAPER, WITH_MODEL, points_of
 from benchmarks.record import Record, read
-from benchmarks.suite import measure
+from benchmarks.suite import Sources, measure
 from benchmarks.timing import in_own_process, interleave, merge, more_than, times_of
 from benchmarks.workload import Point, Workload
 from genret.errors import GenretError
@@ -358,14 +358,16 @@ def test_filters_and_updates_are_points(tmp_path: Path) -> None:
     for name in methods[1:]:
         assert found[name]["of_exact"] == 1.0  # the late items are among the answers
         assert min(found[name]["update_s"], found[name]["refresh_s"], found[name]["queued_ms"]) > 0
-    absent = measure(Point(items=200, kind="office", methods=methods, **SMALL), data=tmp_path)
+    absent = measure(
+        Point(items=200, kind="office", methods=methods, **SMALL), Sources(data=tmp_path)
+    )
     assert all("found no" in own["error"] for own in absent["methods"].values())
     with pytest.raises(GenretError, match="expected one of them"):
         Workload.of(Point(items=200, filters=1, inserted=0.1, **SMALL))
 
 
 def test_a_trace_names_the_methods(tmp_path: Path) -> None:
-    measure(Point(items=60, methods=METHODS_OF_TEST, **SMALL), profile=tmp_path)
+    measure(Point(items=60, methods=METHODS_OF_TEST, **SMALL), Sources(profile=tmp_path))
     (file,) = tmp_path.rglob("*.trace.json.gz")
     with gzip.open(file) as text:
         events = json.load(text)["traceEvents"]
@@ -383,13 +385,13 @@ def test_a_run_beside_the_paper() -> None:
 
     points = [line(10**5, 2048), line(10**6, 2048), line(10**7, 256), line(10**7, 2048, "30M")]
     first, over_items, over_codes = paper.tables(points)
-    assert first[2][0] == ["STATIC", "+0.033 ms, 0.25%", "+3162.278 ms, 31622.8%"]
-    assert first[2][4][2] == "too large"
-    assert over_items[2][-1] == [
+    assert first.rows[0] == ["STATIC", "+0.033 ms, 0.25%", "+3162.278 ms, 31622.8%"]
+    assert first.rows[4][2] == "too large"
+    assert over_items.rows[-1] == [
         "slope in |C|", "0.12, 0.50", "0.00, 0.50", "0.16, 0.50", "0.38, 0.50", "0.01, none", "0.50",
     ]  # fmt: skip
-    assert over_codes[2][0][1] == "0.040, 3162.278"
-    assert over_codes[2][-1][1] == "none, none"
+    assert over_codes.rows[0][1] == "0.040, 3162.278"
+    assert over_codes.rows[-1][1] == "none, none"
     theirs, ours = paper.orders(points)
     assert theirs == (
         "order at |C| = 1,000,000, V = 2,048, paper: STATIC 0.030, PPV approximate 0.846, "

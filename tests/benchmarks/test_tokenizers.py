@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from benchmarks import tokenizers
-from benchmarks.tokenizers import Options, main, markdown, with_table
+from benchmarks.tokenizers import Options, markdown, run, with_table
 from genret.errors import GenretError
 
 
@@ -17,7 +18,7 @@ def test_the_page_is_that_of_the_results() -> None:
 
 def test_unknown_methods_are_named() -> None:
     with pytest.raises(GenretError, match=r"methods: found \['rq'\]"):
-        main(Options(methods=("rq",)))
+        run(Options(methods=("rq",)), Console())
     with pytest.raises(GenretError, match="expected"):
         with_table("no marks", "x")
 
@@ -27,7 +28,7 @@ def test_unknown_methods_are_named() -> None:
 def test_the_program(shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "tokenizers.json"
     methods = ("rq_kmeans", "rq_vae, contrast 0.1", "opq")
-    main(Options(data=shared_data, out=out, methods=methods, smoke=True))
+    run(Options(data=shared_data, out=out, methods=methods, smoke=True), Console())
     document = json.loads(out.read_text())
     assert set(document["results"]) == {"office", "beauty"}
     for results in document["results"].values():
@@ -40,5 +41,6 @@ def test_the_program(shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert "method" in capsys.readouterr().out
     assert "| opq |" in markdown(out)
     before = out.read_text()
-    main(Options(data=shared_data, out=out, methods=methods, smoke=True, resume=True))
+    options = Options(data=shared_data, out=out, methods=methods, smoke=True, resume=True)
+    run(options, Console())
     assert json.loads(out.read_text())["results"] == json.loads(before)["results"]

@@ -58,14 +58,14 @@ def test_work_not_done_is_refused() -> None:
     options = training.Options(preset="tiny", batch_size=8, smoke=True)
     data = training.Data.invented(20, 50)
     method = training.Method("decoder_only, packed", data, options)
-    method.time_round()
+    method.epoch()
     training.check({"packed": method})
-    assert method.targets == data.histories.num_events
+    assert method.targets == [data.histories.num_events]
     # Batches of a shape that was not made beforehand: the check finds the compilation itself.
     method.batches = training.TrainingBatches(
         data.histories, training.TrainConfig(batch_size=4), max_items=20, seed=0
     )
-    method.time_round()
+    method.epoch()
     with pytest.raises(GenretError, match="packed: a step was compiled"):
         training.check({"packed": method})
 
@@ -75,6 +75,6 @@ def test_work_not_done_is_refused() -> None:
     method.losses = [float(jnp.nan)]
     with pytest.raises(GenretError, match="packed: the loss is nan"):
         training.check({"packed": method})
-    method.targets -= 1
+    method.targets[0] -= 1
     with pytest.raises(GenretError, match=f"expected {data.histories.num_events}"):
         training.check({"packed": method})

@@ -1,0 +1,259 @@
+"""Methods that mask all codes of all beams: none, by bits on the device, or by a trie on the host."""
+
+import dataclasses
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, ClassVar, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.methods import _base as base
+from benchmarks.methods._base import Beams, Method, Unsupported, masked_step, take
+from genret.index.bits import low_bits
+from genret.pytree import register_pytree, static_field
+from genret.typing import Array, Codes, Float, Int, UInt
+
+BITS_A_PREFIX = 32
+"""Bits of the hash bitmap for each prefix, at least: 1.5 to 3 % of the others collide."""
+
+MOST_BYTES = 2 << 30
+"""Most bytes of a dense bit mask."""
+
+MOST_NODES = 8_000_000
+"""Nodes of a trie of Python dictionaries: about 250 bytes each."""
+
+
+@register_pytree
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Unconstrained(Method):
+    """No constraint: what every other method is compared with. Its answers need not exist."""
+
+    name: ClassVar[str] = "unconstrained"
+    exact: ClassVar[bool] = False
+
+    @classmethod
+    def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
+        """Build nothing."""
+        return cls()
+
+    def restrict(self, masks: Any, filter_of: Any) -> Self:
+        """Obey nothing."""
+        return self
+
+    def step(self, logits: Float[Array, "B m V"], beams: Beams, width: int) -> Beams:
+        """Choose among all codes of all beams."""
+        return masked_step(logits, None, beams, width)[0]
+
+
+@register_pytree
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HashBitmap(Method):
+    """A bit for the hash of each prefix; what collides is let through.
+
+    Beams carry their hash. The published method hashes the whole prefix anew at every step.
+    """
+
+    words: UInt[Array, "W"]  # 2**k bits
+
+    name: ClassVar[str] = "hash-bitmap"
+    exact: ClassVar[bool] = False
+
+    @classmethod
+    def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
+        """Set the bits of all prefixes."""
+        hashes, of_row = [], np.zeros(len(codes), np.uint32)
+        for (rows, _, _), column in zip(base.edges_of(codes), codes.T, strict=True):
+            of_row = _hash(of_row, column.astype(np.uint32))
+            hashes.append(of_row[rows])
+        size = 1 << (BITS_A_PREFIX * sum(map(len, hashes)) - 1).bit_length()
+        if size > 1 << 32:
+            raise Unsupported(f"hash-bitmap: {size} bits, expected at most 2**32")
+        bits = np.zeros(max(size, 32), bool)
+        for own in hashes:
+            bits[_mixed(own) & np.uint32(size - 1)] = True
+        return cls(words=jnp.asarray(base.bits_of(bits)))
+
+    @property
+    def false_positive_rate(self) -> float:
+        """Share of prefixes that do not exist and are let through: that of the bits that are set."""
+        return float(np.bitwise_count(np.asarray(self.words)).sum() / (32 * self.words.size))
+
+    def root(self, zeros: Int[Array, "B 1"]) -> UInt[Array, "B 1"]:
+        """Return the hash of no codes."""
+        return zeros.astype(jnp.uint32)
+
+    def step(self, logits: Float[Array, "B m V"], beams: Beams, width: int) -> Beams:
+        """Ask for every code of every beam."""
+        codes = jnp.arange(logits.shape[-1], dtype=jnp.uint32)[None, None]
+        hashes = _hash(beams.place[..., None], codes)
+        bit = _mixed(hashes) & jnp.uint32(32 * self.words.size - 1)
+        legal = self.words[bit >> 5] >> (bit & 31) & 1 == 1
+        chosen, number = masked_step(logits, legal, beams, width)
+        return chosen.at(take(hashes, number))
+
+
+def _hash(before: Any, codes: Any) -> Any:
+    """Add a code to the hash of the codes before it (FNV-1a over 32-bit symbols)."""
+    return ((before ^ np.uint32(2166136261)) ^ codes) * np.uint32(16777619) + np.uint32(1)
+
+
+def _mixed(hashes: Any) -> Any:
+    """Spread a hash over all bits (the end of MurmurHash3)."""
+    hashes = (hashes ^ (hashes >> 16)) * np.uint32(0x85EBCA6B)
+    hashes = (hashes ^ (hashes >> 13)) * np.uint32(0xC2B2AE35)
+    return hashes ^ (hashes >> 16)
+
+
+@register_pytree
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DenseBitmask(Method):
+    """A bit for every node and code, while that fits; a place is a node."""
+
+    words: tuple[UInt[Array, "P W"], ...]  # for each level, of its nodes
+    children: tuple[Int[Array, "P"], ...]  # the first child of each node
+
+    name: ClassVar[str] = "dense-bitmask"
+
+    @classmethod
+    def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
+        """Set the bits of all edges."""
+        edges = base.edges_of(codes)
+        nodes = [1, *(len(own) for own, _, _ in edges[:-1])]
+        size = sum(n * -(-v // 32) * 4 for n, v in zip(nodes, codes_per_level, strict=True))
+        if size > MOST_BYTES:
+            raise Unsupported(f"dense-bitmask: {size} bytes, expected at most {MOST_BYTES}")
+        words, children = [], []
+        for (_, own, node), count, num_codes in zip(edges, nodes, codes_per_level, strict=True):
+            mask = np.zeros((count, -(-num_codes // 32)), np.uint32)
+            place = node.astype(np.int64) * mask.shape[1] + own // 32
+            first = np.flatnonzero(np.diff(place, prepend=-1))
+            bits = np.uint32(1) << (own % 32).astype(np.uint32)
+            mask.reshape(-1)[place[first]] = np.bitwise_or.reduceat(bits, first)
+            words.append(jnp.asarray(mask))
+            children.append(jnp.asarray(np.searchsorted(node, np.arange(count)).astype(np.int32)))
+        return cls(words=tuple(words), children=tuple(children))
+
+    def step(self, logits: Float[Array, "B m V"], beams: Beams, width: int) -> Beams:
+        """Mask all codes of all beams."""
+        words, children = self.words[beams.level], self.children[beams.level]
+        legal = base.bits_to_mask(words[beams.place], logits.shape[-1])
+        chosen, _ = masked_step(logits, legal, beams, width)
+        node = take(beams.place, chosen.parents)
+        own = words[node]
+        before = (
+            chosen.codes[..., -1:] - 32 * jnp.arange(own.shape[-1], dtype=jnp.int32)[None, None]
+        )
+        rank = jax.lax.population_count(own & low_bits(before)).astype(jnp.int32).sum(axis=-1)
+        return chosen.at(children.at[node].get(mode="clip") + rank)
+
+
+class _HostTrie(Method):
+    """A trie on the host, asked by a callback in every step, as serving stacks do today.
+
+    The field ``trie`` is no array: by its identity it is a static part of the pytree.
+    """
+
+    trie: Any
+    on_host: ClassVar[bool] = True
+
+    @property
+    def bytes(self) -> int:
+        """Bytes on the host, estimated."""
+        return self.trie.bytes
+
+    def step(self, logits: Float[Array, "B m V"], beams: Beams, width: int) -> Beams:
+        """Ask the host which codes are legal."""
+        shape = jax.ShapeDtypeStruct((*beams.scores.shape, logits.shape[-1]), jnp.bool_)
+        ask = partial(_legal, self.trie, logits.shape[-1])
+        return masked_step(logits, jax.pure_callback(ask, shape, beams.codes), beams, width)[0]
+
+
+def _legal(trie: Any, num_codes: int, codes: Any) -> np.ndarray:
+    prefixes = np.asarray(codes)
+    mask = np.zeros((*prefixes.shape[:2], num_codes), bool)
+    for where in np.ndindex(mask.shape[:2]):
+        mask[where][trie.codes_after(tuple(prefixes[where].tolist()))] = True
+    return mask
+
+
+class _Nested:
+    """Nested dictionaries."""
+
+    def __init__(self, codes: Codes) -> None:
+        self.root: dict[int, Any] = {}
+        nodes = 1
+        for row in codes.tolist():
+            node = self.root
+            for code in row:
+                nodes += code not in node
+                node = node.setdefault(code, {})
+        self.bytes = nodes * 250
+
+    def codes_after(self, prefix: tuple[int, ...]) -> list[int]:
+        node = self.root
+        for code in prefix:
+            node = node.get(code, {})
+        return list(node)
+
+
+class _Marisa:
+    """Semantic IDs as strings, a character for each code, as in GENRE; the first level apart."""
+
+    def __init__(self, codes: Codes) -> None:
+        try:
+            import marisa_trie
+        except ImportError as e:
+            raise Unsupported("marisa: the library is absent: pip install marisa-trie") from e
+        self.first = np.unique(codes[:, 0]).tolist()
+        self.trie = marisa_trie.Trie("".join(map(_character, row)) for row in codes.tolist())
+        self.bytes = len(self.trie.tobytes())
+
+    def codes_after(self, prefix: tuple[int, ...]) -> list[int]:
+        if not prefix:
+            return self.first
+        key = "".join(map(_character, prefix))
+        return [_code(word[len(key)]) for word in self.trie.keys(key)]
+
+
+def _character(code: int) -> str:
+    code += 1  # no character 0, and none of the surrogates
+    return chr(code if code < 0xD800 else code + 0x800)
+
+
+def _code(character: str) -> int:
+    code = ord(character)
+    return (code if code < 0xD800 else code - 0x800) - 1
+
+
+@register_pytree
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DictTrie(_HostTrie):
+    """A trie of nested dictionaries on the host."""
+
+    trie: Any = static_field()
+    name: ClassVar[str] = "cpu-trie"
+
+    @classmethod
+    def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
+        """Insert the items one by one."""
+        if codes.size > MOST_NODES:
+            raise Unsupported(f"cpu-trie: up to {codes.size} dictionaries, expected {MOST_NODES}")
+        return cls(trie=_Nested(codes))
+
+
+@register_pytree
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MarisaTrie(_HostTrie):
+    """A marisa trie of strings on the host."""
+
+    trie: Any = static_field()
+    name: ClassVar[str] = "marisa"
+
+    @classmethod
+    def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
+        """Build the trie."""
+        if max(codes_per_level) > 0x10FFFF - 0x801:
+            raise Unsupported(f"marisa: {max(codes_per_level)} codes, expected fewer characters")
+        return cls(trie=_Marisa(codes))
