@@ -78,6 +78,7 @@ def dense_level(
             pltpu.VMEM((together, SUBLANES, lanes), jnp.int32),
             pltpu.SMEM((together, SUBLANES, lanes), jnp.int32),
             *(pltpu.VMEM(of_codes, x) for x in (jnp.float32, jnp.int32, jnp.float32)),
+            pltpu.SemaphoreType.DMA,
         ],
         compiler_params=pltpu.CompilerParams(vmem_limit_bytes=MOST_LOGITS + (16 << 20)),
         interpret=interpret,
@@ -101,6 +102,7 @@ def _kernel(
     candidates: Any,  # float32 [n, K, 128]: the scores of the chosen groups
     keys: Any,  # int32
     places: Any,  # float32
+    copied: Any,  # the semaphore of the copy to SMEM
     *,
     held: int,
     num_codes: int,
@@ -127,7 +129,10 @@ def _kernel(
         which = _best_groups(maxima, maxima_keys, maxima_places, held, groups, chosen, slots, bits)
         for q in range(requests):
             numbers[q] = jnp.broadcast_to(_widened(to_row(which[q]), lanes), (SUBLANES, lanes))
-        pltpu.sync_copy(numbers, scalars)
+        # Not `sync_copy`: jax 0.12 asks it for a TPU that a host which only compiles does not have.
+        copy = pltpu.make_async_copy(numbers, scalars, copied)
+        copy.start()
+        copy.wait()
         _gather(scalars, scores, candidates, bits)
 
     size = min(beams, chosen * LANES)
