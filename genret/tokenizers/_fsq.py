@@ -49,7 +49,7 @@ class FSQ(VectorTokenizer):
     Source: Mentzer et al., "Finite scalar quantization", 2023; RecGPT, 2025 (four codes of
       [8, 8, 8, 6, 5] steps).
 
-    >>> from genret.config import AutoencoderConfig
+    >>> from genret.config import AutoencoderConfig, TokenizeConfig
     >>> vectors = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
     >>> small = AutoencoderConfig(hidden=(16,), training_steps=5)
     >>> config = TokenizeConfig(levels=2, fsq_levels=(4, 3), autoencoder=small)

@@ -52,6 +52,7 @@ class RQKMeans(VectorTokenizer):
       residual by itself).
 
     >>> vectors = np.random.default_rng(0).normal(size=(100, 8)).astype(np.float32)
+    >>> from genret.config import TokenizeConfig
     >>> tokenizer = RQKMeans.fit(vectors, TokenizeConfig(levels=2, codebook_size=8), seed=0)
     >>> tokenizer.codes_per_level
     (8, 8)

@@ -280,6 +280,7 @@ def test_a_full_disk(small_disk: Path, genret: Command) -> None:
     assert not (small_disk / "run" / "catalog").exists()
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_while_training(small_disk: Path, trained: Path, genret: Command) -> None:
     shutil.rmtree(small_disk / "run", ignore_errors=True)
     for kind in ("catalog", "vectors", "codes"):

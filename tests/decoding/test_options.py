@@ -170,6 +170,7 @@ def test_a_tail_that_does_not_fit_or_cannot_be_is_stepped() -> None:
         jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6), result, expected)
 
 
+@pytest.mark.slow
 def test_ties_of_a_tail_are_ordered_as_steps_order_them(make_exact: Callable) -> None:
     counts = (8, 8, 3, 3, 3)
     codes = random_codes(50, counts, seed=8)

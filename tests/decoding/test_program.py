@@ -109,6 +109,7 @@ def test_data_parallel_needs_no_communication(
         assert collective not in text
 
 
+@pytest.mark.slow
 def test_a_history_over_explicit_axes_says_so_inside_a_jitted_function(
     index: TrieIndex, model: TableModel
 ) -> None:

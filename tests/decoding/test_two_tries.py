@@ -110,7 +110,8 @@ def assert_answers(result: BeamResult, request: int, expected: list[RankedItem])
     assert result.codes[request, :n].tolist() == [list(e.codes) for e in expected]
 
 
-@pytest.mark.parametrize("stored", ["auto", pytest.param("ragged", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("stored", ["auto", "ragged"])
 def test_samples_follow_the_model(make_live: Callable, stored: str) -> None:
     start = make_live(FIRST["uniform"], stored, MORE, codes_per_level=COUNTS)
     index, codes, there = changed(start, np.random.default_rng(5))

@@ -65,6 +65,7 @@ def test_is_json_and_equal_for_equal_seeds() -> None:
     assert json.loads(first)["intervals"] != evaluate(seed=1)["intervals"]
 
 
+@pytest.mark.slow
 def test_users_are_chosen_by_seed_and_alike_for_every_method() -> None:
     some = EvaluateConfig(k=(5,), beams=8, users=7, bootstrap=50)
     model = evaluate(some, seed=3)

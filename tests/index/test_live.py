@@ -95,6 +95,7 @@ def test_any_order_of_changes_at_length(actions: list[tuple[str, int]], kind: st
     play(actions, kind)
 
 
+@pytest.mark.slow
 def test_changes_compile_nothing() -> None:
     codes = random_codes(200, COUNTS, seed=0)
     index = LiveIndex(TrieIndex.from_codes(codes, codes_per_level=COUNTS), insert_capacity=100)

@@ -81,6 +81,7 @@ def test_it_is_searched_like_parallel_heads(model, tmp_path) -> None:
     np.testing.assert_allclose(own.scores, -np.sort(-exact, axis=1)[:, :12], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_misuse_is_refused(model) -> None:
     history = History(codes=jnp.zeros((2, 3, 3), jnp.int32), lengths=jnp.asarray([2, 0]))
     zeros = jnp.zeros((2, 4), jnp.int32)

@@ -67,6 +67,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_train_and_evaluate_tell_and_return_what_they_did(run: Path) -> None:
     heard = Heard()
     found = pipeline.train(run, TRAIN, model=MODEL, progress=heard)

@@ -217,6 +217,7 @@ def test_ids_and_titles_go_in_and_come_out(shop) -> None:
     assert len(many[1]) == 3
 
 
+@pytest.mark.slow
 def test_what_is_printed(shop) -> None:
     lines = repr(shop.recommend(["SKU0"], k=2)).splitlines()
     assert lines[0].split() == ["rank", "id", "title", "score"]
@@ -249,6 +250,7 @@ def test_pandas_is_asked_for_only_there(shop, monkeypatch) -> None:
         shop.recommend([], k=2).to_pandas()
 
 
+@pytest.mark.slow
 def test_an_index_that_changes(histories) -> None:
     shop = Recommender(MODEL, INDEX, max_items=4)
     before = shop.recommend([], k=40, beams=40)

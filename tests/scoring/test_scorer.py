@@ -108,7 +108,10 @@ def test_an_answer_does_not_depend_on_who_else_is_asked(
         np.testing.assert_array_equal(shuffled.scores[place], whole.scores[user])
 
 
-@pytest.mark.parametrize("engine", [{"users_per_batch": 8}, {"users_per_batch": 24}])
+@pytest.mark.parametrize(
+    "engine",
+    [{"users_per_batch": 8}, pytest.param({"users_per_batch": 24}, marks=pytest.mark.slow)],
+)
 def test_every_bit_is_the_same_for_any_batch_size(engine: dict[str, int]) -> None:
     lists = Histories.from_lists(users(70))
     found = scorer(EngineConfig(all_devices=False, **engine)).score(lists)

@@ -140,6 +140,7 @@ def test_a_user_without_a_home_shares_nothing(
     assert jax.config.jax_compilation_cache_dir is None
 
 
+@pytest.mark.slow
 def test_a_program_that_was_kept_answers_the_same_bits(run: Path, tmp_path: Path) -> None:
     script = f"""
         import jax, numpy as np
