@@ -16,6 +16,9 @@ from genret.models import History, SideFeatures
 from genret.typing import Array, Float, Int
 
 DATA, MODEL = "data", "model"
+_SETTINGS = ("jax_enable_x64", "jax_numpy_dtype_promotion", "jax_default_matmul_precision")
+"""Settings of JAX's that change the bits of a program."""
+
 _PROGRAMS = 64
 """Compiled programs that a process keeps."""
 
@@ -192,6 +195,7 @@ class Placement:
             beams,
             group_size,
             normalize,
+            settings=tuple(getattr(jax.config, name) for name in _SETTINGS),
         )
 
 
@@ -206,6 +210,8 @@ def _compiled(
     beams: int,
     group_size: int,
     normalize: str,
+    *,
+    settings: tuple[object, ...],  # they only tell programs apart
 ) -> jax.stages.Compiled:
     def body(
         parts: list[Array], users: Users, groups: Int[Array, "_"]
