@@ -17,7 +17,10 @@ from tests.cli.conftest import TINY_MODEL
 
 STEPS = 100
 KILLS = 5
-KILLS_OF_A_LIFE = 20
+KILLS_OF_A_LIFE = [
+    pytest.param(8, marks=pytest.mark.slow),
+    pytest.param(20, marks=pytest.mark.exhaustive),
+]
 OPTIONS = (
     *TINY_MODEL, "--steps", str(STEPS), "--batch-size", "8", "--eval-every", "40", "--eval-users", "20",
     "--checkpoint-every", "10", "--log-every", "10", "--json",
@@ -79,9 +82,11 @@ def whole(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-@pytest.mark.slow
-def test_kills_over_the_whole_life(trained_once: Path, whole: Path, tmp_path: Path) -> None:
-    """Twenty kills at random moments, from the first import to the last rename."""
+@pytest.mark.parametrize("most", KILLS_OF_A_LIFE)
+def test_kills_over_the_whole_life(
+    trained_once: Path, whole: Path, tmp_path: Path, most: int
+) -> None:
+    """Kills at random moments, from the first import to the last rename."""
     begun = time.monotonic()
     assert start(copy(trained_once, tmp_path / "timed")).wait() == 0
     duration = time.monotonic() - begun
@@ -89,7 +94,7 @@ def test_kills_over_the_whole_life(trained_once: Path, whole: Path, tmp_path: Pa
     print(f"seed {seed}")
     rng = np.random.default_rng(seed)
     kills = number = 0
-    while kills < KILLS_OF_A_LIFE:
+    while kills < most:
         run = copy(trained_once, tmp_path / f"killed-{number}")
         number += 1
         while True:
@@ -100,7 +105,7 @@ def test_kills_over_the_whole_life(trained_once: Path, whole: Path, tmp_path: Pa
             process.kill()
             process.wait()
             kills += 1
-            if kills >= KILLS_OF_A_LIFE:
+            if kills >= most:
                 assert start(run).wait() == 0
                 break
         is_as(run, whole)

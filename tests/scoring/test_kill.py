@@ -14,7 +14,10 @@ import pytest
 
 from tests.scoring.conftest import CONFIG, histories
 
-KILLS = 20
+KILLS = [
+    pytest.param(10, marks=pytest.mark.slow),
+    pytest.param(20, marks=pytest.mark.exhaustive),
+]
 SHARDS, USERS = 12, 400
 
 
@@ -42,8 +45,8 @@ def content(out: Path) -> dict[str, bytes]:
     return {p.relative_to(out).as_posix(): p.read_bytes() for p in files}
 
 
-@pytest.mark.slow
-def test_random_kills(run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("most", KILLS)
+def test_random_kills(run: Path, tmp_path: Path, most: int) -> None:
     data = tmp_path / "in"
     data.mkdir()
     for number in range(SHARDS):
@@ -60,7 +63,7 @@ def test_random_kills(run: Path, tmp_path: Path) -> None:
     assert start(run, data, tmp_path / "timed").wait() == 3
     duration = time.monotonic() - begun
     kills = number = 0
-    while kills < KILLS:
+    while kills < most:
         out = tmp_path / f"killed-{number}"
         number += 1
         while True:
@@ -80,8 +83,8 @@ def test_random_kills(run: Path, tmp_path: Path) -> None:
             process.wait()
             kills += 1
             resumed += bool(list(out.glob("_shards/*.json"))) and not (out / "_SUCCESS").exists()
-            if kills >= KILLS:
+            if kills >= most:
                 assert start(run, data, out).wait() == 3
                 break
         assert content(out) == expected, f"differs after {kills} kills"
-    print(f"{resumed} of {KILLS} kills came in the middle")
+    print(f"{resumed} of {most} kills came in the middle")
