@@ -98,13 +98,29 @@ def open_delimited(path: Path, compression: str | None, kind: str) -> Source:
 
 
 def _delimiter(path: Path, compression: str | None) -> str:
-    """Return the comma, or what else separates the header's cells where it has no comma."""
+    """Return the comma, or what else separates the header's cells where it has no comma.
+
+    Raises:
+      GenretError: every line can be cut into the same number of fields in more than one way.
+    """
     with open_text(path, compression) as stream:
         head = stream.read(1 << 16)
-    header = next((line for line in head.splitlines() if line.strip()), b"")
-    if b"," in header:
+    lines = [line for line in head.splitlines() if line.strip()]
+    header = lines[0] if lines else b""
+    if len(head) == 1 << 16:
+        lines = lines[:-1] or lines  # the last one may be cut off
+    counts = {d: header.count(d.encode()) for d in (",", *_OTHER_DELIMITERS)}
+    even = [
+        d for d, count in counts.items()
+        if count and all(line.count(d.encode()) == count for line in lines)
+    ]  # fmt: skip
+    if len(even) > 1:
+        raise GenretError(
+            f"{path}: found lines that can be separated by any of {' '.join(map(repr, even))}, "
+            "expected fields in quotes where they hold one of these"
+        )
+    if counts[","]:
         return ","
-    counts = {d: header.count(d.encode()) for d in _OTHER_DELIMITERS}
     most = max(counts, key=lambda d: counts[d])
     return most if counts[most] else ","
 

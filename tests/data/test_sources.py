@@ -17,6 +17,7 @@ import pytest
 
 from genret.config import IngestConfig
 from genret.data import _streams, ingest
+from genret.data._sources import open_sources
 from genret.errors import GenretError
 
 Row = dict[str, str | int | None]
@@ -334,3 +335,13 @@ def test_the_message_names_the_file_of_several(tmp_path: Path) -> None:
     assert report.rejected.to_pylist()[0] == {
         "file": "b.csv", "row": 3, "line": 4, "reason": "a time that cannot be used",
     }  # fmt: skip
+
+
+def test_lines_that_two_separators_cut_alike_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "log.csv"
+    file.write_text("price, EUR;user\n;,\n")
+    with pytest.raises(GenretError, match=r"log\.csv: found lines that can be separated by any of"):
+        open_sources(file, "interactions")
+    file.write_text("price, EUR;user\n1,2\n")  # every line has one comma, not every one a semicolon
+    (source,) = open_sources(file, "interactions")
+    assert source.columns == ("price", " EUR;user")
