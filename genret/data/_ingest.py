@@ -112,6 +112,7 @@ def _ingest(
     most_rows, sort_mib = sizes(config.memory_gib)
     rejected, store = Rejected(sources), EventStore(most_rows, scratch)
     log = read_events(sources, columns, user_encoder, item_encoder, store, rejected)
+    pa.default_memory_pool().release_unused()  # the readers' blocks, before the sort needs room
     cleaner = Cleaner(log, item_encoder, known, config, rejected)
     on_disk = store.on_disk
     pieces = (
