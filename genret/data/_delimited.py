@@ -1,5 +1,6 @@
 """CSV, TSV and RecBole's atomic files as streams of record batches, every record accounted for."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,12 +101,15 @@ def open_delimited(path: Path, compression: str | None, kind: str) -> Source:
 def _delimiter(path: Path, compression: str | None) -> str:
     """Return the comma, or what else separates the header's cells where it has no comma.
 
+    What stands in quotes separates nothing.
+
     Raises:
       GenretError: every line can be cut into the same number of fields in more than one way.
     """
     with open_text(path, compression) as stream:
         head = stream.read(1 << 16)
-    lines = [line for line in head.splitlines() if line.strip()]
+    without_quoted = re.sub(rb'"[^"]*"', b'""', head)
+    lines = [line for line in without_quoted.splitlines() if line.strip()]
     header = lines[0] if lines else b""
     if len(head) == 1 << 16:
         lines = lines[:-1] or lines  # the last one may be cut off

@@ -345,3 +345,14 @@ def test_lines_that_two_separators_cut_alike_are_refused(tmp_path: Path) -> None
     file.write_text("price, EUR;user\n1,2\n")  # every line has one comma, not every one a semicolon
     (source,) = open_sources(file, "interactions")
     assert source.columns == ("price", " EUR;user")
+
+
+def test_separators_in_quotes_do_not_count(tmp_path: Path) -> None:
+    file = tmp_path / "items.csv"
+    for text in (
+        'id,"color;size"\n1,"red;L"\n2,"blue;M"\n',
+        '"id";"color,size"\n1;"red,\nL"\n',
+    ):
+        file.write_text(text)
+        (source,) = open_sources(file, "items")
+        assert len(source.columns) == 2
