@@ -39,8 +39,7 @@ hypothesis.settings.load_profile("genret")
 COMPILED_CHEAPLY = (
     "not slow and not exhaustive",
     "not slow and not exhaustive and not tpu_backend",
-    "not optimized",
-    "not optimized and not tpu_backend",
+    "not optimized and not exhaustive",
     "slow and not optimized",
     "slow or not slow",
 )
