@@ -153,12 +153,32 @@ class Catalog:
         found = (rows for title, rows in self._rows_of_title.items() if part in title)
         return sorted(itertools.chain.from_iterable(found))
 
+    def text_columns(self, columns: Sequence[str] = ()) -> tuple[str, ...]:
+        """Return the columns that are read as text.
+
+        Args:
+          columns: those to read; empty takes those that were chosen when the items were read, or
+            else every column of text but the id, title first.
+
+        Raises:
+          GenretError: a column is not there.
+        """
+        for name in columns:
+            if name not in self.table.column_names:
+                raise GenretError(
+                    f"catalog: has no column {name!r}; its columns are "
+                    f"{', '.join(self.table.column_names)}"
+                )
+        others = [f.name for f in self.table.schema if is_text(f.type)]
+        usual = ["title", *(c for c in others if c not in ("item_id", "title"))]
+        kept = (self.table.schema.metadata or {}).get(TEXT_COLUMNS)
+        return tuple(columns or (json.loads(kept) if kept else usual))
+
     def text(self, columns: Sequence[str] = ()) -> list[str]:
         """Return what is known about each item as one text.
 
         Args:
-          columns: columns to read; empty takes those that were chosen when the items were read,
-            or else every column of text but the id, title first.
+          columns: columns to read; empty takes those of :meth:`text_columns`.
 
         Returns:
           A text for each item, parts joined by ``". "``, nulls left out.
@@ -170,16 +190,7 @@ class Catalog:
         >>> Catalog(table).text()
         ['Alien. Horror, Sci-Fi']
         """
-        for name in columns:
-            if name not in self.table.column_names:
-                raise GenretError(
-                    f"catalog: has no column {name!r}; its columns are "
-                    f"{', '.join(self.table.column_names)}"
-                )
-        others = [f.name for f in self.table.schema if is_text(f.type)]
-        usual = ["title", *(c for c in others if c not in ("item_id", "title"))]
-        kept = (self.table.schema.metadata or {}).get(TEXT_COLUMNS)
-        chosen = list(columns) or (json.loads(kept) if kept else usual)
+        chosen = self.text_columns(columns)
         parts = [map(_plain, self.table[c].to_pylist()) for c in chosen]
         return [". ".join(p for p in row if p) for row in zip(*parts, strict=True)]
 

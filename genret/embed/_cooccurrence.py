@@ -49,7 +49,7 @@ def cooccurrence_vectors(
     """
     counts = count_pairs(histories, num_items, window)
     pmi = positive_pmi(counts)
-    left, values = truncated_svd(pmi, dim, seed)
+    left, values, _ = truncated_svd(pmi, dim, seed)
     return unit_rows(left * np.sqrt(values)[None, :])
 
 

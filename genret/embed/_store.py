@@ -1,4 +1,4 @@
-"""The artifact ``vectors/``: ``vectors.npy`` and, where it was trained here, ``text.model``."""
+"""The artifact ``vectors/``: ``vectors.npy`` and the files of the embedder that made them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,18 +9,19 @@ from numpy.typing import ArrayLike
 
 from genret.artifacts import read_manifest, verify_files, write_folder
 from genret.checks import check_vectors
+from genret.embed._embedder import HEADER, Embedder
+from genret.errors import GenretError
 from genret.tensors import read_npy
 from genret.typing import PathLike, Vectors
 
 VECTORS_FILE = "vectors.npy"
-TEXT_MODEL_FILE = "text.model"
 
 
 def save_vectors(
     folder: PathLike,
     vectors: ArrayLike,
     *,
-    text_model: bytes | None = None,
+    embedder: Embedder | None = None,
     config: Mapping[str, Any] | None = None,
     seed: int | None = None,
     inputs: Mapping[str, str] | None = None,
@@ -31,7 +32,7 @@ def save_vectors(
     Args:
       folder: where.
       vectors: item vectors [N, D].
-      text_model: the sentencepiece model that read the texts.
+      embedder: what made them, to make vectors of new items later.
       config: the configuration, for the manifest.
       seed: the seed, for the manifest.
       inputs: kind -> fingerprint of the artifacts that the vectors come from.
@@ -52,8 +53,8 @@ def save_vectors(
         folder, "vectors", config=config, seed=seed, inputs=inputs, summary=figures
     ) as scratch:
         np.save(scratch / VECTORS_FILE, found, allow_pickle=False)
-        if text_model is not None:
-            (scratch / TEXT_MODEL_FILE).write_bytes(text_model)
+        if embedder is not None:
+            embedder.save(scratch)
 
 
 def load_vectors(folder: PathLike) -> Vectors:
@@ -65,3 +66,19 @@ def load_vectors(folder: PathLike) -> Vectors:
     verify_files(folder, read_manifest(folder, "vectors"))
     file = Path(folder) / VECTORS_FILE
     return check_vectors(read_npy(file), str(file))
+
+
+def load_embedder(folder: PathLike) -> Embedder:
+    """Read the embedder of the artifact ``vectors/``.
+
+    Raises:
+      GenretError: no such artifact, damaged, or written without an embedder.
+    """
+    manifest = read_manifest(folder, "vectors")
+    verify_files(folder, manifest)
+    if HEADER not in manifest.files:
+        raise GenretError(
+            f"{folder}: was written without its embedder, and new items need one; run `genret embed` "
+            "again, then `genret tokenize` and what follows"
+        )
+    return Embedder.load(folder)

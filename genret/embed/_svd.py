@@ -12,8 +12,8 @@ _ROWS = 2048
 
 def truncated_svd(
     matrix: sp.csr_matrix, rank: int, seed: int
-) -> tuple[Float[np.ndarray, "N R"], Float[np.ndarray, "R"]]:
-    """Return the leading left singular vectors and values of a sparse matrix.
+) -> tuple[Float[np.ndarray, "N R"], Float[np.ndarray, "R"], Float[np.ndarray, "P R"]]:
+    """Return the leading singular vectors and values of a sparse matrix.
 
     A randomized range finder with power iterations finds the leading right singular subspace Q,
     then the small matrix (AQ)ᵀ(AQ) = WΣ²Wᵀ gives A ≈ (AQ)W·(QW)ᵀ. Dense blocks are
@@ -27,8 +27,8 @@ def truncated_svd(
       seed: of the random start.
 
     Returns:
-      U float32 [N, R], orthonormal columns in descending order of the values, and the singular
-      values float32 [R].
+      U float32 [N, R], orthonormal columns in descending order of the values, the singular values
+      float32 [R], and V float32 [P, R]; AV ≈ U·diag(values).
 
     Source: Halko, Martinsson, Tropp, "Finding structure with randomness", 2011, algorithm 4.4.
     """
@@ -55,7 +55,9 @@ def truncated_svd(
     left[:, : len(order)] = (image @ rotation) * inverse[None, :]
     padded = np.zeros(rank, np.float32)
     padded[: len(order)] = np.where(real, values, 0)
-    return left, padded
+    turned = np.zeros((num_columns, rank), np.float32)
+    turned[:, : len(order)] = right * np.where(real, signs, 0)[None, :]
+    return left, padded, turned
 
 
 def _orthonormal(block: Float[np.ndarray, "P R"]) -> Float[np.ndarray, "P Q"]:

@@ -1,5 +1,6 @@
 """Stage 2: vectors of the items into ``vectors/``."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -8,13 +9,13 @@ from genret.artifacts import Run, read_manifest
 from genret.config import EmbedConfig, require
 from genret.data import Catalog, SplitHistories, load_run_data
 from genret.embed import (
+    Embedder,
+    TextEmbedder,
+    Whitening,
     cooccurrence_vectors,
-    join_vectors,
     read_vectors,
     save_vectors,
     sentence_vectors,
-    text_vectors,
-    whiten,
 )
 from genret.pipeline._progress import SILENT, Progress
 from genret.pipeline._writing import writes_run
@@ -74,18 +75,18 @@ def embed(
     manifest = opened.require("catalog")
     with progress.stage("embed"):
         catalog, histories = load_run_data(opened.folder("catalog"))
-        text_model = None
         if vectors is not None:
-            found = read_vectors(
+            joined = read_vectors(
                 vectors, catalog.item_ids, vectors_column, item=item, ids=ids, superset=superset
             )
-            parts = {"brought": found}
+            parts = {"brought": joined}
+            embedder = Embedder(width=joined.shape[1])
         else:
-            parts, text_model = _parts(catalog, histories, config, sentence_model, seed, progress)
-            weights = {"text": config.text_weight, "cooccurrence": config.cooccurrence_weight}
-            found = join_vectors(list(parts.values()), [weights[name] for name in parts])
+            parts, embedder = _parts(catalog, histories, config, sentence_model, seed, progress)
+            joined = embedder.join(parts)
         if config.whiten:
-            found = whiten(found, config.whiten)
+            embedder = dataclasses.replace(embedder, whitening=Whitening.fit(joined, config.whiten))
+        found = embedder.finish(joined)
         summary = {
             "parts": {
                 name: {"width": part.shape[1], "items_without": int((~np.any(part, axis=1)).sum())}
@@ -95,7 +96,7 @@ def embed(
         save_vectors(
             opened.folder("vectors"),
             found,
-            text_model=text_model,
+            embedder=embedder,
             config=config.to_dict()
             | {
                 "vectors": vectors,
@@ -117,17 +118,28 @@ def _parts(
     sentence_model: str | None,
     seed: int,
     progress: Progress,
-) -> tuple[dict[str, Vectors], bytes | None]:
-    """Make the parts that the configuration asks for, and the sentencepiece model of the text."""
+) -> tuple[dict[str, Vectors], Embedder]:
+    """Make the parts that the configuration asks for, and what makes those of new items."""
     parts: dict[str, Vectors] = {}
-    text_model = None
+    columns = catalog.text_columns(config.text_columns) if config.text_dim else ()
+    embedder = Embedder(
+        width=config.cooccurrence_dim,
+        text_columns=columns,
+        sentence_model=sentence_model,
+        text_weight=config.text_weight,
+        cooccurrence_dim=config.cooccurrence_dim,
+        cooccurrence_weight=config.cooccurrence_weight,
+    )
     if config.text_dim:
-        texts = catalog.text(config.text_columns)
+        texts = catalog.text(columns)
         progress.say(f"text, e.g. {texts[0][:100]!r}")
+        text = None
         if sentence_model is not None:
             parts["text"] = sentence_vectors(texts, sentence_model)
         else:
-            parts["text"], text_model = text_vectors(texts, config.text_dim, config.pieces, seed)
+            text, parts["text"] = TextEmbedder.fit(texts, config.text_dim, config.pieces, seed)
+        width = parts["text"].shape[1] + config.cooccurrence_dim
+        embedder = dataclasses.replace(embedder, text=text, width=width)
     if config.cooccurrence_dim:
         events = histories.training()
         progress.say(f"co-occurrence in {events.num_events:,} training events")
@@ -138,4 +150,4 @@ def _parts(
             config.cooccurrence_window,
             seed,
         )
-    return parts, text_model
+    return parts, embedder

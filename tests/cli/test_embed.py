@@ -13,9 +13,10 @@ from genret.cli.embed import Embed
 from genret.cli.ingest import Ingest
 from genret.config import EmbedConfig, SourceConfig
 from genret.data import load_run_data
-from genret.embed import load_vectors
+from genret.embed import load_embedder, load_vectors
 from genret.errors import GenretError
 
+EMBEDDER = {"embedder.json", "embedder.safetensors"}
 SMALL = EmbedConfig(text_dim=8, cooccurrence_dim=4, pieces=600)
 
 
@@ -46,8 +47,29 @@ def test_the_default_joins_text_and_cooccurrence(run: Path) -> None:
     assert result["parts"]["cooccurrence"]["width"] == 4
     manifest = read_manifest(run / "vectors", "vectors")
     assert manifest.inputs == {"catalog": read_manifest(run / "catalog").fingerprint}
-    assert set(manifest.files) == {"vectors.npy", "text.model"}
+    assert set(manifest.files) == {"vectors.npy", *EMBEDDER, "text.model"}
     assert manifest.config["text_dim"] == 8
+
+
+@pytest.mark.parametrize("whiten", [0.0, 0.7])
+def test_the_saved_embedder_makes_the_saved_vectors(run: Path, whiten: float) -> None:
+    embed(run, embed=EmbedConfig(text_dim=8, cooccurrence_dim=0, pieces=600, whiten=whiten))
+    embedder = load_embedder(run / "vectors")
+    texts = load_run_data(run)[0].text(embedder.text_columns)
+    saved = load_vectors(run / "vectors")
+    np.testing.assert_allclose(embedder.embed(texts), saved, atol=1e-6)
+    one_by_one = [embedder.embed([text])[0] for text in texts]
+    np.testing.assert_allclose(one_by_one, saved, atol=1e-6)
+
+
+def test_the_cooccurrence_part_of_a_new_item_is_zero(run: Path) -> None:
+    embed(run)
+    embedder = load_embedder(run / "vectors")
+    found = embedder.embed(load_run_data(run)[0].text(embedder.text_columns))
+    saved = load_vectors(run / "vectors")
+    np.testing.assert_allclose(found[:, :8], saved[:, :8], atol=1e-6)
+    assert not found[:, 8:].any()
+    assert saved[:, 8:].any()
 
 
 def test_equal_seeds_give_equal_fingerprints(run: Path) -> None:
@@ -57,8 +79,12 @@ def test_equal_seeds_give_equal_fingerprints(run: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "width", "files"),
     [
-        (EmbedConfig(text_dim=0, cooccurrence_dim=4), 4, {"vectors.npy"}),
-        (EmbedConfig(text_dim=8, cooccurrence_dim=0), 8, {"vectors.npy", "text.model"}),
+        (EmbedConfig(text_dim=0, cooccurrence_dim=4), 4, {"vectors.npy", "embedder.json"}),
+        (
+            EmbedConfig(text_dim=8, cooccurrence_dim=0),
+            8,
+            {"vectors.npy", *EMBEDDER, "text.model"},
+        ),
     ],
 )
 def test_a_part_can_be_left_out(run: Path, config: EmbedConfig, width: int, files: set) -> None:
@@ -91,6 +117,10 @@ def test_brought_vectors_are_taken_as_they_are(run: Path, tmp_path: Path) -> Non
     result = embed(run, vectors=str(tmp_path / "mine.npz"))
     assert result["parts"] == {"brought": {"width": 3, "items_without": 0}}
     np.testing.assert_array_equal(load_vectors(run / "vectors"), brought)
+    embed(run, vectors=str(tmp_path / "mine.npz"), embed=EmbedConfig(whiten=1.0))
+    embedder = load_embedder(run / "vectors")
+    assert embedder.takes_vectors
+    np.testing.assert_allclose(embedder.finish(brought), load_vectors(run / "vectors"), atol=1e-6)
 
 
 def test_bad_requests_leave_the_older_vectors(run: Path, tmp_path: Path) -> None:

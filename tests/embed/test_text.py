@@ -6,7 +6,7 @@ import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genret.embed import text_vectors
+from genret.embed import TextEmbedder, text_vectors
 from genret.embed._text import _count_pieces, _weigh
 from genret.errors import GenretError
 
@@ -94,7 +94,20 @@ def test_weights_equal_their_formula() -> None:
     expected = np.log(1 + dense) * np.log(1 + len(dense) / np.maximum(frequency, 1))[None, :]
     norms = np.linalg.norm(expected, axis=1, keepdims=True)
     expected = np.divide(expected, norms, out=np.zeros_like(expected), where=norms > 0)
-    np.testing.assert_allclose(_weigh(counts).toarray(), expected, atol=1e-6)
+    rarity = np.log(1 + len(dense) / np.maximum(frequency, 1)).astype(np.float32)
+    np.testing.assert_allclose(_weigh(counts, rarity).toarray(), expected, atol=1e-6)
+
+
+def test_a_vector_depends_on_its_own_text_alone() -> None:
+    embedder, learned = TextEmbedder.fit(TEXTS, dim=6, pieces=300, seed=0)
+    whole = embedder.embed(TEXTS)
+    np.testing.assert_allclose(whole, learned, atol=1e-6)
+    parts = [embedder.embed([text])[0] for text in TEXTS]
+    np.testing.assert_array_equal(whole, parts)
+    new = embedder.embed(["Purple wool socks for winter", ""])
+    assert new[0] @ whole[0] > 0.9 > new[0] @ whole[3]
+    assert not new[1].any()
+    assert embedder.embed([]).shape == (0, 6)
 
 
 @settings(max_examples=25)
