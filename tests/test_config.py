@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import typing
 
 import pytest
 
@@ -57,3 +58,20 @@ def test_bad_values_are_named(
 
 def test_an_integer_is_a_float() -> None:
     assert config.TrainConfig.from_dict({"clip": 2}).clip == 2.0
+
+
+COUNTS = [
+    (cls, field.name)
+    for cls in CONFIGS
+    for field in dataclasses.fields(cls)
+    if typing.get_type_hints(cls)[field.name] is int
+]
+
+
+@pytest.mark.parametrize(("cls", "name"), COUNTS)
+@pytest.mark.parametrize("value", [-1, 10**23])
+def test_counts_that_no_index_holds_are_named(
+    cls: type[config.Config], name: str, value: int
+) -> None:
+    with pytest.raises(GenretError, match=f"{name}: found {value}, expected "):
+        cls.from_dict({name: value})

@@ -7,7 +7,8 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from genret.cli.terminal import Terminated, find_devices, orderly, printable
+from genret.cli.jax_environment import missing_device, prepare_jax
+from genret.cli.terminal import Terminated, orderly, printable
 from genret.errors import GenretError
 
 BAD_INPUT, INTERRUPTED, TERMINATED = 2, 128 + signal.SIGINT, 128 + signal.SIGTERM
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         return _say("error: memory ran out", BAD_INPUT)
     except (RuntimeError, AssertionError):
-        reason = _missing_device()
+        reason = missing_device()
         if reason is None:
             raise
         return _say(f"error: {reason}", BAD_INPUT)
@@ -101,7 +102,7 @@ def _run(argv: Sequence[str] | None) -> int:
     reporter = Reporter(as_json=verb.json, log_level=verb.log_level)
     with verb.holding():
         if verb.needs_devices():
-            find_devices(quiet=verb.log_level != "debug")
+            prepare_jax(quiet=verb.log_level != "debug")
         result = verb.run(reporter)
     reporter.finish(result)
     sys.stdout.flush()  # while a closed pipe is still handled
@@ -121,23 +122,6 @@ def _say(text: str, status: int) -> int:
             line = f"{line[: _LONGEST // 2]}…{line[-_LONGEST // 2 :]}"
         print(f"genret: {line}", file=sys.stderr)
     return status
-
-
-def _missing_device() -> str | None:
-    """Return why JAX finds no device; None if it finds one, so something else went wrong."""
-    jax = sys.modules.get("jax")
-    if jax is None:
-        return None
-    try:
-        find_devices(quiet=True)
-        jax.devices()
-    except (RuntimeError, AssertionError) as e:  # an assertion without a word in jax 0.10
-        platforms = jax.config.jax_platforms
-        reason = str(e) or "it cannot be initialized"
-        return (
-            f"JAX_PLATFORMS: found {platforms!r}, expected a kind of device that is here: {reason}"
-        )
-    return None
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Safe output to a terminal: no control characters, any encoding, no noise from libraries."""
 
 import contextlib
-import importlib.util
 import io
 import json
 import os
@@ -95,29 +94,8 @@ def orderly() -> Iterator[None]:
                     stream.reconfigure(errors=errors)
 
 
-def find_devices(*, quiet: bool) -> None:
-    """Let JAX look for devices before anything else does, without libtpu's noise.
-
-    Where libtpu is installed and no TPU is there, it writes five lines straight to the file descriptor
-    of standard error, whatever its settings say. Nothing is done where it is not asked.
-
-    Args:
-      quiet: keep the noise away.
-
-    Raises:
-      RuntimeError: JAX finds no device of the kinds that it was told to use.
-    """
-    platforms = os.environ.get("JAX_PLATFORMS", "")
-    if (platforms and "tpu" not in platforms) or importlib.util.find_spec("libtpu") is None:
-        return
-    import jax
-
-    with _descriptor_aside() if quiet else contextlib.nullcontext():
-        jax.devices()
-
-
 @contextlib.contextmanager
-def _descriptor_aside() -> Iterator[None]:
+def descriptor_aside() -> Iterator[None]:
     """Drop what is written to file descriptor 2; what Python writes to ``sys.stderr`` still arrives."""
     stream, is_own = sys.stderr, sys.stderr is sys.__stderr__
     try:

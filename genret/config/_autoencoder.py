@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from genret.config._base import Config, require
+from genret.config._base import Config, require, require_counts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,11 +37,7 @@ class AutoencoderConfig(Config):
     """Of the softmax in that term."""
 
     def __post_init__(self) -> None:
-        for name in ("latent", "training_steps", "training_batch"):
-            require(
-                getattr(self, name) >= 1,
-                f"{name}: found {getattr(self, name)}, expected at least 1",
-            )
+        require_counts(self, "latent", "training_steps", "training_batch")
         require(
             all(width >= 1 for width in self.hidden),
             f"hidden: found {self.hidden}, expected widths of at least 1",

@@ -97,3 +97,15 @@ def require(condition: bool, message: str) -> None:
     """Raise :class:`~genret.errors.GenretError` with ``message`` unless ``condition`` holds."""
     if not condition:
         raise GenretError(message)
+
+
+MOST = 2**31 - 1
+"""The largest count: indices are 32-bit integers."""
+
+
+def require_counts(config: Config, *names: str, least: int = 1) -> None:
+    """Refuse integer fields that are below ``least`` or above :data:`MOST`."""
+    for name in names:
+        value = getattr(config, name)
+        require(value >= least, f"{name}: found {value}, expected at least {least}")
+        require(value <= MOST, f"{name}: found {value}, expected at most {MOST}")

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from genret.config._base import Config, require
+from genret.config._base import Config, require_counts
 from genret.config._train import TrainConfig
 from genret.config.models import SASRecModelConfig
 
@@ -40,11 +40,9 @@ class SASRecConfig(Config):
     """AdamW's decoupled decay of the matrices."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            require(
-                getattr(self, name) >= 1,
-                f"{name}: found {getattr(self, name)}, expected at least 1",
-            )
+        require_counts(
+            self, "width", "layers", "heads", "mlp_dim", "max_items", "epochs", "batch_size"
+        )
 
     def model(self, num_items: int) -> SASRecModelConfig:
         """Return the architecture for a catalog.

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from genret.config._base import Config, require
+from genret.config._base import Config, require, require_counts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,14 +64,7 @@ class IngestConfig(Config):
             f"document_mib: found {self.document_mib}, expected 1 to {(1 << 20) - 1}",
         )
         require(self.memory_gib >= 0, f"memory_gib: found {self.memory_gib}, expected 0 or more")
-        require(
-            self.min_user_events >= 1,
-            f"min_user_events: found {self.min_user_events}, expected at least 1",
-        )
-        require(
-            self.min_item_events >= 1,
-            f"min_item_events: found {self.min_item_events}, expected at least 1",
-        )
+        require_counts(self, "min_user_events", "min_item_events")
         for name in ("valid_fraction", "test_fraction"):
             value = getattr(self, name)
             require(

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from genret.config._base import Config, require
+from genret.config._base import Config, require, require_counts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,10 +28,7 @@ class EmbedConfig(Config):
     """Size of the sentencepiece vocabulary that is trained on the catalog (an upper bound)."""
 
     def __post_init__(self) -> None:
-        for name in ("text_dim", "cooccurrence_dim"):
-            require(
-                getattr(self, name) >= 0, f"{name}: found {getattr(self, name)}, expected 0 or more"
-            )
+        require_counts(self, "text_dim", "cooccurrence_dim", least=0)
         require(
             self.text_dim + self.cooccurrence_dim > 0, "text_dim and cooccurrence_dim: both are 0"
         )
@@ -41,8 +38,5 @@ class EmbedConfig(Config):
                 f"{name}: found {getattr(self, name)}, expected a finite number, 0 or more",
             )
         require(0 <= self.whiten <= 1, f"whiten: found {self.whiten}, expected 0 to 1")
-        require(
-            self.cooccurrence_window >= 1,
-            f"cooccurrence_window: found {self.cooccurrence_window}, expected at least 1",
-        )
-        require(self.pieces >= 16, f"pieces: found {self.pieces}, expected at least 16")
+        require_counts(self, "cooccurrence_window")
+        require_counts(self, "pieces", least=16)

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from genret.config._base import Config, require
+from genret.config._base import MOST, Config, require, require_counts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,9 +28,13 @@ class EvaluateConfig(Config):
     """Resamples of the 95 % intervals."""
 
     def __post_init__(self) -> None:
-        require(bool(self.k) and min(self.k) >= 1, f"k: found {self.k}, expected positive cut-offs")
+        require(
+            bool(self.k) and 1 <= min(self.k) <= max(self.k) <= MOST,
+            f"k: found {self.k}, expected positive cut-offs",
+        )
         require(
             self.exact or self.beams >= max(self.k),
             f"beams: found {self.beams}, expected at least the largest k, {max(self.k)}",
         )
-        require(self.batch_size >= 1, f"batch_size: found {self.batch_size}, expected at least 1")
+        require_counts(self, "batch_size", "beams")
+        require_counts(self, "users", "bootstrap", least=0)

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from genret.config._base import Config, require
+from genret.config._base import Config, require, require_counts
 
 PLATFORMS = ("cpu", "cuda", "tpu", "rocm")
 
@@ -29,13 +29,9 @@ class ExportConfig(Config):
     """decode: platforms to compile for: cpu, cuda, tpu, rocm."""
 
     def __post_init__(self) -> None:
-        for name in ("k", "batch"):
-            value = getattr(self, name)
-            require(value >= 1, f"{name}: found {value}, expected at least 1")
+        require_counts(self, "k", "batch", "beams")
         require(self.beams >= self.k, f"beams: found {self.beams}, expected at least k, {self.k}")
-        for name in ("history", "exclude", "filters"):
-            value = getattr(self, name)
-            require(value >= 0, f"{name}: found {value}, expected at least 0")
+        require_counts(self, "history", "exclude", "filters", least=0)
         require(
             bool(self.platforms) and set(self.platforms) <= set(PLATFORMS),
             f"platforms: found {list(self.platforms)}, expected some of {', '.join(PLATFORMS)}",

@@ -4,7 +4,7 @@ import dataclasses
 import re
 from typing import Literal
 
-from genret.config._base import Config, require
+from genret.config._base import Config, require, require_counts
 
 _NAMED = re.compile(r"\s*([A-Za-z_][\w-]*)\s*=(?!=)(.*)", re.DOTALL)
 
@@ -56,13 +56,9 @@ class ScoreConfig(Config):
     a job that was interrupted continues between two such chunks."""
 
     def __post_init__(self) -> None:
-        for name in ("k", "beams", "most_seen", "model_parallel", "chunk_users"):
-            value = getattr(self, name)
-            require(value >= 1, f"{name}: found {value}, expected at least 1")
+        require_counts(self, "k", "beams", "most_seen", "model_parallel", "chunk_users")
+        require_counts(self, "decode_batch", least=0)
         require(self.beams >= self.k, f"beams: found {self.beams}, expected at least k, {self.k}")
-        require(
-            self.decode_batch >= 0, f"decode_batch: found {self.decode_batch}, expected at least 0"
-        )
         names = [name for name, _ in self.named_filters()]
         twice = sorted({name for name in names if names.count(name) > 1})
         require(not twice, f"where: found the name {twice[:1]} twice, expected different names")
@@ -110,9 +106,7 @@ class EngineConfig(Config):
     """ray: address of the cluster; none: the environment's, or else one on this machine."""
 
     def __post_init__(self) -> None:
-        for name in ("users_per_batch", "workers"):
-            value = getattr(self, name)
-            require(value >= 0, f"{name}: found {value}, expected at least 0")
+        require_counts(self, "users_per_batch", "workers", least=0)
         for name in ("cpus_per_worker", "gpus_per_worker", "tpus_per_worker"):
             value = getattr(self, name)
             require(value >= 0, f"{name}: found {value}, expected at least 0")

@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from genret.config._base import Config
+from genret.config._base import Config, require_counts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,3 +26,6 @@ class SourceConfig(Config):
     """With --synthetic: number of items."""
     synthetic_events: float = 20.0
     """With --synthetic: mean number of events per user."""
+
+    def __post_init__(self) -> None:
+        require_counts(self, "synthetic_users", "synthetic_items")

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal
 
 from genret.config._autoencoder import AutoencoderConfig
-from genret.config._base import Config, require
+from genret.config._base import Config, require, require_counts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,12 +74,7 @@ class TokenizeConfig(Config):
             2 <= self.title_pieces <= 64,
             f"title_pieces: found {self.title_pieces}, expected 2 to 64",
         )
-        require(
-            self.cooccurrence_window >= 1,
-            f"cooccurrence_window: found {self.cooccurrence_window}, expected at least 1",
-        )
-        require(self.iterations >= 1, f"iterations: found {self.iterations}, expected at least 1")
-        require(self.batch_size >= 1, f"batch_size: found {self.batch_size}, expected at least 1")
+        require_counts(self, "cooccurrence_window", "iterations", "batch_size")
         require(
             len(self.fsq_levels) >= 1 and all(2 <= steps <= 4096 for steps in self.fsq_levels),
             f"fsq_levels: found {self.fsq_levels}, expected numbers of at least 2",

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Any, Literal
 
-from genret.config._base import Config, require
+from genret.config._base import Config, require, require_counts
 from genret.config._mesh import NO_MESH, mesh_axes
 
 
@@ -68,13 +68,11 @@ class TrainConfig(Config):
     memory, about a third more work."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "steps", "batch_size", "eval_every", "checkpoint_every", "log_every", "accumulate"
-        ):  # fmt: skip
-            require(
-                getattr(self, name) >= 1,
-                f"{name}: found {getattr(self, name)}, expected at least 1",
-            )
+        require_counts(
+            self, "steps", "batch_size", "eval_every", "checkpoint_every", "log_every",
+            "accumulate", "sampled_codes", "apao_negatives",
+        )  # fmt: skip
+        require_counts(self, "eval_users", "patience", least=0)
         require(
             0 < self.learning_rate < math.inf,
             f"learning_rate: found {self.learning_rate}, expected a finite number above 0",
@@ -95,11 +93,6 @@ class TrainConfig(Config):
             all(w >= 0 for w in self.level_weights),
             f"level_weights: found {self.level_weights}, expected 0 or more",
         )
-        for name in ("sampled_codes", "apao_negatives"):
-            require(
-                getattr(self, name) >= 1,
-                f"{name}: found {getattr(self, name)}, expected at least 1",
-            )
         for name in ("apao_weight", "apao_rate"):
             require(
                 getattr(self, name) >= 0,

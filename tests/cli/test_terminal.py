@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from genret.cli.base import Reporter
 from genret.cli.main import main
-from genret.cli.terminal import find_devices, printable
+from genret.cli.terminal import printable
 from tests.cli.conftest import TINY_MODEL, Command
 
 UNSAFE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029]")
@@ -158,34 +158,3 @@ def test_sigterm_is_as_clean_as_an_interrupt(titled: Path, tmp_path: Path) -> No
     assert (process.returncode, err) == (143, b"genret: terminated\n")
     assert not list(run.rglob("*.partial"))
     assert not (run / ".lock").exists()
-
-
-def test_noise_of_libraries_is_kept_away_and_what_python_says_is_not(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A search for devices that is loud, as libtpu's is where it is installed without a TPU."""
-
-    def search() -> None:
-        os.write(2, b"WARNING: Logging before InitGoogle() is written to STDERR\n")
-        print("no TPU here", file=sys.stderr)
-
-    monkeypatch.delenv("JAX_PLATFORMS")
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: name == "libtpu")
-    monkeypatch.setattr("jax.devices", search)
-    monkeypatch.setattr(sys, "stderr", sys.__stderr__)
-    find_devices(quiet=True)
-    os.write(2, b"heard again\n")
-    assert capfd.readouterr().err == "no TPU here\nheard again\n"
-    find_devices(quiet=False)
-    assert "InitGoogle" in capfd.readouterr().err
-    monkeypatch.setenv("JAX_PLATFORMS", "cpu")  # nobody looks for a TPU
-    find_devices(quiet=False)
-    assert capfd.readouterr().err == ""
-
-
-def test_an_absent_device_is_one_line(titled: Path) -> None:
-    command = [sys.executable, "-m", "genret", "tokenize", str(titled), "--levels", "2"]
-    done = subprocess.run(command, capture_output=True, env=environment(JAX_PLATFORMS="cuda"))
-    assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1
-    assert done.stderr.startswith(b"genret: error: JAX_PLATFORMS: found 'cuda'")

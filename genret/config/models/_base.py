@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, TypeVar
 
-from genret.config._base import Config, require
+from genret.config._base import Config, require, require_counts
 
 M = TypeVar("M", bound="ModelConfig")
 
@@ -53,8 +53,7 @@ class ModelConfig(Config):
             MODEL_KINDS[kind] = cls
 
     def __post_init__(self) -> None:
-        for name in ("width", "layers", "heads", "mlp_dim", "max_items"):
-            require_positive(self, name)
+        require_counts(self, "width", "layers", "heads", "mlp_dim", "max_items")
         require(
             0 <= self.dropout < 1,
             f"dropout: found {self.dropout}, expected 0 or more and less than 1",
@@ -142,9 +141,3 @@ decoder_only, item_decoder, one_pass
         hint = f"; this one is for {', '.join(sorted(others))}" if others else ""
         require(name in names, f"{name}: a model of kind {kind!r} has none{hint}")
     return cls(**fields)
-
-
-def require_positive(config: Config, name: str) -> None:
-    """Refuse a field that is below 1."""
-    value = getattr(config, name)
-    require(value >= 1, f"{name}: found {value}, expected at least 1")

@@ -2,8 +2,7 @@
 
 import dataclasses
 
-from genret.config._base import require
-from genret.config.models._base import require_positive
+from genret.config._base import require, require_counts
 from genret.config.models._parts import FeaturesConfig
 
 
@@ -24,8 +23,7 @@ class EncoderDecoderConfig(FeaturesConfig, kind="encoder_decoder"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("code_layers", "head_dim"):
-            require_positive(self, name)
+        require_counts(self, "code_layers", "head_dim", "relative_distance")
         require(
             self.relative_buckets >= 4 and self.relative_distance > self.relative_buckets,
             f"relative_buckets: found {self.relative_buckets}, expected at least 4 and fewer than "

@@ -2,8 +2,7 @@
 
 import dataclasses
 
-from genret.config._base import require
-from genret.config.models._base import require_positive
+from genret.config._base import require_counts
 from genret.config.models._parts import FeaturesConfig, RotaryConfig
 
 
@@ -18,5 +17,5 @@ class ItemDecoderConfig(FeaturesConfig, RotaryConfig, kind="item_decoder"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_positive(self, "code_layers")
-        require(self.code_width >= 0, f"code_width: found {self.code_width}, expected 0 or more")
+        require_counts(self, "code_layers")
+        require_counts(self, "code_width", least=0)

@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Literal
 
-from genret.config._base import require
-from genret.config.models._base import ModelConfig, require_positive
+from genret.config._base import require, require_counts
+from genret.config.models._base import ModelConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,6 +27,7 @@ class FeaturesConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_counts(self, "num_items", "vector_dim", "time_buckets", "user_buckets", least=0)
         for name in ("time_buckets", "user_buckets"):
             value = getattr(self, name)
             require(value == 0 or value >= 2, f"{name}: found {value}, expected 0 or at least 2")
@@ -55,8 +56,7 @@ class RotaryConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("kv_heads", "head_dim"):
-            require_positive(self, name)
+        require_counts(self, "kv_heads", "head_dim")
         require(
             self.heads % self.kv_heads == 0,
             f"kv_heads: found {self.kv_heads}, expected a divisor of heads {self.heads}",
