@@ -1,7 +1,7 @@
 """The beams of a search, and one step: the children of all beams compete for M places."""
 
 import dataclasses
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax.numpy as jnp
 
@@ -63,6 +63,19 @@ class Searched(Protocol[N]):
 
     def codes_of(self, level: int, rows: Int[Array, "B C"]) -> Int[Array, "B C T"]:
         """Return the codes of rows from a level on."""
+
+    def rows_of(
+        self, items: Int[Array, "B C"], row_of_item: Any
+    ) -> tuple[Int[Array, "B C"], Bool[Array, "B C"]]:
+        """Return the rows of items by position, and which of them may be answered.
+
+        ``row_of_item`` is that of the index.
+        """
+
+    def descend(
+        self, level: int, nodes: N, parents: Int[Array, "B C"], codes: Int[Array, "B C"]
+    ) -> N:
+        """Return where the children of some beams along given codes stand; nowhere: without rows."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -134,6 +147,31 @@ class OneTrie:
     def codes_of(self, level: int, rows: Int[Array, "B C"]) -> Int[Array, "B C T"]:
         """See :meth:`Searched.codes_of`."""
         return self.trie.codes_of_rows(level, rows)
+
+    def rows_of(
+        self, items: Int[Array, "B C"], row_of_item: Int[Array, "N"] | None
+    ) -> tuple[Int[Array, "B C"], Bool[Array, "B C"]]:
+        """See :meth:`Searched.rows_of`."""
+        inside = (items >= 0) & (items < self.trie.num_rows)
+        items = jnp.where(inside, items, 0)
+        rows = items if row_of_item is None else row_of_item.at[items].get(mode="clip")
+        if self.restriction is None:
+            return rows, inside
+        return rows, inside & self.restriction.holds_any(rows, rows + 1)
+
+    def descend(
+        self,
+        level: int,
+        nodes: NodeRange,
+        parents: Int[Array, "B C"],
+        codes: Int[Array, "B C"],
+    ) -> NodeRange:
+        """See :meth:`Searched.descend`."""
+        lo, hi = nodes.rows_of(parents)
+        stored = self.trie.levels[level]
+        edges, found = stored.child(lo, hi, codes)
+        begin, end = stored.rows_of(edges, lo, hi)
+        return NodeRange(nodes=edges, lo=begin, hi=end).where(found)
 
 
 @register_pytree

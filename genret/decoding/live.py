@@ -115,11 +115,7 @@ class TwoTries:
             apart = dataclasses.replace(apart, largest=largest)
         one, _ = self.first.best(level, nodes[0], scored, beams, draw)
         best = _best_of(one, best_of_passes(passes, nodes[1], beams, apart), beams)
-        found = (
-            _located(self.first, level, nodes[0], best),
-            _located(self.second, level, nodes[1], best),
-        )
-        return best, found
+        return best, self.descend(level, nodes, best.parents, best.codes)
 
     def normalizer(self, level: int, nodes: Pair, scored: Scored) -> Float[Array, "B M"]:
         """See :meth:`Searched.normalizer`."""
@@ -156,6 +152,27 @@ class TwoTries:
         more = self.second.codes_of(level, jnp.maximum(rows - self.layout.rows, 0))
         return jnp.where((rows < self.layout.rows)[..., None], own, more)
 
+    def rows_of(
+        self,
+        items: Int[Array, "B C"],
+        row_of_item: tuple[Int[Array, "N"] | None, Int[Array, "N2"] | None],
+    ) -> tuple[Int[Array, "B C"], Bool[Array, "B C"]]:
+        """See :meth:`Searched.rows_of`."""
+        count = self.first.trie.num_rows
+        own, allowed = self.first.rows_of(items, row_of_item[0])
+        more, also = self.second.rows_of(items - count, row_of_item[1])
+        rows = jnp.where(items < count, own, more + self.layout.rows)
+        return rows, allowed | also
+
+    def descend(
+        self, level: int, nodes: Pair, parents: Int[Array, "B C"], codes: Int[Array, "B C"]
+    ) -> Pair:
+        """See :meth:`Searched.descend`."""
+        return (
+            self.first.descend(level, nodes[0], parents, codes),
+            self.second.descend(level, nodes[1], parents, codes),
+        )
+
     def _passes(self, level: int, nodes: Pair, scored: Scored, beams: int) -> Passes:
         """Return the passes over the second trie's children that the first one lacks."""
 
@@ -189,15 +206,6 @@ def _best_of(one: Candidates, two: Candidates, beams: int) -> Candidates:
         codes=codes[:, :beams],
         nodes=one.nodes,  # to be looked up
     )
-
-
-def _located(part: OneTrie, level: int, nodes: NodeRange, best: Candidates) -> NodeRange:
-    """Return where the chosen children stand in a trie; those that are not in it have no rows."""
-    lo, hi = nodes.rows_of(best.parents)
-    stored = part.trie.levels[level]
-    edges, found = stored.child(lo, hi, best.codes)
-    begin, end = stored.rows_of(edges, lo, hi)
-    return NodeRange(nodes=edges, lo=begin, hi=end).where(found)
 
 
 def tries_of(searched: Searched) -> list[OneTrie]:

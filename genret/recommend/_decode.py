@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +12,11 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from genret.decoding import beam_search
+from genret.decoding import Channel, beam_search, fused_search
 from genret.models import History, SideFeatures
 from genret.typing import Array, Float, Int
+
+T = TypeVar("T")
 
 DATA, MODEL = "data", "model"
 _SETTINGS = ("jax_enable_x64", "jax_numpy_dtype_promotion", "jax_default_matmul_precision")
@@ -25,20 +28,65 @@ _PROGRAMS = 64
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Decoder:
-    """What stays on the devices: everything that a batch of users is decoded with.
+class Searcher:
+    """A model, and what it reads and is searched in.
 
     Attributes:
       model: the model.
-      index: the items.
-      codes: int32 [N, L], the codes of each item.
+      index: the items, by the codes that the model spells.
+      codes: int32 [N, L], the codes of each item that the model reads.
       filters: what may be answered, the last one allows every item; None: no filters.
+      max_items: longest history that the model sees.
+      normalize: over which codes the scores are normalized, as in :func:`beam_search`.
     """
 
     model: Any
     index: Any
     codes: Any
     filters: Any = None
+    max_items: int = dataclasses.field(metadata={"static": True})
+    normalize: str = dataclasses.field(default="level", metadata={"static": True})
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Decoder:
+    """What stays on the devices: everything that a batch of users is decoded with.
+
+    Attributes:
+      searchers: what is searched, at least one; the scores of several are fused.
+      weights: float32, one for each searcher.
+      fuse: how, as in :func:`genret.decoding.fused_search`.
+    """
+
+    searchers: tuple[Searcher, ...]
+    weights: Any
+    fuse: str = dataclasses.field(default="product", metadata={"static": True})
+
+    @property
+    def filters(self) -> Any:
+        """What may be answered, by the first searcher; None: no filters."""
+        return self.searchers[0].filters
+
+    def with_filters(self, filters: Sequence[Any]) -> "Decoder":
+        """Return the decoder with other filters, one stack for each searcher."""
+        pairs = zip(self.searchers, filters, strict=True)
+        searchers = tuple(dataclasses.replace(each, filters=own) for each, own in pairs)
+        return dataclasses.replace(self, searchers=searchers)
+
+    def channels(self, history_of: Callable[[Searcher], History]) -> list[Channel]:
+        """Return the searches of a batch of users.
+
+        Args:
+          history_of: returns what a searcher reads.
+        """
+        return [
+            Channel(
+                model=each.model, history=history_of(each), index=each.index,
+                filters=each.filters, normalize=each.normalize,
+            )
+            for each in self.searchers
+        ]  # fmt: skip
 
 
 @jax.tree_util.register_dataclass
@@ -62,6 +110,17 @@ class Users:
     filter_of: Any = None
     exclude: Any = None
 
+    def newest(self, max_items: int) -> "Users":
+        """Return the users with the newest items of their histories alone."""
+        width = self.items.shape[1]
+        if max_items >= width:
+            return self
+        gaps = self.gaps
+        if gaps is not None:
+            gaps, _ = newest_items(gaps, self.lengths, max_items)
+        items, lengths = newest_items(self.items, self.lengths, max_items)
+        return dataclasses.replace(self, items=items, lengths=lengths, gaps=gaps)
+
 
 def decode(
     decoder: Decoder,
@@ -71,7 +130,6 @@ def decode(
     k: int,
     beams: int,
     group_size: int,
-    normalize: str = "level",
 ) -> tuple[Int[Array, "B k"], Float[Array, "B k"]]:
     """Answer a batch of users, group after group.
 
@@ -81,13 +139,12 @@ def decode(
     that hold somebody.
 
     Args:
-      decoder: the model, the index and the filters.
+      decoder: the models, the indices and the filters.
       users: B users, a multiple of ``group_size``.
       groups: int32 [1], how many groups to decode; the rest of the answer is padding.
       k: answers of a user.
       beams: M.
       group_size: users of a group.
-      normalize: over which codes the scores are normalized, as in :func:`beam_search`.
 
     Returns:
       The items, int32 [B, k], padded with -1, and their scores, float32 [B, k], with -inf.
@@ -96,19 +153,18 @@ def decode(
     def group(number: Array, answers: tuple[Array, Array]) -> tuple[Array, ...]:
         begin = number * group_size
         own = jax.tree.map(lambda x: lax.dynamic_slice_in_dim(x, begin, group_size), users)
-        found = beam_search(
-            decoder.model,
-            history_of(decoder.codes, own.items, own.lengths, own.gaps, own.users),
-            decoder.index,
+        found = search(
+            decoder.channels(lambda one: history_of(one.codes, own.newest(one.max_items))),
+            decoder.weights,
+            k=k,
             beams=beams,
-            normalize=normalize,
-            filters=decoder.filters,
+            fuse=decoder.fuse,
             filter_of=own.filter_of,
             exclude=own.exclude,
         )
         return tuple(
-            lax.dynamic_update_slice_in_dim(whole, part[:, :k], begin, 0)
-            for whole, part in zip(answers, (found.items, found.scores), strict=True)
+            lax.dynamic_update_slice_in_dim(whole, part, begin, 0)
+            for whole, part in zip(answers, found, strict=True)
         )
 
     size = (users.items.shape[0], k)
@@ -145,8 +201,8 @@ class Placement:
         return self.mesh.shape.get(MODEL, 1) > 1
 
     def put(self, decoder: Decoder) -> Decoder:
-        """Put a decoder on the devices: the model split, the rest copied."""
-        placed = jax.device_put(decoder, NamedSharding(self.mesh, P()))
+        """Put a decoder on the devices: the models split, the rest copied."""
+        placed = self.copy(decoder)
         if not self.share_models:
             return placed
         size = self.mesh.shape[MODEL]
@@ -154,7 +210,15 @@ class Placement:
         def split(leaf: Array) -> Array:
             return jax.device_put(leaf, NamedSharding(self.mesh, split_of(leaf.shape, size)))
 
-        return dataclasses.replace(placed, model=jax.tree.map(split, placed.model))
+        searchers = tuple(
+            dataclasses.replace(each, model=jax.tree.map(split, each.model))
+            for each in placed.searchers
+        )
+        return dataclasses.replace(placed, searchers=searchers)
+
+    def copy(self, tree: T) -> T:
+        """Put a copy of arrays on each of the devices."""
+        return jax.device_put(tree, NamedSharding(self.mesh, P()))
 
     def split(self, users: Any) -> Any:
         """Give every copy of the model its share of the users (any arrays with a row for each).
@@ -174,7 +238,6 @@ class Placement:
         k: int,
         beams: int,
         group_size: int,
-        normalize: str = "level",
     ) -> jax.stages.Compiled:
         """Compile :func:`decode` for the shapes of a batch, or find it compiled.
 
@@ -194,7 +257,6 @@ class Placement:
             k,
             beams,
             group_size,
-            normalize,
             settings=tuple(getattr(jax.config, name) for name in _SETTINGS),
         )
 
@@ -209,7 +271,6 @@ def _compiled(
     k: int,
     beams: int,
     group_size: int,
-    normalize: str,
     *,
     settings: tuple[object, ...],  # they only tell programs apart
 ) -> jax.stages.Compiled:
@@ -217,10 +278,7 @@ def _compiled(
         parts: list[Array], users: Users, groups: Int[Array, "_"]
     ) -> tuple[Int[Array, "B k"], Float[Array, "B k"]]:
         decoder = jax.tree.unflatten(structure, parts)
-        return decode(
-            decoder, users, groups,
-            k=k, beams=beams, group_size=group_size, normalize=normalize,
-        )  # fmt: skip
+        return decode(decoder, users, groups, k=k, beams=beams, group_size=group_size)
 
     run: Any = body
     if placement.copies > 1:
@@ -243,22 +301,63 @@ def _compiled(
     return jax.jit(run, out_shardings=(rows, rows)).lower(parts, asked, groups).compile()
 
 
-def history_of(
-    codes: Int[Array, "N L"],
-    items: Int[Array, "B T"],
-    lengths: Int[Array, "B"],
-    gaps: Int[Array, "B T"] | None = None,
-    users: Int[Array, "B"] | None = None,
-) -> History:
-    """Look up the codes of histories on the device."""
-    present = jnp.arange(items.shape[1], dtype=jnp.int32)[None] < lengths[:, None]
-    side = SideFeatures(
-        items=jnp.where(present, items, -1),
-        gaps=gaps,
-        users=None if users is None else users[:, None],
+def search(
+    channels: Sequence[Channel],
+    weights: Float[Array, "H"],
+    *,
+    k: int,
+    beams: int,
+    fuse: str = "product",
+    filter_of: Int[Array, "B"] | None = None,
+    exclude: Int[Array, "B X"] | None = None,
+) -> tuple[Int[Array, "B k"], Float[Array, "B k"]]:
+    """Search in the only channel, or fuse the searches of several; see :func:`fused_search`."""
+    if len(channels) > 1:
+        fused = fused_search(
+            channels, weights,
+            k=k, beams=beams, fuse=fuse, filter_of=filter_of, exclude=exclude,
+        )  # fmt: skip
+        return fused.items, fused.scores
+    (one,) = channels
+    found = beam_search(
+        one.model,
+        one.history,
+        one.index,
+        beams=beams,
+        normalize=one.normalize,
+        filters=one.filters,
+        filter_of=filter_of,
+        exclude=exclude,
     )
-    known = jnp.where(present[..., None], codes.at[items].get(mode="clip"), 0)
-    return History(codes=known, lengths=lengths, side=side)
+    return found.items[:, :k], found.scores[:, :k]
+
+
+def history_of(codes: Int[Array, "N L"], users: Users) -> History:
+    """Look up the codes of histories on the device."""
+    present = jnp.arange(users.items.shape[1], dtype=jnp.int32)[None] < users.lengths[:, None]
+    side = SideFeatures(
+        items=jnp.where(present, users.items, -1),
+        gaps=users.gaps,
+        users=None if users.users is None else users.users[:, None],
+    )
+    known = jnp.where(present[..., None], codes.at[users.items].get(mode="clip"), 0)
+    return History(codes=known, lengths=users.lengths, side=side)
+
+
+def newest_items(
+    items: Int[Array, "B H"], lengths: Int[Array, "B"], max_items: int
+) -> tuple[Int[Array, "B T"], Int[Array, "B"]]:
+    """Return the newest items of histories, oldest first, right-padded, and how many they are.
+
+    >>> items, lengths = newest_items(jnp.array([[5, 3, 4], [1, 0, 0]]), jnp.array([3, 1]), 2)
+    >>> items.tolist(), lengths.tolist()
+    ([[3, 4], [1, 0]], [2, 1])
+    """
+    read = jnp.minimum(lengths, max_items)
+    slots = jnp.arange(max_items, dtype=jnp.int32)[None]
+    places = jnp.minimum((lengths - read)[:, None] + slots, items.shape[1] - 1)
+    chosen = jnp.take_along_axis(items, places, axis=1)
+    return jnp.where(slots < read[:, None], chosen, 0), read
 
 
 def split_of(shape: tuple[int, ...], size: int) -> P:

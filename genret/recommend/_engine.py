@@ -52,7 +52,7 @@ class Engine:
     the number of devices.
 
     Args:
-      decoder: the model, the index and the filters, on the devices.
+      decoder: the models, the indices and the filters, on the devices.
       placement: those devices.
       search: how to search.
       users_per_batch: users that go to the devices at once; 0 chooses by the memory.
@@ -206,7 +206,6 @@ class Engine:
                 self._compiled[program] = self._placement.compile(
                     self._decoder, users,
                     k=self.search.k, beams=self.search.beams, group_size=self.group_size,
-                    normalize=self.search.normalize,
                 )  # fmt: skip
             self.programs[program] = time.perf_counter() - start
         return self._compiled[program]

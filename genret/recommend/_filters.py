@@ -1,5 +1,7 @@
 """Filters from conditions on the columns of the catalog."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from genret.config import require
@@ -31,3 +33,11 @@ def check_order(catalog: Catalog, index: TrieIndex | LiveIndex) -> None:
         "filter: found other items in the index, or another order, than in the catalog, "
         "expected the same",
     )
+
+
+def all_of(filters: Sequence[ItemFilter]) -> ItemFilter:
+    """Return the filter of what all of some filters allow."""
+    first, *rest = filters
+    for other in rest:
+        first = first & other
+    return first

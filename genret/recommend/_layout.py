@@ -28,8 +28,6 @@ class Search:
       exclude_seen: whether the items of a user's own history are excluded.
       group_size: users that are decoded together. The last bits of a score depend on it and on the
         widths, and on nothing else about who is asked with whom.
-      normalize: over which codes the scores are normalized, as in
-        :func:`genret.decoding.beam_search`.
       time_buckets: buckets of the time before each item that the model reads; 0: none.
       user_buckets: buckets of users that the model reads; 0: none.
     """
@@ -39,7 +37,6 @@ class Search:
     widths: tuple[int, ...]
     exclude_seen: bool
     group_size: int
-    normalize: str = "level"
     time_buckets: int = 0
     user_buckets: int = 0
 

@@ -2,6 +2,7 @@
 
 import collections
 import difflib
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
@@ -12,15 +13,16 @@ import numpy as np
 from genret.artifacts import Run, read_manifest, verify_files
 from genret.config import require
 from genret.data import Catalog
-from genret.decoding import GenerativeModel, exact_search
+from genret.decoding import GenerativeModel
 from genret.errors import GenretError
 from genret.histories import Histories
-from genret.index import FilterStack, ItemFilter, LiveIndex, TrieIndex
+from genret.index import ItemFilter, LiveIndex, TrieIndex
 from genret.models import History, capabilities_of, load_model
 from genret.recommend._answers import Recommendations
-from genret.recommend._decode import Decoder, Placement
+from genret.recommend._channels import filters_of, fused, joint, search_all, shares_of
+from genret.recommend._decode import Decoder, Placement, Searcher
 from genret.recommend._engine import Compiling, Engine
-from genret.recommend._filters import check_order, filter_where
+from genret.recommend._filters import all_of, check_order, filter_where
 from genret.recommend._layout import Search
 from genret.recommend._memory import exact_batch
 from genret.semantic_ids import SemanticIds
@@ -51,10 +53,18 @@ class Recommender:
       max_items: longest history that the model sees; None takes what the model was made for, or 20.
       devices: the devices that share the users; None takes the first local one.
       model_parallel: devices that share one copy of the model.
+      channels: recommenders of the same items, such as a SASRec or a model of other codes, whose
+        searches are fused with this one's: see :func:`genret.decoding.fused_search`.
+      weights: of this recommender and each of the channels; None: all equal.
+      fuse: "product" ranks by the weighted sum of the log-probabilities, "mixture" by the logarithm
+        of the weighted sum of the probabilities.
 
     Raises:
-      GenretError: semantic IDs of another number of items, a catalog of other items, or devices
-        that ``model_parallel`` does not divide.
+      GenretError: semantic IDs of another number of items, a catalog or channels of other items,
+        weights that are no shares, or devices that ``model_parallel`` does not divide.
+
+    Attributes:
+      decoder: what is searched, on the host's device.
 
     >>> from genret.config import ItemDecoderConfig
     >>> from genret.models import build_model
@@ -75,6 +85,9 @@ class Recommender:
         max_items: int | None = None,
         devices: Sequence[jax.Device] | None = None,
         model_parallel: int = 1,
+        channels: Sequence["Recommender"] = (),
+        weights: Sequence[float] | None = None,
+        fuse: str = "product",
     ) -> None:
         devices = list(devices) if devices is not None else jax.local_devices()[:model_parallel]
         require(
@@ -86,8 +99,9 @@ class Recommender:
         self._reads = capabilities_of(model)
         if max_items is None:
             max_items = self._reads.max_items or DEFAULT_MAX_ITEMS
-        self.max_items = max_items
-        require(self.max_items >= 1, f"max_items: found {self.max_items}, expected at least 1")
+        require(max_items >= 1, f"max_items: found {max_items}, expected at least 1")
+        self._own_items, self._channels, self._fuse = max_items, tuple(channels), fuse
+        self._weights = shares_of(weights, 1 + len(channels))
         self._placement = Placement.over(devices, model_parallel)
         self._place(index, semantic_ids)
 
@@ -122,14 +136,19 @@ class Recommender:
         return self.index.num_items
 
     @property
+    def max_items(self) -> int:
+        """Longest history that a model of the recommender sees."""
+        return max(one.max_items for one in self.decoder.searchers)
+
+    @property
     def reads_times(self) -> bool:
         """Whether the model reads the time between the events of a history."""
-        return self._reads.time_buckets > 0
+        return self._time_buckets > 0
 
     @property
     def reads_users(self) -> bool:
         """Whether the model learned something about each user of its training data."""
-        return self._reads.user_buckets > 0
+        return self._user_buckets > 0
 
     def refresh(
         self,
@@ -163,10 +182,19 @@ class Recommender:
             check_order(self.catalog, index)
         self.index = index
         self._item_ids = None if index.item_ids is None else index.ids_of(np.arange(len(codes)))
-        self._codes = np.asarray(codes, np.int32)
-        self._decoder = self._placement.put(
-            Decoder(model=self.model, index=index, codes=jnp.asarray(self._codes))
-        )
+        self.decoder: Decoder = fused(
+            Searcher(
+                model=self.model, index=index, codes=jnp.asarray(codes, jnp.int32),
+                max_items=self._own_items, normalize=self._reads.normalize,
+            ),
+            [one.decoder for one in self._channels],
+            self._weights,
+            self._fuse,
+        )  # fmt: skip
+        readers = [self._reads, *(capabilities_of(one.model) for one in self.decoder.searchers[1:])]
+        self._time_buckets = joint("time_buckets", readers)
+        self._user_buckets = joint("user_buckets", readers)
+        self._placed = self._placement.put(self.decoder)
         self._engines: collections.OrderedDict[Any, Engine] = collections.OrderedDict()
         self._filters: dict[str, ItemFilter] = {}
 
@@ -206,7 +234,7 @@ class Recommender:
             users=None if user is None else [user],
         )
         if where is not None and not isinstance(where, str | ItemFilter):
-            where = _all_of([self.item_filter(one) for one in where]) if len(where) else None
+            where = all_of([self.item_filter(one) for one in where]) if len(where) else None
         return self.recommend_many(asked, k, where=where, **options)
 
     def recommend_many(
@@ -314,9 +342,8 @@ class Recommender:
             exclude_seen=exclude_seen,
             group_size=group_size,
             widths=widths or (self.max_items,),
-            normalize=self._reads.normalize,
-            time_buckets=self._reads.time_buckets,
-            user_buckets=self._reads.user_buckets,
+            time_buckets=self._time_buckets,
+            user_buckets=self._user_buckets,
         )
 
     def engine(
@@ -335,15 +362,10 @@ class Recommender:
           users_per_batch: users that go to the devices at once; 0 chooses by the memory.
           compiling: returns a context in which a program is compiled.
         """
-        decoder = self._decoder
+        decoder = self._placed
         if filters:
-            everything = ItemFilter.from_mask(self.index, np.ones(self.num_items, bool))
-            stack = FilterStack.of(self.index, [*filters, everything])
-            placed = self._placement.put(Decoder(model=None, index=None, codes=None, filters=stack))
-            decoder = Decoder(
-                model=decoder.model, index=decoder.index, codes=decoder.codes,
-                filters=placed.filters,
-            )  # fmt: skip
+            chosen = self._placement.copy(filters_of(self.decoder, filters))
+            decoder = decoder.with_filters(chosen)
         return Engine(
             decoder, self._placement, search,
             users_per_batch=users_per_batch, compiling=compiling,
@@ -446,10 +468,9 @@ class Recommender:
         index = self.index
         nodes = max(index.num_nodes) if isinstance(index, TrieIndex) else index.num_items
         batch = exact_batch(nodes, max(index.codes_per_level), users_per_batch, users)
-        stack = None
+        decoder = self.decoder
         if filters:
-            everything = ItemFilter.from_mask(self.index, np.ones(self.num_items, bool))
-            stack = FilterStack.of(self.index, [*filters, everything])
+            decoder = decoder.with_filters(filters_of(decoder, filters))
             numbers = np.zeros(users, np.int32) if filter_of is None else filter_of
             filter_of = np.where(numbers < 0, len(filters), numbers).astype(np.int32)
         items = np.full((users, k), -1, np.int32)
@@ -458,29 +479,22 @@ class Recommender:
             stop = min(start + batch, users)
             # The last batch is filled up with empty histories: one program serves all.
             own = histories.slice(start, stop).filled_up(batch)
-            found = exact_search(
-                self.model,
-                History.from_items(
-                    self._codes, own, self.max_items,
-                    time_buckets=self._reads.time_buckets, user_buckets=self._reads.user_buckets,
-                ),
-                self.index,
-                top=k,
+            found = search_all(
+                decoder.channels(functools.partial(self._history, own)),
+                decoder,
+                k=k,
                 exclude=own.exclusions() if exclude_seen else None,
-                filters=stack,
                 filter_of=None if filter_of is None else np.resize(filter_of[start:stop], batch),
-                normalize=self._reads.normalize,
             )  # fmt: skip
-            top = jax.device_get((found.items, found.scores))
+            top = jax.device_get(found)
             items[start:stop], scores[start:stop] = (part[: stop - start] for part in top)
             if progress is not None:
                 progress(stop - start)
         return items, scores
 
-
-def _all_of(filters: Sequence[ItemFilter]) -> ItemFilter:
-    """Return the filter of what all of some filters allow."""
-    first, *rest = filters
-    for other in rest:
-        first = first & other
-    return first
+    def _history(self, own: Histories, one: Searcher) -> History:
+        """Return what a searcher reads of histories."""
+        return History.from_items(
+            np.asarray(one.codes), own, one.max_items,
+            time_buckets=self._time_buckets, user_buckets=self._user_buckets,
+        )  # fmt: skip

@@ -13,12 +13,11 @@ from jax import export
 from genret.artifacts import Run, read_manifest, verify_files, write_folder
 from genret.config import ExportConfig, require
 from genret.data import Catalog
-from genret.decoding import GenerativeModel, beam_search
 from genret.errors import GenretError
 from genret.index import TrieIndex
 from genret.json_files import encode_json
 from genret.models import load_model
-from genret.recommend import history_of
+from genret.recommend import Decoder, Recommender, Users, history_of, search
 from genret.scoring._export_filter import FilterBuilder
 from genret.scoring._export_readme import EXAMPLE, readme
 from genret.tokenizers import load_codes
@@ -110,8 +109,9 @@ def export_decode(
     index = TrieIndex.load(folder.folder("index"))
     max_items = model.config.max_items
     history = config.history or max(max_items, LONG_HISTORY)
-    builder = FilterBuilder.of(index) if config.filters else None
-    constants = (model, index, jnp.asarray(codes, jnp.int32), builder)
+    decoder = Recommender(model, index, codes).decoder
+    builders = [FilterBuilder.of(one.index) for one in decoder.searchers] if config.filters else []
+    constants = (decoder, builders)
     leaves, structure = jax.tree.flatten(constants)
     shapes: dict[str, tuple[int, ...]] = {"items": (config.batch, history)}
     shapes["lengths"] = (config.batch,)
@@ -126,9 +126,7 @@ def export_decode(
         tuple(shapes),
         k=config.k,
         beams=config.beams,
-        max_items=max_items,
         exclude_seen=not config.include_seen,
-        normalize=model.config.normalize,
     )
     arguments = [
         jax.ShapeDtypeStruct(shape, jnp.uint8 if name == "filters" else jnp.int32)
@@ -170,35 +168,36 @@ def _decode(
     *arguments: Array,
     k: int,
     beams: int,
-    max_items: int,
     exclude_seen: bool,
-    normalize: str,
 ) -> tuple[Int[Array, "B k"], Float[Array, "B k"]]:
     """Decode, from plain arrays to plain arrays; ``names`` tells the arguments apart."""
-    model: GenerativeModel
-    model, index, codes, builder = jax.tree.unflatten(structure, arrays)
+    decoder: Decoder
+    decoder, builders = jax.tree.unflatten(structure, arrays)
     given = dict(zip(names, arguments, strict=True))
-    items, lengths = known_items(given["items"], given["lengths"], codes.shape[0])
+    items, lengths = known_items(
+        given["items"], given["lengths"], decoder.searchers[0].codes.shape[0]
+    )
     excluded = [given["exclude"]] if "exclude" in given else []
     if exclude_seen:
         present = jnp.arange(items.shape[1], dtype=jnp.int32)[None] < lengths[:, None]
         excluded.append(jnp.where(present, items, -1))
-    stack = filter_of = None
-    if builder is not None:
+    filter_of = None
+    if builders:
         count = given["filters"].shape[0]
-        stack = builder.stack(given["filters"])  # the last one allows nothing
+        # The last of the filters allows nothing.
+        decoder = decoder.with_filters([builder.stack(given["filters"]) for builder in builders])
         inside = (given["filter_of"] >= 0) & (given["filter_of"] < count)
         filter_of = jnp.where(inside, given["filter_of"], count)
-    newest, read = newest_items(items, lengths, max_items)
-    found = beam_search(
-        model, history_of(codes, newest, read), index,
+    users = Users(items=items, lengths=lengths)
+    return search(
+        decoder.channels(lambda one: history_of(one.codes, users.newest(one.max_items))),
+        decoder.weights,
+        k=k,
         beams=beams,
-        filters=stack,
+        fuse=decoder.fuse,
         filter_of=filter_of,
         exclude=jnp.concatenate(excluded, axis=1) if excluded else None,
-        normalize=normalize,
-    )  # fmt: skip
-    return found.items[:, :k], found.scores[:, :k]
+    )
 
 
 def known_items(
@@ -224,19 +223,3 @@ def known_items(
     count = known.sum(axis=1, dtype=jnp.int32)
     packed = jnp.take_along_axis(items, order, axis=1)
     return jnp.where(slots < count[:, None], packed, 0), count
-
-
-def newest_items(
-    items: Int[Array, "B H"], lengths: Int[Array, "B"], max_items: int
-) -> tuple[Int[Array, "B T"], Int[Array, "B"]]:
-    """Return the newest items of histories, oldest first, right-padded, and how many they are.
-
-    >>> items, lengths = newest_items(jnp.array([[5, 3, 4], [1, 0, 0]]), jnp.array([3, 1]), 2)
-    >>> items.tolist(), lengths.tolist()
-    ([[3, 4], [1, 0]], [2, 1])
-    """
-    read = jnp.minimum(lengths, max_items)
-    slots = jnp.arange(max_items, dtype=jnp.int32)[None]
-    places = jnp.minimum((lengths - read)[:, None] + slots, items.shape[1] - 1)
-    chosen = jnp.take_along_axis(items, places, axis=1)
-    return jnp.where(slots < read[:, None], chosen, 0), read

@@ -15,7 +15,7 @@ from tests.pages import DOCS
 ROOT = DOCS.parent
 PAGES = (
     "tutorial.md", "own_model.md", "filters.md", "own_embeddings.md", "own_ids.md", "new_items.md",
-    "devices.md",
+    "devices.md", "fusion.md",
 )  # fmt: skip
 """Pages whose blocks run with what the page itself makes."""
 SITE = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")

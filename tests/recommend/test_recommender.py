@@ -305,3 +305,73 @@ def test_parts_that_do_not_fit_are_refused() -> None:
         Recommender(MODEL, INDEX, max_items=0)
     with pytest.raises(GenretError, match="model_parallel: found 3, expected a divisor of the 8"):
         Recommender(MODEL, INDEX, devices=jax.local_devices(), model_parallel=3)
+
+
+# Channels
+
+ONE_CODE = np.arange(40)[:, None]
+OTHER = Recommender(TableModel.random((40,), seed=7), TrieIndex.from_codes(ONE_CODE), max_items=9)
+
+
+def fused_by_hand(own: Any, weights: Any, fuse: str, allowed: Any) -> dict[int, float]:
+    """Score every allowed item in both channels, and fuse the scores."""
+    each = []
+    for shop, codes in ((SHOP, CODES), (OTHER, ONE_CODE)):
+        history = History.from_items(codes, [own], shop.max_items)
+        ranked = rank_all_items(protocol_logits(shop.model, history), codes, allowed)
+        each.append({one.item: one.score for one in ranked})
+    if fuse == "product":
+        return {i: weights[0] * each[0][i] + weights[1] * each[1][i] for i in each[0]}
+    mixed = {i: sum(w * np.exp(s[i]) for w, s in zip(weights, each, strict=True)) for i in each[0]}
+    return {i: float(np.log(p)) for i, p in mixed.items()}
+
+
+@pytest.mark.parametrize(
+    ("fuse", "options"), [("product", {"beams": 40}), ("mixture", {"exact": True})]
+)
+def test_channels_equal_ranking_every_item(histories, fuse, options) -> None:
+    both = Recommender(
+        MODEL, INDEX, CODES, max_items=4, channels=[OTHER], weights=[3.0, 1.0], fuse=fuse
+    )
+    assert both.max_items == 9
+    even = ItemFilter.from_mask(INDEX, np.arange(40) % 2 == 0)
+    where_of = np.arange(len(LENGTHS)) % 2 - 1
+    found = run(histories, both, k=40, where=[even], where_of=where_of, **options)
+    for user in range(len(LENGTHS)):
+        own = histories[user]
+        step = 2 if where_of[user] == 0 else 1
+        allowed = [i for i in range(0, 40, step) if i not in set(own.tolist())]
+        wanted = fused_by_hand(own, [0.75, 0.25], fuse, allowed)
+        got = found[user]
+        assert [one.item for one in got] == sorted(wanted, key=lambda i: -wanted[i])
+        scores = [wanted[one.item] for one in got]
+        np.testing.assert_allclose([one.score for one in got], scores, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_what_is_removed_no_channel_answers(histories) -> None:
+    both = Recommender(MODEL, INDEX, CODES, max_items=4, channels=[OTHER])
+    before = run(histories, both, k=40, beams=40)
+    both.refresh(LiveIndex(INDEX).remove([3, 5]), CODES)
+    for where in (None, ItemFilter.from_mask(INDEX, np.arange(40) < 9)):
+        after = run(histories, both, k=40, beams=40, where=where)
+        for user in range(len(LENGTHS)):
+            kept = [i for i in before.items[user].tolist() if i not in (3, 5)]
+            kept = kept if where is None else [i for i in kept if i < 9]
+            assert after.items[user][after.valid[user]].tolist() == [i for i in kept if i >= 0]
+
+
+def test_channels_that_do_not_fit_are_refused() -> None:
+    fewer = Recommender(TableModel.random((39,), seed=7), TrieIndex.from_codes(ONE_CODE[:39]))
+    with pytest.raises(GenretError, match=r"channels\[0\]: found other items \(39\)"):
+        Recommender(MODEL, INDEX, channels=[fewer])
+    for weights in ([1.0], [1.0, -1.0], [0.0, 0.0], [1.0, np.nan]):
+        with pytest.raises(GenretError, match=r"weights: found .*, expected 2 numbers"):
+            Recommender(MODEL, INDEX, channels=[OTHER], weights=weights)
+    with pytest.raises(GenretError, match="fuse: found 'sum', expected one of product, mixture"):
+        Recommender(MODEL, INDEX, channels=[OTHER], fuse="sum")
+    shape = dataclasses.replace(SHAPE, time_buckets=9)
+    timed = Recommender(build_model(shape, 0), INDEX)
+    also = Recommender(build_model(dataclasses.replace(shape, time_buckets=5), 0), INDEX)
+    with pytest.raises(GenretError, match=r"channels: found time_buckets of \[5, 9\]"):
+        Recommender(timed.model, INDEX, channels=[also])

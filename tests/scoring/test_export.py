@@ -20,8 +20,9 @@ from genret.config import EngineConfig, ExportConfig, ScoreConfig
 from genret.errors import GenretError
 from genret.histories import Histories
 from genret.index import FilterStack, ItemFilter, TrieIndex
+from genret.recommend import newest_items
 from genret.scoring import Scorer, export_decode
-from genret.scoring._export import known_items, newest_items
+from genret.scoring._export import known_items
 from genret.scoring._export_filter import FilterBuilder
 from genret.testing import random_codes
 

@@ -1,0 +1,175 @@
+"""Several searches of the same items, fused item by item: two heads of a model, or several models."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from genret.decoding.arguments import Integers
+from genret.decoding.beams import BeamResult
+from genret.decoding.candidates import top_k
+from genret.decoding.exact import exact_search
+from genret.decoding.given import score_items
+from genret.decoding.search import beam_search
+from genret.errors import GenretError
+from genret.index import FilterStack, LiveIndex, TrieIndex
+from genret.index.nodes import take_beams
+from genret.pytree import register_pytree
+from genret.typing import Array, Float, Int
+
+FUSE = ("product", "mixture")
+"""How the scores of an item are fused."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Channel:
+    """One of the searches that are fused.
+
+    All channels have the same items at the same positions; their codes, their models and what the
+    models read may differ.
+
+    Attributes:
+      model: any pytree with the methods of :class:`genret.decoding.GenerativeModel`.
+      history: what its ``prefill`` takes for a batch of B requests.
+      index: the items, by the codes that the model spells.
+      filters: the sets of allowed items, of this index; None allows all.
+      normalize: as in :func:`beam_search`.
+    """
+
+    model: Any
+    history: Any
+    index: TrieIndex | LiveIndex
+    filters: FilterStack | None = None
+    normalize: str = "level"
+
+
+@register_pytree
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Fused:
+    """The best items of each request by their fused scores; padded.
+
+    Attributes:
+      items: int32 [B, K], item positions, best first; padding: -1.
+      scores: float32 [B, K]; padding: -inf.
+    """
+
+    items: Int[Array, "B K"]
+    scores: Float[Array, "B K"]
+
+
+def fused_search(
+    channels: Sequence[Channel],
+    weights: Float[Array, "H"],
+    *,
+    k: int,
+    beams: int,
+    fuse: str = "product",
+    filter_of: Integers | None = None,
+    exclude: Integers | None = None,
+    exact: bool = False,
+) -> Fused:
+    r"""Search in every channel, score whatever one of them found in all, and rank by the fused scores.
+
+    With :math:`s_h(i)` the log-probability of item i in channel h and :math:`w_h` the weights, the
+    fused score is a weighted product of the probabilities or their mixture:
+
+    .. math:: \sum_h w_h s_h(i) \qquad\text{or}\qquad \log \sum_h w_h e^{s_h(i)}
+
+    Every channel's best items compete, whatever the others think of them; each is scored exactly
+    in all channels, so the answer is that of all items as soon as it is among those found.
+
+    Source of the mixture: BARGE, arXiv 2607.21028, 2026 (several code sets).
+
+    Args:
+      channels: H searches.
+      weights: float32 [H], at least 0.
+      k: K, ranks of the answer.
+      beams: M, beams of each search, so at most H M items compete.
+      fuse: "product" or "mixture".
+      filter_of: as in :func:`beam_search`, for all channels.
+      exclude: as in :func:`beam_search`, for all channels.
+      exact: score every item in every channel; for small catalogs.
+
+    Returns:
+      The items; equal scores by position.
+
+    Raises:
+      GenretError: no channels, other weights than one a channel, an unknown way to fuse, or as
+        :func:`beam_search`.
+    """
+    if not channels or weights.shape != (len(channels),):
+        raise GenretError(
+            f"weights: found {weights.shape}, expected one for each of {len(channels)} channels"
+        )
+    check_fuse(fuse)
+
+    def limits(channel: Channel) -> dict[str, Any]:
+        of = None if channel.filters is None else filter_of
+        own = {"filters": channel.filters, "filter_of": of, "exclude": exclude}
+        return own | {"normalize": channel.normalize}
+
+    if exact:
+        size = channels[0].index.num_items
+        by_item = [
+            _by_position(
+                exact_search(each.model, each.history, each.index, top=size, **limits(each)), size
+            )
+            for each in channels
+        ]
+        items = jnp.broadcast_to(jnp.arange(size, dtype=jnp.int32), by_item[0].shape)
+    else:
+        found = [
+            beam_search(each.model, each.history, each.index, beams=beams, **limits(each)).items
+            for each in channels
+        ]
+        items = distinct(jnp.concatenate(found, axis=1))
+        by_item = [
+            score_items(each.model, each.history, each.index, items, **limits(each))
+            for each in channels
+        ]
+    best, place = top_k(fused_scores(jnp.stack(by_item), weights, fuse), k)
+    return Fused(items=jnp.where(best > -jnp.inf, take_beams(items, place), -1), scores=best)
+
+
+def fused_scores(
+    scores: Float[Array, "H B C"], weights: Float[Array, "H"], fuse: str
+) -> Float[Array, "B C"]:
+    """Fuse the scores of items; one that a channel of positive weight forbids or excludes is out.
+
+    >>> scores = jnp.log(jnp.array([[[0.5, 0.2]], [[0.1, 0.0]]]))
+    >>> jnp.exp(fused_scores(scores, jnp.array([0.5, 0.5]), "mixture")).round(2).tolist()
+    [[0.30000001192092896, 0.10000000149011612]]
+    >>> jnp.exp(fused_scores(scores, jnp.array([1.0, 0.0]), "product")).round(2).tolist()
+    [[0.5, 0.20000000298023224]]
+    """
+    each = weights[:, None, None]
+    if fuse == "mixture":
+        return jax.nn.logsumexp(scores + jnp.log(each), axis=0)
+    return jnp.where(each > 0, each * scores, 0).sum(axis=0)
+
+
+def check_fuse(fuse: object) -> None:
+    """Refuse what is no way to fuse."""
+    if fuse not in FUSE:
+        raise GenretError(f"fuse: found {fuse!r}, expected one of {', '.join(FUSE)}")
+
+
+def distinct(items: Int[Array, "B C"]) -> Int[Array, "B C"]:
+    """Sort items and replace repetitions by -1.
+
+    >>> distinct(jnp.array([[3, -1, 3, 0]])).tolist()
+    [[-1, 0, 3, -1]]
+    """
+    ascending = jnp.sort(items, axis=1)
+    before = jnp.pad(ascending[:, :-1], ((0, 0), (1, 0)), constant_values=-1)
+    return jnp.where(ascending == before, -1, ascending)
+
+
+def _by_position(found: BeamResult, size: int) -> Float[Array, "B N"]:
+    """Return the score of every item by its position; -inf: it was not answered."""
+    scores = jnp.full((found.items.shape[0], size), -jnp.inf, jnp.float32)
+    request = jnp.arange(found.items.shape[0], dtype=jnp.int32)[:, None]
+    where = jnp.where(found.valid, found.items, size)
+    return scores.at[request, where].set(found.scores, mode="drop")
