@@ -75,3 +75,23 @@ def test_counts_that_no_index_holds_are_named(
 ) -> None:
     with pytest.raises(GenretError, match=f"{name}: found {value}, expected "):
         cls.from_dict({name: value})
+
+
+FRACTIONS = [
+    (cls, field.name)
+    for cls in CONFIGS
+    for field in dataclasses.fields(cls)
+    if typing.get_type_hints(cls)[field.name] is float
+]
+
+
+@pytest.mark.parametrize(("cls", "name"), FRACTIONS)
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.5])
+def test_numbers_that_mean_nothing_are_named(
+    cls: type[config.Config], name: str, value: float
+) -> None:
+    if name == "clip" and value == float("inf"):
+        assert cls.from_dict({name: value})  # nothing is clipped
+        return
+    with pytest.raises(GenretError, match=f"{name}: found {value}, expected "):
+        cls.from_dict({name: value})

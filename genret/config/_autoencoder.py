@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from genret.config._base import Config, require, require_counts
+from genret.config._base import Config, require, require_counts, require_finite
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,13 +42,5 @@ class AutoencoderConfig(Config):
             all(width >= 1 for width in self.hidden),
             f"hidden: found {self.hidden}, expected widths of at least 1",
         )
-        for name in ("learning_rate", "temperature"):
-            require(
-                0 < getattr(self, name) < float("inf"),
-                f"{name}: found {getattr(self, name)}, expected a finite number above 0",
-            )
-        for name in ("weight_decay", "commitment", "sinkhorn", "contrast"):
-            require(
-                0 <= getattr(self, name) < float("inf"),
-                f"{name}: found {getattr(self, name)}, expected a finite number, 0 or more",
-            )
+        require_finite(self, "learning_rate", "temperature", positive=True)
+        require_finite(self, "weight_decay", "commitment", "sinkhorn", "contrast")

@@ -1,6 +1,7 @@
 """How frozen configurations become JSON and come back."""
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -109,3 +110,12 @@ def require_counts(config: Config, *names: str, least: int = 1) -> None:
         value = getattr(config, name)
         require(value >= least, f"{name}: found {value}, expected at least {least}")
         require(value <= MOST, f"{name}: found {value}, expected at most {MOST}")
+
+
+def require_finite(config: Config, *names: str, positive: bool = False) -> None:
+    """Refuse numbers that are negative, infinite or none at all; ``positive`` refuses 0 as well."""
+    bound = " above 0" if positive else ", 0 or more"
+    for name in names:
+        value = getattr(config, name)
+        usable = math.isfinite(value) and (value > 0 if positive else value >= 0)
+        require(usable, f"{name}: found {value}, expected a finite number{bound}")

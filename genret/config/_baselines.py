@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from genret.config._base import Config, require_counts
+from genret.config._base import Config, require, require_counts, require_finite
 from genret.config._train import TrainConfig
 from genret.config.models import SASRecModelConfig
 
@@ -42,6 +42,12 @@ class SASRecConfig(Config):
     def __post_init__(self) -> None:
         require_counts(
             self, "width", "layers", "heads", "mlp_dim", "max_items", "epochs", "batch_size"
+        )
+        require_finite(self, "learning_rate", positive=True)
+        require_finite(self, "weight_decay")
+        require(
+            0 <= self.dropout < 1,
+            f"dropout: found {self.dropout}, expected 0 or more and less than 1",
         )
 
     def model(self, num_items: int) -> SASRecModelConfig:

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from genret.config._base import Config, require, require_counts
+from genret.config._base import Config, require, require_counts, require_finite
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class IngestConfig(Config):
             1 <= self.document_mib < 1 << 20,
             f"document_mib: found {self.document_mib}, expected 1 to {(1 << 20) - 1}",
         )
-        require(self.memory_gib >= 0, f"memory_gib: found {self.memory_gib}, expected 0 or more")
+        require_finite(self, "memory_gib")
         require_counts(self, "min_user_events", "min_item_events")
         for name in ("valid_fraction", "test_fraction"):
             value = getattr(self, name)

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from genret.config._base import Config, require, require_counts
+from genret.config._base import Config, require, require_counts, require_finite
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,11 +32,7 @@ class EmbedConfig(Config):
         require(
             self.text_dim + self.cooccurrence_dim > 0, "text_dim and cooccurrence_dim: both are 0"
         )
-        for name in ("text_weight", "cooccurrence_weight"):
-            require(
-                0 <= getattr(self, name) < float("inf"),
-                f"{name}: found {getattr(self, name)}, expected a finite number, 0 or more",
-            )
+        require_finite(self, "text_weight", "cooccurrence_weight")
         require(0 <= self.whiten <= 1, f"whiten: found {self.whiten}, expected 0 to 1")
         require_counts(self, "cooccurrence_window")
         require_counts(self, "pieces", least=16)

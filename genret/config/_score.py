@@ -4,7 +4,7 @@ import dataclasses
 import re
 from typing import Literal
 
-from genret.config._base import Config, require, require_counts
+from genret.config._base import Config, require, require_counts, require_finite
 
 _NAMED = re.compile(r"\s*([A-Za-z_][\w-]*)\s*=(?!=)(.*)", re.DOTALL)
 
@@ -107,6 +107,4 @@ class EngineConfig(Config):
 
     def __post_init__(self) -> None:
         require_counts(self, "users_per_batch", "workers", least=0)
-        for name in ("cpus_per_worker", "gpus_per_worker", "tpus_per_worker"):
-            value = getattr(self, name)
-            require(value >= 0, f"{name}: found {value}, expected at least 0")
+        require_finite(self, "cpus_per_worker", "gpus_per_worker", "tpus_per_worker")

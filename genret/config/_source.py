@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from genret.config._base import Config, require_counts
+from genret.config._base import Config, require_counts, require_finite
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,3 +29,4 @@ class SourceConfig(Config):
 
     def __post_init__(self) -> None:
         require_counts(self, "synthetic_users", "synthetic_items")
+        require_finite(self, "synthetic_events", positive=True)

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Any, Literal
 
-from genret.config._base import Config, require, require_counts
+from genret.config._base import Config, require, require_counts, require_finite
 from genret.config._mesh import NO_MESH, mesh_axes
 
 
@@ -73,10 +73,8 @@ class TrainConfig(Config):
             "accumulate", "sampled_codes", "apao_negatives",
         )  # fmt: skip
         require_counts(self, "eval_users", "patience", least=0)
-        require(
-            0 < self.learning_rate < math.inf,
-            f"learning_rate: found {self.learning_rate}, expected a finite number above 0",
-        )
+        require_finite(self, "learning_rate", positive=True)
+        require_finite(self, "weight_decay", "apao_weight", "apao_rate")
         require(
             0 <= self.warmup < 1, f"warmup: found {self.warmup}, expected 0 or more and less than 1"
         )
@@ -90,14 +88,9 @@ class TrainConfig(Config):
             "label_smoothing: found with loss 'sampled', expected another loss",
         )
         require(
-            all(w >= 0 for w in self.level_weights),
+            all(0 <= w < math.inf for w in self.level_weights),
             f"level_weights: found {self.level_weights}, expected 0 or more",
         )
-        for name in ("apao_weight", "apao_rate"):
-            require(
-                getattr(self, name) >= 0,
-                f"{name}: found {getattr(self, name)}, expected 0 or more",
-            )
         require(
             self.accumulate == 1 or self.apao == "none",
             f"accumulate: found {self.accumulate} with apao {self.apao!r}, expected 1: its weights "

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, TypeVar
 
-from genret.config._base import Config, require, require_counts
+from genret.config._base import Config, require, require_counts, require_finite
 
 M = TypeVar("M", bound="ModelConfig")
 
@@ -54,6 +54,7 @@ class ModelConfig(Config):
 
     def __post_init__(self) -> None:
         require_counts(self, "width", "layers", "heads", "mlp_dim", "max_items")
+        require_finite(self, "norm_eps")
         require(
             0 <= self.dropout < 1,
             f"dropout: found {self.dropout}, expected 0 or more and less than 1",

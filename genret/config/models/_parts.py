@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from genret.config._base import require, require_counts
+from genret.config._base import require, require_counts, require_finite
 from genret.config.models._base import ModelConfig
 
 
@@ -57,6 +57,7 @@ class RotaryConfig(ModelConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_counts(self, "kv_heads", "head_dim")
+        require_finite(self, "rope_theta", positive=True)
         require(
             self.heads % self.kv_heads == 0,
             f"kv_heads: found {self.kv_heads}, expected a divisor of heads {self.heads}",
