@@ -117,7 +117,9 @@ def measure(options: Options, record: Record, static: Static | None) -> None:
     record.write()
 
 
-def show(document: dict[str, Any], console: Console) -> None:
+def show(
+    document: dict[str, Any], console: Console, title: str = "Constraint index and search"
+) -> None:
     """Print the bars."""
     rows = []
     for name, value in document["bars"].items():
@@ -128,7 +130,7 @@ def show(document: dict[str, Any], console: Console) -> None:
             asked = f"{'at most' if judged['at_most'] else 'at least'} {judged['bar']:.4g}"
         rows.append((name, said, asked, {True: "met", False: "MISSED"}.get(judged.get("met"), "")))
     columns = ("bar", "measured", "asked for", "")
-    Table("Constraint index and search", columns, rows).show(console)
+    Table(title, columns, rows).show(console)
 
 
 def run(options: Options, console: Console) -> None:

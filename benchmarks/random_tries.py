@@ -53,10 +53,15 @@ def points(tries: int, families: tuple[Family, ...] = FAMILIES) -> dict[str, Cal
     }
 
 
-def run(family: Family, tries: int, seed: int) -> Figures:
-    """Search random tries of a family; count wrong answers and invalid items."""
+def run(
+    family: Family,
+    tries: int,
+    seed: int,
+    cut: Callable[[TrieIndex], TrieIndex] = lambda index: index,
+) -> Figures:
+    """Search random tries of a family, all of them cut alike; count wrong and invalid answers."""
     rng = np.random.default_rng([6, seed])
-    room = room_for(family)
+    room = cut(room_for(family))
     figures: Figures = {"tries": tries, "wrong": 0, "invalid": 0, "padded": 0, "first_wrong": None}
     with count_compilations() as counts:
         for number in range(tries):

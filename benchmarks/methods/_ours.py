@@ -11,7 +11,7 @@ from benchmarks.methods._base import Beams, Method
 from genret import ItemFilter, TrieIndex
 from genret.decoding.accelerated import next_beams
 from genret.decoding.beams import BeamState
-from genret.decoding.live import searched_of
+from genret.decoding.searched import searched_of
 from genret.index import FilterStack, LiveIndex
 from genret.pytree import register_pytree
 from genret.typing import Array, Codes, Float, Int

@@ -12,10 +12,12 @@ from jax.sharding import PartitionSpec as P
 from jax.tree_util import PyTreeDef
 
 from genret.decoding.beams import Searched
-from genret.decoding.live import RowOfItem, searched_of
 from genret.decoding.protocol import History
+from genret.decoding.searched import RowOfItem, searched_of, trie_of
 from genret.errors import GenretError
 from genret.index import FilterStack, ItemFilter, LiveIndex, TrieIndex
+from genret.index.parts import Parts
+from genret.index.sharded import ShardedTrie
 from genret.pytree import register_pytree
 from genret.typing import Array, Int
 
@@ -89,8 +91,15 @@ class Limits:
     def specs(self, *, of_requests: object, shared: object) -> "Limits":
         """Return how each array is split over devices, in the place of the arrays."""
         return jax.tree_util.tree_map_with_path(
-            lambda path, _: shared if path[0].name in ("filters", "row_of_item") else of_requests,
+            lambda path, leaf: (
+                leaf.spec
+                if isinstance(leaf, Parts)
+                else shared
+                if path[0].name in ("filters", "row_of_item")
+                else of_requests
+            ),
             self,
+            is_leaf=lambda leaf: isinstance(leaf, Parts),
         )
 
     def searched(self, index: TrieIndex | LiveIndex, batch: int) -> Searched:
@@ -126,7 +135,7 @@ def check_count(name: str, count: object) -> None:
 
 
 def _last_position(index: TrieIndex | LiveIndex) -> int:
-    trie = index.trie if isinstance(index, TrieIndex) else index.base.trie
+    trie = trie_of(index)
     if not isinstance(trie.num_rows, jax.core.Tracer) and index.version is not None:
         return index.num_items - 1
     # On the device nobody says how many items there are; what is past them excludes nothing.
@@ -185,24 +194,48 @@ def _checked_ints(
 
 @dataclasses.dataclass(frozen=True)
 class DataAxis:
-    """The axes of a mesh over which the requests of a batch are split.
+    """The axes of a mesh over which the requests of a batch and the items of an index are split.
 
     Attributes:
       mesh: the devices.
-      names: of its axes.
+      names: of the axes for the requests; may be empty.
+      items: name of the axis for the parts of the index; None: each device has all of it.
     """
 
     mesh: Mesh | AbstractMesh
     names: tuple[str, ...]
+    items: str | None = None
 
     @classmethod
-    def of(cls, history: History, mesh: Mesh | None) -> "DataAxis | None":
-        """Return the axes over which a history is split; None: it is not.
+    def of(
+        cls, history: History, mesh: Mesh | None, index: TrieIndex | LiveIndex
+    ) -> "DataAxis | None":
+        """Return the axes over which a search is split; None: it is not.
 
         Args:
           history: the histories of a batch.
           mesh: split over its first axis, whatever the history says; None: as the history is.
+          index: the items.
+
+        Raises:
+          GenretError: requests that are split over other devices than the index, or over its axis.
         """
+        requests, trie = cls._of_requests(history, mesh), trie_of(index)
+        if not isinstance(trie, ShardedTrie):
+            return requests
+        own, axis = trie.parts.mesh, trie.parts.axis
+        if requests is None:
+            return cls(own, (), axis)
+        if axis in requests.names or requests.mesh.shape != own.shape:
+            raise GenretError(
+                f"history: found split over {', '.join(requests.names)} of "
+                f"{dict(requests.mesh.shape)}, expected over other axes than {axis!r} of the "
+                f"index's {dict(own.shape)}"
+            )
+        return cls(own, requests.names, axis)
+
+    @classmethod
+    def _of_requests(cls, history: History, mesh: Mesh | None) -> "DataAxis | None":
         if mesh is not None:
             return cls(mesh, (mesh.axis_names[0],))
         for leaf in jax.tree.leaves(history):
@@ -224,13 +257,18 @@ class DataAxis:
         leaves, structure = jax.tree.flatten(history)
         return structure, tuple(map(spec, leaves))
 
+    @property
+    def rows(self) -> P:
+        """How an array [B, …] of the requests is split."""
+        return P(self.names) if self.names else P()
+
     def each(
         self, search: Callable[..., Answer], specs: tuple[object, ...]
     ) -> Callable[..., Answer]:
         """Return a function that lets every device search for the requests that it has.
 
-        Requests are independent of each other, so nothing is asked of the other devices: a loop
-        ends, and a branch is taken, when the device's own requests are ready for it.
+        Requests are independent of each other, so nothing is asked of the devices of other
+        requests: a loop ends, and a branch is taken, when the device's own are ready for it.
 
         Args:
           search: of the arguments; returns a pytree of arrays [B, …].
@@ -240,8 +278,8 @@ class DataAxis:
             search,
             mesh=self.mesh,
             in_specs=specs,
-            out_specs=P(self.names),
-            axis_names=set(self.names),
+            out_specs=self.rows,
+            axis_names={*self.names, *([self.items] if self.items else [])},
             check_vma=False,
         )
 

@@ -79,7 +79,7 @@ def exact_search(
     check_count("top", top)
     check_normalize(normalize)
     limits = Limits.of(index, filters=filters, filter_of=filter_of, exclude=exclude)
-    edges = [_edges(index.trie if isinstance(index, TrieIndex) else index.base.trie)]
+    edges = [_edges(index.whole_trie("exact_search"))]
     if isinstance(index, LiveIndex) and index.inserted is not None:
         more = _edges(index.inserted)
         edges += [more] if more else []  # room for inserted items, and none

@@ -52,6 +52,7 @@ def score_items(
     [[-1.7300000190734863, -inf, -inf]]
     """
     check_normalize(normalize)
+    index.whole_trie("score_items")  # of an index in parts no device could look all items up
     limits = Limits.of(index, filters=filters, filter_of=filter_of, exclude=exclude)
     return _score(model, history, index, items, limits, index.row_of_item, normalize=normalize)
 

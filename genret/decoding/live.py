@@ -10,57 +10,12 @@ from genret.decoding.candidates import Candidates, best_of_passes, largest_drawn
 from genret.decoding.passes import Passes
 from genret.decoding.readout import Scored
 from genret.decoding.sampling import Draw
-from genret.index.filter import FilterStack
 from genret.index.layout import Layout
 from genret.index.levels import RaggedLevel
-from genret.index.live import LiveIndex
 from genret.index.nodes import NodeRange
-from genret.index.trie_index import TrieIndex
 from genret.typing import Array, Bool, Float, Int
 
 Pair = tuple[NodeRange, NodeRange]
-
-RowOfItem = Int[Array, "N"] | tuple[Int[Array, "N"] | None, Int[Array, "N2"] | None] | None
-"""What an index's ``row_of_item`` is, in either kind of index."""
-
-
-def searched_of(
-    index: TrieIndex | LiveIndex,
-    filters: FilterStack | None,
-    filter_of: Int[Array, "B"] | None,
-    exclude: Int[Array, "B X"] | None,
-    row_of_item: RowOfItem,
-) -> Searched:
-    """Return what a search walks: the items of an index and what the requests may not be answered.
-
-    Args:
-      index: the index.
-      filters: the filters; None allows all items.
-      filter_of: the filter of each request.
-      exclude: item positions that a request must not be answered.
-      row_of_item: of the index; needed where items are excluded.
-    """
-    if isinstance(index, TrieIndex):
-        rows = None if filters is None else filters.rows
-        assert not isinstance(row_of_item, tuple)
-        return OneTrie(
-            trie=index.trie,
-            restriction=index.trie.restricted(rows, filter_of, exclude, row_of_item),
-        )
-    filters = index.allowed if filters is None else filters
-    first_rows, second_rows = row_of_item if isinstance(row_of_item, tuple) else (None, None)
-    trie = index.base.trie
-    first = OneTrie(
-        trie=trie, restriction=trie.restricted(filters.rows, filter_of, exclude, first_rows)
-    )
-    if index.inserted is None:
-        return first
-    local = None if exclude is None else exclude - trie.num_rows  # positions go on from the first
-    second = OneTrie(
-        trie=index.inserted,
-        restriction=index.inserted.restricted(filters.inserted, filter_of, local, second_rows),
-    )
-    return TwoTries(first=first, second=second)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

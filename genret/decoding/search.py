@@ -25,6 +25,7 @@ from genret.decoding.readout import Readout, check_readout, has_nan
 from genret.decoding.tail import AUTO_WIDTH, expand_leaves, is_worthwhile, rows_below, score_rows
 from genret.errors import GenretError
 from genret.index import LiveIndex, TrieIndex
+from genret.index.parts import specs_of
 from genret.typing import Array, Int
 
 
@@ -103,7 +104,12 @@ def beam_search(
         index, filters=filters, filter_of=filter_of, exclude=exclude,
         beams_of=beams_of, beams=beams, check=check,
     )  # fmt: skip
-    axis = DataAxis.of(history, mesh)
+    axis = DataAxis.of(history, mesh, index)
+    if axis is not None and axis.items is not None and normalize != "level":
+        raise GenretError(
+            f"normalize: found {normalize!r} with an index in parts, expected 'level': "
+            "the children of a beam lie on several devices"
+        )
     if axis is None:
         result, nan_level = _search(model, history, index, limits, sample, options=options)
     else:
@@ -228,9 +234,9 @@ def _search_apart(
     axis: DataAxis,
     specs: tuple[PyTreeDef, tuple[object, ...]],
 ) -> tuple[BeamResult, Int[Array, "B"] | None]:
-    """Search with the requests split over devices; ``specs``: how the history is."""
+    """Search with requests or items split over devices; ``specs``: how the history is."""
     structure, leaves = specs
-    rows, whole = P(axis.names), P()
+    rows, whole = axis.rows, P()
     if sample is not None:  # each request has the key that it has on one device
         split = [leaf for leaf, spec in zip(jax.tree.leaves(history), leaves, strict=True) if spec]
         sample = jax.random.split(sample, split[0].shape[0])
@@ -239,7 +245,7 @@ def _search_apart(
     search = functools.partial(_search, options=options)
     own_limits = limits.specs(of_requests=rows, shared=whole)
     own = jax.tree.unflatten(structure, leaves)
-    return axis.each(search, (whole, own, whole, own_limits, rows))(
+    return axis.each(search, (whole, own, specs_of(index), own_limits, rows))(
         model, history, index, limits, sample
     )
 

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from genret.decoding.beams import BeamResult, BeamState, Searched
+from genret.decoding.beams import BeamResult, BeamState, OneTrie, Searched
 from genret.decoding.protocol import Cache, TailModel
 from genret.index.levels import SingleLevel
 from genret.index.nodes import NodeRange, count_before, take_beams
@@ -74,7 +74,8 @@ def expand_leaves(
       end_code: the code that ends a semantic ID; None: there is none.
       beams_of: items of each request, at most M; None: M each.
     """
-    if isinstance(state.nodes, NodeRange) and searched.layout.levels[-1].kind is SingleLevel:
+    single = searched.layout.levels[-1].kind is SingleLevel
+    if single and isinstance(searched, OneTrie) and isinstance(state.nodes, NodeRange):
         # A leaf is one item: there is nothing to lay end to end.
         items = searched.positions_of(state.nodes.lo)
         return BeamResult.of(items, state.scores, state.codes, state.valid, end_code)

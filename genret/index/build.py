@@ -1,6 +1,7 @@
 """Codes to tries: sort, find where prefixes change, count. No Python loop over items."""
 
-from collections.abc import Iterable, Sequence
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -85,44 +86,26 @@ def build_sorted(
     if like is not None and num_rows > like.rows:
         like = None
     room = capacity_of(int(num_rows * (1 + reserve))) if like is None else like.rows
-    starts = np.zeros(num_rows, bool)
-    starts[:1] = True
-    above = starts.copy()  # level -1: the root has all rows
-    num_edges, levels = min(1, num_rows), []
-    for level, column in enumerate(columns):
-        num_nodes = num_edges
-        if num_nodes < num_rows:  # else every row is a node of its own, here and below
-            starts[1:] |= column[1:] != column[:-1]
-            num_edges = int(np.count_nonzero(starts))
-        most_rows = _longest_run(above, num_nodes)
-        # Only ragged levels ask, and where there are many rows the answer takes a while.
-        wide = most_rows > rules.window_rows
-        shape = LevelShape(
-            num_codes=codes_per_level[level],
-            num_rows=num_rows,
-            num_nodes=num_nodes,
-            num_edges=num_edges,
-            most_rows=most_rows,
-            typical_children=_typical_children(above, starts, num_edges) if wide else 1.0,
-            reserve=reserve,
-        )
+    levels = []
+    most_rows = 1
+    for level, edges in enumerate(_edges(columns, num_rows, codes_per_level, reserve, rules)):
+        shape = edges.shape
         layout = _layout(shape, rules) if like is None else like.levels[level]
         kind: type[Level] = layout.kind
         if not kind.fits(layout, shape):
             layout = _layout(shape, rules)
             kind = layout.kind
         parts = LevelParts(
-            codes=column if num_edges == num_rows else column[starts],
-            above=above,
-            starts=starts,
+            codes=edges.column if shape.num_edges == num_rows else edges.column[edges.starts],
+            above=edges.above,
+            starts=edges.starts,
             num_codes=codes_per_level[level],
             number=level,
             layout=layout,
             room=room,
         )
         levels.append(kind.build(parts))
-        if num_nodes < num_edges:
-            np.copyto(above, starts)
+        most_rows = edges.most_rows_below
     if positions is None and like is not None and like.permuted:
         positions = np.arange(num_rows, dtype=np.int32)
     return Trie(
@@ -132,9 +115,61 @@ def build_sorted(
         layout=Layout(
             rows=room,
             permuted=positions is not None,
-            leaf_steps=_leaf_steps(above, num_edges, like, reserve),
+            leaf_steps=_leaf_steps(most_rows, like, reserve),
             levels=tuple(level.layout for level in levels),
         ),
+    )
+
+
+def common_layout(
+    parts: Sequence[Sequence[np.ndarray]],
+    codes_per_level: Sequence[int],
+    *,
+    whole: Layout,
+    rules: LayoutRules,
+    like: Layout | None = None,
+) -> Layout:
+    """Return a layout that the tries of all ranges of a trie's rows fit.
+
+    It has the room to spare that the whole trie has, shared among them.
+
+    Args:
+      parts: the codes of each level, integers [N], for each of the ranges.
+      codes_per_level: codes of each level.
+      whole: the layout of the whole trie.
+      rules: which way to store a level is chosen by.
+      like: a layout to keep where the tries fit it; None chooses one.
+    """
+    rows = max(part[0].size for part in parts)
+    shapes: list[list[LevelShape]] = []
+    most_rows = 1
+    for part in parts:
+        shapes.append([])
+        for edges in _edges(part, part[0].size, codes_per_level, 0.0, rules):
+            shapes[-1].append(edges.shape)
+        most_rows = max(most_rows, edges.most_rows_below)
+    widest = [LevelShape.widest(level) for level in zip(*shapes, strict=True)]
+    steps = steps_for(most_rows)
+    if like is not None and like.permuted == whole.permuted and rows <= like.rows:
+        kinds: list[type[Level]] = [layout.kind for layout in like.levels]
+        fits = map(lambda kind, *what: kind.fits(*what), kinds, like.levels, widest)
+        if steps <= like.leaf_steps and all(fits):
+            return like
+
+    def share(room: int, needed: int) -> int:
+        return max(-(-room // len(parts)), needed)
+
+    levels = []
+    for shape, own in zip(widest, whole.levels, strict=True):
+        layout = _layout(shape, rules)
+        nodes = share(own.nodes, shape.num_nodes) if layout.nodes else 0
+        room = share(own.edges, shape.num_edges)
+        levels.append(dataclasses.replace(layout, edges=room, nodes=nodes))
+    return Layout(
+        rows=share(whole.rows, rows),
+        permuted=whole.permuted,
+        leaf_steps=steps,
+        levels=tuple(levels),
     )
 
 
@@ -206,6 +241,62 @@ def any_layout(capacity: int, depth: int, rules: LayoutRules) -> Layout:
     return Layout(rows=capacity, permuted=True, leaf_steps=level.steps, levels=(level,) * depth)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Edges:
+    """The edges of a level; what is an array is valid until the next level's are asked for.
+
+    Attributes:
+      column: the code of each row, integers [N].
+      above: bool [N], the rows at which a node of the level starts.
+      starts: bool [N], the rows at which an edge starts.
+      shape: what the level is like.
+      most_rows_below: rows of the edge that has the most.
+    """
+
+    column: np.ndarray
+    above: Bool[np.ndarray, "N"]
+    starts: Bool[np.ndarray, "N"]
+    shape: LevelShape
+    most_rows_below: int
+
+
+def _edges(
+    columns: Iterable[np.ndarray],
+    num_rows: int,
+    codes_per_level: Sequence[int],
+    reserve: float,
+    rules: LayoutRules,
+) -> Iterator[_Edges]:
+    """Find the edges of each level; the arguments are those of :func:`build_sorted`."""
+    starts = np.zeros(num_rows, bool)
+    starts[:1] = True
+    above = starts.copy()  # level -1: the root has all rows
+    num_edges = min(1, num_rows)
+    most_rows = _longest_run(above, num_edges)
+    for level, column in enumerate(columns):
+        num_nodes = num_edges
+        if num_nodes < num_rows:  # else every row is a node of its own, here and below
+            starts[1:] |= column[1:] != column[:-1]
+            num_edges = int(np.count_nonzero(starts))
+        # Only ragged levels ask, and where there are many rows the answer takes a while.
+        wide = most_rows > rules.window_rows
+        shape = LevelShape(
+            num_codes=codes_per_level[level],
+            num_rows=num_rows,
+            num_nodes=num_nodes,
+            num_edges=num_edges,
+            most_rows=most_rows,
+            typical_children=_typical_children(above, starts, num_edges) if wide else 1.0,
+            reserve=reserve,
+        )
+        most_rows = most_rows if num_nodes == num_edges else _longest_run(starts, num_edges)
+        yield _Edges(
+            column=column, above=above, starts=starts, shape=shape, most_rows_below=most_rows
+        )
+        if num_nodes < num_edges:
+            np.copyto(above, starts)
+
+
 def _layout(shape: LevelShape, rules: LayoutRules) -> LevelLayout:
     """Return the layout of the first kind of level that takes a shape; the last one takes all."""
     found = (kind.layout_for(shape, rules) for kind in KINDS)
@@ -242,10 +333,7 @@ def _longest_run(starts: Bool[np.ndarray, "N"], num_starts: int) -> int:
     return 1 + int(np.diff(bounds).max())
 
 
-def _leaf_steps(
-    starts: Bool[np.ndarray, "N"], num_starts: int, like: Layout | None, reserve: float
-) -> int:
-    most_rows = _longest_run(starts, num_starts)
+def _leaf_steps(most_rows: int, like: Layout | None, reserve: float) -> int:
     steps = steps_for(2 * most_rows if reserve > 0 else most_rows)
     return steps if like is None else max(steps, like.leaf_steps)
 

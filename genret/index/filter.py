@@ -10,6 +10,7 @@ import numpy as np
 
 from genret.errors import GenretError
 from genret.index.layout import power_of_two
+from genret.index.parts import Parts
 from genret.index.restriction import AllowedRows
 from genret.pytree import host_field, register_pytree
 from genret.typing import Bool, Int, UInt
@@ -39,7 +40,9 @@ class FilteredIndex(abc.ABC):
         """Return the positions of items by id."""
 
     @abc.abstractmethod
-    def allowed_rows(self, mask: Bool[np.ndarray, "N"]) -> tuple[AllowedRows, AllowedRows | None]:
+    def allowed_rows(
+        self, mask: Bool[np.ndarray, "N"]
+    ) -> tuple[AllowedRows | Parts[AllowedRows], AllowedRows | None]:
         """Put a set of allowed items on the device: those of the catalog, and inserted ones."""
 
 
@@ -168,14 +171,14 @@ class FilterStack:
     changed, it has to be made again.
 
     Attributes:
-      rows: what is allowed, [P, ...].
+      rows: what is allowed, [P, ...]; in parts where the index is.
       inserted: what is allowed of the items inserted into a :class:`LiveIndex`; None: there are none.
       size: filters that were stacked, on the host; P is that rounded up to a power of two, so
         that another number of filters seldom compiles another program. -1: unknown.
       version: the index's, on the host.
     """
 
-    rows: AllowedRows
+    rows: AllowedRows | Parts[AllowedRows]
     inserted: AllowedRows | None
     size: int = host_field(-1)
     version: object = host_field()
@@ -217,7 +220,7 @@ class FilterStack:
     @property
     def capacity(self) -> int:
         """Filters that there is room for, P."""
-        return self.rows.rows.shape[0]
+        return jax.tree.leaves(self.rows)[0].shape[0]
 
     def check_index(self, index: FilteredIndex) -> None:
         """Raise GenretError when the stack was made for another index, or before it changed."""

@@ -1,6 +1,7 @@
 """The static facts of a trie: how each level is stored and how much fits its arrays."""
 
 import dataclasses
+from collections.abc import Sequence
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,13 @@ class LevelShape:
     most_rows: int
     typical_children: float
     reserve: float
+
+    @classmethod
+    def widest(cls, shapes: Sequence["LevelShape"]) -> "LevelShape":
+        """Return a shape that is as large as each of some shapes of one level in all respects."""
+        names = ("num_rows", "num_nodes", "num_edges", "most_rows", "typical_children")
+        largest = {name: max(getattr(shape, name) for shape in shapes) for name in names}
+        return dataclasses.replace(shapes[0], **largest)
 
     @property
     def roomy_rows(self) -> int:

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 
 from genret.index.filter import FilterStack
 from genret.index.live import LiveIndex
+from genret.index.parts import Parts
 from genret.index.restriction import AllowedRows
 from genret.index.trie import Trie
 from genret.index.trie_index import TrieIndex
@@ -40,12 +41,12 @@ def legal_codes(
         filter_of = jnp.zeros((prefixes.shape[0],), jnp.int32)
     if isinstance(index, LiveIndex):
         filters = index.allowed if filters is None else filters
-        found = _legal_in(index.base.trie, prefixes, filters.rows, filter_of)
+        found = _legal_in(index.whole_trie("legal_codes"), prefixes, filters.rows, filter_of)
         if index.inserted is not None:
             found |= _legal_in(index.inserted, prefixes, filters.inserted, filter_of)
     else:
         rows = None if filters is None else filters.rows
-        found = _legal_in(index.trie, prefixes, rows, filter_of)
+        found = _legal_in(index.whole_trie("legal_codes"), prefixes, rows, filter_of)
     if index.end_code is not None and prefixes.shape[1]:
         found &= (prefixes != index.end_code).all(axis=1)[:, None]
     return found
@@ -54,9 +55,10 @@ def legal_codes(
 def _legal_in(
     trie: Trie,
     prefixes: Int[Array, "B l"],
-    allowed: AllowedRows | None,
+    allowed: AllowedRows | Parts[AllowedRows] | None,
     filter_of: Int[Array, "B"],
 ) -> Bool[Array, "B V"]:
+    assert not isinstance(allowed, Parts)
     restriction = trie.restricted(allowed, filter_of, None, None)
     batch, length = prefixes.shape
     lo = jnp.zeros((batch,), jnp.int32)

@@ -13,6 +13,7 @@ from genret.errors import GenretError
 from genret.index.build import DEFAULT_RULES, any_layout, build_trie
 from genret.index.filter import FilteredIndex, FilterStack
 from genret.index.layout import LayoutRules, power_of_two
+from genret.index.parts import Parts
 from genret.index.restriction import AllowedRows
 from genret.index.trie import Trie
 from genret.index.trie_index import TrieIndex
@@ -124,7 +125,7 @@ class LiveIndex(FilteredIndex):
         base: TrieIndex,
         inserted: Trie | None,
         changes: Changes,
-        base_rows: AllowedRows | None = None,
+        base_rows: AllowedRows | Parts[AllowedRows] | None = None,
     ) -> None:
         """Fill an object of this class; ``base_rows``: the base's allowed rows, if they are known."""
         values = self.__dict__  # frozen: attributes cannot be set
@@ -182,12 +183,18 @@ class LiveIndex(FilteredIndex):
         return 0 if self.inserted is None else self.inserted.layout.rows
 
     @functools.cached_property
-    def row_of_item(self) -> tuple[Int[Array, "N"] | None, Int[Array, "N2"] | None]:
+    def row_of_item(
+        self,
+    ) -> tuple[Int[Array, "N"] | Parts[Array] | None, Int[Array, "N2"] | None]:
         """Row of each item of the base, and of each inserted one by position among them."""
         with jax.ensure_compile_time_eval():
             second = self.inserted
             rows = None if second is None else second.row_of_item(self.base.trie.num_rows)
             return self.base.row_of_item, rows
+
+    def whole_trie(self, caller: str) -> Trie:
+        """Return the trie that was built, see :meth:`TrieIndex.whole_trie`."""
+        return self.base.whole_trie(caller)
 
     def codes_after(self, prefix: Sequence[int]) -> list[int]:
         """Return the codes that may follow a prefix, ascending; removed items included."""
@@ -243,8 +250,10 @@ class LiveIndex(FilteredIndex):
         return codes
 
     def allowed_rows(
-        self, mask: Bool[np.ndarray, "N"], base_rows: AllowedRows | None = None
-    ) -> tuple[AllowedRows, AllowedRows | None]:
+        self,
+        mask: Bool[np.ndarray, "N"],
+        base_rows: AllowedRows | Parts[AllowedRows] | None = None,
+    ) -> tuple[AllowedRows | Parts[AllowedRows], AllowedRows | None]:
         """Put a set of allowed items on the device, less the removed ones.
 
         Args:
@@ -342,7 +351,10 @@ class LiveIndex(FilteredIndex):
         return LiveIndex(base, insert_capacity=self.insert_capacity, rules=self._known.rules)
 
     def _changed(
-        self, inserted: Trie | None, changes: Changes, base_rows: AllowedRows | None
+        self,
+        inserted: Trie | None,
+        changes: Changes,
+        base_rows: AllowedRows | Parts[AllowedRows] | None,
     ) -> "LiveIndex":
         index: LiveIndex = object.__new__(LiveIndex)
         index._become(self.base, inserted, changes, base_rows)

@@ -2,8 +2,10 @@
 
 import dataclasses
 import functools
+import zlib
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -30,6 +32,8 @@ class Trie:
       num_rows: int32 scalar: N.
       layout: the static facts.
       accelerated: what an accelerator reads in the place of some of it; None: nothing, a CPU.
+      first_position: int32 scalar: item position of the first row, where positions follow the rows;
+        None: 0.
     """
 
     levels: tuple[Level, ...]
@@ -37,10 +41,13 @@ class Trie:
     num_rows: Int[Array, ""]
     layout: Layout = static_field()
     accelerated: AcceleratedLayout | None = None
+    first_position: Int[Array, ""] | None = None
 
     def position_of(self, rows: Int[Array, "*shape"]) -> Int[Array, "*shape"]:
         """Return the item positions of rows, int32."""
-        return rows if self.positions is None else self.positions.at[rows].get(mode="clip")
+        if self.positions is None:
+            return rows if self.first_position is None else rows + self.first_position
+        return self.positions.at[rows].get(mode="clip")
 
     def row_of_item(self, first_position: Int[Array, ""] | int = 0) -> Int[Array, "N"] | None:
         """Return the row of each item, by position less that of the first; None: they are equal."""
@@ -136,8 +143,28 @@ class Trie:
         """Item position of each row, int32."""
         count = int(self.num_rows)
         if self.positions is None:
-            return np.arange(count, dtype=np.int32)
+            first = 0 if self.first_position is None else int(self.first_position)
+            return np.arange(first, first + count, dtype=np.int32)
         return np.asarray(self.positions)[:count]
+
+    @functools.cached_property
+    def num_nodes(self) -> tuple[int, ...]:
+        """Nodes of each level, [L + 1]: the root first, the leaves last."""
+        last = self.num_rows - 1
+        return (1, *(int(level.edge_of_row(last)) + 1 for level in self.levels))
+
+    @functools.cached_property
+    def checksum(self) -> int:
+        """CRC-32 of the items; -1, unknown, of a trie that is being traced."""
+        if isinstance(self.num_rows, jax.core.Tracer):
+            return -1
+        arrays = [*(level.codes for level in self.levels), self.num_rows]
+        if self.positions is not None:
+            arrays.append(self.positions)
+        checksum = 0
+        for array in arrays:
+            checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
+        return checksum
 
     def codes_by_row(self) -> Int[np.ndarray, "N L"]:
         """Return the semantic ID of each row, int64."""

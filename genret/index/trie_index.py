@@ -2,11 +2,11 @@
 
 import dataclasses
 import functools
-import zlib
 from collections.abc import Iterable, Sequence
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from genret import item_ids as ids
 from genret.errors import GenretError
@@ -15,7 +15,9 @@ from genret.index.accelerated import PLATFORMS, accelerated
 from genret.index.build import DEFAULT_RULES, build_trie
 from genret.index.filter import FilteredIndex
 from genret.index.layout import LayoutRules
+from genret.index.parts import Parts
 from genret.index.restriction import AllowedRows
+from genret.index.sharded import ShardedTrie, check_axis
 from genret.index.trie import Trie
 from genret.pytree import host_field, register_pytree, static_field
 from genret.semantic_ids import SemanticIds
@@ -40,7 +42,7 @@ class TrieIndex(FilteredIndex):
     has been through a JAX transformation has no item ids.
 
     Attributes:
-      trie: the arrays.
+      trie: the arrays; after :meth:`shard`, in parts.
       codes_per_level: codes of each level.
       end_code: the code that ends a semantic ID before the last level; None: there is none.
       item_ids: int64 [N] or strings [N] on the host, by position; None: ids are positions.
@@ -53,7 +55,7 @@ class TrieIndex(FilteredIndex):
     ([0, 3], ['b', 'd'])
     """
 
-    trie: Trie
+    trie: Trie | ShardedTrie
     codes_per_level: tuple[int, ...] = static_field()
     end_code: int | None = static_field()
     item_ids: np.ndarray | None = host_field()
@@ -113,6 +115,10 @@ class TrieIndex(FilteredIndex):
         layout = None if like is None else like.trie.layout
         trie = build_trie(items.codes, counts, like=layout, reserve=reserve, rules=rules)
         index = cls.of_trie(trie, counts, end_code, items.item_ids)
+        if like is not None and isinstance(like.trie, ShardedTrie):
+            parts = like.trie.parts
+            sharded = ShardedTrie.of(trie, counts, parts.mesh, parts.axis, rules, like.trie)
+            return index._in_parts(sharded)
         if like is not None and like.trie.accelerated is not None:
             return index.to(like.trie.accelerated.platform)
         return index.to(_platform())
@@ -187,11 +193,61 @@ class TrieIndex(FilteredIndex):
             raise GenretError(
                 f"platform: found {platform!r}, expected one of {', '.join(PLATFORMS)}"
             )
-        trie = self.trie
+        trie = self.whole_trie("to")
         layout = None
         if platform != "cpu":
             layout = accelerated(platform, trie.levels, self.num_items, trie.layout.rows)
         return dataclasses.replace(self, trie=dataclasses.replace(trie, accelerated=layout))
+
+    def shard(self, mesh: Mesh, axis: str, *, rules: LayoutRules = DEFAULT_RULES) -> "TrieIndex":
+        """Return the same index in parts on several devices, for a catalog that does not fit one.
+
+        The items, sorted by semantic ID, are cut into ranges of equal size, one for each device
+        along the axis. A search asks every device for the best children in its own part and merges
+        them, one all-gather of M candidates a device and level; the answers are those of the whole
+        index. Filters, exclusions and :class:`LiveIndex` work as on the whole one.
+
+        The arrays of this index stay where they are until it is dropped. Build one that no device
+        can hold under ``jax.default_device(jax.devices("cpu")[0])``.
+
+        Args:
+          mesh: the devices.
+          axis: the mesh axis over which the items are split. Replicate the model over it.
+          rules: which way to store a level is chosen by.
+
+        Returns:
+          The index. It cannot be saved, and searches normalize over the codes of a level.
+
+        Raises:
+          GenretError: no such axis; an index that is in parts already.
+
+        >>> mesh = jax.make_mesh((jax.device_count(),), ("items",))
+        >>> index = TrieIndex.from_codes([[3, 1], [0, 2], [3, 0]]).shard(mesh, "items")
+        >>> index.num_items, index.codes_after((3,))
+        (3, [0, 1])
+        """
+        check_axis(mesh, axis)
+        trie = self.whole_trie("shard")
+        return self._in_parts(ShardedTrie.of(trie, self.codes_per_level, mesh, axis, rules))
+
+    def _in_parts(self, trie: ShardedTrie) -> "TrieIndex":
+        return dataclasses.replace(self, trie=trie, version=object())
+
+    def whole_trie(self, caller: str) -> Trie:
+        """Return the trie for what needs all of it on one device.
+
+        Args:
+          caller: the name of what needs it.
+
+        Raises:
+          GenretError: the index is in parts.
+        """
+        if isinstance(self.trie, ShardedTrie):
+            raise GenretError(
+                f"{caller}: found an index in {self.trie.parts.size} parts on several devices, "
+                "expected the whole one that it was made from"
+            )
+        return self.trie
 
     # Shape
 
@@ -211,11 +267,10 @@ class TrieIndex(FilteredIndex):
         """Codes of an item, L."""
         return len(self.codes_per_level)
 
-    @functools.cached_property
+    @property
     def num_nodes(self) -> tuple[int, ...]:
         """Nodes of each level of the trie, [L + 1]: the root first, the leaves last."""
-        last = self.trie.num_rows - 1
-        return (1, *(int(level.edge_of_row(last)) + 1 for level in self.trie.levels))
+        return self.trie.num_nodes
 
     @property
     def stored_as(self) -> tuple[str, ...]:
@@ -228,8 +283,8 @@ class TrieIndex(FilteredIndex):
         return sum(leaf.nbytes for leaf in jax.tree.leaves(self))
 
     @functools.cached_property
-    def row_of_item(self) -> Int[Array, "N"] | None:
-        """Row of each item, int32 by position; None: they are equal."""
+    def row_of_item(self) -> Int[Array, "N"] | Parts[Array] | None:
+        """Row of each item, int32 by position, or the trie's answer in parts; None: they are equal."""
         # A value cached while tracing must not be a tracer of that trace, where it need not be.
         with jax.ensure_compile_time_eval():
             return self.trie.row_of_item()
@@ -290,24 +345,17 @@ class TrieIndex(FilteredIndex):
 
     # Filters
 
-    @functools.cached_property
+    @property
     def catalog_checksum(self) -> int:
         """CRC-32 of the items: tells filters which index they belong to.
 
         It is -1, unknown, of an index that is an argument of a function being traced.
         """
-        trie = self.trie
-        if isinstance(trie.num_rows, jax.core.Tracer):
-            return -1
-        arrays = [*(level.codes for level in trie.levels), trie.num_rows]
-        if trie.positions is not None:
-            arrays.append(trie.positions)
-        checksum = 0
-        for array in arrays:
-            checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
-        return checksum
+        return self.trie.checksum
 
-    def allowed_rows(self, mask: Bool[np.ndarray, "N"]) -> tuple[AllowedRows, None]:
+    def allowed_rows(
+        self, mask: Bool[np.ndarray, "N"]
+    ) -> tuple[AllowedRows | Parts[AllowedRows], None]:
         """Put a set of allowed items on the device.
 
         Args:
@@ -328,13 +376,15 @@ class TrieIndex(FilteredIndex):
           path: the folder; an index that is there is replaced when the new one is whole.
 
         Raises:
-          GenretError: the folder is something else's, or cannot be written.
+          GenretError: the folder is something else's, or cannot be written; an index in parts.
         """
-        io.save_artifact(path, self.trie, self.codes_per_level, self.end_code, self.item_ids)
+        trie = self.whole_trie("save")
+        io.save_artifact(path, trie, self.codes_per_level, self.end_code, self.item_ids)
 
     def write(self, folder: PathLike) -> None:
         """Write the index's files into a folder that a caller turns into an artifact."""
-        io.write_files(folder, self.trie, self.codes_per_level, self.end_code, self.item_ids)
+        trie = self.whole_trie("write")
+        io.write_files(folder, trie, self.codes_per_level, self.end_code, self.item_ids)
 
     @classmethod
     def load(cls, path: PathLike) -> "TrieIndex":

@@ -51,7 +51,7 @@ class FilterBuilder:
     @classmethod
     def of(cls, index: TrieIndex) -> "FilterBuilder":
         """Read from an index what building its filters takes."""
-        trie = index.trie
+        trie = index.whole_trie("export")
         num_rows = int(trie.num_rows)
         alive = np.zeros(index.num_items, bool)
         alive[index.items_below(())] = True
