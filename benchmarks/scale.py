@@ -23,7 +23,7 @@ if __name__ == "__main__":  # before the first import of jax
 import tyro
 from rich.console import Console
 
-from benchmarks import mesh_points, shard_points
+from benchmarks import mesh_points, random_tries, shard_points
 from benchmarks.bars import Bar, at_most, evaluate, over
 from benchmarks.constraint import show
 from benchmarks.record import Record, environment
@@ -55,11 +55,13 @@ class Options:
 def measure(options: Options, record: Record) -> None:
     """Measure all points, then evaluate the bars."""
     size = Size(options.items, (256,) * 4, batch=2, beams=50)
+    families = random_tries.FAMILIES
     tries, steps, meshes = options.tries, 50, mesh_points.MESHES
     if options.smoke:
-        size, tries, steps, meshes = Size(4000, (16,) * 3, batch=2, beams=4), 2, 3, meshes[:1]
+        size, tries, steps, meshes = Size(40_000, (16,) * 4, batch=2, beams=4), 2, 3, meshes[:1]
+        families = families[3:4]
     points = {
-        **shard_points.tries(tries, DEVICES),
+        **shard_points.tries(tries, families, DEVICES),
         **shard_points.cut(size, DEVICES),
         **mesh_points.points(meshes, steps),
     }

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -34,15 +34,17 @@ class Size:
     beams: int
 
 
-def tries(count: int, devices: int) -> dict[str, Callable[[], Figures]]:
+def tries(
+    count: int, families: Sequence[random_tries.Family], devices: int
+) -> dict[str, Callable[[], Figures]]:
     """Compare the answers of as many random tries, in parts, with brute force."""
     cut = functools.partial(TrieIndex.shard, mesh=mesh_of(devices), axis="items")
-    each = -(-count // len(random_tries.FAMILIES))
+    each = -(-count // len(families))
     return {
         f"shards: {each} tries of {family}": functools.partial(
             random_tries.run, family, each, seed, cut
         )
-        for seed, family in enumerate(random_tries.FAMILIES)
+        for seed, family in enumerate(families)
     }
 
 
