@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from genret.errors import GenretError
+from genret.generations import following, newest
 from genret.json_files import encode_json, read_json
 from genret.locks import hold
 from genret.manifest import (
@@ -170,8 +171,17 @@ class Run:
             yield
 
     def folder(self, kind: str) -> Path:
-        """Return where the run keeps its artifact of a kind (it need not exist)."""
-        return self.path / kind
+        """Return where the run keeps its artifact of a kind (it need not exist).
+
+        Of ``live`` this is the newest generation.
+        """
+        path = self.path / kind
+        if kind != "live":
+            return path
+        try:
+            return newest(path) or following(path)
+        except OSError as e:
+            raise GenretError(f"{path}: cannot be read: {e.strerror}") from e
 
     def has(self, kind: str) -> bool:
         """Say whether the run holds an artifact of a kind."""

@@ -70,7 +70,8 @@ def _state(folder: Path, manifest: Manifest) -> str:
     """Say whether the artifacts beside this one are those that it was made from."""
     if not manifest.inputs:
         return "up to date"
-    run = Run(folder.resolve().parent)
+    parent = folder.resolve().parent
+    run = Run(parent.parent if manifest.kind == "live" else parent)
     absent = [kind for kind in manifest.inputs if not run.has(kind)]
     if absent or folder.resolve() != run.folder(manifest.kind):
         return f"unknown: not beside its inputs ({', '.join(absent or manifest.inputs)})"

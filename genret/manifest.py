@@ -25,6 +25,7 @@ FORMAT_VERSIONS = {
     "index": 3,
     "model": 2,
     "reports": 2,
+    "live": 1,
     "checkpoint": 2,
     "scores": 2,
     "hugging_face": 2,
@@ -37,8 +38,8 @@ checksum of their own."""
 
 _ELSEWHERE = ("checkpoint", "scores", "hugging_face", "decode")
 RUN_KINDS = tuple(kind for kind in FORMAT_VERSIONS if kind not in _ELSEWHERE)
-"""Kinds that have a folder of their name in a run, each made from earlier ones. Checkpoints lie in
-``checkpoints/step-N``; scores, models that are written for transformers, and exported programs
+"""Kinds that have a folder of their name in a run, each made from earlier ones; that of ``live`` holds
+generations, see :mod:`genret.generations`. Checkpoints lie in ``checkpoints/step-N``; scores, models that are written for transformers, and exported programs
 wherever one likes."""
 
 VERBS = {
@@ -48,6 +49,7 @@ VERBS = {
     "index": "index",
     "model": "train",
     "reports": "evaluate",
+    "live": "index",  # which drops a stale one: its items were added to an earlier catalog
     "checkpoint": "train",
     "scores": "score",
     "hugging_face": "export",

@@ -18,6 +18,7 @@ BASE = {
     "tensors",
     "checks",
     "describe",
+    "generations",
     "pieces",
     "pytree",
     "semantic_ids",

@@ -59,8 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     from genret import __version__
+    from genret.cli.add_items import AddItems
     from genret.cli.base import Reporter, parse
     from genret.cli.coldstart import Coldstart
+    from genret.cli.compact import Compact
     from genret.cli.embed import Embed
     from genret.cli.evaluate import Evaluate
     from genret.cli.export import Export
@@ -70,6 +72,7 @@ def _run(argv: Sequence[str] | None) -> int:
     from genret.cli.inspect import Inspect
     from genret.cli.quickstart import Quickstart
     from genret.cli.recommend import Recommend
+    from genret.cli.remove_items import RemoveItems
     from genret.cli.score import Score
     from genret.cli.tokenize import Tokenize
     from genret.cli.train import Train
@@ -86,6 +89,9 @@ def _run(argv: Sequence[str] | None) -> int:
         "coldstart": Coldstart,
         "recommend": Recommend,
         "score": Score,
+        "add-items": AddItems,
+        "remove-items": RemoveItems,
+        "compact": Compact,
         "export": Export,
         "inspect": Inspect,
     }

@@ -38,14 +38,16 @@ class Recommend(Verb):
         """Recommend; return the history and the ranked items."""
         from genret.data import load_run_data
         from genret.histories import Histories
-        from genret.recommend import Recommender
+        from genret.recommend import Recommender, known_histories
 
         require(self.user is None or not self.history, "found --history and --user, expected one")
         shop = Recommender.load(self.run_folder)
         asked = Histories.from_lists([shop.positions_of(self.history)])
         if self.user is not None:
-            _, users = load_run_data(self.run_folder)
-            asked = users.whole([users.row_of(self.user)])
+            trained, users = load_run_data(self.run_folder)
+            whole = users.whole([users.row_of(self.user)])
+            assert shop.catalog is not None
+            asked = known_histories(whole, trained, shop.catalog)
         found = shop.recommend_many(
             asked, self.k, beams=self.beams, exact=self.exact,
             exclude_seen=not self.include_seen, where=self.where,

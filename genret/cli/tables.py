@@ -223,12 +223,30 @@ def show_artifact(reporter: Reporter, described: Mapping[str, Any]) -> None:
     reporter.table(f"{described['path']} (checksums verified)", ("what", "value"), rows)
 
 
+def show_live(reporter: Reporter, result: Mapping[str, Any]) -> None:
+    """Print how many items a run has, after some came or went."""
+    room = result["insert_capacity"] - result["inserted"]
+    rows = [
+        (name, result[key])
+        for name, key in (
+            ("items added now", "added"),
+            ("of them with the codes of another item", "share_codes"),
+            ("items that may be recommended", "items"),
+            ("added since the index was built", "inserted"),
+            ("removed since the index was built", "removed"),
+        )
+        if key in result
+    ]
+    reporter.table("items", ("what", "count"), [*rows, ("room for more before compact", room)])
+
+
 def show_run(reporter: Reporter, described: Mapping[str, Any]) -> None:
     """Print a line for each artifact of a run."""
     artifacts, rows = described["artifacts"], []
     for kind in RUN_KINDS:
         if kind not in artifacts:
-            rows.append((kind, "missing", "", "", ""))
+            if kind != "live":  # which a run has once items were added or removed
+                rows.append((kind, "missing", "", "", ""))
             continue
         a = artifacts[kind]
         figures = ", ".join(

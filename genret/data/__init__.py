@@ -17,6 +17,7 @@ from genret.data._ids import distinct_ids  # isort: skip
 from genret.data._source import Source  # isort: skip
 from genret.data._sources import open_sources  # isort: skip
 from genret.data._times import BAD_TIME, NO_TIME, read_times  # isort: skip
+from genret.data._new_items import NewItems, read_item_ids, read_new_items  # isort: skip
 from genret.data._id_lists import parse_id_lists  # isort: skip
 
 # The catalog and the histories of a run
@@ -34,6 +35,7 @@ __all__ = [
     "HeldOut",
     "IngestReport",
     "MovieLens",
+    "NewItems",
     "Rule",
     "SemanticIds",
     "Source",
@@ -54,6 +56,8 @@ __all__ = [
     "newest_items",
     "open_sources",
     "parse_id_lists",
+    "read_item_ids",
+    "read_new_items",
     "read_semantic_ids",
     "read_times",
     "synthetic",

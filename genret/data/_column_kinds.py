@@ -67,6 +67,29 @@ def decide_dates(column: pa.Array) -> pa.Array:
     return _dates(column, values) if len(values) else column
 
 
+def as_type(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Return a column as a type that is known already: that of a catalog's column of its name.
+
+    Raises:
+      pa.ArrowException: a value cannot be of the type.
+
+    >>> as_type(pa.array(["y", None]), pa.bool_()).to_pylist()
+    [True, None]
+    >>> as_type(pa.array([3, 4]), pa.float64()).to_pylist()
+    [3.0, 4.0]
+    """
+    if pa.types.is_boolean(kind) and not pa.types.is_boolean(column.type):
+        words = pc.utf8_lower(column.cast(pa.string()))
+        yes, no = (pa.array([pair[side] for pair in _WORDS + _LETTERS]) for side in (0, 1))
+        known = pc.is_in(words.drop_null(), value_set=pa.concat_arrays([yes, no]))
+        if pc.any(pc.invert(known)).as_py():
+            raise pa.ArrowInvalid("a value is no condition")
+        return pc.if_else(pc.is_null(words), None, pc.is_in(words, value_set=yes))
+    if _is_text(column.type) and not _is_text(kind):
+        column = decide_type(column)
+    return column.cast(kind)
+
+
 def kind_of(kind: pa.DataType) -> str:
     """Return what a column of a type is for a reader of the report."""
     types = pa.types

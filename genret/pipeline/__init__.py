@@ -22,6 +22,7 @@ from genret.pipeline._evaluate import evaluate, missed_by_beams, read_training_l
 from genret.pipeline._export import export
 from genret.pipeline._index import index
 from genret.pipeline._ingest import ingest
+from genret.pipeline._live import add_items, compact, remove_items
 from genret.pipeline._progress import SILENT, Progress, Silent
 from genret.pipeline._quickstart import quick_configs, quickstart
 from genret.pipeline._source import open_source
@@ -33,7 +34,9 @@ __all__ = [
     "SILENT",
     "Progress",
     "Silent",
+    "add_items",
     "coldstart",
+    "compact",
     "embed",
     "evaluate",
     "evaluate_baseline",
@@ -45,6 +48,7 @@ __all__ = [
     "quick_configs",
     "quickstart",
     "read_training_log",
+    "remove_items",
     "tokenize",
     "train",
     "train_sasrec",

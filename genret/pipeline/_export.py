@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from genret.artifacts import Run
 from genret.config import ExportConfig
 from genret.data import load_run_data, write_semantic_ids
 from genret.errors import GenretError
 from genret.models import DecoderOnly, load_model
+from genret.recommend import LiveItems
 from genret.tokenizers import load_codes
 from genret.typing import PathLike
 
@@ -49,10 +52,15 @@ def export(
 
 
 def _export_ids(run: Run, file: Path, style: Literal["letters", "integers", "lists"]) -> str:
-    run.require("codes")
-    codes = load_codes(run.folder("codes")).codes
-    catalog, _ = load_run_data(run.folder("catalog"))
-    write_semantic_ids(file, catalog.item_ids.tolist(), codes, style)
+    if run.has("live"):
+        live = LiveItems.load(run)
+        kept = np.flatnonzero(~live.removed)
+        codes, item_ids = live.semantic_ids.codes[kept], live.catalog.item_ids[kept]
+    else:  # an index is not needed
+        run.require("codes")
+        codes = load_codes(run.folder("codes")).codes
+        item_ids = load_run_data(run.folder("catalog"))[0].item_ids
+    write_semantic_ids(file, item_ids.tolist(), codes, style)
     return f"{file}: {len(codes):,} items, {codes.shape[1]} codes each"
 
 

@@ -1,10 +1,12 @@
 """Stage 4: semantic IDs into the constraint index, ``index/``."""
 
+import shutil
 from typing import Any
 
 from genret.artifacts import Run, read_manifest, write_folder
 from genret.config import require
 from genret.data import load_run_data
+from genret.errors import GenretError
 from genret.index import TrieIndex
 from genret.pipeline._progress import SILENT, Progress
 from genret.pipeline._writing import writes_run
@@ -51,4 +53,18 @@ def index(run: PathLike, *, progress: Progress = SILENT) -> dict[str, Any]:
             opened.folder("index"), "index", inputs=inputs, summary=summary
         ) as folder:
             built.write(folder)
+        _drop_stale_changes(opened, progress)
     return summary | {"fingerprint": read_manifest(opened.folder("index"), "index").fingerprint}
+
+
+def _drop_stale_changes(run: Run, progress: Progress) -> None:
+    """Delete ``live/`` if its items were added to, or removed from, another catalog or other codes."""
+    if not run.has("live"):
+        return
+    try:
+        run.require("live")
+    except GenretError:
+        shutil.rmtree(run.path / "live")
+        progress.say(
+            "live/ belonged to the catalog before: items that came or went since are not in it"
+        )

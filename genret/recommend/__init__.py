@@ -10,11 +10,15 @@ from genret.recommend._engine import Answers, Compiling, Engine  # isort: skip
 from genret.recommend._filters import check_order, filter_where  # isort: skip
 from genret.recommend._layout import Search, widths_of  # isort: skip
 
+# The items of a run, which come and go
+from genret.recommend._live import LiveItems, fingerprints_of, known_histories  # isort: skip
+
 __all__ = [
     "Answers",
     "Compiling",
     "Decoder",
     "Engine",
+    "LiveItems",
     "Recommendation",
     "Recommendations",
     "Recommender",
@@ -22,7 +26,9 @@ __all__ = [
     "Users",
     "check_order",
     "filter_where",
+    "fingerprints_of",
     "history_of",
+    "known_histories",
     "newest_items",
     "search",
     "widths_of",

@@ -6,7 +6,6 @@ import numpy as np
 
 from genret.config import require
 from genret.data import Catalog, where
-from genret.errors import GenretError
 from genret.index import ItemFilter, LiveIndex, TrieIndex
 
 
@@ -23,13 +22,9 @@ def filter_where(expression: str, catalog: Catalog, index: TrieIndex | LiveIndex
 
 def check_order(catalog: Catalog, index: TrieIndex | LiveIndex) -> None:
     """Raise GenretError unless an item's position in the index is its row in the catalog."""
-    try:
-        rows = index.positions_of(catalog.item_ids)
-    except GenretError:  # ids of another type, or that it does not have
-        rows = None
-    same = rows is not None and np.array_equal(rows, np.arange(index.num_items))
+    ids = index.ids_of(np.arange(index.num_items))
     require(
-        same,
+        ids.tolist() == catalog.item_ids.tolist(),
         "filter: found other items in the index, or another order, than in the catalog, "
         "expected the same",
     )

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genret.artifacts import Run, read_manifest, verify_files
+from genret.artifacts import Run
 from genret.config import require
 from genret.data import Catalog
 from genret.decoding import GenerativeModel
@@ -24,9 +24,9 @@ from genret.recommend._decode import Decoder, Placement, Searcher
 from genret.recommend._engine import Compiling, Engine
 from genret.recommend._filters import all_of, check_order, filter_where
 from genret.recommend._layout import Search
+from genret.recommend._live import LiveItems
 from genret.recommend._memory import exact_batch
 from genret.semantic_ids import SemanticIds
-from genret.tokenizers import load_codes
 from genret.typing import Int, PathLike
 
 DEFAULT_BEAMS = 50
@@ -107,10 +107,11 @@ class Recommender:
 
     @classmethod
     def load(cls, run: PathLike, *, dtype: str | None = None, **options: Any) -> "Recommender":
-        """Load a run.
+        """Load a run, with the items that it has now.
 
         Args:
-          run: the run folder, with ``catalog/``, ``codes/``, ``index/`` and ``model/``.
+          run: the run folder, with ``catalog/``, ``codes/``, ``index/`` and ``model/``, and ``live/``
+            where items were added or removed.
           dtype: type of the model's activations; None: as it was trained.
           options: other arguments of :class:`Recommender`.
 
@@ -118,17 +119,10 @@ class Recommender:
           GenretError: an artifact is missing, stale or damaged.
         """
         folder = Run.open(run)
-        for kind in ("catalog", "codes", "index", "model"):
-            folder.require(kind)
-        place = folder.folder("catalog")
-        verify_files(place, read_manifest(place, "catalog"))
-        return cls(
-            load_model(folder.folder("model"), dtype=dtype),
-            TrieIndex.load(folder.folder("index")),
-            load_codes(folder.folder("codes")),
-            Catalog.load(place),
-            **options,
-        )
+        folder.require("model")
+        items = LiveItems.load(folder)
+        model = load_model(folder.folder("model"), dtype=dtype)
+        return cls(model, items.index, items.semantic_ids, items.catalog, **options)
 
     @property
     def num_items(self) -> int:

@@ -10,17 +10,23 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export
 
-from genret.artifacts import Run, read_manifest, verify_files, write_folder
+from genret.artifacts import Run, write_folder
 from genret.config import ExportConfig, require
-from genret.data import Catalog
 from genret.errors import GenretError
 from genret.index import TrieIndex
 from genret.json_files import encode_json
 from genret.models import load_model
-from genret.recommend import Decoder, Recommender, Users, history_of, search
+from genret.recommend import (
+    Decoder,
+    LiveItems,
+    Recommender,
+    Users,
+    fingerprints_of,
+    history_of,
+    search,
+)
 from genret.scoring._export_filter import FilterBuilder
 from genret.scoring._export_readme import EXAMPLE, readme
-from genret.tokenizers import load_codes
 from genret.typing import Array, Float, Int, PathLike
 
 LONG_HISTORY = 256
@@ -92,13 +98,7 @@ def export_decode(
         f"{out}: is not empty, expected a new folder",
     )
     folder = Run.open(run)
-    made_from = {
-        kind: folder.require(kind).fingerprint for kind in ("catalog", "codes", "index", "model")
-    }
-    place = folder.folder("catalog")
-    verify_files(place, read_manifest(place, "catalog"))
-    catalog = Catalog.load(place)
-    codes = load_codes(folder.folder("codes")).codes
+    made_from = fingerprints_of(folder, ("catalog", "codes", "index", "model"))
     model = load_model(folder.folder("model"))
     for name in ("time_buckets", "user_buckets"):
         count = getattr(model.config, name)
@@ -106,7 +106,9 @@ def export_decode(
             count == 0,
             f"model: found {name} {count}, expected 0: an exported program is given items alone",
         )
-    index = TrieIndex.load(folder.folder("index"))
+    live = LiveItems.load(folder).compact(model)
+    catalog, codes, index = live.catalog, live.semantic_ids.codes, live.index
+    assert isinstance(index, TrieIndex)
     max_items = model.config.max_items
     history = config.history or max(max_items, LONG_HISTORY)
     decoder = Recommender(model, index, codes).decoder

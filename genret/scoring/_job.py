@@ -22,6 +22,7 @@ from genret.config import ScoreConfig, require
 from genret.data import Source, find_column
 from genret.errors import GenretError
 from genret.manifest import MANIFEST, Manifest, check_manifest, checksum_of
+from genret.recommend import fingerprints_of
 from genret.scoring._locations import Location, find_files, is_leftover
 from genret.typing import PathLike
 
@@ -97,11 +98,7 @@ class Job:
 
         shards = tuple(Shard(n, place) for n, place in enumerate(find_files(histories)))
         names = [shard.place.uri for shard in shards]
-        folder = Run.open(run)
-        run_of = {
-            kind: folder.require(kind).fingerprint
-            for kind in ("catalog", "codes", "index", "model")
-        }
+        run_of = fingerprints_of(Run.open(run), ("catalog", "codes", "index", "model"))
         kinds: set[str | None] = set()
         rows: int | None = 0
         for shard in shards:

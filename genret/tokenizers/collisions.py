@@ -84,18 +84,23 @@ def resolve_collisions(semantic_ids: SemanticIds, how: Literal["suffix", "keep"]
     )
 
 
-def suffix_of_new(codes: ArrayLike | SemanticIds, existing: SemanticIds) -> SemanticIds:
+def suffix_of_new(
+    codes: ArrayLike | SemanticIds, existing: SemanticIds, *, share_last: bool = False
+) -> SemanticIds:
     """Append suffixes to the codes of new items, past those of the items that are there.
 
     Args:
       codes: codes of the new items without suffix, integers [K, L - 1].
       existing: semantic IDs of the catalog with suffix, codes [N, L].
+      share_last: items for which no suffix is left share the last one, and with it a leaf.
 
     Returns:
-      Codes [K, L], different from each other and from the existing ones; no item ids.
+      Codes [K, L], different from each other and from the existing ones but for the last suffixes
+      that are shared; no item ids.
 
     Raises:
-      GenretError: codes out of range, or no suffix left for a new item (its row is named).
+      GenretError: codes out of range, or no suffix left for a new item (its row is named) where
+        none is shared.
 
     >>> known = SemanticIds.from_codes([[3, 1, 0], [0, 2, 0]], codes_per_level=[4, 4, 4])
     >>> suffix_of_new([[3, 1], [3, 1]], known).codes.tolist()
@@ -110,7 +115,9 @@ def suffix_of_new(codes: ArrayLike | SemanticIds, existing: SemanticIds) -> Sema
     np.maximum.at(first, group[: len(old)], old[:, -1] + 1)
     new_group = group[len(old) :]
     suffix = first[new_group] + _rank_in_group(new_group)
-    if (suffix >= sizes[-1]).any():
+    if share_last:
+        suffix = np.minimum(suffix, sizes[-1] - 1)
+    elif (suffix >= sizes[-1]).any():
         row = int(np.argmax(suffix >= sizes[-1]))
         raise GenretError(
             f"codes: row {row} {new[row].tolist()} needs the suffix {suffix[row]}, but the suffix "

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from genret.artifacts import MANIFEST, RUN_KINDS, read_manifest, verify_files
+from genret.artifacts import MANIFEST, RUN_KINDS, Run, read_manifest, verify_files
 from genret.cli.main import main
 from genret.describe import describe_artifact
 from genret.errors import GenretError
@@ -38,8 +38,9 @@ def artifacts(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> d
     """One artifact of every kind."""
     root = tmp_path_factory.mktemp("artifacts")
     run = Path(shutil.copytree(trained_once, root / "run"))
-    found = {kind: run / kind for kind in RUN_KINDS}
     items = pq.read_table(run / "catalog" / "items.parquet")["item_id"].to_pylist()
+    assert main(["remove-items", str(run), "--ids", str(items[9]), "--json"]) == 0
+    found = {kind: Run(run).folder(kind) for kind in RUN_KINDS}
     pq.write_table(
         pa.table({"user": [1, 2], "items": [items[:2], items[2:5]]}), root / "in.parquet"
     )

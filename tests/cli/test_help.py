@@ -15,7 +15,7 @@ from tests.cli.conftest import Command
 
 def test_the_overview_has_one_line_a_verb(genret: Command) -> None:
     lines = [line for line in genret("--help").out.splitlines() if line.startswith("  ")]
-    assert len(lines) == 12
+    assert len(lines) == 15
     assert all(line.rstrip().endswith(".") for line in lines)
     nothing = genret()
     assert (nothing.status, nothing.out) == (2, genret("--help").out)

@@ -11,7 +11,7 @@ from tests.cli.conftest import TINY_MODEL, TINY_TRAIN, Command
 
 VERBS = (
     "quickstart", "ingest", "embed", "tokenize", "index", "train", "evaluate", "coldstart", "recommend",
-    "inspect", "export",
+    "inspect", "export", "add-items", "remove-items", "compact",
 )  # fmt: skip
 
 
