@@ -20,11 +20,13 @@ BASE = {
     "describe",
     "generations",
     "pieces",
+    "private_folders",
     "pytree",
     "semantic_ids",
     "histories",
     "item_ids",
     "json_files",
+    "kept_programs",
     "locks",
     "manifest",
 }
@@ -58,6 +60,8 @@ ONE_FILE = [
     "tensorstore",
     "tyro",
     "grain",
+    "tensorboardX",
+    "wandb",
 ]
 
 

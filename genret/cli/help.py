@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from genret.cli.base import Verb, brief, parse
+from genret.errors import GenretError
 
 USUAL = {
     "train": {
         "preset", "recipe", "kind", "width", "layers", "max_items", "dropout", "item_ids",
         "item_vectors", "steps", "batch_size", "learning_rate", "loss", "eval_every", "patience",
-        "warm_start", "devices",
+        "warm_start", "devices", "log_to",
     },
     "tokenize": {"codes", "preset", "method", "levels", "codebook_size", "collisions", "balanced"},
     "score": {
@@ -17,6 +18,8 @@ USUAL = {
     },
 }  # fmt: skip
 """Verb with many options -> the options that ``--help`` shows; ``--help-all`` shows all of them."""
+SHELLS = ("bash", "zsh", "tcsh")
+"""Shells for which there is a script of completion."""
 COMMON = {"run_folder", "seed", "log_level", "json"}
 """Options that the help of every verb shows."""
 
@@ -31,9 +34,27 @@ def overview(verbs: Mapping[str, type[Verb]]) -> str:
     lines += [
         "",
         "`genret VERB --help` shows the options of a verb, `genret VERB --help-all` all of them;",
-        "`genret --version` prints the version.",
+        "`genret --version` prints the version, `genret --completion bash` (or zsh, tcsh) a script that",
+        "completes verbs and options in that shell.",
     ]
     return "\n".join(lines)
+
+
+def print_completion(shells: Sequence[str], verbs: Mapping[str, type[Verb]]) -> None:
+    """Print the script by which a shell completes verbs and options, and exit.
+
+    Args:
+      shells: what follows ``--completion``.
+      verbs: name -> class of the verbs.
+
+    Raises:
+      GenretError: that is not one known shell.
+      SystemExit: it was printed.
+    """
+    if len(shells) != 1 or shells[0] not in SHELLS:
+        found = " ".join(shells) or "nothing"
+        raise GenretError(f"--completion: found {found}, expected one of {', '.join(SHELLS)}")
+    parse(verbs, ["--tyro-print-completion", *shells])
 
 
 def asked_for_help(words: Sequence[str], verbs: Mapping[str, type[Verb]]) -> None:

@@ -66,7 +66,7 @@ def _run(argv: Sequence[str] | None) -> int:
     from genret.cli.embed import Embed
     from genret.cli.evaluate import Evaluate
     from genret.cli.export import Export
-    from genret.cli.help import asked_for_help, overview
+    from genret.cli.help import asked_for_help, overview, print_completion
     from genret.cli.index import Index
     from genret.cli.ingest import Ingest
     from genret.cli.inspect import Inspect
@@ -77,6 +77,7 @@ def _run(argv: Sequence[str] | None) -> int:
     from genret.cli.tokenize import Tokenize
     from genret.cli.train import Train
     from genret.cli.usage import check_verb
+    from genret.kept_programs import keep_programs
 
     verbs = {
         "quickstart": Quickstart,
@@ -102,6 +103,8 @@ def _run(argv: Sequence[str] | None) -> int:
     if words == ["--version"]:
         print(f"genret {__version__}")
         return 0
+    if words[0] == "--completion":
+        print_completion(words[1:], verbs)
     check_verb(words, verbs)
     asked_for_help(words, verbs)
     verb = parse(verbs, words)
@@ -109,6 +112,8 @@ def _run(argv: Sequence[str] | None) -> int:
     with verb.holding():
         if verb.needs_devices():
             prepare_jax(quiet=verb.log_level != "debug")
+            if argv is None:  # a process of its own
+                keep_programs()
         result = verb.run(reporter)
     reporter.finish(result)
     sys.stdout.flush()  # while a closed pipe is still handled

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from genret.cli.base import Reporter, RunFolder, Verb, named
 from genret.cli.model_options import ModelOptions, choose
@@ -14,11 +14,9 @@ from genret.config import MODEL_PRESETS, RECIPES, TrainConfig
 class Train(Verb):
     """Train a model on the histories of a run.
 
-    Checkpoints go to RUN/checkpoints, the model with the best validation NDCG@10 to RUN/model. If
-    training is killed, the same command continues and ends with the same parameters.
+    Keeps the model with the best validation NDCG@10. If killed, the same command continues.
 
     Example: genret train runs/shop --preset small --steps 4000
-    Example: genret train runs/office --recipe office
     """
 
     writes_run: ClassVar[bool] = True
@@ -42,6 +40,8 @@ class Train(Verb):
     """warm_start: factor on the fresh parameters that are added."""
     devices: int = 1
     """Local devices that share each batch; 0 takes all. To split the parameters too: --mesh."""
+    log_to: Literal["tensorboard", "wandb"] | None = None
+    """Send the metrics there, too; the extras of these names install what it takes."""
 
     def run(self, reporter: Reporter) -> dict[str, Any]:
         """Train; return the summary of the model."""
@@ -53,7 +53,7 @@ class Train(Verb):
         result = train(
             self.run_folder, chosen.train, model=chosen.model, recipe=self.recipe,
             warm_start=self.warm_start, shrink=self.shrink, perturb=self.perturb,
-            devices=self.devices, seed=self.seed, progress=reporter,
+            devices=self.devices, seed=self.seed, log_to=self.log_to, progress=reporter,
         )  # fmt: skip
         show_train(reporter, result)
         return result

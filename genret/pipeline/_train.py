@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from genret.evaluation.model_card import write_model_card
 from genret.index import TrieIndex
 from genret.models import Model, build_model, load_model, num_parameters, save_model
 from genret.pipeline._progress import SILENT, Progress
+from genret.pipeline._trackers import TrackerName, tracker
 from genret.pipeline._writing import writes_run
 from genret.tokenizers import load_codes
 from genret.training import shrink_and_perturb
@@ -48,6 +50,8 @@ def train(
     perturb: float = 0.1,
     devices: int = 1,
     seed: int = 0,
+    on_metrics: Callable[[dict[str, Any]], object] | None = None,
+    log_to: TrackerName | None = None,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
     """Train a model on the histories of a run.
@@ -66,6 +70,9 @@ def train(
       perturb: what is added of fresh ones.
       devices: local devices that share each batch, where ``config`` has no mesh; 0 takes all.
       seed: of parameters, batches and dropout.
+      on_metrics: called with each record as it comes, such as ``{"step": 20, "loss": 3.1, …}`` and
+        ``{"step": 500, "valid": {"ndcg@10": 0.04, …}}``: the lines of ``metrics.jsonl``.
+      log_to: "tensorboard" or "wandb", which get these records, too.
       progress: receives what the stage reports while it runs.
 
     Returns:
@@ -128,7 +135,17 @@ def train(
         return {name: found[name] for name in ("ndcg@10", "recall@10", "valid")}
 
     checkpoints = opened.path / "checkpoints"
-    with progress.stage("train"), progress.progress("steps", config.steps) as advance:
+    made_with = {
+        "model": architecture.to_dict(),
+        "train": config.to_dict(),
+        "recipe": recipe,
+        **start,
+    }
+    with (
+        progress.stage("train"),
+        tracker(log_to, opened.path, made_with) as track,
+        progress.progress("steps", config.steps) as advance,
+    ):
         progress.say(
             f"{architecture.kind}: {num_parameters(fresh):,} parameters; "
             f"{events.num_events:,} training events of {histories.num_users:,} users"
@@ -137,6 +154,9 @@ def train(
 
         def log(record: dict[str, Any]) -> None:
             nonlocal shown
+            track(record)
+            if on_metrics is not None:
+                on_metrics(record)
             advance(record["step"] - shown)
             shown = record["step"]
             if "valid" in record:
@@ -165,12 +185,6 @@ def train(
             "best_step": result.best_step,
             "valid_ndcg@10": result.best,
             "loss": result.losses[-1],
-        }
-        made_with = {
-            "model": architecture.to_dict(),
-            "train": config.to_dict(),
-            "recipe": recipe,
-            **start,
         }
         with write_folder(
             opened.folder("model"),

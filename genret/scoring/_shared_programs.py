@@ -6,20 +6,18 @@ left half-written is deleted, and so is what nobody compiled for long.
 """
 
 import contextlib
-import os
-import platform
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import filelock  # comes with Ray
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 
-from genret.scoring._private_folders import make_private, unsafe
+from genret.kept_programs import KEPT_DAYS, delete_entries, programs_folder
+from genret.private_folders import make_private, unsafe
 
-_KEPT_DAYS = 30
 _LONGEST_COMPILATION = 600.0
 """Seconds that a scorer waits for another one; then it compiles by itself."""
 
@@ -53,7 +51,7 @@ class SharedPrograms:
             lock.acquire(timeout=_LONGEST_COMPILATION)
             if busy.exists():
                 killed = busy.stat().st_mtime
-                self._delete(lambda written: written >= killed)
+                delete_entries(self._folder, lambda written: written >= killed)
             busy.touch()
         try:
             yield
@@ -64,14 +62,8 @@ class SharedPrograms:
 
     def delete_old(self) -> None:
         """Delete programs of long ago: they are of models and catalogs that are gone."""
-        oldest = time.time() - _KEPT_DAYS * 86_400
-        self._delete(lambda written: written < oldest)
-
-    def _delete(self, unwanted: Callable[[float], bool]) -> None:
-        for file in self._folder.glob("*-cache"):
-            with contextlib.suppress(FileNotFoundError):
-                if unwanted(file.stat().st_mtime):
-                    file.unlink()
+        oldest = time.time() - KEPT_DAYS * 86_400
+        delete_entries(self._folder, lambda written: written < oldest)
 
 
 def shared_programs() -> SharedPrograms | None:
@@ -87,9 +79,7 @@ def shared_programs() -> SharedPrograms | None:
     told = jax.config.values["jax_compilation_cache_dir"]
     if told and "://" in told:
         return None
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    # By machine: a home may be on many of them.
-    folder = Path(told) if told else Path(home, "genret", "programs", platform.node())
+    folder = Path(told) if told else programs_folder()
     try:
         make_private(folder)
     except OSError:

@@ -1,6 +1,7 @@
 """The help shows what people set, names what may be chosen, and is whole on demand."""
 
 import dataclasses
+import subprocess
 import time
 
 import pytest
@@ -24,6 +25,18 @@ def test_the_overview_has_one_line_a_verb(genret: Command) -> None:
 def test_the_version_is_that_of_the_package(genret: Command) -> None:
     done = genret("--version")
     assert (done.status, done.out.strip()) == (0, f"genret {__version__}")
+
+
+def test_a_shell_is_taught_the_verbs(genret: Command) -> None:
+    done = genret("--completion", "bash")
+    assert done.status == 0
+    assert "add-items" in done.out
+    assert "--insert-capacity" in done.out
+    subprocess.run(["bash", "-n", "-c", done.out], check=True)
+    for shells, found in (((), "nothing"), (("fish",), "fish")):
+        refused = genret("--completion", *shells)
+        assert refused.status == 2
+        assert f"--completion: found {found}, expected one of bash, zsh, tcsh" in refused.err
 
 
 @pytest.mark.parametrize("verb", USUAL)

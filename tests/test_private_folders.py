@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from genret.scoring._private_folders import make_private, unsafe
+from genret.private_folders import make_private, unsafe
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o002, 0o022, 0o077])
