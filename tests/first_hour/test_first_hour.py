@@ -115,12 +115,8 @@ def test_the_first_hour(tmp_path: Path) -> None:
     )  # fmt: skip
     (file,) = (tmp_path / "scores" / "scores").glob("*.parquet")
     scored = pq.read_table(file).to_pylist()
-    assert len({row["user_id"] for row in scored}) == 50
-    listed = {
-        str(item)
-        for row in scored
-        for item in ([row["item_id"]] if "item_id" in row else row["items"])
-    }
+    assert len({row["user"] for row in scored}) == 50
+    listed = {str(row["item"]) for row in scored}
     stock = {row["sku"] for row in rows.values() if row["in_stock"] == "yes"}
     assert listed
     assert listed <= stock - {"SKU-05003", "SKU-00020"}
