@@ -23,7 +23,7 @@ from genret.pipeline._progress import SILENT, Progress
 from genret.pipeline._tokenize import tokenize
 from genret.pipeline._train import train
 from genret.pipeline._writing import makes_run
-from genret.recommend import Recommender
+from genret.recommend import Recommender, known_histories
 from genret.typing import PathLike
 
 MODEL = ItemDecoderConfig(
@@ -135,7 +135,8 @@ def recommend_to_some(
         histories.num_users, min(users, histories.num_users), replace=False
     )
     seen = histories.whole(chosen)
-    found = shop.recommend_many(seen, k=k, beams=beams)
+    assert shop.catalog is not None
+    found = shop.recommend_many(known_histories(seen, catalog, shop.catalog), k=k, beams=beams)
     return [
         {
             "user": str(histories.user_ids[int(user)].as_py()),

@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from genret.artifacts import Run, read_manifest
-from genret.data import load_run_data
+from genret.data import Catalog, load_run_data
 from genret.embed import load_embedder, load_vectors
+from genret.histories import Histories
 from genret.index import TrieIndex
-from genret.recommend import LiveItems, Recommender
+from genret.recommend import LiveItems, Recommender, known_histories
 from genret.tokenizers import load_tokenizer
 from tests.cli.conftest import Command
 
@@ -124,6 +125,22 @@ def test_the_saved_embedder_and_tokenizer_give_the_catalog_its_codes(trained: Pa
     np.testing.assert_array_equal(encode(made).codes, encode(saved).codes)
     live = LiveItems.load(Run.open(trained))
     np.testing.assert_array_equal(live.semantic_ids.codes[:, :2], encode(made).codes)
+
+
+def test_histories_are_read_without_items_that_were_forgotten() -> None:
+    trained, now = (
+        Catalog(pa.table({"item_id": ids, "title": list(map(str, ids))}))
+        for ids in ([7, 3, 9], [9, 7, 11])
+    )
+    histories = Histories.from_lists(
+        [[0, 1, 2], [1], []], times=[[5, 6, 7], [8], []], users=[4, 5, 6]
+    )
+    found = known_histories(histories, trained, now)
+    assert found.to_lists() == [[1, 0], [], []]
+    assert found.times is not None
+    assert found.times.tolist() == [5, 7]
+    assert found.users is not None
+    assert found.users.tolist() == [4, 5, 6]
 
 
 def test_a_changed_tokenization_is_noticed(trained: Path, tmp_path: Path, genret: Command) -> None:
