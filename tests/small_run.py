@@ -1,6 +1,7 @@
 """A small run that nobody trained: every artifact that answering needs, in seconds."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +19,11 @@ ITEMS = 60
 MAX_ITEMS = 5
 
 
-def write_small_run(folder: Path) -> Path:
-    """Write catalog, codes, index and model of made-up users and items into a new folder."""
+def write_small_run(folder: Path, **shape: Any) -> Path:
+    """Write catalog, codes, index and model of made-up users and items into a new folder.
+
+    ``shape`` changes fields of the model's architecture.
+    """
     options = ("--synthetic", "--synthetic-users", "30", "--synthetic-items", str(ITEMS))
     assert main(["ingest", str(folder), "--json", *options]) == 0
     catalog, _ = load_run_data(folder)
@@ -31,10 +35,10 @@ def write_small_run(folder: Path) -> Path:
     inputs = {"codes": read_manifest(folder / "codes").fingerprint}
     with write_folder(folder / "index", "index", inputs=inputs) as scratch:
         TrieIndex.from_codes(codes, catalog.item_ids, codes_per_level=SIZES).write(scratch)
-    shape = ItemDecoderConfig(
+    config = ItemDecoderConfig(
         codes_per_level=SIZES, width=16, layers=1, heads=2, kv_heads=2, head_dim=8, mlp_dim=32,
-        max_items=MAX_ITEMS,
+        max_items=MAX_ITEMS, **shape,
     )  # fmt: skip
     with write_folder(folder / "model", "model", inputs=inputs) as scratch:
-        save_model(scratch, build_model(shape, 1))
+        save_model(scratch, build_model(config, 1))
     return folder

@@ -1,6 +1,7 @@
 """Configuration of the baselines."""
 
 import dataclasses
+from typing import Literal
 
 from genret.config._base import Config, require, require_counts, require_finite
 from genret.config._train import TrainConfig
@@ -12,7 +13,7 @@ _VALIDATIONS = 16
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SASRecConfig(Config):
-    """SASRec, trained with the cross-entropy over all items.
+    """SASRec, trained with the cross-entropy over all items or over a sample.
 
     The defaults were chosen on the validation split of Amazon Office; docs/evaluation.md lists what
     was tried.
@@ -34,6 +35,12 @@ class SASRecConfig(Config):
     """Passes over the training events."""
     batch_size: int = 32
     """Rows of max_items + 1 positions in a batch, each filled with several histories."""
+    loss: Literal["full", "sampled", "gbce"] = "full"
+    """Cross-entropy over all items, over a sample of them, or gBCE over a sample (gSASRec)."""
+    negatives: int = 256
+    """sampled, gbce: items drawn in each step; sampled draws them by popularity."""
+    gbce_calibration: float = 0.75
+    """gbce: see TrainConfig."""
     learning_rate: float = 3e-3
     """Peak of the learning rate."""
     weight_decay: float = 0.01
@@ -85,4 +92,8 @@ class SASRecConfig(Config):
             patience=5,
             checkpoint_every=every,
             log_every=every,
+            loss="level" if self.loss == "full" else self.loss,
+            sampled_codes=self.negatives,
+            sampled_from="popularity" if self.loss == "sampled" else "uniform",
+            gbce_calibration=self.gbce_calibration,
         )

@@ -7,6 +7,11 @@ from typing import Any, Literal
 from genret.config._base import Config, require, require_counts, require_finite
 from genret.config._mesh import NO_MESH, mesh_axes
 
+_SINCE = (
+    ("accumulate", 1), ("dense_weight", 1.0), ("dense_negatives", 0), ("gbce_calibration", 0.75),
+)  # fmt: skip
+"""Fields that older checkpoints do not have, at what they did."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig(Config):
@@ -26,17 +31,24 @@ class TrainConfig(Config):
     """AdamW's decoupled decay of the matrices (not of norms and biases)."""
     clip: float = 1.0
     """Global norm to which gradients are clipped."""
-    loss: Literal["level", "vocabulary", "legal", "sampled"] = "level"
+    loss: Literal["level", "vocabulary", "legal", "sampled", "gbce"] = "level"
     """Codes that a code competes with: those of its level, of all levels, those that the codes
-    before it allow (as searches then do), or a sample of its level's."""
+    before it allow (as searches then do), or a sample of its level's, in a softmax or in gBCE."""
     label_smoothing: float = 0.0
     """Share of the target that is spread evenly over the codes that compete."""
     level_weights: tuple[float, ...] = ()
     """Weight of each level's loss; empty weighs all by 1."""
     sampled_codes: int = 256
-    """sampled: codes drawn at each level in each step."""
+    """sampled, gbce: codes drawn at each level in each step."""
     sampled_from: Literal["uniform", "popularity"] = "uniform"
     """sampled: draw codes evenly, or as often as they occur in the training events."""
+    gbce_calibration: float = 0.75
+    """gbce: 0 is the binary cross-entropy, 1 gives probabilities as of a full softmax (t)."""
+    dense_weight: float = 1.0
+    """Weight of the loss of the dense head, for a model that has one: the cross-entropy of the item."""
+    dense_negatives: int = 0
+    """Items drawn in each step that the dense head's target competes with, as sampled_from says; 0:
+    all that training knows."""
     apao: Literal["none", "pointwise", "pairwise"] = "none"
     """Prefix loss of APAO beside the cross-entropy: of the item alone, or against other items."""
     apao_weight: float = 0.3
@@ -72,9 +84,9 @@ class TrainConfig(Config):
             self, "steps", "batch_size", "eval_every", "checkpoint_every", "log_every",
             "accumulate", "sampled_codes", "apao_negatives",
         )  # fmt: skip
-        require_counts(self, "eval_users", "patience", least=0)
+        require_counts(self, "eval_users", "patience", "dense_negatives", least=0)
         require_finite(self, "learning_rate", positive=True)
-        require_finite(self, "weight_decay", "apao_weight", "apao_rate")
+        require_finite(self, "weight_decay", "apao_weight", "apao_rate", "dense_weight")
         require(
             0 <= self.warmup < 1, f"warmup: found {self.warmup}, expected 0 or more and less than 1"
         )
@@ -84,8 +96,12 @@ class TrainConfig(Config):
             f"label_smoothing: found {self.label_smoothing}, expected 0 or more and less than 1",
         )
         require(
-            self.label_smoothing == 0 or self.loss != "sampled",
-            "label_smoothing: found with loss 'sampled', expected another loss",
+            self.label_smoothing == 0 or self.loss not in ("sampled", "gbce"),
+            f"label_smoothing: found with loss {self.loss!r}, expected another loss",
+        )
+        require(
+            0 <= self.gbce_calibration <= 1,
+            f"gbce_calibration: found {self.gbce_calibration}, expected 0 to 1",
         )
         require(
             all(0 <= w < math.inf for w in self.level_weights),
@@ -109,5 +125,5 @@ class TrainConfig(Config):
         return {
             name: value
             for name, value in fields.items()
-            if name not in ("mesh", "remat") and (name, value) != ("accumulate", 1)
+            if name not in ("mesh", "remat") and (name, value) not in _SINCE
         }

@@ -96,12 +96,13 @@ def fused_search(
       The items; equal scores by position.
 
     Raises:
-      GenretError: no channels, other weights than one a channel, an unknown way to fuse, or as
+      GenretError: fewer than two channels, other weights than one a channel, an unknown way to fuse, or as
         :func:`beam_search`.
     """
-    if not channels or weights.shape != (len(channels),):
+    if len(channels) < 2 or weights.shape != (len(channels),):
         raise GenretError(
-            f"weights: found {weights.shape}, expected one for each of {len(channels)} channels"
+            f"weights: found {weights.shape} for {len(channels)} channels, expected one for each of "
+            "at least 2"
         )
     check_fuse(fuse)
 
@@ -121,15 +122,21 @@ def fused_search(
         items = jnp.broadcast_to(jnp.arange(size, dtype=jnp.int32), by_item[0].shape)
     else:
         found = [
-            beam_search(each.model, each.history, each.index, beams=beams, **limits(each)).items
+            beam_search(each.model, each.history, each.index, beams=beams, **limits(each))
             for each in channels
         ]
-        items = distinct(jnp.concatenate(found, axis=1))
-        by_item = [
-            score_items(each.model, each.history, each.index, items, **limits(each))
-            for each in channels
-        ]
-    best, place = top_k(fused_scores(jnp.stack(by_item), weights, fuse), k)
+        items = jnp.concatenate([each.items for each in found], axis=1)
+        by_item = []
+        for own, each in enumerate(channels):
+            # What a channel has found has a score already.
+            others = jnp.concatenate([x.items for n, x in enumerate(found) if n != own], axis=1)
+            more = score_items(each.model, each.history, each.index, others, **limits(each))
+            parts = [more[:, : own * beams], found[own].scores, more[:, own * beams :]]
+            by_item.append(jnp.concatenate(parts, axis=1))
+        order, items = distinct(items)
+        by_item = [take_beams(scores, order) for scores in by_item]
+    scores = fused_scores(jnp.stack(by_item), weights, fuse)
+    best, place = top_k(jnp.where(items < 0, -jnp.inf, scores), k)
     return Fused(items=jnp.where(best > -jnp.inf, take_beams(items, place), -1), scores=best)
 
 
@@ -156,15 +163,16 @@ def check_fuse(fuse: object) -> None:
         raise GenretError(f"fuse: found {fuse!r}, expected one of {', '.join(FUSE)}")
 
 
-def distinct(items: Int[Array, "B C"]) -> Int[Array, "B C"]:
-    """Sort items and replace repetitions by -1.
+def distinct(items: Int[Array, "B C"]) -> tuple[Int[Array, "B C"], Int[Array, "B C"]]:
+    """Return the order that sorts items, and the items in it with repetitions replaced by -1.
 
-    >>> distinct(jnp.array([[3, -1, 3, 0]])).tolist()
-    [[-1, 0, 3, -1]]
+    >>> [found.tolist() for found in distinct(jnp.array([[3, -1, 3, 0]]))]
+    [[[1, 3, 0, 2]], [[-1, 0, 3, -1]]]
     """
-    ascending = jnp.sort(items, axis=1)
+    order = jnp.argsort(items, axis=1, stable=True).astype(jnp.int32)
+    ascending = take_beams(items, order)
     before = jnp.pad(ascending[:, :-1], ((0, 0), (1, 0)), constant_values=-1)
-    return jnp.where(ascending == before, -1, ascending)
+    return order, jnp.where(ascending == before, -1, ascending)
 
 
 def _by_position(found: BeamResult, size: int) -> Float[Array, "B N"]:

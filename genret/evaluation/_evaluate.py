@@ -53,6 +53,7 @@ def evaluate_model(
     train_counts: Int[np.ndarray, "N"] | None = None,
     seen_share: Float[np.ndarray, "N"] | None = None,
     filters: Sequence[ItemFilter] | None = None,
+    dense_share: float | None = None,
     seed: int = 0,
     keep_lists: bool = False,
     progress: Callable[..., object] | None = None,
@@ -69,6 +70,7 @@ def evaluate_model(
       train_counts: see :func:`measure`.
       seen_share: see :func:`measure`.
       filters: one filter that all answers obey; the other items still count as the catalog.
+      dense_share: weight of the dense head of a model that has one; None: as trained.
       seed: seed of the choice of users and of the intervals.
       keep_lists: also return what was measured, see :func:`evaluate_lists`.
       progress: called with the number of users after each batch.
@@ -79,7 +81,7 @@ def evaluate_model(
     Raises:
       GenretError: there are no users to evaluate.
     """
-    recommender = Recommender(model, index, codes, max_items=max_items)
+    recommender = Recommender(model, index, codes, max_items=max_items, dense_share=dense_share)
 
     def answer(histories: Histories) -> Lists:
         found = recommender.recommend_many(

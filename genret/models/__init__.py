@@ -6,11 +6,12 @@ from genret.models._capabilities import Capabilities, capabilities_of
 
 # Models
 from genret.models._decoder_only import DecoderOnly, LanguageModel
+from genret.models._dense_head import DenseHead
 from genret.models._encoder_decoder import T5, EncoderDecoder
 from genret.models._features import FROZEN, SideFeatures
 from genret.models._history import History
 from genret.models._item_decoder import ItemDecoder
-from genret.models._layers import rematerializing
+from genret.models._layers import readout, rematerializing
 from genret.models._one_pass import OnePass
 from genret.models._prompted import Prompted, PromptedDecoder
 from genret.models._prompted_t5 import PromptedEncoderDecoder
@@ -28,6 +29,7 @@ __all__ = [
     "Cache",
     "Capabilities",
     "DecoderOnly",
+    "DenseHead",
     "EncoderDecoder",
     "History",
     "ItemDecoder",
@@ -44,6 +46,7 @@ __all__ = [
     "capabilities_of",
     "load_model",
     "num_parameters",
+    "readout",
     "rematerializing",
     "save_model",
 ]

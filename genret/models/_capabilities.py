@@ -18,6 +18,8 @@ class Capabilities:
       normalize: codes over which a search normalizes its log-probabilities.
       one_target_a_row: a row of a training batch holds one history whose last item is the only
         target; otherwise every item of a row is a target.
+      dense_share: weight of its dense head in a ranking that fuses both of its heads; None: it has
+        no such head.
     """
 
     max_items: int | None = None
@@ -26,6 +28,7 @@ class Capabilities:
     user_buckets: int = 0
     normalize: Literal["level", "catalog", "legal"] = "level"
     one_target_a_row: bool = False
+    dense_share: float | None = None
 
     @property
     def reads_side(self) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from genret.config import FeaturesConfig, ModelConfig
@@ -82,7 +83,7 @@ class Features(nnx.Module):
         self.vector_norm = RMSNorm(width, config.norm_eps) if joined else None
         self.gaps = table(config.time_buckets)
         self.users = table(config.user_buckets)
-        self.num_items = config.num_items
+        self.num_items, self.width = config.num_items, width
 
     def set_vectors(self, vectors: Vectors) -> None:
         """Take the given vectors of the items.
@@ -104,11 +105,18 @@ class Features(nnx.Module):
           GenretError: the architecture asks for what ``side`` does not have.
         """
         parts = []
+        if self.items is not None or self.frozen_vectors is not None:
+            parts.append(self.of_rows(_asked(side, "items"), dtype))
+        if self.gaps is not None:
+            parts.append(self.gaps(_asked(side, "gaps"), dtype))
+        return sum(parts[1:], parts[0]) if parts else None
+
+    def of_rows(self, rows: Int[Array, "B T"], dtype: Any) -> Float[Array, "B T W"]:
+        """Return what is added to the vectors of items whatever their place in a history."""
+        parts = [jnp.zeros((*rows.shape, self.width), dtype)]
         if self.items is not None:
-            rows = _asked(side, "items")
             parts.append(self._known(rows, self.items(rows, dtype)))
         if self.frozen_vectors is not None:
-            rows = _asked(side, "items")
             table = jax.lax.stop_gradient(self.frozen_vectors[...]).astype(dtype)
             assert self.vector_proj is not None
             assert self.vector_norm is not None
@@ -116,9 +124,12 @@ class Features(nnx.Module):
             # Rows of an embedding have length 1, and so has this part of the sum.
             scale = vectors.shape[-1] ** -0.5
             parts.append(self._known(rows, self.vector_norm(vectors) * jnp.asarray(scale, dtype)))
-        if self.gaps is not None:
-            parts.append(self.gaps(_asked(side, "gaps"), dtype))
-        return sum(parts[1:], parts[0]) if parts else None
+        return sum(parts[1:], parts[0])
+
+    def forget(self, items: Int[np.ndarray, "C"]) -> None:
+        """Take from items the learned vectors of their own: training will not see them."""
+        if self.items is not None:
+            self.items.table[...] = self.items.table[...].at[items].set(0)
 
     def of_users(self, side: SideFeatures | None, dtype: Any) -> Float[Array, "B T W"] | None:
         """Return the vector of the user at each position; None where none is asked for."""

@@ -9,6 +9,7 @@ from flax import nnx
 from genret.config import ItemDecoderConfig
 from genret.models._attention import causal_mask
 from genret.models._cache import Cache
+from genret.models._capabilities import Capabilities
 from genret.models._decode import CachedDecoder, level_offsets, shift_right
 from genret.models._features import SideFeatures
 from genret.models._history import History
@@ -19,6 +20,7 @@ from genret.models._layers import (
     Positions,
     RMSNorm,
     dropout,
+    readout,
     split_key,
 )
 from genret.models._transformer import Transformer
@@ -77,6 +79,15 @@ class ItemDecoder(CachedDecoder):
         )
         self.code_blocks = Transformer(narrow, config.code_layers, rngs=rngs)
         self.output_proj = Linear(config.width, narrow.width, rngs=rngs)
+        self.dense_proj = (
+            Linear(config.width, config.width, rngs=rngs) if config.dense_head else None
+        )
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """See :attr:`CodeModel.capabilities`."""
+        share = self.config.dense_share if self.config.dense_head else None
+        return dataclasses.replace(super().capabilities, dense_share=share)
 
     def states(
         self,
@@ -88,9 +99,53 @@ class ItemDecoder(CachedDecoder):
         dropout_key: Array | None = None,
     ) -> Float[Array, "B T L W"]:
         """Return the state that predicts each code; see :meth:`CachedDecoder.states`."""
-        batch, length, depth = codes.shape
         history_key, code_key = split_key(dropout_key, 2)
         states = self._item_states(codes, segments, positions, side, history_key)
+        return self._code_states(states, codes, code_key)
+
+    def heads(
+        self,
+        codes: Int[Array, "B T L"],
+        segments: Int[Array, "B T"],
+        positions: Int[Array, "B T"],
+        *,
+        side: SideFeatures | None = None,
+        dropout_key: Array | None = None,
+    ) -> tuple[Float[Array, "B T L W"], Float[Array, "B T W2"]]:
+        """Return :meth:`states`, and of the same pass over the items the states of the dense head."""
+        history_key, code_key = split_key(dropout_key, 2)
+        states = self._item_states(codes, segments, positions, side, history_key)
+        assert self.dense_proj is not None
+        return self._code_states(states, codes, code_key), self.dense_proj(states)
+
+    def item_vectors(self, codes: Int[Array, "N L"]) -> Float[Array, "N W"]:
+        """Return the vectors that the dense head scores items by: those that histories are read as.
+
+        Args:
+          codes: the codes of the items, by row.
+        """
+        offsets = jnp.asarray(level_offsets(self.codes_per_level), jnp.int32)
+        rows = jnp.arange(len(codes), dtype=jnp.int32)[None]
+        of_codes = self.embedding(codes + offsets[None, :], self._dtype).sum(axis=1)
+        return of_codes + self.features.of_rows(rows, self._dtype)[0]
+
+    def dense_logits(self, history: History, codes: Int[Array, "N L"]) -> Float[Array, "B N"]:
+        """Return the float32 scores of all items as the next one, by the dense head.
+
+        Args:
+          history: B histories.
+          codes: the codes of the items, by row.
+        """
+        assert self.dense_proj is not None
+        return readout(self.dense_proj(self._newest(history)), self.item_vectors(codes))
+
+    def _code_states(
+        self,
+        states: Float[Array, "B T W"],
+        codes: Int[Array, "B T L"],
+        code_key: Array | None,
+    ) -> Float[Array, "B T L W2"]:
+        batch, length, depth = codes.shape
         inputs = self._code_inputs(codes[:, :, :-1], 0)
         inputs = jnp.pad(inputs, ((0, 0), (0, 0), (1, 0), (0, 0)))
         inputs = inputs + self.context_proj(states)[:, :, None] + self._levels(0, depth)[None]
@@ -110,19 +165,22 @@ class ItemDecoder(CachedDecoder):
         Returns:
           Float32 logits [B, 1, V] of the first code, and the cache for :meth:`step`.
         """
+        context = self.context_proj(self._newest(history))
+        first, seen = np.zeros((1, 1), np.int32), jnp.ones((1, 1, 1), bool)
+        hidden, keys, values = self.code_blocks(context[:, None] + self._levels(0, 1), first, seen)
+        ones = jnp.ones((context.shape[0],), jnp.int32)
+        cache = Cache.of_history(keys, values, ones, hidden[:, 0], context)
+        return self.readout(hidden, 0), cache
+
+    def _newest(self, history: History) -> Float[Array, "B W"]:
+        """Return the state that knows a whole history."""
         batch, items = history.codes.shape[:2]
         # Position T predicts the item after a full history; its own codes are never read.
         codes = jnp.pad(history.codes, ((0, 0), (0, 1), (0, 0)))
         positions = np.arange(items + 1)[None]
         side = None if history.side is None else history.side.with_room()
         segments, last = jnp.ones((batch, items + 1), jnp.int32), history.lengths[:, None]
-        newest = self._item_states(codes, segments, positions, side, None, wanted=last)
-        context = self.context_proj(newest[:, 0])
-        first, seen = np.zeros((1, 1), np.int32), jnp.ones((1, 1, 1), bool)
-        hidden, keys, values = self.code_blocks(context[:, None] + self._levels(0, 1), first, seen)
-        ones = jnp.ones((batch,), jnp.int32)
-        cache = Cache.of_history(keys, values, ones, hidden[:, 0], context)
-        return self.readout(hidden, 0), cache
+        return self._item_states(codes, segments, positions, side, None, wanted=last)[:, 0]
 
     def _item_states(
         self,

@@ -36,6 +36,8 @@ from genret.typing import PathLike
 
 VALIDATION_BEAMS = 20
 """Beams of the search that validates: enough for NDCG@10, and quick."""
+DENSE_SHARES = tuple(share / 10 for share in range(11))
+"""Weights of the dense head that are tried on the validation split."""
 
 
 @writes_run
@@ -77,7 +79,8 @@ def train(
 
     Returns:
       ``parameters``, ``steps``, ``best_step``, ``valid_ndcg@10``, ``loss``, ``users_per_second``,
-      ``tokens_per_second`` and ``fingerprint``.
+      ``tokens_per_second`` and ``fingerprint``; and of a model with a dense head its
+      ``dense_share``.
 
     Raises:
       GenretError: an artifact that is missing or stale, no training events, or an architecture
@@ -107,6 +110,7 @@ def train(
         fresh = shrink_and_perturb(load_model(folder), fresh, shrink=shrink, perturb=perturb)
     architecture = fresh.config
     events = histories.training()
+    fresh.features.forget(np.setdiff1d(np.arange(catalog.num_items), events.items))
     require(
         not fresh.capabilities.time_buckets or events.times is not None,
         "--time-buckets: found a catalog whose interactions have no times",
@@ -122,7 +126,7 @@ def train(
         bootstrap=1,
     )
 
-    def validate(model: Any) -> dict[str, float]:
+    def validate(model: Any, dense_share: float | None = None) -> dict[str, float]:
         found = evaluate_model(
             model,
             semantic_ids.codes,
@@ -130,6 +134,7 @@ def train(
             held_out,
             validation,
             max_items=architecture.max_items,
+            dense_share=dense_share,
             seed=seed,
         )
         return {name: found[name] for name in ("ndcg@10", "recall@10", "valid")}
@@ -186,6 +191,13 @@ def train(
             "valid_ndcg@10": result.best,
             "loss": result.losses[-1],
         }
+        if fresh.capabilities.dense_share is not None and len(held_out):
+            tried = {share: validate(result.model, share)["ndcg@10"] for share in DENSE_SHARES}
+            best = max(tried, key=tried.__getitem__)
+            values = result.model.config.to_dict() | {"dense_share": best}
+            result.model.config = ModelConfig.from_dict(values)
+            summary |= {"dense_share": best, "valid_ndcg@10": tried[best]}
+            progress.say(f"weight of the dense head {best}: validation NDCG@10 {tried[best]:.4f}")
         with write_folder(
             opened.folder("model"),
             "model",

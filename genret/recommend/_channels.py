@@ -1,26 +1,33 @@
 """Recommenders whose searches are fused: their parts as one decoder, its filters and weights."""
 
+import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from genret.config import require
-from genret.decoding import Channel, check_fuse, exact_search, fused_search
-from genret.index import FilterStack, ItemFilter
+from genret.decoding import check_fuse
+from genret.index import FilterStack, ItemFilter, TrieIndex
 from genret.models import Capabilities
 from genret.recommend._decode import Decoder, Searcher
-from genret.typing import Float, Int
+from genret.typing import Float
 
 
-def fused(own: Searcher, others: Sequence[Decoder], weights: Sequence[float], fuse: str) -> Decoder:
+def fused(
+    own: Searcher,
+    dense_share: float | None,
+    others: Sequence[Decoder],
+    weights: Sequence[float],
+    fuse: str,
+) -> Decoder:
     """Return the decoder that fuses a searcher with other decoders of the same items.
 
     Args:
       own: the first searcher.
+      dense_share: weight of its model's dense head beside its codes; None: it has no such head.
       others: the decoders.
-      weights: of the searcher and each of the decoders.
+      weights: of the model and each of the decoders.
       fuse: how scores are fused.
 
     Raises:
@@ -29,6 +36,10 @@ def fused(own: Searcher, others: Sequence[Decoder], weights: Sequence[float], fu
     check_fuse(fuse)
     size = own.index.num_items
     searchers, shares = [own], [weights[0]]
+    if dense_share:
+        items = TrieIndex.from_codes(np.arange(size, dtype=np.int32)[:, None])
+        head = dataclasses.replace(own, model=None, index=items, normalize="level")
+        searchers, shares = [own, head], [weights[0] * (1 - dense_share), weights[0] * dense_share]
     for number, (other, weight) in enumerate(zip(others, weights[1:], strict=True)):
         index = other.searchers[0].index
         found, wanted = index.item_ids, own.index.item_ids
@@ -69,29 +80,6 @@ def filters_of(decoder: Decoder, filters: Sequence[ItemFilter]) -> list[FilterSt
     return found + [FilterStack.of_masks(one.index, masks) for one in rest]
 
 
-def search_all(
-    channels: Sequence[Channel],
-    decoder: Decoder,
-    *,
-    k: int,
-    exclude: Int[np.ndarray, "B X"] | None,
-    filter_of: Int[np.ndarray, "B"] | None,
-) -> tuple[Any, Any]:
-    """Return the k best items of each user and their scores, of all items scored in all channels."""
-    if len(channels) > 1:
-        fused = fused_search(
-            channels, decoder.weights,
-            k=k, beams=k, fuse=decoder.fuse, filter_of=filter_of, exclude=exclude, exact=True,
-        )  # fmt: skip
-        return fused.items, fused.scores
-    (one,) = channels
-    found = exact_search(
-        one.model, one.history, one.index,
-        top=k, filters=one.filters, filter_of=filter_of, exclude=exclude, normalize=one.normalize,
-    )  # fmt: skip
-    return found.items, found.scores
-
-
 def joint(name: str, readers: Sequence[Capabilities]) -> int:
     """Return the number of buckets that all models read that read any; 0: none does.
 
@@ -119,3 +107,16 @@ def shares_of(weights: Sequence[float] | None, count: int) -> list[float]:
         f"weights: found {found.tolist()}, expected {count} numbers, none below 0, not all 0",
     )
     return (found / found.sum()).tolist()
+
+
+def chosen_share(asked: float | None, trained: float | None) -> float | None:
+    """Return the weight of a model's dense head: as asked for, or as trained; None: it has none.
+
+    Raises:
+      GenretError: a weight for a model without such a head, or one that is no share.
+    """
+    if asked is None:
+        return trained
+    require(trained is not None, f"dense_share: found {asked} for a model without a dense head")
+    require(0 <= asked <= 1, f"dense_share: found {asked}, expected 0 to 1")
+    return asked

@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from genret.decoding import Channel, beam_search, fused_search
-from genret.models import History, SideFeatures
+from genret.models import DenseHead, History, SideFeatures
 from genret.typing import Array, Float, Int
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ class Searcher:
     """A model, and what it reads and is searched in.
 
     Attributes:
-      model: the model.
+      model: the model; None: the dense head of the searcher before it.
       index: the items, by the codes that the model spells.
       codes: int32 [N, L], the codes of each item that the model reads.
       filters: what may be answered, the last one allows every item; None: no filters.
@@ -80,13 +80,18 @@ class Decoder:
         Args:
           history_of: returns what a searcher reads.
         """
-        return [
-            Channel(
-                model=each.model, history=history_of(each), index=each.index,
-                filters=each.filters, normalize=each.normalize,
-            )
-            for each in self.searchers
-        ]  # fmt: skip
+        found: list[Channel] = []
+        for each in self.searchers:
+            model = each.model
+            if model is None:  # the arrays of its model are in the program once
+                model = DenseHead(model=found[-1].model, codes=each.codes)
+            found.append(
+                Channel(
+                    model=model, history=history_of(each), index=each.index,
+                    filters=each.filters, normalize=each.normalize,
+                )
+            )  # fmt: skip
+        return found
 
 
 @jax.tree_util.register_dataclass

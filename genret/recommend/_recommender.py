@@ -2,7 +2,6 @@
 
 import collections
 import difflib
-import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
@@ -17,15 +16,15 @@ from genret.decoding import GenerativeModel
 from genret.errors import GenretError
 from genret.histories import Histories
 from genret.index import ItemFilter, LiveIndex, TrieIndex
-from genret.models import History, capabilities_of, load_model
+from genret.models import capabilities_of, load_model
 from genret.recommend._answers import Recommendations
-from genret.recommend._channels import filters_of, fused, joint, search_all, shares_of
+from genret.recommend._channels import chosen_share, filters_of, fused, joint, shares_of
 from genret.recommend._decode import Decoder, Placement, Searcher
 from genret.recommend._engine import Compiling, Engine
+from genret.recommend._exact import score_all
 from genret.recommend._filters import all_of, check_order, filter_where
 from genret.recommend._layout import Search
 from genret.recommend._live import LiveItems
-from genret.recommend._memory import exact_batch
 from genret.semantic_ids import SemanticIds
 from genret.typing import Int, PathLike
 
@@ -58,6 +57,7 @@ class Recommender:
       weights: of this recommender and each of the channels; None: all equal.
       fuse: "product" ranks by the weighted sum of the log-probabilities, "mixture" by the logarithm
         of the weighted sum of the probabilities.
+      dense_share: weight of the dense head of a model that has one, 0 to 1; None: as trained.
 
     Raises:
       GenretError: semantic IDs of another number of items, a catalog or channels of other items,
@@ -88,6 +88,7 @@ class Recommender:
         channels: Sequence["Recommender"] = (),
         weights: Sequence[float] | None = None,
         fuse: str = "product",
+        dense_share: float | None = None,
     ) -> None:
         devices = list(devices) if devices is not None else jax.local_devices()[:model_parallel]
         require(
@@ -102,6 +103,7 @@ class Recommender:
         require(max_items >= 1, f"max_items: found {max_items}, expected at least 1")
         self._own_items, self._channels, self._fuse = max_items, tuple(channels), fuse
         self._weights = shares_of(weights, 1 + len(channels))
+        self._dense_share = chosen_share(dense_share, self._reads.dense_share)
         self._placement = Placement.over(devices, model_parallel)
         self._place(index, semantic_ids)
 
@@ -181,11 +183,19 @@ class Recommender:
                 model=self.model, index=index, codes=jnp.asarray(codes, jnp.int32),
                 max_items=self._own_items, normalize=self._reads.normalize,
             ),
+            self._dense_share,
             [one.decoder for one in self._channels],
             self._weights,
             self._fuse,
         )  # fmt: skip
-        readers = [self._reads, *(capabilities_of(one.model) for one in self.decoder.searchers[1:])]
+        readers = [
+            self._reads,
+            *(
+                capabilities_of(one.model)
+                for one in self.decoder.searchers[1:]
+                if one.model is not None
+            ),
+        ]
         self._time_buckets = joint("time_buckets", readers)
         self._user_buckets = joint("user_buckets", readers)
         self._placed = self._placement.put(self.decoder)
@@ -277,9 +287,16 @@ class Recommender:
         require(exact or beams >= k, f"beams: found {beams}, expected at least k, {k}")
         filters, where_of, key = self._chosen_filters(where, where_of, len(histories))
         if exact:
-            items, scores = self._score_all(
-                histories, k, exclude_seen, filters, where_of, users_per_batch, progress
-            )
+            items, scores = score_all(
+                self.decoder, histories, k,
+                exclude_seen=exclude_seen,
+                filters=filters_of(self.decoder, filters) if filters else None,
+                filter_of=where_of,
+                time_buckets=self._time_buckets,
+                user_buckets=self._user_buckets,
+                users_per_batch=users_per_batch,
+                progress=progress,
+            )  # fmt: skip
         else:
             search = self.search(
                 k, beams, exclude_seen=exclude_seen, group_size=self._group(len(histories))
@@ -446,49 +463,3 @@ class Recommender:
                 self._engines.popitem(last=False)
         self._engines.move_to_end(name)
         return self._engines[name]
-
-    def _score_all(
-        self,
-        histories: Histories,
-        k: int,
-        exclude_seen: bool,
-        filters: tuple[ItemFilter, ...],
-        filter_of: Int[np.ndarray, "U"] | None,
-        users_per_batch: int,
-        progress: Callable[[int], object] | None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Score every item for every user, in batches that fit the memory."""
-        users = len(histories)
-        index = self.index
-        nodes = max(index.num_nodes) if isinstance(index, TrieIndex) else index.num_items
-        batch = exact_batch(nodes, max(index.codes_per_level), users_per_batch, users)
-        decoder = self.decoder
-        if filters:
-            decoder = decoder.with_filters(filters_of(decoder, filters))
-            numbers = np.zeros(users, np.int32) if filter_of is None else filter_of
-            filter_of = np.where(numbers < 0, len(filters), numbers).astype(np.int32)
-        items = np.full((users, k), -1, np.int32)
-        scores = np.full((users, k), -np.inf, np.float32)
-        for start in range(0, users, batch):
-            stop = min(start + batch, users)
-            # The last batch is filled up with empty histories: one program serves all.
-            own = histories.slice(start, stop).filled_up(batch)
-            found = search_all(
-                decoder.channels(functools.partial(self._history, own)),
-                decoder,
-                k=k,
-                exclude=own.exclusions() if exclude_seen else None,
-                filter_of=None if filter_of is None else np.resize(filter_of[start:stop], batch),
-            )  # fmt: skip
-            top = jax.device_get(found)
-            items[start:stop], scores[start:stop] = (part[: stop - start] for part in top)
-            if progress is not None:
-                progress(stop - start)
-        return items, scores
-
-    def _history(self, own: Histories, one: Searcher) -> History:
-        """Return what a searcher reads of histories."""
-        return History.from_items(
-            np.asarray(one.codes), own, one.max_items,
-            time_buckets=self._time_buckets, user_buckets=self._user_buckets,
-        )  # fmt: skip

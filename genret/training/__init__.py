@@ -5,7 +5,7 @@ from genret.training._legal import LegalCodes
 
 # The loop and what it gives
 from genret.training._loop import TrainResult, train
-from genret.training._losses import code_nll, mean_by_level, sampled_nll
+from genret.training._losses import code_nll, gbce_nll, mean_by_level, sampled_nll
 from genret.training._objective import Objective
 
 # Parts of the loop
@@ -22,6 +22,7 @@ __all__ = [
     "TrainState",
     "code_nll",
     "decay_mask",
+    "gbce_nll",
     "learning_rate",
     "make_optimizer",
     "make_step",

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from genret.typing import Array, Bool, Float, Int
 
-_MASKED = -1e30
+MASKED = -1e30
 """Logit of a code that does not compete: finite, so that no gradient becomes NaN."""
 
 
@@ -45,7 +45,7 @@ def code_nll(
     parts = []
     for level, scores in enumerate(logits):
         if allowed is not None:
-            scores = jnp.where(allowed[level], scores, _MASKED)
+            scores = jnp.where(allowed[level], scores, MASKED)
         # Padding may hold any code: it is masked later, so it must only be in range.
         chosen = jnp.take_along_axis(scores, codes[:, :, level, None], axis=2, mode="clip")[..., 0]
         total = jax.nn.logsumexp(scores, axis=2)
@@ -103,5 +103,47 @@ def sampled_nll(
     3.0
     """
     others = others - log_expected[None, None, :]
-    others = jnp.where(sample[None, None, :] == codes[:, :, None], _MASKED, others)
+    others = jnp.where(sample[None, None, :] == codes[:, :, None], MASKED, others)
     return jax.nn.logsumexp(jnp.concatenate([own[:, :, None], others], axis=2), axis=2) - own
+
+
+def gbce_nll(
+    own: Float[Array, "B T"],
+    others: Float[Array, "B T S"],
+    codes: Int[Array, "B T"],
+    sample: Int[Array, " S"],
+    count: int,
+    calibration: float,
+) -> Float[Array, "B T"]:
+    r"""Generalized binary cross-entropy of one level: the code against an even sample.
+
+    .. math:: -\log \sigma^\beta(s_c) - \sum_{j: a_j \ne c} \log (1 - \sigma(s_j)), \qquad
+        \beta = \alpha \left(t \left(1 - \tfrac1\alpha\right) + \tfrac1\alpha\right), \quad
+        \alpha = \frac{S}{V - 1}
+
+    A sample of negatives makes a binary cross-entropy overconfident; the power :math:`\beta` undoes
+    it, all of it for :math:`t = 1`.
+
+    Source: Petrov and Macdonald, gSASRec: Reducing Overconfidence in Sequential Recommendation
+    Trained with Negative Sampling, 2023.
+
+    Args:
+      own: logits of the codes to predict, float32 [B, T].
+      others: logits of the sampled codes, float32 [B, T, S].
+      codes: the codes to predict, int32 [B, T].
+      sample: the S sampled codes a_j, with repetitions.
+      count: V, codes of the level.
+      calibration: t.
+
+    Returns:
+      The loss, float32 [B, T].
+
+    >>> zero, sample = jnp.zeros((1, 1)), jnp.array([1, 2])
+    >>> loss = gbce_nll(zero, jnp.zeros((1, 1, 2)), jnp.array([[2]]), sample, 5, 0.0)
+    >>> (loss / jnp.log(2)).round(4).tolist()
+    [[2.0]]
+    """
+    alpha = min(1.0, len(sample) / max(count - 1, 1))
+    beta = alpha * (calibration * (1 - 1 / alpha) + 1 / alpha)
+    negative = jnp.where(sample[None, None, :] == codes[:, :, None], 0, jax.nn.softplus(others))
+    return beta * jax.nn.softplus(-own) + negative.sum(axis=2)

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from genret.config import TrainConfig, require
-from genret.models import SideFeatures, capabilities_of
+from genret.models import SideFeatures, capabilities_of, readout
 from genret.semantic_ids import SemanticIds
 from genret.training._apao import adapt_weights, draw_pairs, pairwise_losses, pointwise_losses
 from genret.training._legal import LegalCodes
-from genret.training._losses import code_nll, mean_by_level, sampled_nll
+from genret.training._losses import MASKED, code_nll, gbce_nll, mean_by_level, sampled_nll
 from genret.typing import Array, Bool, Float, Int
 
 Batch = dict[str, Array]
@@ -30,6 +30,8 @@ class Objective:
       legal: the legal codes, for the loss over those.
       proposals: for each level the share of each code in the training events, [V]: what sampled
         codes are drawn from; None draws evenly.
+      item_shares: share of each item in the training events, [N], which the dense head's loss asks
+        for: 0 of items that do not compete.
 
     >>> ids = SemanticIds.from_codes([[0, 1], [0, 2], [3, 1]])
     >>> objective = Objective.of(TrainConfig(loss="legal"), ids, items=[0, 2])
@@ -42,6 +44,7 @@ class Objective:
     config: TrainConfig = dataclasses.field(metadata={"static": True})
     legal: Any = None
     proposals: Any = None
+    item_shares: Any = None
 
     @classmethod
     def of(
@@ -76,11 +79,13 @@ class Objective:
                 for level, count in enumerate(semantic_ids.codes_per_level)
             ]
             proposals = tuple(jnp.asarray(c / c.sum(), jnp.float32) for c in counts)
+        seen = np.bincount(np.asarray(items, np.int64), minlength=len(semantic_ids.codes))
         return cls(
             codes=jnp.asarray(semantic_ids.codes, jnp.int32),
             config=config,
             legal=legal,
             proposals=proposals,
+            item_shares=jnp.asarray(seen / max(seen.sum(), 1), jnp.float32),
         )
 
     @property
@@ -102,17 +107,23 @@ class Objective:
           key: a JAX key.
         """
         config = self.config
-        dropout_key, sample_key, pair_key = (
-            jax.random.fold_in(key, i) if i else key for i in range(3)
+        dropout_key, sample_key, pair_key, item_key = (
+            jax.random.fold_in(key, i) if i else key for i in range(4)
         )
         items, targets = targets_of(model, batch)
         wanted = self.codes.at[items].get(mode="clip")
         forward = Forward(model, batch, self.codes, dropout_key)
+        dense = None
+        if capabilities_of(model).dense_share is not None:
+            forward, dense = forward.with_heads()
         plain, smoothed = self._nll(forward, items, wanted, sample_key)
         by_level = mean_by_level(smoothed, targets)
         if config.level_weights:
             by_level = by_level * jnp.asarray(config.level_weights, jnp.float32)
         loss = by_level.sum()
+        if dense is not None:
+            nll = self._dense_nll(model, dense, items, item_key)
+            loss = loss + config.dense_weight * mean_by_level(nll, targets)[0]
         if config.apao == "none":
             return loss, weights
         if config.apao == "pointwise":
@@ -135,7 +146,7 @@ class Objective:
     ) -> tuple[Float[Array, "B T L"], Float[Array, "B T L"]]:
         """Return the losses of every code, without and with label smoothing."""
         config, model = self.config, forward.model
-        if config.loss == "sampled":
+        if config.loss in ("sampled", "gbce"):
             nll = self._sampled(model, forward("states"), wanted, sample_key)
             return nll, nll
         codes, allowed = wanted, None
@@ -159,10 +170,33 @@ class Objective:
             plain, smoothed = (jnp.where(certain, 0.0, x) for x in (plain, smoothed))
         return plain, smoothed
 
+    def _dense_nll(
+        self, model: Any, states: Float[Array, "B T W"], items: Int[Array, "B T"], key: Array
+    ) -> Float[Array, "B T 1"]:
+        """Return the losses of the dense head: the items compete that training knows, or a sample."""
+        config, shares = self.config, self.item_shares
+        vectors, known = model.item_vectors(self.codes), shares > 0
+        if not config.dense_negatives:
+            logits = jnp.where(known[None, None], readout(states, vectors), MASKED)
+            return code_nll((logits,), items[..., None])
+        if config.sampled_from == "uniform":
+            shares = known / known.sum(dtype=jnp.float32)
+        rows = jnp.arange(len(shares), dtype=jnp.int32)
+        sample = jax.random.choice(key, rows, (config.dense_negatives,), p=shares)
+        expected = jnp.log(config.dense_negatives * shares[sample])
+        own = jnp.einsum(
+            "btw,btw->bt",
+            states,
+            vectors.at[items].get(mode="clip"),
+            preferred_element_type=jnp.float32,
+        )
+        others = readout(states, vectors.at[sample].get(mode="clip"))
+        return sampled_nll(own, others, items, sample, expected)[..., None]
+
     def _sampled(
         self, model: Any, states: Float[Array, "B T L W"], wanted: Int[Array, "B T L"], key: Array
     ) -> Float[Array, "B T L"]:
-        size = self.config.sampled_codes
+        config, size = self.config, self.config.sampled_codes
         parts = []
         for level, count in enumerate(model.codes_per_level):
             level_key = jax.random.fold_in(key, level)
@@ -177,21 +211,44 @@ class Objective:
             hidden = states[:, :, level]
             others = model.readout(hidden, level, sample)
             own = model.score(hidden, level, wanted[:, :, level])
-            parts.append(sampled_nll(own, others, wanted[:, :, level], sample, expected))
+            codes = wanted[:, :, level]
+            if config.loss == "gbce":
+                parts.append(gbce_nll(own, others, codes, sample, count, config.gbce_calibration))
+            else:
+                parts.append(sampled_nll(own, others, codes, sample, expected))
         return jnp.stack(parts, axis=2)
 
 
 @dataclasses.dataclass(frozen=True)
 class Forward:
-    """The model on a batch: ``forward("logits")`` or ``forward("states")``."""
+    """The model on a batch: ``forward("logits")`` or ``forward("states")``.
+
+    Attributes:
+      model: the model.
+      batch: the batch.
+      codes: semantic ID of every item.
+      dropout_key: a JAX key.
+      states: what ``forward("states")`` has returned; None: nothing yet.
+    """
 
     model: Any
     batch: Batch
     codes: Int[Array, "N L"]
     dropout_key: Array
+    states: Any = None
+
+    def with_heads(self) -> "tuple[Forward, Float[Array, 'B T W']]":
+        """Run both heads of the model on one pass over the items; return the dense head's states."""
+        states, dense = self("heads")
+        return dataclasses.replace(self, states=states), dense
 
     def __call__(self, method: str) -> Any:
         """Call a method of the model."""
+        if self.states is not None:
+            if method == "states":
+                return self.states
+            levels = range(self.states.shape[2])
+            return tuple(self.model.readout(self.states[:, :, at], at) for at in levels)
         batch = self.batch
         inputs = self.codes.at[jnp.maximum(batch["items"], 0)].get(mode="clip")
         side = {}

@@ -126,7 +126,7 @@ def test_given_items_have_the_scores_of_a_search(index: Any, normalize: str) -> 
 
 def test_bad_arguments_are_refused() -> None:
     channels, two = channels_of(0), jnp.ones(2)
-    with pytest.raises(GenretError, match=r"weights: found \(3,\), expected one for each of 2"):
+    with pytest.raises(GenretError, match=r"weights: found \(3,\) for 2 channels, expected one"):
         fused_search(channels, jnp.ones(3), k=1, beams=2)
     with pytest.raises(GenretError, match="fuse: found 'sum', expected one of product, mixture"):
         fused_search(channels, two, k=1, beams=2, fuse="sum")

@@ -1,5 +1,6 @@
 """The stages as functions: a run from tables to figures, in Python alone."""
 
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,12 @@ from genret.config import (
     TokenizeConfig,
     TrainConfig,
 )
-from genret.data import synthetic_tables
+from genret.data import load_run_data, synthetic_tables
 from genret.errors import GenretError
+from genret.evaluation import evaluate_model
+from genret.index import TrieIndex
 from genret.models import load_model
+from genret.tokenizers import load_codes
 
 MODEL = ItemDecoderConfig(
     width=16, layers=1, heads=2, kv_heads=2, head_dim=8, mlp_dim=16, max_items=8
@@ -82,6 +86,26 @@ def test_train_and_evaluate_tell_and_return_what_they_did(run: Path) -> None:
     assert {"model", "random", "popularity", "protocol"} <= set(document)
     assert heard.parts["model"][0] == heard.parts["model"][1]
     assert (run / "reports" / "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_the_weight_of_a_dense_head_is_chosen_on_validation_and_kept(run: Path) -> None:
+    shape = dataclasses.replace(MODEL, dense_head=True)
+    found = pipeline.train(run, dataclasses.replace(TRAIN, steps=12), model=shape)
+    model = load_model(run / "model")
+    assert model.config.dense_share == found["dense_share"]
+    config = EvaluateConfig(split="valid", k=(10,), beams=20, users=20, bootstrap=5)
+    document = pipeline.evaluate(run, config)
+    assert document["model"]["ndcg@10"] == pytest.approx(found["valid_ndcg@10"])
+    # No other weight is better on these users.
+    _, histories = load_run_data(run)
+    codes, trie = load_codes(run / "codes"), TrieIndex.load(run / "index")
+    for share in (0.0, 0.5, 1.0):
+        other = evaluate_model(
+            model, codes.codes, trie, histories.held_out("valid"), config,
+            max_items=8, dense_share=share,
+        )  # fmt: skip
+        assert other["ndcg@10"] <= found["valid_ndcg@10"] + 1e-9
 
 
 @pytest.mark.slow

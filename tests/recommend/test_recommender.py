@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -17,10 +18,16 @@ from genret.decoding import beam_search
 from genret.errors import GenretError
 from genret.histories import Histories
 from genret.index import ItemFilter, LiveIndex, TrieIndex
-from genret.models import History, build_model
+from genret.models import DenseHead, History, build_model
 from genret.recommend import Recommendations, Recommender
 from genret.recommend._memory import exact_batch
-from genret.testing import TableModel, protocol_logits, random_codes, rank_all_items
+from genret.testing import (
+    TableModel,
+    log_softmax,
+    protocol_logits,
+    random_codes,
+    rank_all_items,
+)
 
 SIZES = (5, 4, 3)
 CODES = random_codes(40, SIZES, "duplicates", seed=1)
@@ -348,6 +355,30 @@ def test_channels_equal_ranking_every_item(histories, fuse, options) -> None:
         np.testing.assert_allclose([one.score for one in got], scores, rtol=1e-5)
 
 
+@pytest.mark.parametrize("options", [{"beams": 40}, {"exact": True}])
+def test_both_heads_of_a_model_equal_ranking_every_item(histories, options) -> None:
+    model = build_model(dataclasses.replace(SHAPE, dense_head=True, dense_share=0.3), 0)
+    shop = Recommender(model, INDEX, CODES)
+    found = run(histories, shop, k=40, **options)
+    few = run(
+        histories, shop, k=40, **options, where=ItemFilter.from_mask(INDEX, np.arange(40) < 9)
+    )
+    head = DenseHead(model=model, codes=jnp.asarray(CODES, jnp.int32))
+    for user in range(len(LENGTHS)):
+        own = histories[user]
+        allowed = [i for i in range(40) if i not in set(own.tolist())]
+        history = History.from_items(CODES, [own], 4)
+        spelled = rank_all_items(protocol_logits(model, history), CODES, allowed)
+        dense = log_softmax(np.asarray(head.prefill(history)[0])[0, 0])
+        wanted = {one.item: 0.7 * one.score + 0.3 * dense[one.item] for one in spelled}
+        # Items with the same codes have the same vector without vectors of their own.
+        order = sorted(wanted, key=lambda i: (-round(wanted[i], 4), i))
+        assert [one.item for one in found[user]] == order
+        scores = [wanted[one.item] for one in found[user]]
+        np.testing.assert_allclose([one.score for one in found[user]], scores, rtol=1e-4)
+        assert [one.item for one in few[user]] == [i for i in order if i < 9]
+
+
 @pytest.mark.slow
 def test_what_is_removed_no_channel_answers(histories) -> None:
     both = Recommender(MODEL, INDEX, CODES, max_items=4, channels=[OTHER])
@@ -370,6 +401,8 @@ def test_channels_that_do_not_fit_are_refused() -> None:
             Recommender(MODEL, INDEX, channels=[OTHER], weights=weights)
     with pytest.raises(GenretError, match="fuse: found 'sum', expected one of product, mixture"):
         Recommender(MODEL, INDEX, channels=[OTHER], fuse="sum")
+    with pytest.raises(GenretError, match=r"dense_share: found 0\.5 for a model without"):
+        Recommender(MODEL, INDEX, dense_share=0.5)
     shape = dataclasses.replace(SHAPE, time_buckets=9)
     timed = Recommender(build_model(shape, 0), INDEX)
     also = Recommender(build_model(dataclasses.replace(shape, time_buckets=5), 0), INDEX)

@@ -25,6 +25,7 @@ from genret.scoring import Scorer, export_decode
 from genret.scoring._export import known_items
 from genret.scoring._export_filter import FilterBuilder
 from genret.testing import random_codes
+from tests.small_run import write_small_run
 
 pytest.importorskip(
     "flatbuffers", reason="flatbuffers is not installed: pip install genret[export]"
@@ -83,6 +84,18 @@ def test_answers_are_those_of_the_library(run: Path, exported: Exported) -> None
     np.testing.assert_array_equal(items, expected.items)
     np.testing.assert_allclose(scores, expected.scores, rtol=1e-5)
     assert exported.about["platforms"] == ["cpu", "cuda", "tpu"]
+
+
+@pytest.mark.slow
+def test_both_heads_are_exported_and_scored(run: Path, tmp_path: Path) -> None:
+    hybrid = write_small_run(tmp_path / "run", dense_head=True, dense_share=0.6)
+    config = ExportConfig(k=4, beams=6, batch=BATCH, history=12, filters=2)
+    export_decode(hybrid, tmp_path / "decode", config)
+    items, scores = Exported(tmp_path / "decode")(HISTORIES, ALL, FIRST)
+    expected = scored(hybrid, HISTORIES)
+    np.testing.assert_array_equal(items, expected.items)
+    np.testing.assert_allclose(scores, expected.scores, rtol=1e-5)
+    assert not np.array_equal(items, scored(run, HISTORIES).items)
 
 
 @pytest.mark.any_settings

@@ -16,7 +16,15 @@ from genret.errors import GenretError
 from genret.histories import Histories
 from genret.models import build_model
 from genret.semantic_ids import SemanticIds
-from genret.training import LegalCodes, Objective, code_nll, mean_by_level, sampled_nll, train
+from genret.training import (
+    LegalCodes,
+    Objective,
+    code_nll,
+    gbce_nll,
+    mean_by_level,
+    sampled_nll,
+    train,
+)
 from genret.training._apao import (
     adapt_weights,
     draw_pairs,
@@ -298,3 +306,77 @@ def test_bad_settings_are_refused() -> None:
         TrainConfig(label_smoothing=1.0)
     with pytest.raises(GenretError, match="label_smoothing: found with loss 'sampled'"):
         TrainConfig(loss="sampled", label_smoothing=0.1)
+
+
+@pytest.mark.parametrize("calibration", [0.0, 0.75, 1.0])
+def test_gbce_equals_its_numpy_twin(calibration: float) -> None:
+    rng = np.random.default_rng(1)
+    count, sample = 40, np.array([3, 7, 7, 21, 0])
+    logits = 4 * rng.normal(size=(2, 3, count)).astype(np.float32)
+    codes = rng.choice([7, 21, 5], (2, 3))
+    own = np.take_along_axis(logits, codes[..., None], axis=2)[..., 0]
+    given_ = (own, logits[:, :, sample], codes.astype(np.int32), sample)
+    found = gbce_nll(*map(jnp.asarray, given_), count, calibration)
+    alpha = 5 / 39
+    beta = alpha * (calibration * (1 - 1 / alpha) + 1 / alpha)
+    for place in np.ndindex(2, 3):
+        sigmoid = 1 / (1 + np.exp(-logits[place].astype(np.float64)))
+        others = sum(np.log(1 - sigmoid[j]) for j in sample if j != codes[place])
+        wanted = -beta * np.log(sigmoid[codes[place]]) - others
+        np.testing.assert_allclose(found[place], wanted, rtol=1e-4)
+
+
+@pytest.mark.parametrize("negatives", [0, 6])
+def test_the_dense_head_equals_its_numpy_twin(negatives: int) -> None:
+    """Items that training never saw do not compete; a sample is corrected by how often it is drawn."""
+    rng = np.random.default_rng(3)
+    codes = catalog(12)
+    model = build_model(dataclasses.replace(MODEL, dense_head=True), 0)
+    known = np.repeat(np.arange(9), np.arange(1, 10))
+    config = TrainConfig(dense_negatives=negatives, sampled_from="popularity")
+    objective = Objective.of(config, SemanticIds.from_codes(codes, codes_per_level=SIZES), known)
+    items = rng.integers(0, 9, (2, 4)).astype(np.int32)
+    states = jnp.asarray(rng.normal(size=(2, 4, MODEL.width)), jnp.float32)
+    key = jax.random.key(0)
+    found = np.asarray(objective._dense_nll(model, states, jnp.asarray(items), key))[..., 0]
+    logits = np.asarray(states, np.float64) @ np.asarray(model.item_vectors(objective.codes)).T
+    shares = np.arange(1, 13) / 45.0
+    sample = np.arange(9)
+    if negatives:
+        drawn = jax.random.choice(
+            key, jnp.arange(12, dtype=jnp.int32), (negatives,), p=objective.item_shares
+        )
+        sample = np.asarray(drawn)
+    for place in np.ndindex(2, 4):
+        own, scores = items[place], logits[place]
+        others = [
+            np.exp(scores[j]) / (negatives * shares[j] if negatives else 1)
+            for j in sample
+            if j != own
+        ]
+        wanted = np.log(np.exp(scores[own]) + sum(others)) - scores[own]
+        np.testing.assert_allclose(found[place], wanted, rtol=1e-4)
+
+
+def test_both_heads_are_trained_in_one_pass() -> None:
+    codes = catalog(12)
+    ids = SemanticIds.from_codes(codes, codes_per_level=SIZES)
+    model = build_model(dataclasses.replace(MODEL, dense_head=True), 0)
+    batch = {
+        "items": jnp.asarray([[3, 1, 4, -1]]),
+        "segments": jnp.asarray([[1, 1, 2, 0]]),
+        "positions": jnp.asarray([[0, 1, 0, 0]]),
+    }
+    losses = {}
+    for weight in (0.0, 1.0, 3.0):
+        objective = Objective.of(TrainConfig(dense_weight=weight), ids, np.arange(12))
+        loss, _ = objective(model, batch, objective.first_weights, jax.random.key(1))
+        losses[weight] = float(loss)
+    # The dense head's parameters are drawn last: without it the others are the same.
+    alone, _ = Objective.of(TrainConfig(), ids, np.arange(12))(
+        build_model(MODEL, 0), batch, objective.first_weights, jax.random.key(1)
+    )
+    assert losses[0.0] == pytest.approx(float(alone), rel=1e-5)
+    dense = losses[1.0] - losses[0.0]
+    assert losses[3.0] == pytest.approx(losses[0.0] + 3 * dense, rel=1e-5)
+    assert dense > 0

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from genret.config._base import require_counts
+from genret.config._base import require, require_counts
 from genret.config.models._parts import FeaturesConfig, RotaryConfig
 
 
@@ -14,8 +14,16 @@ class ItemDecoderConfig(FeaturesConfig, RotaryConfig, kind="item_decoder"):
     """Blocks of the decoder of an item's codes."""
     code_width: int = 0
     """Width of the decoder of an item's codes; 0 takes half of width."""
+    dense_head: bool = False
+    """A second head scores every item by an inner product with its vector; rankings fuse both heads."""
+    dense_share: float = 0.5
+    """dense_head: its weight in a ranking, 0 to 1; training chooses it on the validation split."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_counts(self, "code_layers")
         require_counts(self, "code_width", least=0)
+        require(
+            0 <= self.dense_share <= 1,
+            f"dense_share: found {self.dense_share}, expected 0 to 1",
+        )
