@@ -1,5 +1,13 @@
 """Programs that measure: ``python -m benchmarks.NAME --help``.
 
 Each compares named methods in one process, in rounds that alternate between them, checks their
-answers, and prints medians and ratios; ``--out`` writes them as JSON with the machine and the commit.
+answers, and prints medians and ratios; ``--out`` or ``--json`` writes them with the machine and the commit.
+They share
+
+- ``workload`` and ``methods``: a catalog, requests and logits, and ways to search it behind one interface;
+- ``timing`` and ``process``: rounds, ratios and compilations; processes, their seconds and their memory;
+- ``record`` and ``bars``: the JSON of a run, and what its figures have to reach;
+- ``program``, ``show`` and ``plots``: options, tables, pages and pictures, made from that JSON.
+
+The oracles that answers are compared with are those of the tests, in ``genret.testing``.
 """

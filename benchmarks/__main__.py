@@ -18,20 +18,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import readme
 from benchmarks.accelerators import Accelerators
 from benchmarks.compare import Compare
 from benchmarks.device import Device
-from benchmarks.methods.static_code import load
-from benchmarks.page import Page, write_page
+from benchmarks.methods.static_code import use
 from benchmarks.paper import Paper
 from benchmarks.presets import Preset, points_of
+from benchmarks.process import in_own_process
 from benchmarks.program import make_main
+from benchmarks.readme import Readme
 from benchmarks.record import Record, environment
-from benchmarks.show import show
-from benchmarks.suite import Sources, run
-from benchmarks.timing import in_own_process
-from benchmarks.workload import Point
+from benchmarks.show import Page, show, write_page
+from benchmarks.suite import run
 from genret.errors import GenretError
 
 
@@ -57,53 +55,34 @@ class Run:
     resume: bool = False  # Keep the points that the JSON file holds.
     aot: str | None = None
     """Chips, such as v5e,v6e,v7x: compile every method for them instead, without a TPU."""
-    profile: Path | None = None
-    """Folder for a trace of three searches of each method at each point: for Perfetto or xprof."""
 
-    def main(self, console: Console) -> int:
+    def main(self, console: Console) -> None:
         """Run the program."""
-        if self.static is not None:
-            load(self.static)  # said now, not at a point
+        use(self.static)
         if self.aot is not None:
-            return Accelerators(
+            Accelerators(
                 preset="aot", chips=self.aot, only=self.only, static=self.static, json=self.json,
                 page=self.page, resume=self.resume,
             ).main(console)  # fmt: skip
-        points = self._points()
+            return
+        every = points_of(self.preset)
+        points = [p for p in every if not self.only or any(part in p.key for part in self.only)]
+        if not points:
+            raise GenretError(
+                f"only: found {' '.join(map(repr, self.only))}, which no point of {self.preset!r} "
+                f"has in its name; one is {every[0].key!r}"
+            )
         # Of another process: a TPU that this one holds is held from those that measure.
         heading = {"preset": self.preset, "environment": in_own_process(environment)}
         record = Record(self.json, heading, resume=self.resume, say=console.print)
         for key, figures in record.points.items():
             show(key, figures, console)
-        sources = Sources(self.static, self.data, self.profile)
-        run(points, record, lambda key, figures: show(key, figures, console), sources)
+        run(points, record, lambda key, figures: show(key, figures, console), self.data)
         if self.page is not None:
-            write_page(self.page, record.document)
-            console.print(f"page: {self.page}")
-        return 0
-
-    def _points(self) -> list[Point]:
-        points = points_of(self.preset)
-        kept = [p for p in points if not self.only or any(part in p.key for part in self.only)]
-        if not kept:
-            raise GenretError(
-                f"only: found {' '.join(map(repr, self.only))}, which no point of {self.preset!r} "
-                f"has in its name; one is {points[0].key!r}"
-            )
-        return kept
+            write_page(self.page, record.document, console)
 
 
-@dataclasses.dataclass(frozen=True)
-class Readme:
-    """Rewrite README's table and pictures, and the tables of docs/, from benchmarks/results."""
-
-    def main(self, console: Console) -> int:
-        """Write the files."""
-        readme.write()
-        return 0
-
-
-VERBS = {
+VERBS: dict[str, type] = {
     "compare": Compare, "page": Page, "paper": Paper, "accelerators": Accelerators,
     "device": Device, "readme": Readme,
 }  # fmt: skip
@@ -112,10 +91,9 @@ VERBS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    verb = VERBS.get(arguments[0]) if arguments else None
-    name = f"benchmarks {arguments.pop(0)}" if verb else "benchmarks"
-    options: type = verb or Run
-    return make_main(name, options, lambda asked, console: asked.main(console))(arguments)
+    program = VERBS.get(arguments[0], Run) if arguments else Run
+    name = "benchmarks" if program is Run else f"benchmarks {arguments.pop(0)}"
+    return make_main(name, program)(arguments)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import gc
 import math
 import statistics
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,25 +23,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks.cycles import TPU_TOPOLOGIES, Figures, compile_for
-from benchmarks.draws import Kind
+from benchmarks.bars import Bar, at_most, evaluate, sentence
+from benchmarks.cycles import CHIPS, TPU_TOPOLOGIES, compile_for
 from benchmarks.hlo import KINDS
-from benchmarks.launches import GPUS, compile_for_gpu
 from benchmarks.methods import METHODS
 from benchmarks.methods.static_code import NAME as RIVAL
-from benchmarks.methods.static_code import Static, load
-from benchmarks.oracle import check_answer, expected_of
-from benchmarks.page import write_tables
-from benchmarks.record import ROOT, Record, environment, judge, sentence
-from benchmarks.workload import Point, Workload, decode, prepare, prepare_static
-from genret import ItemFilter, TrieIndex, beam_search
+from benchmarks.methods.static_code import available, use
+from benchmarks.process import Figures
+from benchmarks.program import Table
+from benchmarks.record import RESULTS, Record, environment, write_text
+from benchmarks.show import page_of
+from benchmarks.workload import Point, Workload, prepare
+from genret import TrieIndex, beam_search
 from genret.errors import GenretError
-from genret.index import FilterStack
+from genret.testing import check_answer
 
 LABEL = "the compiler's schedule, not a time"
-BUDGET = ROOT / "benchmarks" / "results" / "accelerators.json"
+BUDGET = RESULTS / "accelerators.json"
 HOW = (
     "Cycles are those of the TPU compiler's static schedule, times the rounds of loops; kernels and "
     "copies are what one call launches on a GPU. Nothing was run on such a chip: these are no times. "
@@ -49,187 +48,109 @@ HOW = (
 )
 OURS, STYLE = "genret", "static-style"
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Size:
-    """A size at which programs are compiled.
-
-    Attributes:
-      items: |C|.
-      codes: V.
-      batch: B.
-      depth: L.
-      beams: M.
-      kind: how the semantic IDs are drawn.
-      filters: sets of allowed items in the batch, half of all items each; 0: none.
-      seen: items that each request must not be answered; 0: none.
-      methods: what is compiled; STATIC's own code only where a checkout is given.
-    """
-
-    items: int
-    codes: int = 2048
-    batch: int = 2
-    depth: int = 8
-    beams: int = 70
-    kind: Kind = "uniform"
-    filters: int = 0
-    seen: int = 0
-    methods: tuple[str, ...] = (OURS, STYLE, RIVAL)
-
-    @property
-    def key(self) -> str:
-        """Name of the point."""
-        more = f" filters={self.filters} seen={self.seen}" if self.filters or self.seen else ""
-        return (
-            f"|C|={self.items} V={self.codes} L={self.depth} B={self.batch} M={self.beams} "
-            f"{self.kind}{more}"
-        )
-
-
-MAIN = Size(items=10**6, methods=(OURS, STYLE, RIVAL, "unconstrained"))
+BASE = Point(items=10**6, methods=(OURS, STYLE, RIVAL))
+MAIN = dataclasses.replace(BASE, methods=(OURS, STYLE, RIVAL, "unconstrained"))
 GRID = tuple(
-    MAIN if (items, codes) == (10**6, 2048) else Size(items=items, codes=codes)
+    MAIN if (items, codes) == (10**6, 2048) else dataclasses.replace(BASE, items=items, codes=codes)
     for codes in (2048, 256, 8192)
     for items in (10**6, 10**5, 10**7)
 )
-WIDE = Size(items=10**6, batch=16, methods=(OURS, STYLE))
-ZIPF = Size(items=10**6, kind="zipf", methods=(OURS, STYLE, RIVAL))
-FREE = Size(items=10**6, batch=32, methods=(OURS,))
+WIDE = dataclasses.replace(BASE, batch=16, methods=(OURS, STYLE))
+ZIPF = dataclasses.replace(BASE, kind="zipf")
+FREE = dataclasses.replace(BASE, batch=32, methods=(OURS,))
 RULED = dataclasses.replace(FREE, filters=32, seen=100)
-SMOKE = Size(items=2000, codes=64, depth=3, beams=8)
+SMOKE = dataclasses.replace(BASE, items=2000, codes=64, depth=3, beams=8)
+ON_DEVICE = tuple(name for name, method in METHODS.items() if not method.on_host)
 SIZES = {
     "smoke": (SMOKE,),
     "main": (MAIN,),
-    "aot": tuple(
-        Size(items=items, methods=tuple(n for n, method in METHODS.items() if not method.on_host))
-        for items in (10**5, 2 * 10**6)
-    ),
+    "aot": tuple(Point(items=items, methods=ON_DEVICE) for items in (10**5, 2 * 10**6)),
     "bars": (*GRID[:1], WIDE, ZIPF, FREE, RULED, *GRID[1:]),
 }
+TPU_COLUMNS = {
+    "cycles": ("cycles", "{:,}"),
+    **{kind: (kind, "{:,}") for kind in KINDS},
+    "SparseCore": ("sparse_core_calls", "{:,}"),
+    "operations": ("operations", "{:,}"),
+    "HBM": ("hbm_bytes", "{:,}"),
+    "VMEM": ("vmem_bytes", "{:,}"),
+    "temporaries": ("temporary_bytes", "{:,}"),
+}
+GPU_COLUMNS = {
+    "kernels": ("kernels", "{:,}"),
+    "copies": ("copies", "{:,}"),
+    "graphs": ("graphs", "{:,}"),
+    "bytes": ("bytes", "{:,}"),
+    "temporaries": ("temporary_bytes", "{:,}"),
+    "registers": ("most_registers", "{:,}"),
+    "spills": ("spill_bytes", "{:,}"),
+}
+
+Compiler = Callable[..., Figures]
 
 
-def laid_out(index: TrieIndex, platform: str) -> TrieIndex:
-    """Return the index in the layout that its search uses on a platform."""
-    return index.to("tpu" if platform == "tpu" else "gpu")
+def checked(method: str, work: Workload) -> tuple[Figures, Callable[[str, Compiler], Figures]]:
+    """Run a method on the CPU; return what its answers are, and what compiles it.
 
-
-class Programs:
-    """The searches of a size, each checked on the CPU before anything else.
-
-    Args:
-      size: the size.
-      static: STATIC's code; None: it is left out.
+    Returns:
+      ``wrong_answers`` of the batch's requests (of a method that is not ours, ``of_exact``) or
+      ``error``; and a function of a platform and a compiler such as :func:`compile_for`.
     """
-
-    def __init__(self, size: Size, static: Static | None) -> None:
-        self.size, self.static = size, static
-        shape = {n: getattr(size, n) for n in ("items", "codes", "depth", "batch", "beams", "kind")}
-        self.work = Workload.of(Point(**shape))
-
-    def checked(self, method: str) -> tuple[Figures, Callable[[str, Callable[..., Any]], Figures]]:
-        """Run a method on the CPU; return what its answers are, and what compiles it.
-
-        Returns:
-          ``wrong_answers`` of the batch's requests (of a method that is not exact, ``of_exact``) or
-          ``error``; and a function of a platform and a compiler such as :func:`compile_for`.
-        """
-        work, beams = self.work, self.size.beams
-        if method == OURS:
-            return self._ours()
-        if method == RIVAL:
-            assert self.static is not None
-            found, _ = prepare_static(self.static, work)
-            index = (
-                None if "error" in found else self.static.index(work.catalog.codes, work.sizes[0])
-            )
-
-            def search(arrays: Any, model: Any, history: Any) -> Any:
-                assert self.static is not None
-                assert index is not None
-                own = dataclasses.replace(index, arrays=arrays)
-                return self.static.decode(model, history, own, beams)
-
-            arguments = (index and index.arrays, work.model, jnp.asarray(work.history))
-        else:
-            found, built, _ = prepare(method, work)
-            search = partial(decode, levels=self.size.depth, beams=beams)  # type: ignore[assignment]
-            arguments = (built, work.model, jnp.asarray(work.history))
+    history = jnp.asarray(work.history)
+    if method != OURS:
+        sizes = work.point.depth, work.point.beams
+        found, built, _ = prepare(method, work)
         kept = {name: found[name] for name in ("error", "of_exact", "valid") if name in found}
-        return kept, lambda platform, compiler: compiler(search, *arguments)
 
-    def _ours(self) -> tuple[Figures, Callable[[str, Callable[..., Any]], Figures]]:
-        work, size = self.work, self.size
-        codes = work.catalog.codes
-        index = TrieIndex.from_codes(codes, codes_per_level=work.sizes)
-        rng = np.random.default_rng(9)
-        masks = [rng.random(size.items) < 0.5 for _ in range(size.filters)]
-        filter_of = jnp.arange(size.batch, dtype=jnp.int32) % max(1, size.filters)
-        seen = rng.integers(0, size.items, (size.batch, size.seen)).astype(np.int32)
+        def search(built: Any, model: Any, history: Any) -> Any:
+            return built.run(model, history, *sizes)
 
-        def arguments(index: TrieIndex) -> tuple[Any, ...]:
-            rules: dict[str, Any] = {}
-            if masks:
-                filters = [ItemFilter.from_mask(index, mask) for mask in masks]
-                rules |= {"filters": FilterStack.of(index, filters), "filter_of": filter_of}
-            if size.seen:
-                rules["exclude"] = jnp.asarray(seen)
-            return work.model, jnp.asarray(work.history), index, rules
+        return kept, lambda _, compiler: compiler(search, built, work.model, history)
 
-        def search(model: Any, history: Any, index: TrieIndex, rules: Mapping[str, Any]) -> Any:
-            return beam_search(model, history, index, beams=size.beams, **rules)
+    def ours(model: Any, history: Any, index: TrieIndex, rules: Mapping[str, Any]) -> Any:
+        return beam_search(model, history, index, beams=work.point.beams, **rules)
 
-        result = jax.tree.map(np.asarray, search(*arguments(index)))
-        allowed = None
-        if masks or size.seen:
-            allowed = [masks[n].copy() if masks else np.ones(size.items, bool) for n in filter_of]
-            for mask, those in zip(allowed, seen, strict=True):
-                mask[those] = False
-        wrong = 0
-        exact = expected_of(work.model, np.asarray(work.history), codes, size.beams, allowed)
-        for request, answer in enumerate(exact):
-            one = jax.tree.map(lambda x, b=request: x[b : b + 1], result)
-            try:
-                check_answer(one, [answer], codes)
-            except GenretError:
-                wrong += 1
+    index = work.codes.index
+    result = jax.tree.map(np.asarray, ours(work.model, history, index, work.rules(index)))
+    wrong = 0
+    for request, answer in enumerate(work.answers()):
+        one = jax.tree.map(lambda x, b=request: x[b : b + 1], result)
+        try:
+            check_answer(one, [answer], work.catalog.codes)
+        except GenretError:
+            wrong += 1
 
-        def compiled(platform: str, compiler: Callable[..., Any]) -> Figures:
-            return compiler(search, *arguments(laid_out(index, platform)))
+    def compiled(platform: str, compiler: Compiler) -> Figures:
+        index = work.codes.index.to(platform)
+        return compiler(
+            ours, work.model, history, index, jax.tree.map(jnp.asarray, work.rules(index))
+        )
 
-        return {"wrong_answers": wrong}, compiled
+    return {"wrong_answers": wrong}, compiled
 
 
 def measure(
-    sizes: tuple[Size, ...],
-    chips: tuple[str, ...],
+    points: Sequence[Point],
+    chips: Sequence[str],
     record: Record,
-    static: Static | None,
     python: str = sys.executable,
-    methods: tuple[str, ...] = (),
-    only: tuple[str, ...] = (),
+    methods: Sequence[str] = (),
 ) -> None:
-    """Compile the methods of each size for each chip; a method and chip is a point of the record."""
-    for size in sizes:
-        if only and not any(part in size.key for part in only):
-            continue
-        programs = None
-        for method in size.methods:
-            if (method == RIVAL and static is None) or (methods and method not in methods):
+    """Compile the methods of each point for each chip; a method and chip is a point of the record."""
+    for point in points:
+        work = None
+        for method in point.methods:
+            if (method == RIVAL and not available()) or (methods and method not in methods):
                 continue
-            keys = {chip: f"{chip} {method} {size.key}" for chip in chips}
+            keys = {chip: f"{chip} {method} {point.size}" for chip in chips}
             if all(record.has(key) for key in keys.values()):
                 continue
-            programs = programs or Programs(size, static)
-            answers, compiled = programs.checked(method)
+            work = work or Workload.of(point)
+            answers, compiled = checked(method, work)
             for chip, key in keys.items():
-                about = {
-                    "chip": chip,
-                    "method": method,
-                    "size": dataclasses.asdict(size),
-                    **answers,
-                }
+                about = {"chip": chip, "method": method, "size": point.sizes(), **answers}
                 record.point(key, partial(_compiled, chip, python, compiled, about))
-        del programs
+        del work
         gc.collect()
         jax.clear_caches()
 
@@ -237,51 +158,50 @@ def measure(
 def _compiled(chip: str, python: str, compiled: Callable[..., Figures], about: Figures) -> Figures:
     if "error" in about:
         return about
-    if chip in TPU_TOPOLOGIES:
-        return about | compiled("tpu", partial(compile_for, chip))
-    return about | compiled("cuda", partial(compile_for_gpu, chip, python=python))
+    platform = "tpu" if chip in TPU_TOPOLOGIES else "gpu"
+    return about | compiled(platform, partial(compile_for, chip, python=python))
 
 
-def bars(document: Mapping[str, Any]) -> dict[str, tuple[Any, float | None]]:
-    """Return each bar's value, None where it was not compiled, and what it may be at most."""
-    points = document["points"]
+def bars() -> list[Bar]:
+    """Return the bars: ratios of cycles of a v6e, kernels of an H100, and wrong answers."""
 
-    def figure(chip: str, method: str, size: Size, name: str = "cycles") -> Any:
-        return points.get(f"{chip} {method} {size.key}", {}).get(name)
+    def figure(
+        document: Any, method: str, point: Point, chip: str = "v6e", name: str = "cycles"
+    ) -> Any:
+        return document["points"].get(f"{chip} {method} {point.size}", {}).get(name)
 
-    def over(size: Size, rival: str = RIVAL, base: Size | None = None) -> float | None:
-        own = figure("v6e", OURS, size)
-        theirs = figure("v6e", rival, base or size)
-        return own / theirs if own and theirs else None
+    def over(point: Point, rival: str = RIVAL, base: Point | None = None) -> Any:
+        def value(document: Any) -> float | None:
+            own, theirs = figure(document, OURS, point), figure(document, rival, base or point)
+            return own / theirs if own and theirs else None
 
-    grid = [x for x in map(over, GRID) if x is not None]
-    whole = len(grid) == len(GRID)  # of some of the points, a mean says nothing of the others
-    # The same search is compiled for several chips and was checked once.
-    wrong = {str(p["size"]): p["wrong_answers"] for p in points.values() if "wrong_answers" in p}
-    return {
-        "v6e_main_over_static": (over(MAIN), 1 / 3),
-        "v6e_geomean_over_static": (statistics.geometric_mean(grid) if whole else None, 1 / 2),
-        "v6e_worst_over_static": (max(grid) if whole else None, 0.7),
-        "v6e_b16_over_static_style": (over(WIDE, STYLE), 1 / 2),
-        "v6e_zipf_over_uniform": (over(ZIPF, OURS, MAIN), 1.2),
-        "v6e_rules_over_none": (over(RULED, OURS, FREE), 1.3),
-        "h100_kernels": (figure("h100", OURS, MAIN, "kernels"), 36),
-        "h100_spills": (figure("h100", OURS, MAIN, "spill_bytes"), 0),
-        "wrong_answers": (sum(wrong.values()), 0),
-    }
+        return value
 
+    def grid(how: Callable[[list[float]], float]) -> Any:
+        def value(
+            document: Any,
+        ) -> float | None:  # of some of the points it says nothing of the others
+            found = [over(point)(document) for point in GRID]
+            return None if None in found else how(found)
 
-def judge_bars(record: Record) -> None:
-    """Put the bars and how they are met into the record."""
-    document = record.document
-    found = bars(document)
-    document["bars"] = {name: value for name, (value, _) in found.items()}
-    document["verdicts"] = {
-        name: judge(value, most, at_most=True)
-        for name, (value, most) in found.items()
-        if value is not None and most is not None
-    }
-    record.write()
+        return value
+
+    def wrong(document: Any) -> int:
+        # The same search is compiled for several chips and was checked once.
+        points = [p for p in document["points"].values() if "wrong_answers" in p]
+        return sum({str(p["size"]): p["wrong_answers"] for p in points}.values())
+
+    return [
+        at_most("v6e_main_over_static", over(MAIN), 1 / 3),
+        at_most("v6e_geomean_over_static", grid(statistics.geometric_mean), 1 / 2),
+        at_most("v6e_worst_over_static", grid(max), 0.7),
+        at_most("v6e_b16_over_static_style", over(WIDE, STYLE), 1 / 2),
+        at_most("v6e_zipf_over_uniform", over(ZIPF, OURS, MAIN), 1.2),
+        at_most("v6e_rules_over_none", over(RULED, OURS, FREE), 1.3),
+        at_most("h100_kernels", lambda d: figure(d, OURS, MAIN, "h100", "kernels"), 36),
+        at_most("h100_spills", lambda d: figure(d, OURS, MAIN, "h100", "spill_bytes"), 0),
+        at_most("wrong_answers", wrong, 0),
+    ]
 
 
 def over_budget(
@@ -300,45 +220,24 @@ def over_budget(
     return worse
 
 
-def cells(chip: str, document: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Return the table of a chip: titles and rows; what did not compile says why."""
-    tpu = chip in TPU_TOPOLOGIES
-    titles = ["point", "method"]
-    titles += (
-        ["cycles", *KINDS, "SparseCore", "operations", "HBM", "VMEM", "temporaries"]
-        if tpu
-        else ["kernels", "copies", "graphs", "bytes", "temporaries", "registers", "spills"]
-    )
-    names = (
-        ["sparse_core_calls", "operations", "hbm_bytes", "vmem_bytes", "temporary_bytes"]
-        if tpu
-        else [
-            "kernels",
-            "copies",
-            "graphs",
-            "bytes",
-            "temporary_bytes",
-            "most_registers",
-            "spill_bytes",
-        ]
-    )
-    rows = []
-    for key, point in document["points"].items():
-        if point.get("chip") != chip:
-            continue
-        where = (
-            key.removeprefix(f"{chip} {point['method']} ").replace(" L=8", "").replace(" M=70", "")
-        )
-        if "error" in point:
-            rows.append([where, point["method"], point["error"]])
-            continue
-        values = (
-            [point.get("cycles"), *(point.get("kinds", {}).get(k) for k in KINDS)] if tpu else []
-        )
-        values += [point.get(name) for name in names]
-        shown = ["" if v is None else f"{v:,}" for v in values]
-        rows.append([where, point["method"], *shown])
-    return titles, rows
+def table(chip: str, document: Mapping[str, Any]) -> Table:
+    """Return the table of a chip; what did not compile says why."""
+    rows = {
+        key.removeprefix(f"{chip} ").replace(" L=8", "").replace(" M=70", ""): {
+            **point, **point.get("kinds", {})
+        }
+        for key, point in document["points"].items()
+        if point.get("chip") == chip
+    }  # fmt: skip
+    columns = TPU_COLUMNS if chip in TPU_TOPOLOGIES else GPU_COLUMNS
+    return Table.of(f"{chip}: {LABEL}", columns, rows, "method and point")
+
+
+def page(document: Mapping[str, Any]) -> str:
+    """Return the page of a run: a table for each chip."""
+    chips = dict.fromkeys(point["chip"] for point in document["points"].values())
+    tables = [table(chip, document) for chip in chips]
+    return page_of(f"Accelerators: {LABEL}", document["environment"], tables, HOW)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -364,40 +263,32 @@ class Accelerators:
     resume: bool = False
     """Keep the points that the JSON file holds."""
 
-    def main(self, console: Console) -> int:
+    def main(self, console: Console) -> None:
         """Run the program."""
         chips = tuple(chip for chip in self.chips.split(",") if chip)
-        unknown = [chip for chip in chips if chip not in {*TPU_TOPOLOGIES, *GPUS}]
+        unknown = [chip for chip in chips if chip not in CHIPS]
         if unknown or not chips:
-            raise GenretError(
-                f"chips: found {unknown or 'none'}, expected some of {[*TPU_TOPOLOGIES, *GPUS]}"
-            )
+            raise GenretError(f"chips: found {unknown or 'none'}, expected some of {[*CHIPS]}")
         if self.preset not in SIZES:
             raise GenretError(f"preset: found {self.preset!r}, expected one of {[*SIZES]}")
-        static = None if self.static is None else load(self.static)
+        use(self.static)
         heading = {
             "program": "benchmarks.accelerators", "preset": self.preset, "figures": LABEL,
             "environment": environment(),
         }  # fmt: skip
         record = Record(self.json, heading, resume=self.resume, say=console.print)
-        measure(SIZES[self.preset], chips, record, static, self.gpu_python, self.methods, self.only)
-        judge_bars(record)
+        points = [
+            point
+            for point in SIZES[self.preset]
+            if not self.only or any(part in point.size for part in self.only)
+        ]
+        measure(points, chips, record, self.gpu_python, self.methods)
+        evaluate(record.document, bars())
+        record.write()
         for chip in chips:
-            titles, rows = cells(chip, record.document)
-            table = Table(*titles, title=f"{chip}: {LABEL}")
-            for row in rows:
-                table.add_row(*row)
-            console.print(table)
+            table(chip, record.document).show(console)
         for name, verdict in record.document["verdicts"].items():
             console.print(sentence(name, verdict))
         if self.page is not None:
-            write_page(self.page, record.document)
+            write_text(self.page, page(record.document))
             console.print(f"page: {self.page}")
-        return 0
-
-
-def write_page(path: Path, document: Mapping[str, Any]) -> None:
-    """Write the page of a run: a table for each chip."""
-    chips = dict.fromkeys(point["chip"] for point in document["points"].values())
-    tables = {f"{chip}: {LABEL}": cells(chip, document) for chip in chips}
-    write_tables(path, f"Accelerators: {LABEL}", document["environment"], tables, HOW)

@@ -14,6 +14,14 @@ from benchmarks.timing import rounds_of, times_of
 from genret.errors import GenretError
 
 RESAMPLES = 500
+COLUMNS = {
+    "method": ("method", "{}"),
+    "before": ("before", "{:.2f}"),
+    "after": ("after", "{:.2f}"),
+    "change": ("change", lambda x: f"{x - 1:+.0%}"),
+    "95 %": ("interval", lambda ends: f"{ends[0] - 1:+.0%} to {ends[1] - 1:+.0%}"),
+    "": ("judged", "{}"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,33 +35,29 @@ class Compare:
 
     def main(self, console: Console) -> int:
         """Print what moved."""
-        runs = [read(self.before), read(self.after)]
+        paths = self.before, self.after
+        runs = [read(path) for path in paths]
         before, after = (run["points"] for run in runs)
-        for path, points in ((self.before, before), (self.after, after)):
+        for path, points in zip(paths, (before, after), strict=True):
             if any("methods" not in line for line in points.values()):
                 raise GenretError(f"{path}: is no run of timings, expected a run of a preset")
         left, right = (run.get("environment", {}).get("device") for run in runs)
         if left != right:
             console.print(f"note: {left} before, {right} after")
-        rows = [
-            self._row(key, row)
-            for key in before.keys() & after.keys()
-            for row in changes(before[key], after[key])
-        ]
-        columns = ("point", "method", "before", "after", "change", "95 %", "")
-        Table("times over that of the point's first method", columns, rows).show(console)
+        most = 1 + self.threshold
+        rows: dict[str, dict[str, Any]] = {}
+        for key in before.keys() & after.keys():
+            for row in changes(before[key], after[key]):
+                low, high = row["interval"]
+                judged = "SLOWER" if low > most else "faster" if high < 1 / most else ""
+                rows[f"{key} {row['method']}"] = row | {"judged": judged}
+        Table.of("times over that of the point's first method", COLUMNS, rows, "point").show(
+            console
+        )
         for name, keys in (("before", {*before} - {*after}), ("after", {*after} - {*before})):
             for key in sorted(keys):
                 console.print(f"only {name}: {key}")
-        return int(any(row[-1] == "SLOWER" for row in rows))
-
-    def _row(self, key: str, row: dict[str, Any]) -> list[str]:
-        low, high = row["interval"]
-        judged = "SLOWER" if low > 1 + self.threshold else ""
-        if high < 1 / (1 + self.threshold):
-            judged = "faster"
-        figures = [f"{row['before']:.2f}", f"{row['after']:.2f}", f"{row['change'] - 1:+.0%}"]
-        return [key, row["method"], *figures, f"{low - 1:+.0%} to {high - 1:+.0%}", judged]
+        return int(any(row["judged"] == "SLOWER" for row in rows.values()))
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:
@@ -62,33 +66,24 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any
     Ratios, since two runs meet different machines, or one machine whose speed drifts. The interval
     is of 95 %, by resampling the processes and the rounds of both runs.
     """
-    timed = [
-        name
-        for name, own in before["methods"].items()
-        if "ms" in own and "ms" in after["methods"].get(name, {})
-    ]
+    runs = [run["methods"] for run in (before, after)]
+    first, *others = (name for name in runs[0] if all("ms" in run.get(name, {}) for run in runs))
     rng = np.random.default_rng(0)
-    found = []
-    for name in timed[1:]:
-        both = (_ratios(run["methods"], timed[0], name, rng) for run in (before, after))
-        (old, olds), (new, news) = both
-        low, high = np.percentile(news / olds, [2.5, 97.5])
+
+    def resampled(own: dict[str, Any], base: dict[str, Any]) -> list[float]:
+        mine, other = rounds_of(own), rounds_of(base)
+        found = []
+        for _ in range(RESAMPLES):
+            drawn = rng.integers(len(mine), size=len(mine))
+            again = ([rng.choice(of[n], len(of[n])) for n in drawn] for of in (mine, other))
+            found.append(times_of(*({"rounds_ms": rounds} for rounds in again)))
+        return found
+
+    rows = []
+    for name in others:
+        old, new = (times_of(run[name], run[first]) for run in runs)
+        olds, news = (np.array(resampled(run[name], run[first])) for run in runs)
+        low, high = np.percentile(news / olds, [2.5, 97.5]).tolist()
         row = {"method": name, "before": old, "after": new, "change": new / old}
-        found.append(row | {"interval": (float(low), float(high))})
-    return found
-
-
-def _ratios(
-    methods: dict[str, Any], base: str, name: str, rng: np.random.Generator
-) -> tuple[float, np.ndarray]:
-    """Return a method's ratio to another one, and that of resampled processes and rounds."""
-    mine, other = rounds_of(methods[name]), rounds_of(methods[base])
-    resampled = []
-    for _ in range(RESAMPLES):
-        drawn = rng.integers(len(mine), size=len(mine))
-        again = [
-            {"rounds_ms": [rng.choice(rounds[number], len(rounds[number])) for number in drawn]}
-            for rounds in (mine, other)
-        ]
-        resampled.append(times_of(*again))
-    return times_of(methods[name], methods[base]), np.array(resampled)
+        rows.append(row | {"interval": (low, high)})
+    return rows

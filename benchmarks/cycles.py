@@ -7,8 +7,10 @@
 The cycles are those of libtpu's static schedule: of each operation's VLIW code, sorts, gathers, fusions
 and Pallas kernels, times the rounds of the loop that it is in. They are the compiler's schedule and
 not a time: waits for memory, the launches and the host are not in them, nor is what runs on a SparseCore.
+For a GPU see `benchmarks.launches`.
 """
 
+import importlib.util
 import json
 import os
 import re
@@ -24,12 +26,14 @@ from typing import Any
 import jax
 from jax import export
 
+from benchmarks import launches
 from benchmarks._compile_alone import TPU_TOPOLOGIES
-from benchmarks.hlo import KINDS, Module
+from benchmarks.hlo import KINDS, Module, only
+from benchmarks.process import Figures
 from genret.errors import GenretError
 
-Figures = dict[str, Any]
 CHILD = Path(__file__).with_name("_compile_alone.py")
+CHIPS = (*TPU_TOPOLOGIES, *launches.GPUS)
 PROFILE = "--xla_jf_dump_static_llo_profile_to="
 
 
@@ -37,36 +41,49 @@ def compile_for(
     chip: str,
     function: Callable[..., Any],
     *arguments: Any,
+    python: str = sys.executable,
     timeout: float = 1200.0,
     keep: Path | None = None,
 ) -> Figures:
-    """Compile a function for a TPU that need not be there and return what its schedule says.
+    """Compile a function for a chip that need not be there and return what its compiler says.
 
     Args:
-      chip: "v5e", "v6e" or "v7x".
+      chip: one of :data:`CHIPS`.
       function: takes and returns pytrees; jitted or not. It is traced here, so choices that it makes
         by platform have to be made by its arguments.
       arguments: arrays or ``jax.ShapeDtypeStruct``; only shapes and types count.
+      python: for a GPU, the interpreter of an environment with jax[cuda12].
       timeout: seconds that the compiler may take.
       keep: folder for the program, the HLO and the profiles; None: a temporary one.
 
     Returns:
-      ``{"error": one line}`` of what did not compile, else: ``cycles``; ``cycles_of_one_pass``, each
-      loop's body once; ``kinds``, cycles by kind (:data:`benchmarks.hlo.KINDS`); ``operations`` launched;
-      ``sparse_core_calls``, whose cycles nobody tells; ``unbounded_loops``; ``hbm_bytes``; ``vmem_bytes``,
-      the high water; ``code_bytes``, ``argument_bytes``, ``temporary_bytes``; ``compile_s``; and
-      ``slowest``, the 20 dearest groups of operations: name, kind, cycles, how often.
+      ``{"error": one line}`` of what did not compile, else ``code_bytes``, ``argument_bytes``,
+      ``temporary_bytes`` and ``compile_s``; for a GPU what :func:`benchmarks.launches.read` returns, for
+      a TPU: ``cycles``; ``cycles_of_one_pass``, each loop's body once; ``kinds``, cycles by kind
+      (:data:`benchmarks.hlo.KINDS`); ``operations`` launched; ``sparse_core_calls``, whose cycles nobody
+      tells; ``unbounded_loops``; ``hbm_bytes``; ``vmem_bytes``, the high water; and ``slowest``, the 20
+      dearest groups of operations: name, kind, cycles, how often.
 
     Raises:
       GenretError: an unknown chip.
     """
-    if chip not in TPU_TOPOLOGIES:
-        raise GenretError(f"chip: found {chip!r}, expected one of {[*TPU_TOPOLOGIES]}")
+    if chip not in CHIPS:
+        raise GenretError(f"chip: found {chip!r}, expected one of {[*CHIPS]}")
+    gpu = launches.GPUS.get(chip)
+    if gpu and python == sys.executable and importlib.util.find_spec("jax_cuda12_plugin") is None:
+        return {"error": "jax[cuda12] is absent: pip install 'jax[cuda12]', or name its Python"}
     with tempfile.TemporaryDirectory() as scratch:
-        folder = scratch if keep is None else str(keep)
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        (Path(folder) / "program").write_bytes(exported(function, arguments, "tpu"))
-        return compile_exported(Path(folder), chip, timeout)
+        folder = Path(scratch) if keep is None else keep
+        folder.mkdir(parents=True, exist_ok=True)
+        program = exported(function, arguments, "cuda" if gpu else "tpu")
+        (folder / "program").write_bytes(program)
+        if gpu is None:
+            return _compile_for_tpu(folder, chip, timeout)
+        (folder / "target_config").write_text(gpu.target_config(chip))
+        # Autotuning would have to run the kernels.
+        flags = {"XLA_FLAGS": f"{_dump(folder)} --xla_gpu_autotune_level=0"}
+        error = run_compiler(folder, chip, timeout, flags, python)
+        return {"error": error} if error else _compiled(folder) | launches.read(folder, python)
 
 
 def exported(function: Callable[..., Any], arguments: tuple[Any, ...], platform: str) -> bytes:
@@ -82,8 +99,8 @@ def exported(function: Callable[..., Any], arguments: tuple[Any, ...], platform:
     return bytes(lowered(*leaves).serialize())
 
 
-def compile_exported(folder: Path, chip: str, timeout: float) -> Figures:
-    """Compile the program of a folder for a TPU; as :func:`compile_for`."""
+def _compile_for_tpu(folder: Path, chip: str, timeout: float) -> Figures:
+    """Compile the program of a folder for a TPU."""
     error = run_compiler(folder, chip, timeout, _tpu_flags(folder, profile=True))
     note = {}
     if error and "timed out" not in error:
@@ -92,9 +109,11 @@ def compile_exported(folder: Path, chip: str, timeout: float) -> Figures:
         shutil.rmtree(folder / "profile")
         if without is None:
             note, error = {"note": f"compiled without cycles: with the profile flag: {error}"}, None
-    if error:
-        return {"error": error}
-    return json.loads((folder / "compiled.json").read_text()) | read_dumps(folder) | note
+    return {"error": error} if error else _compiled(folder) | read_dumps(folder) | note
+
+
+def _compiled(folder: Path) -> Figures:
+    return json.loads((folder / "compiled.json").read_text())
 
 
 def run_compiler(
@@ -120,12 +139,13 @@ def run_compiler(
     said = next((x for x in reversed(lines) if re.match(r"[\w.]*(Error|Exception)\b", x)), "")
     if done.returncode < 0:
         fatal = next((x for x in lines if re.match(r"F\d{4} |.*Check failed", x)), "")
-        return (
-            f"the compiler aborted ({signal.Signals(-done.returncode).name}): {fatal[:300]}".strip(
-                ": "
-            )
-        )
+        name = signal.Signals(-done.returncode).name
+        return f"the compiler aborted ({name}): {fatal[:300]}".strip(": ")
     return (said or (lines[-1] if lines else f"exit status {done.returncode}"))[:400]
+
+
+def _dump(folder: Path) -> str:
+    return f"--xla_dump_to={folder / 'hlo'} --xla_dump_hlo_as_text"
 
 
 def _tpu_flags(folder: Path, *, profile: bool) -> dict[str, str]:
@@ -134,7 +154,7 @@ def _tpu_flags(folder: Path, *, profile: bool) -> dict[str, str]:
         "ALLOW_MULTIPLE_LIBTPU_LOAD": "true",
         "TPU_SKIP_MDS_QUERY": "1",
         "LIBTPU_INIT_ARGS": f"{PROFILE}{folder / 'profile'}" if profile else "",
-        "XLA_FLAGS": f"--xla_dump_to={folder / 'hlo'} --xla_dump_hlo_as_text",
+        "XLA_FLAGS": _dump(folder),
     }
 
 
@@ -152,24 +172,19 @@ def read_dumps(folder: Path) -> Figures:
     groups = read_profile(folder / "profile")
     if not groups:
         return figures | {"cycles": None}
-    of_computation = {
-        each.name: times
-        for name, times in module.runs.items()
-        for each in module.computations[name]
-    }
+    runs = {x.name: n for name, n in module.runs.items() for x in module.computations[name]}
     kinds = dict.fromkeys(KINDS, 0)
-    once, slowest = 0, []
+    slowest = []
     for name, cycles, count in groups:
         # Operations that share code are taken to run as often as the one that the group is named after.
-        times = of_computation.get(name, 1)
         kind = module.kind(module.by_name[name]) if name in module.by_name else "other"
-        kinds[kind] += cycles * count * times
-        once += cycles * count
-        slowest.append({"name": name, "kind": kind, "cycles": cycles, "times": count * times})
+        times = count * runs.get(name, 1)
+        kinds[kind] += cycles * times
+        slowest.append({"name": name, "kind": kind, "cycles": cycles, "times": times})
     slowest.sort(key=lambda each: -each["cycles"] * each["times"])
     return {
         "cycles": sum(kinds.values()),
-        "cycles_of_one_pass": once,
+        "cycles_of_one_pass": sum(cycles * count for _, cycles, count in groups),
         "kinds": kinds,
         **figures,
         "slowest": slowest[:20],
@@ -195,11 +210,3 @@ def _vmem(report: str, text: str) -> int:
     scoped = r'"used_scoped_memory_configs":\[\{"memory_space":"1","offset":"\d+","size":"(\d+)"'
     most = max(map(int, re.findall(scoped, text)), default=0)
     return (int(held[1]) if held else 0) + most
-
-
-def only(folder: Path, pattern: str) -> str:
-    """Read the one file of a pattern; of several, the largest: the others are helpers."""
-    files = sorted(folder.glob(pattern), key=lambda file: file.stat().st_size)
-    if not files:
-        raise GenretError(f"{folder}: found no {pattern}: another version of the compiler?")
-    return files[-1].read_text()

@@ -18,10 +18,12 @@ import jax
 from rich.console import Console
 
 from benchmarks import accelerators, random_tries
+from benchmarks.methods.static_code import use
 from benchmarks.program import Table
 from benchmarks.record import Record, environment
-from benchmarks.suite import Sources, measure
+from benchmarks.suite import measure
 from benchmarks.workload import Point
+from genret.testing import FAMILIES
 
 CHIPS = {
     "TPU v5 lite": "v5e", "TPU v5e": "v5e", "TPU v6 lite": "v6e", "TPU v6e": "v6e", "TPU7x": "v7x",
@@ -29,11 +31,10 @@ CHIPS = {
 }  # fmt: skip
 """What JAX calls a device, or how that begins, and the chip whose compiler is asked."""
 
-METHODS = ("unconstrained", "genret", "static-style")
-MAIN = Point(items=10**6, codes=2048, depth=8, batch=2, beams=70, methods=METHODS, seconds=20)
+MAIN = Point(items=10**6, methods=("unconstrained", "genret", "static-style"), seconds=20)
 CHANGES: tuple[dict[str, Any], ...] = ({}, {"codes": 256}, {"batch": 16}, {"kind": "zipf"})
 POINTS = tuple(dataclasses.replace(MAIN, **change) for change in CHANGES)
-SMALL = Point(items=2000, codes=64, depth=3, batch=2, beams=8, methods=METHODS, repeats=3)
+SMALL = dataclasses.replace(MAIN, items=2000, codes=64, depth=3, beams=8, repeats=3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,18 +52,19 @@ class Device:
 
     def main(self, console: Console) -> int:
         """Measure; the exit status is 1 when an answer was wrong."""
+        use(self.static)
         preset = "smoke" if self.smoke else "device"
         heading = {"program": "benchmarks.device", "preset": preset, "environment": environment()}
         record = Record(self.json, heading, resume=self.resume, say=console.print)
-        families = random_tries.FAMILIES[:1] if self.smoke else random_tries.FAMILIES
+        families = FAMILIES[:1] if self.smoke else FAMILIES
         for key, run in random_tries.points(4 if self.smoke else self.tries, families).items():
             record.point(key, run)
         for point in (SMALL,) if self.smoke else POINTS:
-            record.point(point.key, partial(measure, point, Sources(self.static)))
+            record.point(point.key, partial(measure, point))
         chip = chip_of(jax.devices()[0].device_kind)
         if self.budget and chip:
             size = accelerators.SMOKE if self.smoke else accelerators.MAIN
-            accelerators.measure((size,), (chip,), record, None)
+            accelerators.measure((size,), (chip,), record)
         print(markdown(record.document))
         fuzzed = [p for key, p in record.points.items() if key.startswith("6 soak")]
         return int(any("error" in p or p["wrong"] or p["invalid"] for p in fuzzed))

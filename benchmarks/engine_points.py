@@ -1,6 +1,5 @@
 """Bars 1 to 5 and 9: decoding with given logits beside STATIC, skewed codes, bytes, builds, filters."""
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
@@ -10,90 +9,87 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks.draws import GivenLogits, draw_codes, floor, given_logits, real_codes
+from benchmarks.draws import draw_codes, floor, real_codes
 from benchmarks.draws import tokenized_codes as tokenized
-from benchmarks.methods.static_code import Static
-from benchmarks.oracle import Catalog, check_answer, check_near, expected_of, given
-from benchmarks.record import Figures, available_gib, peak_gib
-from benchmarks.timing import in_own_process, interleave
-from benchmarks.workload import CodeSet, Point, Search, Workload, timed
+from benchmarks.methods import StaticCode
+from benchmarks.methods.static_code import available
+from benchmarks.process import Figures, available_gib, in_own_process, peak_gib, timed
+from benchmarks.sizes import Points, Sizes
+from benchmarks.timing import interleave, with_ratios
+from benchmarks.workload import CodeSet, Point, Search, Workload
 from genret import ItemFilter, TrieIndex, beam_search
 from genret.errors import GenretError
 from genret.index import FilterStack
+from genret.testing import Answer, GivenLogits, SortedCatalog, check_answer, expected_answers, given
 from genret.typing import Codes
 
-Points = dict[str, Callable[[], Figures]]
+
+def point_of(sizes: Sizes, items: int, codes: int, shape: tuple[int, int], **more: Any) -> Point:
+    """Return the point of a code set and a shape (B, M)."""
+    batch, beams = shape
+    return Point(items=items, codes=codes, depth=sizes.depth, batch=batch, beams=beams, **more)
 
 
-@dataclasses.dataclass(frozen=True)
-class Sizes:
-    """Sizes of the engine's bars."""
-
-    items: tuple[int, ...]  # |C| of the grid
-    codes: tuple[int, ...]  # V of the grid
-    shapes: tuple[tuple[int, int], ...]  # (B, M) of the grid
-    depth: int  # L
-    repeats: int  # rounds of a point
-    skewed: tuple[int, int]  # (|C|, V) of the skewed and the filters' code sets
-    filter_batch: tuple[int, int]  # (B, M) under filters, a filter for each request
-    index: tuple[int, int]  # (|C|, V) of the index that is built and measured
-    builds: int  # rounds of builds
-    tokenized: int  # |C| of the codes that our tokenizer makes
-    big: int  # |C| of the large index
-    small: int  # |C| of the index that its steps are compared with
-    free_gib: float  # free memory without which the large index is not tried
-
-    def point(self, items: int, codes: int, shape: tuple[int, int], kind: Any = "uniform") -> Point:
-        """Return the point of a code set and a shape (B, M)."""
-        batch, beams = shape
-        return Point(
-            items=items, codes=codes, depth=self.depth, batch=batch, beams=beams, kind=kind
-        )
-
-
-def searches(work: Workload, static: Static | None) -> dict[str, Search]:
+def searches(work: Workload) -> dict[str, Search]:
     """Return our search and, with a checkout, that of STATIC."""
-    theirs = {} if static is None else {"static": lambda: work.theirs(static)}
-    return {"ours": work.ours, **theirs}
+    return {"ours": work.ours, **({"static": work.theirs} if available() else {})}
 
 
-def check(work: Workload, static: Static | None) -> Figures:
+def check(work: Workload) -> Figures:
     """Refuse an answer of ours that is not the exact one; count what is wrong with STATIC's."""
     work.check(work.ours())
-    if static is None:
-        return {}
-    answers = np.asarray(work.theirs(static))
+    return beside_static(work) if available() else {}
+
+
+def beside_static(work: Workload, rival: StaticCode | None = None) -> Figures:
+    """Return the items of STATIC's answer that do not exist, and the share of the exact ones in it."""
+    answers = np.asarray(work.theirs(rival))
     invalid = int((~work.catalog.holds(answers)).sum())
-    return {"static_invalid": invalid, "static_of_exact": work.of_exact(answers)}
+    return {"static_invalid": invalid, "static_of_exact": work.judge(answers)["of_exact"]}
 
 
-def grid(sizes: Sizes, static: Static | None) -> Points:
+def check_near(result: Any, expected: list[Answer]) -> None:
+    """Refuse an answer that is not the exact one to within rounding.
+
+    For scores that depend on the order of additions: where two of them are nearly equal, either
+    may be first, and what follows from it may differ. At least 95 % of the items must be there.
+    """
+    found = jax.tree.map(np.asarray, result)
+    for request, (items, scores) in enumerate(expected):
+        answer = dict(zip(found.items[request].tolist(), found.scores[request], strict=True))
+        theirs = np.array([answer.get(item, np.inf) for item in items.tolist()])
+        right = int((abs(theirs - scores) < 1e-3).sum())
+        if right < 0.95 * len(items) or int(found.valid[request].sum()) != len(items):
+            raise GenretError(
+                f"answer: request {request}: found {right} of the {len(items)} exact items"
+            )
+
+
+def grid(sizes: Sizes) -> Points:
     """Bar 1: search loops over the grid of |C|, V and (B, M), beside STATIC and the floor."""
     # The code set of the points that follow each other; the one before is dropped.
-    shared = functools.lru_cache(maxsize=1)(CodeSet.of_sizes)
+    shared = functools.lru_cache(maxsize=1)(
+        lambda items, codes: CodeSet(point_of(sizes, items, codes, (1, 1)))
+    )
 
-    def measure(point: Point) -> Figures:
-        work = Workload.of(point, codes=shared(point.items, point.codes, point.depth))
-        functions = searches(work, static) | {
+    def measure(items: int, codes: int, shape: tuple[int, int]) -> Figures:
+        work = Workload.of(point_of(sizes, items, codes, shape), codes=shared(items, codes))
+        functions = searches(work) | {
             "floor": lambda: floor(work.model, work.history),
             "legal": lambda: work.ours(normalize="legal"),
         }
-        times = interleave(functions, sizes.repeats)
-        exact = [found.items(point.beams) for found in work.search(legal=True)]
-        check_near(functions["legal"](), exact)
-        ms = {name: own["ms"] for name, own in times.items()}
-        figures: Figures = {**times, **check(work, static)}
-        for name, over in (("ours", "over_floor"), ("legal", "legal_over_floor")):
-            figures[over] = ms[name] / ms["floor"]
-        if static is not None:
-            figures["speedup"] = ms["static"] / ms["ours"]
-            figures["legal_speedup"] = ms["static"] / ms["legal"]
-            figures["static_over_floor"] = ms["static"] / ms["floor"]
-        return figures
+        figures = with_ratios(
+            interleave(functions, sizes.repeats),
+            over_floor=("ours", "floor"), legal_over_floor=("legal", "floor"),
+            speedup=("static", "ours"), legal_speedup=("static", "legal"),
+            static_over_floor=("static", "floor"),
+        )  # fmt: skip
+        check_near(functions["legal"](), work.answers(legal=True))
+        return figures | check(work)
 
     return {
         f"1 grid: |C|={items} V={codes} B={shape[0]} M={shape[1]}": functools.partial(
-            measure, sizes.point(items, codes, shape)
+            measure, items, codes, shape
         )
         for items in sizes.items
         for codes in sizes.codes
@@ -101,26 +97,20 @@ def grid(sizes: Sizes, static: Static | None) -> Points:
     }
 
 
-def skew(sizes: Sizes, static: Static | None) -> Points:
+def skew(sizes: Sizes) -> Points:
     """Bar 2: Zipf(1.0) codes beside uniform ones."""
     items, codes = sizes.skewed
-    shared = functools.cache(CodeSet.of_sizes)
+    shared = functools.cache(lambda kind: CodeSet(point_of(sizes, items, codes, (1, 1), kind=kind)))
 
     def measure(shape: tuple[int, int]) -> Figures:
         zipf, uniform = (
-            Workload.of(
-                sizes.point(items, codes, shape, kind),
-                codes=shared(items, codes, sizes.depth, kind),
-            )
+            Workload.of(point_of(sizes, items, codes, shape, kind=kind), codes=shared(kind))
             for kind in ("zipf", "uniform")
         )
-        times = interleave(searches(zipf, static) | {"uniform": uniform.ours}, sizes.repeats)
-        figures: Figures = {**times, **check(zipf, static)}
-        check(uniform, None)
-        figures["over_uniform"] = times["ours"]["ms"] / times["uniform"]["ms"]
-        if static is not None:
-            figures["speedup"] = times["static"]["ms"] / times["ours"]["ms"]
-        return figures
+        times = interleave(searches(zipf) | {"uniform": uniform.ours}, sizes.repeats)
+        uniform.check(uniform.ours())
+        ratios = {"over_uniform": ("ours", "uniform"), "speedup": ("static", "ours")}
+        return with_ratios(times, **ratios) | check(zipf)
 
     return {
         f"2 zipf: |C|={items} V={codes} B={shape[0]} M={shape[1]}": functools.partial(
@@ -132,10 +122,10 @@ def skew(sizes: Sizes, static: Static | None) -> Points:
 
 def filters(sizes: Sizes) -> Points:
     """Bar 9: a filter for each request of a batch, against none."""
-    (items, num_codes), (batch, beams) = sizes.skewed, sizes.filter_batch
+    (items, codes), (batch, beams) = sizes.skewed, sizes.filter_batch
 
     def measure() -> Figures:
-        work = Workload.of(sizes.point(items, num_codes, sizes.filter_batch))
+        work = Workload.of(point_of(sizes, items, codes, sizes.filter_batch))
         rng = np.random.default_rng(9)
         # From nearly nothing to nearly everything: a sale, a category, what is in stock.
         masks = [rng.random(items) < share for share in np.geomspace(0.001, 0.95, batch)]
@@ -149,32 +139,31 @@ def filters(sizes: Sizes) -> Points:
             "seen": lambda: work.ours(exclude=seen),
         }
         times = interleave(functions, sizes.repeats)
-        work.check(work.ours())
         allowed = {
+            "none": [np.ones(items, bool)] * batch,
             "filters": [masks[number] for number in chosen],
             "seen": [~np.isin(np.arange(items), those) for those in seen],
         }
-        figures: Figures = {**times}
         for name, each in allowed.items():
-            exact = expected_of(work.model, work.history, work.catalog.codes, beams, each)
+            exact = expected_answers(work.model, work.history, work.catalog.codes, beams, each)
             check_answer(functions[name](), exact, work.catalog.codes)
-            figures[f"{name}_over_none"] = times[name]["ms"] / times["none"]["ms"]
-        return figures
+        ratios = {"filters_over_none": ("filters", "none"), "seen_over_none": ("seen", "none")}
+        return with_ratios(times, **ratios)
 
-    return {f"9 filters: |C|={items} V={num_codes} B={batch} M={beams}": measure}
+    return {f"9 filters: |C|={items} V={codes} B={batch} M={beams}": measure}
 
 
-def size(sizes: Sizes, static: Static | None, data: Path | None) -> Points:
+def size(sizes: Sizes, data: Path | None) -> Points:
     """Bar 3: bytes of both indices, on uniform and on real codes."""
     items, codes = sizes.index
 
     def measure(draw: Callable[[], Codes], num_codes: int) -> Figures:
-        catalog = Catalog.of(draw())
-        per_level = (num_codes,) * catalog.codes.shape[1]
-        ours = TrieIndex.from_codes(catalog.codes, codes_per_level=per_level)
-        figures = {"items": len(catalog.codes), "bytes": ours.nbytes, "nodes": [*ours.num_nodes]}
-        if static is not None:
-            figures["static_bytes"] = static.index(catalog.codes, num_codes).nbytes
+        in_order = SortedCatalog.of(draw()).codes
+        per_level = (num_codes,) * in_order.shape[1]
+        ours = TrieIndex.from_codes(in_order, codes_per_level=per_level)
+        figures = {"items": len(in_order), "bytes": ours.nbytes, "nodes": [*ours.num_nodes]}
+        if available():
+            figures["static_bytes"] = StaticCode.build(in_order, per_level).bytes
             figures["over_static"] = figures["bytes"] / figures["static_bytes"]
         return figures
 
@@ -187,35 +176,33 @@ def size(sizes: Sizes, static: Static | None, data: Path | None) -> Points:
     return {f"3 bytes: {name}": functools.partial(measure, *own) for name, own in sets.items()}
 
 
-def build(sizes: Sizes, static: Static | None) -> Points:
+def build(sizes: Sizes) -> Points:
     """Bar 4: from codes to an index on the device; from unsorted ones, sorting included."""
     items, codes = sizes.index
 
     def measure() -> Figures:
         per_level = (codes,) * sizes.depth
         unsorted = draw_codes(items, per_level)
-        in_order = Catalog.of(unsorted).codes
+        in_order = SortedCatalog.of(unsorted).codes
         functions: dict[str, Search] = {
             "sorted": lambda: TrieIndex.from_codes(in_order, codes_per_level=per_level),
             "unsorted": lambda: TrieIndex.from_codes(unsorted, codes_per_level=per_level),
         }
-        if static is not None:
+        if available():
             sort = lambda: unsorted[np.lexsort(unsorted.T[::-1])]  # noqa: E731
-            functions["static_sorted"] = lambda: static.index(in_order, codes).arrays
-            functions["static_unsorted"] = lambda: static.index(sort(), codes).arrays
-        figures: Figures = interleave(functions, sizes.builds, warm=1)
-        if static is not None:
-            for kind in ("sorted", "unsorted"):
-                ratio = figures[kind]["ms"] / figures[f"static_{kind}"]["ms"]
-                figures[f"{kind}_over_static"] = ratio
-        return figures
+            functions["static_sorted"] = lambda: StaticCode.build(in_order, per_level)
+            functions["static_unsorted"] = lambda: StaticCode.build(sort(), per_level)
+        return with_ratios(
+            interleave(functions, sizes.builds, warm=1),
+            sorted_over_static=("sorted", "static_sorted"),
+            unsorted_over_static=("unsorted", "static_unsorted"),
+        )
 
     return {f"4 build: |C|={items} V={codes}": measure}
 
 
 def big(sizes: Sizes) -> Points:
     """Bar 5: 1e8 codes, in a process of its own whose memory is measured."""
-    codes = sizes.index[1]
 
     def measure() -> Figures:
         free = available_gib()
@@ -226,7 +213,7 @@ def big(sizes: Sizes) -> Points:
         except BrokenProcessPool:
             raise GenretError("big: the process was killed (out of memory?)") from None
 
-    return {f"5 big: |C|={sizes.big} V={codes}": measure}
+    return {f"5 big: |C|={sizes.big} V={sizes.index[1]}": measure}
 
 
 def measure_big(sizes: Sizes) -> Figures:
@@ -247,14 +234,13 @@ def measure_big(sizes: Sizes) -> Figures:
     figures |= {"build_gib": peak_gib(), "bytes": index.nbytes}
     few = draw_codes(sizes.small, per_level, seed=6)
     small = TrieIndex.from_codes(few, codes_per_level=per_level)
-    model, history = given_logits(batch, beams, per_level, seed=7)
+    model, history = GivenLogits.random(batch, beams, per_level, seed=7)
     search = functools.partial(beam_search, model, history, beams=beams)
-    times = interleave(
-        {"big": lambda: search(index=index), "small": lambda: search(index=small)}, sizes.repeats
-    )
+    functions = {"big": lambda: search(index=index), "small": lambda: search(index=small)}
+    times = with_ratios(interleave(functions, sizes.repeats), step_ratio=("big", "small"))
     figures["decode_gib"] = peak_gib()
     check_big(search(index=index), model, history, table, codes, beams)
-    return {**times, "step_ratio": times["big"]["ms"] / times["small"]["ms"], **figures}
+    return times | figures
 
 
 def check_big(
@@ -269,7 +255,7 @@ def check_big(
     one_of = np.full(codes * codes, -1, np.int32)
     one_of[pair] = np.arange(len(table), dtype=np.int32)
     one_of = one_of[one_of >= 0]
-    pairs = Catalog.of(table[one_of].astype(np.int32))
+    pairs = SortedCatalog.of(table[one_of].astype(np.int32))
     wins = np.zeros(codes * codes, bool)
     for request in range(len(history)):
         best = pairs.search(given(model, history, request), beams, levels=2)
@@ -278,5 +264,5 @@ def check_big(
     kept = wins[pair]
     kept[one_of] = True
     position = np.flatnonzero(kept)
-    some = expected_of(model, history, table[kept].astype(np.int32), beams)
+    some = expected_answers(model, history, table[kept].astype(np.int32), beams)
     check_answer(result, [(position[rows], scores) for rows, scores in some], table)

@@ -17,9 +17,11 @@ be better, since it prunes less. Needs the extra ``hf-test``.
 """
 
 import dataclasses
+import functools
 import sys
 import tempfile
 import warnings
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -30,12 +32,14 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks import plots
-from benchmarks.bars import Bar, verdicts
+from benchmarks.bars import Bar
+from benchmarks.methods import prefix_table
+from benchmarks.process import timed
 from benchmarks.program import Table, finish, make_main
 from benchmarks.record import environment
 from benchmarks.same_beams import PrefixScores, apart
 from benchmarks.timing import interleave
-from benchmarks.workload import Search, timed
+from benchmarks.workload import Search
 from genret import TrieIndex, beam_search
 from genret.errors import GenretError
 from genret.hf import load_checkpoint
@@ -54,6 +58,10 @@ MODELS = {
     "30M": {"hidden_size": 512, "num_hidden_layers": 9, "num_attention_heads": 8, "head_dim": 64,
             "num_key_value_heads": 4, "intermediate_size": 1536},
 }  # fmt: skip
+COLUMNS = {way: (way, lambda own: f"{own['ms']:.1f}") for way in WAYS} | {
+    "trie / genret": ("ratio", "{:.1f}"),
+    "rounds": ("ratio_range", lambda ends: "{:.1f} to {:.1f}".format(*ends)),
+}
 BAR, FACTOR = ("1M", 100_000, 50), 20.0
 """Model, items and beams of the bar, which is asked of every number of prompts; and what it asks."""
 
@@ -76,6 +84,26 @@ class Options:
     out: Path | None = None  # Where to write the figures as JSON.
     plot: Path | None = None  # Where to draw them.
     smoke: bool = False  # One small point: shows that it works.
+
+    def main(self, console: Console) -> None:
+        """Measure, show and draw."""
+        small = {"beams": (5,), "items": (1_000,), "models": ("1M",), "rounds": 2, "prompt": 20}
+        own = dataclasses.replace(self, **small, prompts=(1, 2)) if self.smoke else self
+        try:
+            document = measure(own, console)
+        except ImportError as e:
+            raise GenretError(f"{e}: pip install '.[hf-test]'") from e
+        asked_of = "generate / genret at 1M parameters, 100,000 items, 50 beams, batches of"
+        bars = [
+            Bar(f"{asked_of} {p['prompts']}", lambda _, ratio=p["ratio"]: ratio, FACTOR)
+            for p in document["points"]
+            if (p["model"], p["items"], p["beams"]) == BAR
+        ]
+        rows = {said(p): p | p["ways"] for p in document["points"]}
+        table = Table.of("Medians of rounds that alternate (ms a batch)", COLUMNS, rows, "point")
+        finish(document, bars, self.out, console, table)
+        if self.plot is not None:
+            plots.hf_generate(document["points"], WAYS).savefig(self.plot, dpi=150)
 
 
 class Model:
@@ -113,22 +141,6 @@ class Model:
             return np.cumsum(np.asarray(log_probs[0]), axis=1)
 
         return scores
-
-
-def prefix_table(rows: np.ndarray) -> dict[tuple[int, ...], list[int]]:
-    """Return the tokens that may follow each prefix of sorted, distinct rows of tokens [N, L].
-
-    >>> prefix_table(np.array([[1, 5], [1, 6], [2, 5]]))
-    {(): [1, 2], (1,): [5, 6], (2,): [5]}
-    """
-    allowed: dict[tuple[int, ...], list[int]] = {}
-    before: list[int] = []
-    for row in rows.tolist():  # a new prefix begins where a row differs from the one before
-        new = next((i for i, (a, b) in enumerate(zip(row, before, strict=False)) if a != b), 0)
-        for level in range(new, len(row)):
-            allowed.setdefault(tuple(row[:level]), []).append(row[level])
-        before = row
-    return allowed
 
 
 class Items:
@@ -213,36 +225,30 @@ def measure_point(model: Model, items: Items, options: Options, beams: int, prom
 def measure(options: Options, console: Console) -> dict[str, Any]:
     """Time all points; return the figures as JSON values."""
     machine = environment()
-    models: dict[str, Model] = {}
-    catalogs: dict[int, Items] = {}
+    # Points that need the same come one after the other.
+    model_of, items_of = functools.lru_cache(1)(Model), functools.lru_cache(2)(Items)
     points = []
     for name, count, beams, prompts in grid(options):
-        if name not in models:
-            models = {name: Model(name)}
-        if count not in catalogs:
-            usual = usual_items(options)
-            catalogs = {k: v for k, v in catalogs.items() if k == usual} | {count: Items(count)}
-        found = measure_point(models[name], catalogs[count], options, beams, prompts)
+        model = model_of(name)
+        found = measure_point(model, items_of(count), options, beams, prompts)
         points.append({"model": name, "items": count, **found})
         times = ", ".join(f"{way} {found['ways'][way]['ms']:.1f} ms" for way in WAYS)
-        where = f"{name}, {count:,} items, {beams} beams, {prompts} prompts"
-        console.print(f"{where}: {times}: {found['ratio']:.1f} times")
+        console.print(f"{said(points[-1])}: {times}: {found['ratio']:.1f} times")
         jax.clear_caches()
-    machine["torch_threads"] = models[options.models[-1]].torch.get_num_threads()
+    machine["torch_threads"] = model.torch.get_num_threads()
     machine |= {library: metadata.version(library) for library in ("torch", "transformers")}
     # Not where the files went: that says nothing of the measurement.
     asked = {k: v for k, v in dataclasses.asdict(options).items() if k not in ("out", "plot")}
-    document = {
+    return {
         "program": "benchmarks.hf_generate", "options": asked, "environment": machine,
         "points": points,
     }  # fmt: skip
-    asked_of = "generate / genret at 1M parameters, 100,000 items, 50 beams, batches of"
-    bars = [
-        Bar(f"{asked_of} {p['prompts']}", lambda _, ratio=p["ratio"]: ratio, FACTOR)
-        for p in points
-        if (p["model"], p["items"], p["beams"]) == BAR
-    ]
-    return document | {"bars": verdicts(document, bars)}
+
+
+def said(point: Mapping[str, Any]) -> str:
+    """Name a point."""
+    sizes = f"{point['items']:,} items, {point['beams']} beams, {point['prompts']} prompts"
+    return f"{point['model']}, {sizes}"
 
 
 def usual_items(options: Options) -> int:
@@ -261,30 +267,7 @@ def grid(options: Options) -> list[tuple[str, int, int, int]]:
     return sorted(points, key=lambda p: options.models.index(p[0]))
 
 
-def run(options: Options, console: Console) -> None:
-    """Measure, show and draw."""
-    if options.smoke:
-        options = dataclasses.replace(
-            options, beams=(5,), items=(1_000,), models=("1M",), rounds=2, prompt=20, prompts=(1, 2)
-        )
-    try:
-        document = measure(options, console)
-    except ImportError as e:
-        raise GenretError(f"{e}: pip install '.[hf-test]'") from e
-    rows = []
-    for p in document["points"]:
-        low, high = p["ratio_range"]
-        sizes = (p["model"], f"{p['items']:,}", str(p["beams"]), str(p["prompts"]))
-        times = (f"{p['ways'][way]['ms']:.1f}" for way in WAYS)
-        rows.append((*sizes, *times, f"{p['ratio']:.1f}", f"{low:.1f} to {high:.1f}"))
-    columns = ("model", "items", "beams", "prompts", *WAYS, "trie / genret", "rounds")
-    Table("Medians of rounds that alternate (ms a batch)", columns, rows).show(console)
-    finish(document, options.out, console)
-    if options.plot is not None:
-        plots.hf_generate(document["points"], WAYS).savefig(options.plot, dpi=150)
-
-
-main = make_main("benchmarks.hf_generate", Options, run)
+main = make_main("benchmarks.hf_generate", Options)
 
 if __name__ == "__main__":
     sys.exit(main())

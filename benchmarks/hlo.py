@@ -4,6 +4,9 @@ import dataclasses
 import math
 import re
 from collections.abc import Iterator
+from pathlib import Path
+
+from genret.errors import GenretError
 
 KINDS = ("gather", "sort", "kernel", "copy", "logsumexp", "reduce", "other")
 """What an operation does. A fusion is of the first of these that is in it, but it is a copy only if
@@ -188,3 +191,11 @@ def _bytes(shape: str, *, everywhere: bool = False) -> int:
         bits = _BITS.get(dtype, int(digits[0]) if digits else 8)
         total += math.prod(int(n) for n in sizes.split(",") if n) * bits // 8
     return total
+
+
+def only(folder: Path, pattern: str) -> str:
+    """Read the one file of a pattern; of several, the largest: the others are helpers."""
+    files = sorted(folder.glob(pattern), key=lambda file: file.stat().st_size)
+    if not files:
+        raise GenretError(f"{folder}: found no {pattern}: another version of the compiler?")
+    return files[-1].read_text()

@@ -9,13 +9,8 @@ Bars: 10⁷ interactions take at most 1.1 GiB; 10⁸ take at most 4.5 GiB and 10
 """
 
 import dataclasses
-import hashlib
-import json
-import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,21 +21,22 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from benchmarks.bars import Bar, at_most, verdicts
+from benchmarks.bars import Bar, at_most
+from benchmarks.process import Figures, in_own_process, peak_gib, timed, verb
 from benchmarks.program import Table, finish, make_main
-from benchmarks.record import ROOT, environment, peak_gib
-from genret.cli.base import Reporter
-from genret.cli.ingest import Ingest
-from genret.config import IngestConfig, SourceConfig
+from benchmarks.record import environment
 from genret.data import Catalog, SplitHistories, load_run_data
 from genret.errors import GenretError
 
 LIMITS = {10**7: {"peak_gib": 1.1}, 10**8: {"peak_gib": 4.5, "seconds": 600.0}}
 """What each format may need for so many interactions."""
-_PIECE = 500_000
-_ALL_IN_MEMORY, _NONE_IN_MEMORY = 64.0, 1e-6
-
-Format = Literal["parquet", "csv"]
+COLUMNS = {
+    "file MiB": ("file_mib", "{:.0f}"),
+    "seconds": ("seconds", "{:.1f}"),
+    "events/s": ("events_per_second", "{:,.0f}"),
+    "peak GiB": ("peak_gib", "{:.2f}"),
+    "imports alone GiB": ("imports_gib", "{:.2f}"),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,15 +46,67 @@ class Options:
     events: int = 10_000_000  # Interactions.
     users: int = 1_000_000  # Users.
     items: int = 100_000  # Items.
-    formats: tuple[Format, ...] = ("parquet", "csv")  # Formats.
+    formats: tuple[Literal["parquet", "csv"], ...] = ("parquet", "csv")  # Formats.
+    piece: int = 500_000  # Interactions that are drawn and written at a time.
     out: Path | None = None  # Where to write the figures as JSON.
     smoke: bool = False  # 20,000 interactions: shows that it works.
     memory_gib: float = 0.0
     """Memory for the rows (``genret ingest --memory-gib``); 0: what the verb takes by itself."""
-    check_both: bool = False
-    """Ingest each file in memory and by the sort on disk as well; both must give the same bytes."""
-    child: tuple[Path, Path] | None = None
-    """Used by the program itself: ingest a file into a run folder and print the figures."""
+
+    def main(self, console: Console) -> None:
+        """Measure and show."""
+        asked = self
+        if self.smoke:
+            asked = dataclasses.replace(self, events=20_000, users=3_000, items=500)
+        document = measure(asked)
+        title = f"Ingest of {asked.events:,} interactions"
+        table = Table.of(title, COLUMNS, document["formats"], "format")
+        finish(document, bars(document), self.out, console, table)
+
+
+def measure(options: Options) -> Figures:
+    """Write the log, ingest it in each format; return the figures as JSON values.
+
+    Raises:
+      GenretError: a format whose answer is not that of the log, or that failed.
+    """
+    document: Figures = {
+        "program": "benchmarks.ingest",
+        "options": {name: getattr(options, name) for name in ("events", "users", "items")},
+        "environment": environment(),
+        "formats": {},
+    }
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        expected = write_log(folder, options)
+        for name in options.formats:
+            path = folder / f"log.{name}"
+            figures = in_own_process(ingest_one, path, folder / name, options.memory_gib)
+            document["formats"][name] = figures | {"file_mib": path.stat().st_size / 2**20}
+            check(name, figures["found"], expected)
+    return document
+
+
+def ingest_one(path: Path, run_folder: Path, memory_gib: float) -> Figures:
+    """Run the verb in this process; return what it wrote, seconds and memory in GiB."""
+    import genret.cli.main  # noqa: F401  the verb loads it when it runs; here it belongs to the floor
+
+    figures: Figures = {"imports_gib": peak_gib()}
+    with timed(figures, "seconds"):
+        verb("ingest", run_folder, "--interactions", path, "--memory-gib", memory_gib)
+    figures |= {"peak_gib": peak_gib(), "found": answer(*load_run_data(run_folder))}
+    return figures | {"events_per_second": figures["found"]["events"] / figures["seconds"]}
+
+
+def bars(document: Figures) -> list[Bar]:
+    """Return what a run with so many interactions is asked for."""
+    limits = LIMITS.get(document["options"]["events"], {})
+    titles = {"peak_gib": "peak GiB", "seconds": "seconds"}
+    return [
+        at_most(f"{name}: {titles[figure]}", lambda d, n=name, f=figure: d["formats"][n][f], limit)
+        for name in document["formats"]
+        for figure, limit in limits.items()
+    ]
 
 
 def write_log(folder: Path, options: Options) -> dict[str, int]:
@@ -71,8 +119,8 @@ def write_log(folder: Path, options: Options) -> dict[str, int]:
     schema = pa.schema(columns)
     make = {"parquet": pq.ParquetWriter, "csv": pa.csv.CSVWriter}
     writers: list[Any] = [make[name](folder / f"log.{name}", schema) for name in options.formats]
-    for start in range(0, options.events, _PIECE):
-        count = min(_PIECE, options.events - start)
+    for start in range(0, options.events, options.piece):
+        count = min(options.piece, options.events - start)
         users = rng.integers(options.users, size=count)
         # As skewed as real logs: an item's share falls about as 1 / rank.
         items = (options.items ** rng.random(count)).astype(np.int64) - 1
@@ -126,109 +174,13 @@ def _checksum(users: np.ndarray, items: np.ndarray, times: np.ndarray) -> int:
     return int(np.sum(row * times.astype(np.uint64), dtype=np.uint64))
 
 
-def ingest_one(path: Path, run_folder: Path, memory_gib: float) -> dict[str, Any]:
-    """Run the verb in this process; return what it wrote, seconds and memory in GiB."""
-    import genret.data  # noqa: F401  the verb loads it when it runs; here it belongs to the floor
-
-    reporter, rules = Reporter(as_json=True), IngestConfig(memory_gib=memory_gib)
-    floor, start = peak_gib(), time.perf_counter()
-    source = SourceConfig(interactions=(path,))
-    Ingest(run_folder=run_folder, source=source, rules=rules).run(reporter)
-    figures = {"seconds": time.perf_counter() - start, "peak_gib": peak_gib()}
-    found = answer(*load_run_data(run_folder))
-    speed = found["events"] / figures["seconds"]
-    return {"found": found, **figures, "events_per_second": speed, "imports_gib": floor}
-
-
-def measure(options: Options) -> dict[str, Any]:
-    """Write the log, ingest it in each format; return the figures as JSON values.
-
-    Raises:
-      GenretError: a format whose answer is not that of the log, or that failed.
-    """
-    sizes = {name: getattr(options, name) for name in ("events", "users", "items")}
-    document: dict[str, Any] = {
-        "program": "benchmarks.ingest", "options": sizes, "environment": environment(),
-        "formats": {},
-    }  # fmt: skip
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        expected = write_log(folder, options)
-        for name in options.formats:
-            path = folder / f"log.{name}"
-            figures = run_child(path, folder / name, options.memory_gib)
-            document["formats"][name] = figures | {"file_mib": path.stat().st_size / 2**20}
-            check(name, figures["found"], expected)
-            if options.check_both:
-                check_both(path, folder)
-    return document | {"bars": verdicts(document, bars(document))}
-
-
-def bars(document: dict[str, Any]) -> list[Bar]:
-    """Return what a run with so many interactions is asked for."""
-    limits = LIMITS.get(document["options"]["events"], {})
-    titles = {"peak_gib": "peak GiB", "seconds": "seconds"}
-    return [
-        at_most(f"{name}: {titles[figure]}", lambda d, n=name, f=figure: d["formats"][n][f], limit)
-        for name in document["formats"]
-        for figure, limit in limits.items()
-    ]
-
-
-def run_child(path: Path, run_folder: Path, memory_gib: float) -> dict[str, Any]:
-    """Ingest in a process of its own; return its figures."""
-    command = [sys.executable, "-m", "benchmarks.ingest", "--child", str(path), str(run_folder)]
-    command += ["--memory-gib", str(memory_gib)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise GenretError(f"{path.name}: the ingest failed: {done.stderr.strip()[-300:]}")
-    return json.loads(done.stdout)
-
-
-def check_both(path: Path, folder: Path) -> None:
-    """Ingest a file in memory and by the sort on disk; refuse arrays that differ in a byte."""
-    digests = []
-    for gib in (_ALL_IN_MEMORY, _NONE_IN_MEMORY):
-        run_folder = folder / f"both-{gib}"
-        run_child(path, run_folder, gib)
-        digests.append(
-            {
-                str(file.relative_to(run_folder)): hashlib.sha256(file.read_bytes()).hexdigest()
-                for file in sorted(run_folder.rglob("*"))
-                if file.suffix in (".parquet", ".safetensors", ".npz", ".npy", ".arrow")
-            }
-        )
-        shutil.rmtree(run_folder)
-    if not digests[0] or digests[0] != digests[1]:
-        other = sorted(set(digests[0].items()) ^ set(digests[1].items()))
-        raise GenretError(f"{path.name}: in memory and on disk differ: {other[:4] or 'no files'}")
-
-
 def check(name: str, found: dict[str, int], expected: dict[str, int]) -> None:
     """Refuse figures of an ingest that lost or made up something."""
     if found != expected:
         raise GenretError(f"{name}: found {found}, expected {expected}")
 
 
-def run(options: Options, console: Console) -> None:
-    """Measure and show."""
-    if options.child is not None:
-        print(json.dumps(ingest_one(*options.child, options.memory_gib)))
-        return
-    if options.smoke:
-        options = dataclasses.replace(options, events=20_000, users=3_000, items=500)
-    document = measure(options)
-    columns = ("format", "file MiB", "seconds", "events/s", "peak GiB", "imports alone GiB")
-    rows = [
-        (name, f"{f['file_mib']:.0f}", f"{f['seconds']:.1f}", f"{f['events_per_second']:,.0f}",
-         f"{f['peak_gib']:.2f}", f"{f['imports_gib']:.2f}")
-        for name, f in document["formats"].items()
-    ]  # fmt: skip
-    Table(f"Ingest of {options.events:,} interactions", columns, rows).show(console)
-    finish(document, options.out, console)
-
-
-main = make_main("benchmarks.ingest", Options, run)
+main = make_main("benchmarks.ingest", Options)
 
 if __name__ == "__main__":
     sys.exit(main())

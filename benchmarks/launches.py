@@ -1,25 +1,18 @@
 """What XLA makes of a function for an NVIDIA GPU, on a machine that has none: launches, bytes, spills.
 
-It needs an environment with ``jax[cuda12]``, which may be another one than that of genret: its interpreter
-is given as ``python``. Everything down to machine code is compiled; nothing runs, so there are no times.
+`benchmarks.cycles` compiles it. It needs an environment with ``jax[cuda12]``, which may be another one than
+that of genret. Everything down to machine code is compiled; nothing runs, so there are no times.
 """
 
 import dataclasses
 import functools
-import importlib.util
-import json
 import re
 import shutil
 import subprocess
-import sys
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from benchmarks.cycles import Figures, exported, only, run_compiler
-from benchmarks.hlo import Module
-from genret.errors import GenretError
+from benchmarks.hlo import Module, only
+from benchmarks.process import Figures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,50 +65,19 @@ GPUS = {
 """Cards by name, as their data sheets have them."""
 
 
-def compile_for_gpu(
-    gpu: str,
-    function: Callable[..., Any],
-    *arguments: Any,
-    python: str = sys.executable,
-    timeout: float = 1200.0,
-    keep: Path | None = None,
-) -> Figures:
-    """Compile a function for a GPU that need not be there.
+def read(folder: Path, python: str) -> Figures:
+    """Read what XLA dumped of a compiled program.
 
     Args:
-      gpu: one of :data:`GPUS`.
-      function: takes and returns pytrees.
-      arguments: arrays or ``jax.ShapeDtypeStruct``; only shapes and types count.
+      folder: with the dumps in ``hlo``.
       python: interpreter of an environment with jax[cuda12].
-      timeout: seconds that the compiler may take.
-      keep: folder for the program and the dumps; None: a temporary one.
 
     Returns:
-      ``{"error": one line}`` of what did not compile, else: ``kernels`` and ``copies`` that a call
-      launches; ``graphs``, the CUDA graphs they are in; ``unbounded_loops``; ``bytes``, read and
-      written by the kernels; ``most_registers`` of a thread; ``spill_bytes`` stored and loaded;
-      ``argument_bytes``, ``temporary_bytes``; ``compile_s``.
-
-    Raises:
-      GenretError: an unknown GPU.
+      ``kernels`` and ``copies`` that a call launches; ``graphs``, the CUDA graphs they are in;
+      ``unbounded_loops``; ``bytes``, read and written by the kernels; ``most_registers`` of a thread;
+      ``spill_bytes`` stored and loaded.
     """
-    if gpu not in GPUS:
-        raise GenretError(f"chip: found {gpu!r}, expected one of {[*GPUS]}")
-    if python == sys.executable and importlib.util.find_spec("jax_cuda12_plugin") is None:
-        return {"error": "jax[cuda12] is absent: pip install 'jax[cuda12]', or name its Python"}
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) if keep is None else keep
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "program").write_bytes(exported(function, arguments, "cuda"))
-        (folder / "target_config").write_text(GPUS[gpu].target_config(gpu))
-        dump = f"--xla_dump_to={folder / 'hlo'} --xla_dump_hlo_as_text"
-        # Autotuning would have to run the kernels.
-        flags = {"XLA_FLAGS": f"{dump} --xla_gpu_autotune_level=0"}
-        error = run_compiler(folder, gpu, timeout, flags, python)
-        if error:
-            return {"error": error}
-        compiled = json.loads((folder / "compiled.json").read_text())
-        return compiled | read_launches(folder) | read_registers(folder, python)
+    return read_launches(folder) | read_registers(folder, python)
 
 
 def read_launches(folder: Path) -> Figures:

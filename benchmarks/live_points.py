@@ -1,44 +1,29 @@
 """Bar 7: refreshes, filter changes, inserts and removals in programs that are compiled once."""
 
-import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from benchmarks.draws import draw_codes, given_logits
-from benchmarks.oracle import check_answer, expected_of
-from benchmarks.record import Figures
-from benchmarks.timing import count_compilations, interleave
+from benchmarks.draws import draw_codes
+from benchmarks.process import Figures
+from benchmarks.sizes import Points, Sizes
+from benchmarks.timing import count_compilations, interleave, with_ratios
 from genret import ItemFilter, TrieIndex, beam_search
 from genret.index import FilterStack, LiveIndex
+from genret.testing import GivenLogits, check_answer, expected_answers
 from genret.typing import Bool, Codes
-
-
-@dataclasses.dataclass(frozen=True)
-class Sizes:
-    """Sizes of the bar."""
-
-    items: int  # |C| of the index that changes
-    codes: int  # V
-    depth: int  # L
-    shape: tuple[int, int]  # (B, M)
-    refreshes: int  # new code sets
-    filters: int  # new filters
-    inserts: int  # batches of inserted items, each followed by a removal and a search
-    insert_into: int  # |C| of the index whose insert is timed: 1 % of it
-    repeats: int  # rounds of that
 
 
 class Live:
     """A model with given logits, and searches of it whose answers are checked."""
 
     def __init__(self, sizes: Sizes) -> None:
-        self.sizes, self.beams = sizes, sizes.shape[1]
-        per_level = (sizes.codes,) * sizes.depth
-        self.model, self.history = given_logits(*sizes.shape, per_level, seed=70)
-        self.draw = functools.partial(draw_codes, codes_per_level=per_level)
-        self.build = functools.partial(TrieIndex.from_codes, codes_per_level=per_level)
+        self.sizes, self.beams = sizes, sizes.live_shape[1]
+        self.items, codes, depth = sizes.live
+        self.model, self.history = GivenLogits.random(*sizes.live_shape, (codes,) * depth, seed=70)
+        self.draw = functools.partial(draw_codes, codes_per_level=(codes,) * depth)
+        self.build = functools.partial(TrieIndex.from_codes, codes_per_level=(codes,) * depth)
 
     def search(
         self,
@@ -50,47 +35,45 @@ class Live:
         """Search, and refuse an answer that is not the exact one of the items allowed."""
         result = beam_search(self.model, self.history, index, beams=self.beams, **options)
         masks = allowed and [allowed[b % len(allowed)] for b in range(len(self.history))]
-        check_answer(result, expected_of(self.model, self.history, codes, self.beams, masks), codes)
+        exact = expected_answers(self.model, self.history, codes, self.beams, masks)
+        check_answer(result, exact, codes)
 
     def refresh(self) -> Figures:
         """Replace the codes, again and again."""
-        first = self.draw(self.sizes.items, seed=700)
+        first = self.draw(self.items, seed=700)
         index = self.build(first, reserve=0.1)
         self.search(index, first)
-        rng = np.random.default_rng(7)
         # Building is warm too: an index of another size has been built.
-        self.build(self.draw(self.sizes.items - 1, seed=701), like=index)
-        with count_compilations() as counts:
-            for number in range(self.sizes.refreshes):
-                count = int(self.sizes.items * rng.uniform(0.95, 1.05))
-                codes = self.draw(count, seed=710 + number)
-                self.search(self.build(codes, like=index), codes)
-        return dict(counts)
+        self.build(self.draw(self.items - 1, seed=701), like=index)
+        rng = np.random.default_rng(7)
+
+        def change(number: int) -> None:
+            codes = self.draw(int(self.items * rng.uniform(0.95, 1.05)), seed=710 + number)
+            self.search(self.build(codes, like=index), codes)
+
+        return compilations(change, range(self.sizes.refreshes))
 
     def change_filters(self) -> Figures:
         """Search under new filters, again and again, two in a batch."""
-        codes = self.draw(self.sizes.items, seed=720)
+        codes = self.draw(self.items, seed=720)
         index = self.build(codes)
         rng = np.random.default_rng(8)
 
-        def change() -> None:
+        def change(_: int) -> None:
             masks = [rng.random(len(codes)) < share for share in rng.uniform(0, 1, 2) ** 4]
             stack = FilterStack.of(index, [ItemFilter.from_mask(index, mask) for mask in masks])
             filter_of = np.arange(len(self.history), dtype=np.int32) % 2
             self.search(index, codes, masks, filters=stack, filter_of=filter_of)
 
-        change()
-        with count_compilations() as counts:
-            for _ in range(self.sizes.filters // 2):
-                change()
-        return dict(counts)
+        change(0)
+        return compilations(change, range(self.sizes.filters // 2))
 
     def insert(self) -> Figures:
         """Insert items and remove others, again and again."""
-        codes = self.draw(self.sizes.items, seed=730)
+        codes = self.draw(self.items, seed=730)
         allowed = np.ones(len(codes), bool)
         rng = np.random.default_rng(9)
-        each = max(1, self.sizes.items // 2000)
+        each = max(1, self.items // 2000)
         index = LiveIndex(self.build(codes), insert_capacity=each * (self.sizes.inserts + 1))
 
         def change(number: int) -> None:
@@ -106,11 +89,9 @@ class Live:
             self.search(index, codes, [allowed])
 
         change(0)
-        with count_compilations() as counts:
-            for number in range(self.sizes.inserts):
-                change(1 + number)
+        counts = compilations(change, range(1, 1 + self.sizes.inserts))
         self.search(index.compact(), codes[allowed])
-        return dict(counts)
+        return counts
 
     def time_insert(self) -> Figures:
         """Time inserting 1 % of the items, against building the index."""
@@ -124,18 +105,27 @@ class Live:
             "insert": lambda: plain.insert(new),
             "insert_with_ids": lambda: named.insert(new, new_ids),
         }
-        times = interleave(functions, self.sizes.repeats)
-        base = times["build"]["ms"]
-        over = {f"{n}_over_build": times[n]["ms"] / base for n in ("insert", "insert_with_ids")}
-        return times | over
+        return with_ratios(
+            interleave(functions, self.sizes.insert_repeats),
+            insert_over_build=("insert", "build"),
+            insert_with_ids_over_build=("insert_with_ids", "build"),
+        )
 
 
-def points(sizes: Sizes) -> dict[str, Callable[[], Figures]]:
+def compilations(change: Callable[[int], None], numbers: Iterable[int]) -> Figures:
+    """Make changes by their numbers; return what JAX traced and compiled meanwhile."""
+    with count_compilations() as counts:
+        for number in numbers:
+            change(number)
+    return dict(counts)
+
+
+def points(sizes: Sizes) -> Points:
     """Nothing is compiled again, whatever changes; and the time of an insert."""
-    live = Live(sizes)
+    live, items = Live(sizes), sizes.live[0]
     return {
-        f"7 {sizes.refreshes} refreshes: |C|={sizes.items}": live.refresh,
-        f"7 {sizes.filters} filter changes: |C|={sizes.items}": live.change_filters,
-        f"7 {sizes.inserts} inserts and removals: |C|={sizes.items}": live.insert,
+        f"7 {sizes.refreshes} refreshes: |C|={items}": live.refresh,
+        f"7 {sizes.filters} filter changes: |C|={items}": live.change_filters,
+        f"7 {sizes.inserts} inserts and removals: |C|={items}": live.insert,
         f"7 insert 1 %: |C|={sizes.insert_into}": live.time_insert,
     }

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from benchmarks.record import Figures
+from benchmarks.process import Figures
+from benchmarks.sizes import Points
 from genret.config import ItemDecoderConfig, TrainConfig
 from genret.histories import Histories
 from genret.models import build_model
@@ -19,7 +20,7 @@ SHAPE = ItemDecoderConfig(
 ITEMS, HISTORY = 1000, 16
 
 
-def points(meshes: Sequence[str], steps: int) -> dict[str, Callable[[], Figures]]:
+def points(meshes: Sequence[str], steps: int) -> Points:
     """Compare the losses of each mesh with those of one device."""
     alone = functools.cache(functools.partial(_losses, "data=1", steps))
     return {f"mesh: {mesh}": functools.partial(_compared, mesh, steps, alone) for mesh in meshes}

@@ -1,5 +1,6 @@
 """Bars 8 and 10: sequential model calls with a tail, and the bytes that a decode keeps of a history."""
 
+import collections
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -11,80 +12,77 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from benchmarks.draws import draw_codes, hashed_logits, real_codes
-from benchmarks.oracle import Answer, Catalog, check_answer, stepped
-from benchmarks.record import Figures
+from benchmarks.draws import draw_codes, real_codes
+from benchmarks.process import Figures
+from benchmarks.sizes import Points, Sizes
 from benchmarks.timing import interleave
-from genret import BeamResult, TrieIndex, beam_search
+from genret import TrieIndex, beam_search
 from genret.config import ItemDecoderConfig
-from genret.errors import GenretError
 from genret.models import History, build_model
-from genret.pytree import register_pytree
-from genret.testing import TableModel
+from genret.pytree import register_pytree, static_field
+from genret.testing import Answer, SortedCatalog, TableModel, check_answer, exact_logits
 from genret.typing import Array, Codes, Float, Int
 
 Kind = Literal["item_decoder", "decoder_only"]
-MARK = 512.0
-"""Scores of at most eight :func:`exact_logits` are above its negative."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Sizes:
-    """Sizes of the model bars."""
+class Calls(collections.Counter[str]):
+    """The calls of a model that its compiled program made while it ran; one is equal to itself alone."""
 
-    items: int  # |C| of the uniform codes
-    codes: int  # V
-    depth: int  # L
-    shape: tuple[int, int]  # (B, M)
-    histories: int  # batches whose calls are counted
-    repeats: int  # rounds of the timed decodes
-    beams: tuple[int, ...]  # M of the memory figures
-    history_items: int  # items of a history; each is four codes
-    preset_width: int  # width of their model
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+
+    def count(self, what: str) -> None:
+        """Let the program that is traced now count a call each time it runs."""
+        jax.debug.callback(lambda: self.update([what]))
 
 
 @register_pytree
-@dataclasses.dataclass(frozen=True)
-class MarkedModel:
-    """Another model, whose tail tells in the scores how many codes it was asked for.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CountedModel(TableModel):
+    """A model whose steps (prefill is one) and tails are counted."""
 
-    So the compiled program itself says where its tail began, without a callback in it. Scores stay
-    exact: the mark, at most seven times :data:`MARK`, and a score take 24 bits together.
-    """
-
-    model: TableModel
+    calls: Calls = static_field()
 
     def prefill(self, history: Any) -> tuple[Float[Array, "B 1 V"], Any]:
-        """Ask the model."""
-        return self.model.prefill(history)
+        """Count and answer."""
+        self.calls.count("step")
+        return super().prefill(history)
 
     def step(
         self, codes: Int[Array, "B M"], parents: Int[Array, "B M"], cache: Any
     ) -> tuple[Float[Array, "B M V"], Any]:
-        """Ask the model."""
-        return self.model.step(codes, parents, cache)
+        """Count and answer."""
+        self.calls.count("step")
+        return super().step(codes, parents, cache)
 
     def score_tail(
         self, codes: Int[Array, "B C T"], parents: Int[Array, "B C"], cache: Any
     ) -> Float[Array, "B C T"]:
-        """Ask the model, and take a mark for each code after the first from the last score."""
-        log_probs = self.model.score_tail(codes, parents, cache)
-        return log_probs.at[..., -1].add(-MARK * (codes.shape[-1] - 1))
+        """Count and answer."""
+        self.calls.count("tail")
+        return super().score_tail(codes, parents, cache)
 
 
-def unmark(result: BeamResult, depth: int) -> tuple[BeamResult, int]:
-    """Return an answer without marks, and the codes of a beam before the tail; L: there was none."""
-    scores = np.asarray(result.scores)
-    marks = np.unique(np.floor(-scores[np.asarray(result.valid)] / MARK))
-    if len(marks) != 1:
-        raise GenretError(f"answer: found {len(marks)} different marks, expected one")
-    tail = int(marks[0])
-    unmarked = jnp.asarray(scores + np.float32(MARK * tail))
-    return dataclasses.replace(result, scores=unmarked), depth - tail
+def stepped(model: Any, history: Any, beams: int) -> Callable[..., np.ndarray]:
+    """Return the logits of the only request of a history, by stepping any model."""
+    cache: Any = None
+
+    def logits_of(level: int, codes: np.ndarray, parents: np.ndarray) -> np.ndarray:
+        nonlocal cache
+        if level == 0:
+            logits, cache = model.prefill(history)
+        else:
+            padded = np.zeros((2, 1, beams), np.int32)
+            padded[:, 0, : len(codes)] = codes, parents
+            logits, cache = model.step(jnp.asarray(padded[0]), jnp.asarray(padded[1]), cache)
+        return np.asarray(logits[0])
+
+    return logits_of
 
 
 def best_below(
-    catalog: Catalog, model: TableModel, history: Array, beams: int, levels: int
+    catalog: SortedCatalog, model: TableModel, history: Array, beams: int, levels: int
 ) -> Answer:
     """Return the exact best items of all below the beams after some levels, for one request.
 
@@ -105,50 +103,52 @@ def best_below(
 def count_calls(codes: Codes, num_codes: int, sizes: Sizes) -> Figures:
     """Count the calls of searches with and without a tail, and check both answers.
 
-    A beam of t codes took t calls, prefill and t - 1 steps, one after the other; the tail is one
-    more, and without it the last step is the last call.
+    A beam of t codes took t calls, prefill and t - 1 steps, one after the other; the tail is one more.
     """
-    (batch, beams), depth = sizes.shape, codes.shape[1]
-    per_level = (num_codes,) * depth
-    catalog = Catalog.of(codes)
+    (batch, beams), per_level = sizes.model_shape, (num_codes,) * codes.shape[1]
+    catalog = SortedCatalog.of(codes)
     index = TrieIndex.from_codes(codes, codes_per_level=per_level)
-    plain = hashed_logits(per_level, seed=80)
+    rng = np.random.default_rng(80)
+    plain = TableModel.of([exact_logits(rng, 257, count) for count in per_level])
+    counted = CountedModel(tables=plain.tables, calls=Calls())
     figures: Figures = {"tail_calls": [], "step_calls": [], "same_answer": []}
     for number in range(sizes.histories):
         history = jnp.arange(batch, dtype=jnp.int32) + 1000 * number
-        search = functools.partial(beam_search, MarkedModel(plain), history, index, beams=beams)
-        found, levels = unmark(search(tail="auto"), depth)
-        steps, all_levels = unmark(search(), depth)
-        for result, before in ((steps, depth), (found, levels)):
+        answers = []
+        for name, tail in (("tail_calls", "auto"), ("step_calls", None)):
+            calls = counted.calls
+            calls.clear()
+            result = beam_search(counted, history, index, beams=beams, tail=tail)
+            jax.effects_barrier()
             requests = (history[b : b + 1] for b in range(batch))
-            exact = [best_below(catalog, plain, one, beams, before) for one in requests]
+            exact = [best_below(catalog, plain, one, beams, calls["step"]) for one in requests]
             check_answer(result, exact, codes)
-        figures["tail_calls"].append(levels + (levels < depth))
-        figures["step_calls"].append(all_levels)
-        same = (np.asarray(found.items) == np.asarray(steps.items)).mean()
-        figures["same_answer"].append(float(same))
+            figures[name].append(calls.total())
+            answers.append(np.asarray(result.items))
+        figures["same_answer"].append(float((answers[0] == answers[1]).mean()))
     search = functools.partial(beam_search, plain, history, index, beams=beams)
-    times = interleave({"tail": lambda: search(tail="auto"), "steps": search}, sizes.repeats)
+    times = interleave({"tail": lambda: search(tail="auto"), "steps": search}, sizes.model_repeats)
     most = {"most_calls": max(figures["tail_calls"]), "most_steps": max(figures["step_calls"])}
     return {**figures, **most, **times}
 
 
-def passes(sizes: Sizes, data: Path | None) -> dict[str, Callable[[], Figures]]:
+def passes(sizes: Sizes, data: Path | None) -> Points:
     """Bar 8: sequential model calls, prefill included."""
-    shape = (sizes.codes,) * sizes.depth
-    uniform = f"8 calls: uniform |C|={sizes.items} V={sizes.codes} L={sizes.depth}"
+    items, codes, depth = sizes.model
+    draw = functools.partial(draw_codes, items, (codes,) * depth, seed=8)
     return {
-        uniform: lambda: count_calls(draw_codes(sizes.items, shape, seed=8), sizes.codes, sizes),
+        f"8 calls: uniform |C|={items} V={codes} L={depth}": lambda: count_calls(
+            draw(), codes, sizes
+        ),
         "8 calls: beauty": lambda: count_calls(real_codes(data, "beauty"), 256, sizes),
     }
 
 
-def decode_bytes(kind: Kind, beams: int, items: int, sizes: Sizes) -> tuple[int, int]:
+def decode_bytes(kind: Kind, beams: int, items: int, sizes: Sizes) -> np.ndarray:
     """Return the bytes of the cache after a step, and of the compiled search's temporaries."""
-    batch, per_level = sizes.shape[0], (256,) * 4
+    batch, per_level, width = sizes.model_shape[0], (256,) * 4, sizes.width
     codes = draw_codes(2000, per_level, seed=10)
     index = TrieIndex.from_codes(codes, codes_per_level=per_level)
-    width = sizes.preset_width
     config = ItemDecoderConfig(
         codes_per_level=per_level, width=width, heads=4, kv_heads=4, head_dim=width // 4,
         mlp_dim=2 * width, max_items=items,
@@ -169,19 +169,20 @@ def decode_bytes(kind: Kind, beams: int, items: int, sizes: Sizes) -> tuple[int,
     cache = jax.tree.leaves(jax.eval_shape(after_a_step, params, history))
     memory = jax.jit(search).lower(params, history, index).compile().memory_analysis()
     temporary = int(memory.temp_size_in_bytes) if memory else 0
-    return sum(x.size * x.dtype.itemsize for x in cache), temporary
+    return np.array([sum(x.size * x.dtype.itemsize for x in cache), temporary])
 
 
 def history_memory(kind: Kind, beams: int, sizes: Sizes) -> Figures:
     """Return the bytes of a decode that are there for the history's sake: what one twice as long adds."""
-    short = decode_bytes(kind, beams, sizes.history_items, sizes)
-    long = decode_bytes(kind, beams, 2 * sizes.history_items, sizes)
-    names = ("cache_bytes", "temporary_bytes")
-    more = {f"history_{n}": b - a for n, a, b in zip(names, short, long, strict=True)}
-    return more | dict(zip(names, short, strict=True))
+    short, long = (decode_bytes(kind, beams, n * sizes.history_items, sizes) for n in (1, 2))
+    return {
+        f"{of}{name}": value
+        for of, values in (("history_", long - short), ("", short))
+        for name, value in zip(("cache_bytes", "temporary_bytes"), values.tolist(), strict=True)
+    }
 
 
-def history_bytes(sizes: Sizes) -> dict[str, Callable[[], Figures]]:
+def history_bytes(sizes: Sizes) -> Points:
     """Bar 10: the history part of a decode with 80 history tokens does not grow with M."""
     kinds: tuple[Kind, ...] = ("decoder_only", "item_decoder")
     return {

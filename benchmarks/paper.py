@@ -3,8 +3,8 @@
     python -m benchmarks paper FILE
     python -m benchmarks paper FILE --markdown
 
-Theirs are milliseconds of a TPU v6e, ours of whatever machine the run is of; what can be compared is
-the order of the methods and how each grows: the slope of log(time) against log(size).
+Theirs (`static_paper.json`) are milliseconds of a TPU v6e, ours of whatever machine the run is of; what
+can be compared is the order of the methods and how each grows: the slope of log(time) over log(size).
 """
 
 import dataclasses
@@ -20,41 +20,15 @@ from benchmarks.program import Table
 from benchmarks.record import read
 from benchmarks.show import Line
 from genret.errors import GenretError
+from genret.json_files import read_json
 
-COLUMNS = {
-    "STATIC": "static-style", "hash bitmap": "hash-bitmap", "PPV approximate": "ppv-top50",
-    "PPV exact": "ppv-exact", "CPU trie": "cpu-trie",
-}  # fmt: skip
+_, COLUMNS, OVER_ITEMS, OVER_CODES, INSIDE = read_json(
+    Path(__file__).with_name("static_paper.json")
+).values()
+OURS = dict(
+    zip(COLUMNS, ("static-style", "hash-bitmap", "ppv-top50", "ppv-exact", "cpu-trie"), strict=True)
+) | {"genret": "genret"}
 """The paper's methods, and ours of the same algorithm."""
-
-OURS = {**COLUMNS, "genret": "genret"}
-
-OVER_ITEMS: dict[int, tuple[float | None, ...]] = {
-    10**5: (0.023, 12.335, 0.588, 6.375, 27.070),
-    10**6: (0.030, 12.339, 0.846, 15.368, 27.579),
-    10**7: (0.034, 12.341, 1.486, 31.765, 28.060),
-    2 * 10**7: (0.033, 12.343, 1.564, 34.116, 31.336),
-    10**8: (0.039, 12.331, 1.713, 38.691, None),
-}
-"""Table 4a: milliseconds of a step over an unconstrained one, V = 2048; None: out of memory."""
-
-OVER_CODES: dict[int, tuple[float | None, ...]] = {
-    256: (0.040, 1.554, 1.584, 6.004, 27.359),
-    512: (0.041, 3.094, 1.543, 10.586, 27.853),
-    1024: (0.038, 6.180, 1.509, 18.360, 29.239),
-    2048: (0.034, 12.341, 1.486, 31.765, 31.176),
-    4096: (0.034, 24.620, 1.620, 57.066, 29.810),
-    8192: (0.041, 49.191, 1.668, 107.015, 29.383),
-    16_384: (0.044, 98.273, 1.824, 287.181, 30.885),
-    32_768: (0.041, 196.474, 2.093, 578.738, 31.676),
-}
-"""Table 4b: the same at |C| = 10^7."""
-
-INSIDE: dict[str, tuple[float, float]] = {
-    "STATIC": (0.033, 0.0025), "hash bitmap": (12.3, 0.94), "PPV approximate": (1.56, 0.119),
-    "PPV exact": (34.1, 2.60), "CPU trie": (31.3, 2.39),
-}  # fmt: skip
-"""Table 1: milliseconds over an unconstrained step at |C| = 2 * 10^7, and as a share of it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,18 +38,17 @@ class Paper:
     file: tyro.conf.Positional[Path]  # JSON of the run.
     markdown: bool = False  # Print Markdown.
 
-    def main(self, console: Console) -> int:
+    def main(self, console: Console) -> None:
         """Print the tables."""
         document = read(self.file)
         environment, lines = document["environment"], list(document["points"].values())
         if self.markdown:
             print(markdown(environment, lines))
-            return 0
+            return
         for table in tables(lines):
             table.show(console)
         for text in (*orders(lines), _machines(environment)):
             console.print(text)
-        return 0
 
 
 def markdown(environment: Mapping[str, Any], points: Sequence[Line]) -> str:
@@ -91,36 +64,21 @@ def tables(points: Sequence[Line]) -> list[Table]:
     Raises:
       GenretError: the run is not one of the preset "paper".
     """
-    given = [line for line in points if line["sizes"]["model"] is None]
-    by_items = {x["sizes"]["items"]: x for x in given if x["sizes"]["codes"] == 2048}
-    by_codes = {x["sizes"]["codes"]: x for x in given if x["sizes"]["items"] == 10**7}
-    if not by_items or any(x["sizes"]["depth"] != 8 for x in given):
+    by_items, by_codes = (
+        _measured(points, "items", "codes", 2048),
+        _measured(points, "codes", "items", 10**7),
+    )
+    if not by_items or any(
+        x["sizes"]["depth"] != 8 for x in (*by_items.values(), *by_codes.values())
+    ):
         raise GenretError("paper: found no points of the preset 'paper'")
-    over_items = "Table 4a: ms of a step over an unconstrained one, V = 2,048"
-    over_codes = "Table 4b: the same over V, |C| = 10,000,000"
+    over_items = "Table 4a: milliseconds of a step beyond an unconstrained one, by items, V = 2,048"
+    over_codes = "Table 4b: the same by codes of a level, 10,000,000 items"
     return [
         *(_inside(line) for line in points if line["sizes"]["model"] is not None),
-        _grown(over_items, "|C|", OVER_ITEMS, by_items),
-        _grown(over_codes, "V", OVER_CODES, by_codes),
+        _grown(over_items, "items", OVER_ITEMS, by_items),
+        _grown(over_codes, "codes", OVER_CODES, by_codes),
     ]
-
-
-def _grown(
-    title: str, axis: str, theirs: Mapping[int, tuple[float | None, ...]], ours: Mapping[int, Line]
-) -> Table:
-    """Return a table of the steps' times over an axis, theirs and ours."""
-    columns = [axis, *(f"{name}: paper, measured" for name in COLUMNS), "genret: measured"]
-    rows = []
-    for size, said in theirs.items():
-        own = [_figure(ours.get(size), method) for method in OURS.values()]
-        both = [f"{_number(x)}, {y}" for x, y in zip(said, own[:-1], strict=True)]
-        rows.append([f"{size:,}", *both, own[-1]])
-    slopes = [_slope({s: _time(x, own) for s, x in ours.items()}) for own in OURS.values()]
-    both = [
-        f"{_slope({s: row[n] for s, row in theirs.items() if s in ours})}, {own}"
-        for n, own in enumerate(slopes[:-1])
-    ]
-    return Table(title, columns, [*rows, [f"slope in {axis}", *both, slopes[-1]]])
 
 
 def orders(points: Sequence[Line]) -> list[str]:
@@ -128,33 +86,46 @@ def orders(points: Sequence[Line]) -> list[str]:
 
     After each method stand the milliseconds of a step over an unconstrained one.
     """
-    measured = {
-        line["sizes"]["items"]: line
-        for line in points
-        if line["sizes"]["model"] is None and line["sizes"]["codes"] == 2048
-    }
-    most = max(size for size in measured if size in OVER_ITEMS)
-    own = {name: _time(measured[most], method) for name, method in OURS.items()}
+    measured = _measured(points, "items", "codes", 2048)
+    most = max(size for size in measured if str(size) in OVER_ITEMS)
+    theirs = dict(zip(COLUMNS, OVER_ITEMS[str(most)], strict=True))
+    ours = {name: _time(measured[most], method) for name, method in OURS.items()}
     said = []
-    for whose, costs in (
-        ("paper", dict(zip(COLUMNS, OVER_ITEMS[most], strict=True))),
-        ("measured", own),
-    ):
+    for whose, costs in (("paper", theirs), ("measured", ours)):
         known = sorted((ms, name) for name, ms in costs.items() if ms is not None)
         order = ", ".join(f"{name} {ms:.3f}" for ms, name in known)
-        said.append(f"order at |C| = {most:,}, V = 2,048, {whose}: {order}")
-    absent = [
-        f"{name} ({_figure(measured[most], OURS[name])})" for name, ms in own.items() if ms is None
-    ]
+        said.append(f"order with {most:,} items, V = 2,048, {whose}: {order}")
+    absent = [f"{n} ({_figure(measured[most], OURS[n])})" for n, ms in ours.items() if ms is None]
     if absent:
         said[-1] += f"; without a figure: {', '.join(absent)}"
     return said
 
 
-def _machines(environment: Mapping[str, Any]) -> str:
-    return (
-        f"theirs: TPU v6e, B = 2, M = 70, L = 8; measured: {environment.get('processor')}, "
-        f"{environment.get('cores')} cores, the same B, M and L"
+def _measured(points: Sequence[Line], axis: str, other: str, fixed: int) -> dict[int, Line]:
+    """Return the points with given logits and a fixed size by another of their sizes."""
+    given = [line["sizes"] | {"line": line} for line in points if line["sizes"]["model"] is None]
+    return {sizes[axis]: sizes["line"] for sizes in given if sizes[other] == fixed}
+
+
+def _grown(title: str, axis: str, theirs: Mapping[str, Any], ours: Mapping[int, Line]) -> Table:
+    """Return a table of the steps' times over an axis, theirs and ours."""
+    rows = []
+    for size, said in theirs.items():
+        *own, last = (_figure(ours.get(int(size)), method) for method in OURS.values())
+        both = [f"{_number(x)}, {y}" for x, y in zip(said, own, strict=True)]
+        rows.append([f"{int(size):,}", *both, last])
+    *slopes, last = (_slope({s: _time(x, own) for s, x in ours.items()}) for own in OURS.values())
+    in_both = {int(size): row for size, row in theirs.items() if int(size) in ours}
+    both = [
+        f"{_slope({s: r[n] for s, r in in_both.items()})}, {own}" for n, own in enumerate(slopes)
+    ]
+    columns = [
+        axis,
+        *(f"{name}: paper, measured here" for name in COLUMNS),
+        "genret: measured here",
+    ]
+    return Table(
+        title, columns, [*rows, [f"growth with the {axis}: slope of the logarithms", *both, last]]
     )
 
 
@@ -163,17 +134,23 @@ def _inside(line: Line) -> Table:
     base, sizes = line["methods"]["unconstrained"].get("step_ms") or 0, line["sizes"]
     rows = []
     for name, own in OURS.items():
-        said = "" if name not in INSIDE else f"+{INSIDE[name][0]:g} ms, {INSIDE[name][1]:.2%}"
-        over = _time(line, own)
-        ours = _figure(line, own)
+        said = "" if name not in INSIDE else "+{:g} ms, {:.2%}".format(*INSIDE[name])
+        over, ours = _time(line, own), _figure(line, own)
         if over is not None and base:
             ours = f"{over:+.3f} ms, {over / base:.1%}"
         rows.append([name, said, ours])
     title = (
-        f"Table 1: a step over an unconstrained one inside a transformer (theirs: 13 ms a step, "
-        f"|C| = 20,000,000; here: {sizes['model']}, {base:.0f} ms a step, |C| = {sizes['items']:,})"
+        f"Table 1: what a step takes more than an unconstrained one inside a transformer (theirs: 13 ms "
+        f"a step, 20,000,000 items; here: {sizes['model']}, {base:.0f} ms a step, {sizes['items']:,} items)"
     )
     return Table(title, ["method", "paper says", "measured here"], rows)
+
+
+def _machines(environment: Mapping[str, Any]) -> str:
+    return (
+        f"theirs: TPU v6e, B = 2, M = 70, L = 8; measured: {environment.get('processor')}, "
+        f"{environment.get('cores')} cores, the same B, M and L"
+    )
 
 
 def _time(line: Line | None, method: str) -> float | None:
@@ -196,7 +173,4 @@ def _number(value: float | None) -> str:
 def _slope(times: Mapping[int, float | None]) -> str:
     """Return the least-squares slope of log(time) over log(size), of the times above 0."""
     pairs = [(size, ms) for size, ms in times.items() if ms is not None and ms > 0]
-    if len(pairs) < 2:
-        return "none"
-    x, y = np.log(pairs).T
-    return f"{np.polyfit(x, y, 1)[0]:.2f}"
+    return f"{np.polyfit(*np.log(pairs).T, 1)[0]:.2f}" if len(pairs) > 1 else "too few above 0"

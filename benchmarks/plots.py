@@ -12,10 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from benchmarks.show import Line
 from benchmarks.timing import times_of
+
+Line = Mapping[str, Any]
 
 STYLES = {
     "unconstrained": ("#7f7f7f", "x:"), "genret": ("#d1495b", "o-"),
@@ -48,18 +49,6 @@ def all_figures(points: Sequence[Line]) -> dict[str, tuple[str, Figure]]:
             who_wins(points),
         ),
         "slower_than_genret": ("The same over all points.", slower_than(points)),
-        "latency_over_items": (
-            "Time of a step against the number of items.",
-            against(points, "items", "step_ms", "ms a step"),
-        ),
-        "latency_over_codes": (
-            "Time of a step against the number of codes of a level.",
-            against(points, "codes", "step_ms", "ms a step"),
-        ),
-        "bytes_over_items": (
-            "Memory of the index.",
-            against(points, "items", "bytes", "MiB of the index", 1 / (1 << 20)),
-        ),
         "by_level": ("Where the time goes: each step alone.", by_level(points)),
         "with_models": (
             "A whole search with a transformer; grey is the time without a constraint.",
@@ -146,31 +135,23 @@ def machines(measured: Mapping[str, Line], compiled: Mapping[str, Any]) -> Figur
       compiled: points of ``benchmarks accelerators``: the compilers' schedules, no times.
     """
     where = "|C|=1000000 V=2048 L=8 B=2 M=70 uniform"
+    shown = ("genret", "static (its code)", "static-style", "unconstrained")
     on_cpu = measured.get(f"given logits {where}", {}).get("methods", {})
 
     def counted(chip: str, figure: str, unit: float) -> dict[str, float]:
-        points = {p.get("method"): p for key, p in compiled.items() if key.startswith(f"{chip} ")}
-        own = {name: compiled.get(f"{chip} {name} {where}", {}) for name in points}
+        own = {name: compiled.get(f"{chip} {name} {where}", {}) for name in shown}
         return {name: p[figure] / unit for name, p in own.items() if p.get(figure)}
 
     panels: dict[str, dict[str, float]] = {
-        "CPU: ms a search": {name: own["ms"] for name, own in on_cpu.items() if "ms" in own},
+        "CPU: ms a search": {n: on_cpu[n]["ms"] for n in shown if "ms" in on_cpu.get(n, {})},
         "TPU v6e: thousand cycles, scheduled": counted("v6e", "cycles", 1e3),
         "H100: kernels launched": counted("h100", "kernels", 1),
     }
-    shown = ("genret", "static (its code)", "static-style", "unconstrained")
     figure = Figure(figsize=(10.5, 2.3), layout="constrained")
     for axes, (title, values) in zip(figure.subplots(1, 3), panels.items(), strict=True):
-        names = [name for name in shown if name in values]
-        axes.barh(names, [values[x] for x in names], color=[color(x) for x in names])
-        for row, name in enumerate(names):
-            said = f" {values[name]:,.{0 if values[name] >= 10 else 2}f}"
-            axes.text(values[name], row, said, va="center", fontsize=9)
+        _bars(axes, values, {n: f" {v:,.{0 if v >= 10 else 2}f}" for n, v in values.items()})
         axes.margins(x=0.2)
-        axes.invert_yaxis()
         axes.set_title(title, fontsize=10)
-        plain(axes)
-        axes.grid(visible=False)
         axes.set_xticks([])
     figure.suptitle("10⁶ items, V = 2,048, L = 8, B = 2, M = 70; less is better", fontsize=10)
     return figure
@@ -182,59 +163,25 @@ def slower_than(points: Sequence[Line], name: str = "genret") -> Figure | None:
     if not ratios:
         return None
     means = {other: statistics.geometric_mean(values) for other, values in ratios.items()}
-    order = sorted(means, key=means.__getitem__)
+    order = sorted(means, key=means.__getitem__, reverse=True)
     figure = Figure(figsize=(7, 0.4 * len(order) + 1.4), layout="constrained")
     axes = figure.subplots()
     # From 1 on: a bar to the left is a faster method, one to the right a slower one.
-    axes.barh(order, [means[x] - 1 for x in order], left=1, color=[color(x) for x in order])
+    most = {other: max(1, *values) for other, values in ratios.items()}
+    _bars(axes, {x: means[x] - 1 for x in order}, left=1)
     for row, other in enumerate(order):
-        least, most = min(ratios[other]), max(ratios[other])
-        if most > least:
-            axes.plot([least, most], [row, row], "|-", color="#333333", lw=1, ms=7)
-        axes.text(1.08 * max(1, most), row, f"{times(means[other])} x", va="center")
+        least = min(ratios[other])
+        axes.plot([least, max(ratios[other])], [row, row], "|-", color="#333333", lw=1, ms=7)
+        axes.text(1.08 * most[other], row, f"{times(means[other])} x", va="center")
     axes.axvline(1, color=color(name), lw=2)
     axes.set_xscale("log")
-    values = [1.0, *(ratio for own in ratios.values() for ratio in own)]
-    axes.set_xlim(min(values) / 1.1, max(values) * 1.6)
-    log_ticks(axes.xaxis, min(values), max(values))
+    least = min(1.0, *(min(own) for own in ratios.values()))
+    axes.set_xlim(least / 1.1, 1.6 * max(most.values()))
+    log_ticks(axes.xaxis, least, max(most.values()))
     axes.set_xlabel(f"time of a search over that of {name} (left of the line: faster)")
     count = max(map(len, ratios.values()))
     said = ": geometric mean, least and most" if count > 1 else ""
     axes.set_title(f"Against {name}, over {count} points{said}")
-    plain(axes)
-    return figure
-
-
-def against(
-    points: Sequence[Line], axis: str, what: str, label: str, unit: float = 1.0
-) -> Figure | None:
-    """Draw a figure of each method against "items" or "codes": of the points that differ in nothing else."""
-    groups: dict[tuple[Any, ...], list[Line]] = {}
-    for line in _given(points):
-        rest = tuple(v for k, v in line["sizes"].items() if k not in (axis, "repeats"))
-        groups.setdefault(rest, []).append(line)
-    lines = max(groups.values(), key=len, default=[])
-    if len(lines) < 2:
-        return None
-    lines = sorted(lines, key=lambda line: line["sizes"][axis])
-    series: dict[str, tuple[list[float], list[float]]] = {}
-    for line in lines:
-        for name, own in line["methods"].items():
-            if own.get(what):
-                x, y = series.setdefault(name, ([], []))
-                x.append(line["sizes"][axis])
-                y.append(unit * own[what])
-    figure, axes = _lines(series)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(FixedLocator([line["sizes"][axis] for line in lines]))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: number(round(x))))
-    sizes = lines[0]["sizes"]
-    other = f"V = {sizes['codes']:,}" if axis == "items" else f"|C| = {number(sizes['items'])}"
-    same = ", ".join(f"{letter} = {sizes[size]}" for letter, size in SIZES)
-    axes.set_xlabel({"items": "items, |C|", "codes": "codes of a level, V"}[axis])
-    axes.set_ylabel(label)
-    axes.set_title(f"{other}, {same}, {sizes['kind']}")
     return figure
 
 
@@ -244,17 +191,23 @@ def by_level(points: Sequence[Line]) -> Figure | None:
     if not lines:
         return None
     line = max(lines, key=lambda line: line["sizes"]["items"])
-    series = {
-        name: (list(range(1, len(own["level_ms"]) + 1)), own["level_ms"])
-        for name, own in line["methods"].items()
-        if "level_ms" in own
-    }
+    timed = {name: own["level_ms"] for name, own in line["methods"].items() if "level_ms" in own}
     sizes = line["sizes"]
-    figure, axes = _lines(series)
-    axes.set_xticks(range(1, sizes["depth"] + 1))
-    axes.set_xlabel("level of the semantic ID")
-    axes.set_ylabel("ms of the step alone")
+    levels = list(range(1, sizes["depth"] + 1))
+    figure = Figure(figsize=(7.5, 4.4), layout="constrained")
+    axes = figure.subplots()
+    for name, ms in sorted(
+        timed.items(), key=lambda own: -own[1][-1]
+    ):  # in the order of their ends
+        thick = {"lw": 2.6, "ms": 6, "zorder": 3} if name == "genret" else {"lw": 1.3, "ms": 5}
+        axes.plot(levels, ms, STYLES[name][1], color=color(name), label=name, **thick)
+    axes.set_yscale("log")
+    log_ticks(axes.yaxis, *axes.get_ylim())
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9, frameon=False)
+    axes.set_xticks(levels)
+    axes.set(xlabel="level of the semantic ID", ylabel="ms of the step alone")
     axes.set_title(f"|C| = {number(sizes['items'])}, V = {sizes['codes']:,}, each step alone")
+    _plain(axes)
     return figure
 
 
@@ -267,23 +220,68 @@ def with_models(points: Sequence[Line]) -> Figure | None:
     figure = Figure(figsize=(1.6 + 3.2 * len(lines), 0.4 * rows + 1.3), layout="constrained")
     for axes, line in zip(figure.subplots(1, len(lines), squeeze=False)[0], lines, strict=True):
         timed = _timed(line)
-        names, first = list(timed), next(iter(timed))
+        first = next(iter(timed))
         base, longest = timed[first]["ms"], max(own["ms"] for own in timed.values())
-        axes.barh(names, [min(base, own["ms"]) for own in timed.values()], color="#d0d0d0")
-        more = [max(0.0, own["ms"] - base) for own in timed.values()]
-        axes.barh(names, more, left=base, color=[color(x) for x in names])
+        axes.barh([*timed], [min(base, own["ms"]) for own in timed.values()], color="#d0d0d0")
+        _bars(axes, {name: max(0.0, own["ms"] - base) for name, own in timed.items()}, left=base)
         for name, own in timed.items():
             change = f"{times_of(own, timed[first]) - 1:+.0%}"
             text = f"{own['ms']:.3g} ms" if name == first else change
             axes.text(max(base, own["ms"]) + 0.02 * longest, name, text, va="center", fontsize=9)
         axes.axvline(base, color=color(first), lw=1)
         axes.set_xlim(0, 1.25 * longest)
-        axes.invert_yaxis()
         axes.set_title(f"{line['sizes']['model']} model, |C| = {number(line['sizes']['items'])}")
         axes.set_xlabel(f"ms a search; grey: as {first}")
-        plain(axes)
-        axes.grid(visible=False, axis="y")
     return figure
+
+
+def hf_generate(points: Sequence[Mapping[str, Any]], ways: Sequence[str]) -> Figure:
+    """Draw time against beams: for the smallest and the largest model, and for many prompts.
+
+    Args:
+      points: those of ``benchmarks.hf_generate``; the number of items is the one of most points.
+      ways: names of the searches.
+    """
+    usual = statistics.mode(p["items"] for p in points)
+    panels: dict[str, list[Any]] = {}
+    for p in sorted(points, key=lambda p: (p["prompts"], p["parameters"], p["beams"])):
+        if p["items"] == usual:
+            plural = "one prompt" if p["prompts"] == 1 else f"{p['prompts']} prompts"
+            panels.setdefault(f"{p['model']} parameters, {plural}", []).append(p)
+    one = [title for title in panels if title.endswith("one prompt")]
+    many = [title for title in panels if title not in one]
+    # Three panels stay readable at the width of a page.
+    shown = list(dict.fromkeys([*one[:1], *one[-1:], *many[-1:]]))
+    figure = Figure(figsize=(3.6 * len(shown), 3.6), layout="constrained")
+    every = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+    for axes, title in zip(every, shown, strict=True):
+        beams = [p["beams"] for p in panels[title]]
+        for way in ways:
+            own = [(p["ways"][way], p["prompts"]) for p in panels[title]]
+            low, high = zip(*([t / n for t in way["quartiles_ms"]] for way, n in own), strict=True)
+            ms = [way["ms"] / n for way, n in own]
+            axes.plot(beams, ms, "o-", ms=4, color=color(way), label=way)
+            axes.fill_between(beams, low, high, color=color(way), alpha=0.2)
+        axes.set(xscale="log", yscale="log", xlabel="beams")
+        axes.set_title(title, fontsize=10)
+        axes.set_xticks(beams, [str(count) for count in beams])
+        axes.minorticks_off()
+        _plain(axes)
+    every[0].set_ylabel("milliseconds per prompt")
+    every[0].legend(fontsize=8, frameon=False)
+    return figure
+
+
+def _bars(
+    axes: Axes, values: Mapping[str, float], said: Mapping[str, str] | None = None, left: float = 0
+) -> None:
+    """Draw a bar for each method in its color, the first on top, with what is said of it at its end."""
+    axes.barh([*values], [*values.values()], left=left, color=[color(x) for x in values])
+    for row, name in enumerate(said or {}):
+        axes.text(values[name], row, said[name], va="center", fontsize=9)  # type: ignore[index]
+    axes.invert_yaxis()
+    _plain(axes)
+    axes.grid(visible=False, axis="y")
 
 
 def _timed(line: Line) -> dict[str, Any]:
@@ -329,41 +327,6 @@ def _ratios(points: Sequence[Line], name: str) -> dict[str, list[float]]:
     return found
 
 
-def _lines(series: dict[str, tuple[list[Any], list[float]]]) -> tuple[Figure, Axes]:
-    """Draw a line for each method over a logarithmic axis, with its name at its end; ours is thicker."""
-    figure = Figure(figsize=(7.5, 4.4), layout="constrained")
-    axes = figure.subplots()
-    for name, (x, y) in series.items():
-        thick = {"lw": 2.6, "ms": 6, "zorder": 3} if name == "genret" else {"lw": 1.3, "ms": 5}
-        axes.plot(x, y, STYLES.get(name, ("", "o-"))[1], color=color(name), **thick)
-    axes.set_yscale("log")
-    axes.margins(x=0.04, y=0.06)
-    log_ticks(axes.yaxis, *axes.get_ylim())
-    _label_ends(axes, [(x[-1], y[-1], name) for name, (x, y) in series.items()])
-    plain(axes)
-    return figure, axes
-
-
-def _label_ends(axes: Axes, ends: Sequence[tuple[float, float, str]]) -> None:
-    """Write each line's name right of the picture, as near its end (x, y) as the others let it."""
-    low, high = axes.get_ylim()
-    ends = sorted(ends, key=lambda end: end[1])
-    places = [math.log(y / low) / math.log(high / low) for _, y, _ in ends]
-    for _ in range(400):  # labels that overlap push each other apart
-        for below in range(len(places) - 1):
-            over = max(0.0, 0.052 - (places[below + 1] - places[below]))
-            places[below] -= over / 2
-            places[below + 1] += over / 2
-    for (x, y, name), place in zip(ends, places, strict=True):
-        arrow = {"arrowstyle": "-", "color": color(name), "lw": 0.6, "alpha": 0.6}
-        axes.annotate(
-            name, (x, y), xytext=(1.04, place), textcoords="axes fraction", va="center",
-            color=color(name), annotation_clip=False, fontsize=9,
-            fontweight="bold" if name == "genret" else "normal",
-            arrowprops={**arrow, "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 4},
-        )  # fmt: skip
-
-
 def log_ticks(axis: Axis, low: float, high: float) -> None:
     """Put plain numbers at a logarithmic axis: 1, 2, 5, 10 ..., of a long one the powers alone."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 300 else (1,)))
@@ -371,7 +334,7 @@ def log_ticks(axis: Axis, low: float, high: float) -> None:
     axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
 
 
-def plain(axes: Axes) -> None:
+def _plain(axes: Axes) -> None:
     """Leave out what is not read."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
@@ -404,41 +367,3 @@ def times(ratio: float) -> str:
     ('0.93', '1.3', '29', '145')
     """
     return f"{ratio:.2f}" if ratio < 0.995 else f"{ratio:.1f}" if ratio < 9.95 else f"{ratio:.0f}"
-
-
-def hf_generate(points: Sequence[Mapping[str, Any]], ways: Sequence[str]) -> Figure:
-    """Draw time against beams: for the smallest and the largest model, and for many prompts.
-
-    Args:
-      points: those of ``benchmarks.hf_generate``; the number of items is the one of most points.
-      ways: names of the searches.
-    """
-    usual = statistics.mode(p["items"] for p in points)
-    panels: dict[str, list[Any]] = {}
-    for p in sorted(points, key=lambda p: (p["prompts"], p["parameters"], p["beams"])):
-        if p["items"] == usual:
-            plural = "one prompt" if p["prompts"] == 1 else f"{p['prompts']} prompts"
-            panels.setdefault(f"{p['model']} parameters, {plural}", []).append(p)
-    one = [title for title in panels if title.endswith("one prompt")]
-    many = [title for title in panels if title not in one]
-    # Three panels stay readable at the width of a page.
-    shown = list(dict.fromkeys([*one[:1], *one[-1:], *many[-1:]]))
-    figure = Figure(figsize=(3.6 * len(shown), 3.6), layout="constrained")
-    every = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
-    for axes, title in zip(every, shown, strict=True):
-        chosen = panels[title]
-        beams = [p["beams"] for p in chosen]
-        for way in ways:
-            ms = [p["ways"][way]["ms"] / p["prompts"] for p in chosen]
-            sides = zip(*(p["ways"][way]["quartiles_ms"] for p in chosen), strict=True)
-            low, high = ([t / p["prompts"] for t, p in zip(x, chosen, strict=True)] for x in sides)
-            axes.plot(beams, ms, "o-", ms=4, color=color(way), label=way)
-            axes.fill_between(beams, low, high, color=color(way), alpha=0.2)
-        axes.set(xscale="log", yscale="log", xlabel="beams")
-        axes.set_title(title, fontsize=10)
-        axes.set_xticks(beams, [str(count) for count in beams])
-        axes.minorticks_off()
-        plain(axes)
-    every[0].set_ylabel("milliseconds per prompt")
-    every[0].legend(fontsize=8, frameon=False)
-    return figure

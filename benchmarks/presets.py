@@ -15,10 +15,8 @@ OF_PAPER = (
 )  # fmt: skip
 """The paper's methods, and ours."""
 
-
 LIVE = ("unconstrained", "genret", "static-style", "ppv-incremental", "dense-bitmask")
 """Methods that are timed while the catalog changes, or under filters."""
-
 
 PROCESSES: dict[Preset, int] = {"smoke": 0, "bars": 3, "paper": 1, "full": 1}
 """Fresh processes for each point: bars are for comparing runs, the largest points build for minutes."""
@@ -34,73 +32,63 @@ def points_of(preset: Preset) -> list[Point]:
 
 def _smoke() -> list[Point]:
     """Every method and a model, small enough for a test."""
-    small = {"items": 2000, "codes": 64, "depth": 3, "batch": 2, "beams": 8, "repeats": 3}
-    few = ("unconstrained", "genret", "static-style")
+    small = Point(items=2000, codes=64, depth=3, beams=8, repeats=3)
+    few = replace(small, methods=("unconstrained", "genret", "static-style"))
     return [
-        Point(**small),
-        Point(**small, kind="zipf", by_level=True, methods=few),
-        Point(**small, filters=2, methods=few),
-        Point(**small, inserted=0.01, methods=few),
-        Point(**small, model="0.3M", methods=("unconstrained", "genret")),
+        small,
+        replace(few, kind="zipf", by_level=True),
+        replace(few, filters=2),
+        replace(few, inserted=0.01),
+        replace(small, model="0.3M", methods=("unconstrained", "genret")),
     ]
 
 
 def _bars() -> list[Point]:
     """The axes in a quarter of an hour: |C|, V, skew, filters, updates, and two models."""
-    base = {"depth": 4, "batch": 2, "beams": 70}
-    grid = [
-        Point(items=items, codes=codes, by_level=(items, codes) == (10**6, 2048), **base)
-        for items, codes in ((10**5, 256), (10**5, 2048), (10**6, 256), (10**6, 2048))
+    base = Point(items=10**5, depth=4)
+    live = replace(base, methods=LIVE)
+    inside = replace(base, methods=WITH_MODEL, repeats=15, seconds=30)
+    return [
+        replace(base, codes=256),
+        base,
+        replace(base, items=10**6, codes=256),
+        replace(base, items=10**6, by_level=True),
+        replace(base, items=10**6, kind="zipf"),
+        replace(base, codes=256, kind="tokenized"),
+        replace(live, filters=2),
+        *(replace(live, inserted=share) for share in (0.001, 0.01)),
+        *(replace(inside, model=size) for size in ("0.3M", "30M")),
     ]
-    skewed = [
-        Point(items=10**6, codes=2048, kind="zipf", **base),
-        Point(items=10**5, codes=256, kind="tokenized", **base),
-    ]
-    changing = [
-        Point(items=10**5, codes=2048, methods=LIVE, **base, **more)
-        for more in ({"filters": 2}, {"inserted": 0.001}, {"inserted": 0.01})
-    ]
-    models = [
-        Point(
-            items=10**5, codes=2048, model=size, methods=WITH_MODEL, repeats=15, seconds=30, **base
-        )
-        for size in ("0.3M", "30M")
-    ]
-    return [*grid, *skewed, *changing, *models]
 
 
 def _paper() -> list[Point]:
     """Tables 1 and 4 of the STATIC paper as far as a host's memory goes."""
-    base = {"depth": 8, "batch": 2, "beams": 70, "methods": OF_PAPER, "repeats": 25, "seconds": 30}
-    over_items = [Point(items=n, codes=2048, **base) for n in (10**5, 10**6, 10**7)]
-    over_codes = [
-        Point(items=10**7, codes=v, **base) for v in (256, 512, 1024, 4096, 8192, 16_384, 32_768)
+    base = Point(items=10**7, methods=OF_PAPER, repeats=25, seconds=30)
+    return [
+        *(replace(base, items=items) for items in (10**5, 10**6, 10**7)),
+        *(replace(base, codes=v) for v in (256, 512, 1024, 4096, 8192, 16_384, 32_768)),
+        replace(base, model="30M"),  # Table 1: as a share of it
     ]
-    inside = Point(items=10**7, codes=2048, model="30M", **base)  # Table 1: as a share of it
-    return [*over_items, *over_codes, inside]
 
 
 def _full() -> list[Point]:
     """All axes, the largest model among them."""
     grid = [
-        Point(items=items, codes=codes, depth=8, batch=batch, beams=beams, kind=kind)
+        Point(items=items, codes=codes, batch=batch, beams=beams, kind=kind)
         for items in (10**5, 10**6, 10**7)
         for codes in (256, 2048, 8192)
         for batch, beams in ((2, 70), (16, 70), (4, 256))
         for kind in ("uniform", "zipf")
     ]
-    models = [
-        Point(
-            items=10**6, codes=2048, depth=8, batch=2, beams=70, model=size, methods=WITH_MODEL,
-            repeats=5, seconds=120,
-        )
-        for size in ("0.3M", "30M", "300M")
-    ]  # fmt: skip
-    real = [
-        Point(items=items, codes=256, depth=4, batch=2, beams=70, kind=kind)
-        for kind, items in (("office", 2420), ("beauty", 12_101), ("tokenized", 10**6))
+    inside = Point(items=10**6, methods=WITH_MODEL, repeats=5, seconds=120)
+    live = Point(items=10**6, methods=LIVE)
+    return [
+        *grid,
+        *(
+            Point(items=items, codes=256, depth=4, kind=kind)
+            for kind, items in (("office", 2420), ("beauty", 12_101), ("tokenized", 10**6))
+        ),
+        *(replace(live, batch=32, filters=sets) for sets in (1, 32)),
+        *(replace(live, inserted=share) for share in (0.0001, 0.001, 0.01, 0.1)),
+        *(replace(inside, model=size) for size in ("0.3M", "30M", "300M")),
     ]
-    base = {"items": 10**6, "codes": 2048, "depth": 8, "beams": 70, "methods": LIVE}
-    filters = [Point(batch=32, filters=n, **base) for n in (1, 32)]
-    updates = [Point(batch=2, inserted=share, **base) for share in (0.0001, 0.001, 0.01, 0.1)]
-    return grid + real + filters + updates + models

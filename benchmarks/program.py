@@ -3,46 +3,44 @@
 import dataclasses
 import html
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import rich.table
 import tyro
 from rich.console import Console
 
-from benchmarks.record import sentence, write_json
+from benchmarks.bars import Bar, sentence, verdicts
+from benchmarks.record import write_json
 from genret.errors import GenretError
 
-Options = TypeVar("Options")
 
+def make_main(name: str, program: type) -> Callable[..., int]:
+    """Return the ``main(argv=None)`` of ``python -m NAME``.
 
-def run_program(
-    name: str,
-    options: type[Options],
-    run: Callable[[Options, Console], object],
-    argv: Sequence[str] | None = None,
-) -> int:
-    """Read the options of ``python -m NAME`` and run it; return the exit status.
-
-    A :class:`GenretError` is one line and status 2. What ``run`` returns is the status where it is an int.
+    It reads the program's fields from the command line, calls its ``main(console)`` and returns the exit
+    status: what that returned, or 2 for a :class:`GenretError`, which is one line.
     """
-    asked = tyro.cli(options, args=argv, prog=f"python -m {name}")
-    # A table that is piped into a file need not be as narrow as a terminal of 80 columns.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-    try:
-        status = run(asked, console)
-    except GenretError as e:
-        print(f"{name}: error: {e}", file=sys.stderr)
-        return 2
-    return status if isinstance(status, int) else 0
+
+    def main(argv: Sequence[str] | None = None) -> int:
+        asked: Any = tyro.cli(program, args=argv, prog=f"python -m {name}")
+        # A table that is piped into a file need not be as narrow as a terminal of 80 columns.
+        console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 200)
+        try:
+            return asked.main(console) or 0
+        except GenretError as e:
+            print(f"{name}: error: {e}", file=sys.stderr)
+            return 2
+
+    return main
 
 
-def make_main(
-    name: str, options: type[Options], run: Callable[[Options, Console], object]
-) -> Callable[..., int]:
-    """Return the ``main(argv=None)`` of a program: see :func:`run_program`."""
-    return lambda argv=None: run_program(name, options, run, argv)
+Columns = Mapping[str, tuple[str, str | Callable[[Any], str]]]
+
+
+def _said(value: Any, form: str | Callable[[Any], str]) -> str:
+    return "" if value is None else form.format(value) if isinstance(form, str) else form(value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +50,35 @@ class Table:
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+
+    @classmethod
+    def of(
+        cls,
+        title: str,
+        columns: Columns,
+        rows: Mapping[str, Mapping[str, Any]],
+        first: str = "method",
+    ) -> "Table":
+        """Make a table of figures.
+
+        Args:
+          title: its title.
+          columns: the title of each column, the name of its figure and its form, which
+            ``str.format`` takes, or a function; a column without figures is left out.
+          rows: figures by the first cell of their row; ``error`` is the only other cell.
+          first: title of the first column.
+
+        >>> Table.of("", {"ms": ("ms", "{:.1f}"), "B": ("b", "{}")}, {"a": {"ms": 2}}).rows
+        [['a', '2.0']]
+        """
+        shown = [c for c in columns.items() if any(c[1][0] in own for own in rows.values())]
+        cells = [
+            [name, own["error"].split(": ", 1)[-1].removeprefix(f"{name}: ")]
+            if isinstance(own.get("error"), str)
+            else [name, *(_said(own.get(figure), form) for _, (figure, form) in shown)]
+            for name, own in rows.items()
+        ]
+        return cls(title, [first, *(column for column, _ in shown)], cells)
 
     def __iter__(self) -> Any:
         """Return title, columns and rows in turn."""
@@ -85,19 +112,21 @@ class Table:
         return f"<h3>{html.escape(self.title)}</h3><div class=wide><table>{body}</table></div>"
 
 
-def show_table(
-    console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
-) -> None:
-    """Print a table; all columns but the first are of numbers."""
-    Table(title, columns, rows).show(console)
-
-
-def finish(document: Mapping[str, Any], out: Path | None, console: Console) -> None:
-    """Say the bars of a document and write it."""
-    for name, judged in document["bars"].items():
-        console.print(sentence(name, judged))
-    if out is not None:
-        write_json(out, document)
+def finish(
+    document: Mapping[str, Any],
+    bars: Iterable[Bar],
+    out: Path | None,
+    console: Console,
+    *tables: Table,
+) -> int:
+    """Show the tables of a document, judge its bars and write it; return 1 where one is missed."""
+    judged = verdicts(document, bars)
+    for table in tables:
+        table.show(console)
+    for name, verdict in judged.items():
+        console.print(sentence(name, verdict))
+    write_json(out, {**document, "bars": judged})
+    return int(not all(verdict["met"] for verdict in judged.values()))
 
 
 def replace_block(page: str, new: str, begin: str, end: str, name: str) -> str:

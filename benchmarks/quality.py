@@ -4,38 +4,54 @@ Each (data, method, seed) is a record of its own, written when it is measured: a
 goes on where it was, also in the middle of a training. Every method sees the same histories and
 ranks all items; items of the history are kept in the ranking, as the peers do ("test"), and, beside
 it, forbidden ("test_unseen"). Whatever was chosen was chosen on the validation split.
+
+What is compared is in `quality.json`: the data with the Recall@10 that others publish (APAO,
+arXiv:2603.02730, and PreferredAI/cornac) and the bars; and each method as a recipe of ``genret train``
+for each data set, the options of ``tokenize`` (none: the data's ready codes) and of ``embed``, and
+whether it is also asked for the newest items.
 """
 
-import contextlib
 import dataclasses
-import io
-import json
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from benchmarks.program import run_program, show_table
-from benchmarks.quality_methods import (
-    BEAMS,
-    DATA,
-    METHODS,
-    SMOKE_TOKENIZE,
-    SMOKE_TRAIN,
-)
-from benchmarks.quality_results import Record, Records, summarize, summarize_cold
-from benchmarks.record import ROOT, environment, sentence, write_json
+from benchmarks.bars import sentence
+from benchmarks.process import Figures, verb
+from benchmarks.program import Table, make_main
+from benchmarks.quality_results import DATA, METHODS, Records, summarize, summarize_cold
+from benchmarks.record import ROOT, environment, write_json
+from genret.artifacts import Run, read_manifest
 from genret.config import EvaluateConfig, SASRecConfig, recipe
+from genret.data import load_run_data
 from genret.errors import GenretError
-from genret.pipeline import BASELINES
+from genret.evaluation import evaluate_model
+from genret.index import TrieIndex
+from genret.json_files import read_json
+from genret.models import load_model
+from genret.pipeline import BASELINES, evaluate_baseline, missed_by_beams, training_use
+from genret.tokenizers import load_codes
+
+RULES = {
+    rule: EvaluateConfig(k=(1, 5, 10, 20), beams=20, exclude_seen=exclude_seen)
+    for rule, exclude_seen in (("test", False), ("test_unseen", True))
+}
+"""Beams as the peers have them; 1,000 resamples."""
 
 EXACT_USERS = 5000
 """Users of whom every item is scored: seconds on Office, half an hour for all of Beauty's."""
 
 SHOWN = ("recall@5", "ndcg@5", "recall@10", "ndcg@10")
+
+SMOKE_TOKENIZE = ("--levels", "2")
+SMOKE_TRAIN = (
+    "--width", "16", "--layers", "1", "--heads", "2", "--kv-heads", "2", "--head-dim", "8",
+    "--mlp-dim", "32", "--max-items", "8", "--steps", "6", "--batch-size", "8",
+    "--eval-every", "3", "--eval-users", "20", "--checkpoint-every", "3",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,228 +76,155 @@ class Options:
     smoke: bool = False
     """Invented data and token trainings: shows that it works."""
 
-
-class Program:
-    """Makes the records that are missing, and the results of all.
-
-    Args:
-      options: what was asked for.
-      console: where to print.
-    """
-
-    def __init__(self, options: Options, console: Console) -> None:
-        self.options = options
-        self.console = console
-        self.records = Records(options.records or options.work / "records")
-        here = environment()
-        self.where = {name: here[name] for name in ("commit", "device")}
-        # Seen items are kept or forbidden; 1,000 resamples.
-        k = (1, 5, 10, 20)
-        self.rules = {
-            "test": EvaluateConfig(k=k, beams=BEAMS, exclude_seen=False),
-            "test_unseen": EvaluateConfig(k=k, beams=BEAMS, exclude_seen=True),
-        }
-        self.sasrec = SASRecConfig(epochs=2, max_items=8) if options.smoke else SASRecConfig()
-
-    def run(self) -> None:
-        """Measure everything that was asked for, a seed of all methods after the other."""
-        for data in self.options.data:
+    def main(self, console: Console) -> None:
+        """Measure what is missing, a seed of all methods after the other, and write the results of all."""
+        records = Records(self.records or self.work / "records")
+        for data in ("synthetic",) if self.smoke else self.data:
             if data not in DATA:
                 raise GenretError(f"--data: found {data!r}, expected {', '.join(DATA)}")
-            known = [*BASELINES, *(n for n, m in METHODS.items() if data in m.recipes)]
-            for name in self.options.methods:
+            known = [*BASELINES, *(n for n, m in METHODS.items() if data in m["recipes"])]
+            for name in self.methods:
                 if name not in known:
                     raise GenretError(
                         f"--methods: {data} has no {name!r}; it has {', '.join(known)}"
                     )
-            for seed in self.options.seeds:
-                for name in self.options.methods or known:
-                    self._record(data, name, seed)
-                self.write(data)
+            for seed in self.seeds:
+                for name in self.methods or known:
+                    console.print(
+                        f"{data}, {name}, seed {seed}: {self._record(records, data, name, seed)}"
+                    )
+            self._write(records, data, console)
 
-    def write(self, data: str) -> None:
-        """Write and print the results of a data set, from all records that are there."""
-        found = {name: self.records.all(data, name) for name in (*METHODS, *BASELINES)}
-        found = {name: records for name, records in found.items() if records}
-        if not found:
-            return
-        document = {"program": "benchmarks.quality", **summarize(data, found)}
-        write_json(
-            self.options.out / f"quality-{data}.json", document | {"environment": environment()}
-        )
-        self._show(data, document)
-        cold = [r for records in found.values() for r in records if r.get("coldstart")]
-        if cold:
-            self._write_cold(data, summarize_cold(cold))
+    @property
+    def sasrec(self) -> SASRecConfig:
+        """The baseline."""
+        return SASRecConfig(epochs=2, max_items=8) if self.smoke else SASRecConfig()
 
-    def _record(self, data: str, name: str, seed: int) -> None:
+    def _record(self, records: Records, data: str, name: str, seed: int) -> str:
+        """Measure a record that is missing."""
         settings = self._settings(data, name)
-        if self.records.get(data, name, seed, settings) is not None:
-            self.console.print(f"{data}, {name}, seed {seed}: there")
-            return
-        start = time.perf_counter()
-        measure = self._baseline if name in BASELINES else self._method
-        figures = measure(data, name, seed)
-        figures |= {"seconds": time.perf_counter() - start, **self.where}
-        self.records.put(data, name, seed, settings, figures)
+        if records.get(data, name, seed, settings) is not None:
+            return "there"
+        here, start = environment(), time.perf_counter()
+        figures = (self._baseline if name in BASELINES else self._method)(data, name, seed)
+        figures |= {"seconds": time.perf_counter() - start}
+        figures |= {fact: here[fact] for fact in ("commit", "device")}
+        records.put(data, name, seed, settings, figures)
         shown = ", ".join(f"{m} {figures['test'][m]:.4f}" for m in SHOWN)
-        self.console.print(f"{data}, {name}, seed {seed}: {shown}; {figures['seconds']:.0f} s")
+        return f"{shown}; {figures['seconds']:.0f} s"
 
     def _settings(self, data: str, name: str) -> Any:
         """Return what a record depends on, beside data and seed."""
-        if name == "sasrec":
-            return self.sasrec.to_dict()
         if name in BASELINES:
-            return {}
-        method, chosen = METHODS[name], recipe(METHODS[name].recipes[data])
-        settings = {
-            "tokenize": method.tokenize,
-            "embed": method.embed,
-            "coldstart": method.coldstart,
-        }
-        return {**settings, "model": chosen.model.to_dict(), "train": chosen.train.to_dict()}
-
-    def _train_options(self, data: str, name: str) -> list[str]:
-        chosen = METHODS[name].recipes[data]
-        if self.options.smoke:
-            return ["--kind", recipe(chosen).model.kind, *SMOKE_TRAIN]
-        return ["--recipe", chosen]
+            return self.sasrec.to_dict() if name == "sasrec" else {}
+        method, chosen = METHODS[name], recipe(METHODS[name]["recipes"][data])
+        settings = {option: method[option] for option in ("tokenize", "embed", "coldstart")}
+        return settings | {"model": chosen.model.to_dict(), "train": chosen.train.to_dict()}
 
     def _run_folder(self, data: str, name: str, seed: int) -> Path:
         """Return a run folder that holds the data."""
-        folder = self.options.work / f"{data}-{name}-{seed}"
-        if not (folder / "catalog" / "manifest.json").is_file():
-            ingest = DATA[data].ingest(self.options.folder / data)
-            _genret("ingest", folder, 0 if name in BASELINES else seed, ingest)
+        folder, source, files = (
+            self.work / f"{data}-{name}-{seed}",
+            self.folder / data,
+            DATA[data]["files"],
+        )
+        if (folder / "catalog" / "manifest.json").is_file():
+            return folder
+        missing = [file for file in files if not (source / file).is_file()]
+        if missing:
+            raise GenretError(f"{source / missing[0]}: no such file; name the folder by --folder")
+        options: list[object] = ["--synthetic", "--synthetic-users", 300, "--synthetic-items", 120]
+        if files:
+            options = ["--interactions", source / "inter.json"]
+            options += ["--items", source / "item.json"] if "item.json" in files else []
+        verb("ingest", folder, *options, "--seed", 0 if name in BASELINES else seed)
         return folder
 
-    def _baseline(self, data: str, name: str, seed: int) -> Record:
+    def _baseline(self, data: str, name: str, seed: int) -> Figures:
         """Evaluate a baseline."""
-        from genret.artifacts import Run
-        from genret.data import load_run_data
-        from genret.pipeline import evaluate_baseline
-
         run = Run.open(self._run_folder(data, name, seed))
         catalog, histories = load_run_data(run.folder("catalog"))
+        own = run, histories, catalog.num_items
         return {
-            rule: evaluate_baseline(
-                name,
-                run,
-                histories,
-                catalog.num_items,
-                config,
-                self.sasrec,
-                seed=seed,
-            )
-            for rule, config in self.rules.items()
+            rule: evaluate_baseline(name, *own, config, self.sasrec, seed=seed)  # type: ignore[arg-type]
+            for rule, config in RULES.items()
         }
 
-    def _method(self, data: str, name: str, seed: int) -> Record:
+    def _method(self, data: str, name: str, seed: int) -> Figures:
         """Make the run of a generative method by its verbs, as far as it is not made; measure it."""
-        from genret.artifacts import read_manifest
-
-        method = METHODS[name]
+        method, chosen = METHODS[name], METHODS[name]["recipes"][data]
         folder = self._run_folder(data, name, seed)
-        ready = method.tokenize is None and bool(DATA[data].files)
-        if ready:
-            codes = ["--codes", str(self.options.folder / data / "index.json")]
-            codes += ["--collisions", "keep"]
+        codes = SMOKE_TOKENIZE if self.smoke else method["tokenize"]
+        if method["tokenize"] is None and DATA[data]["files"]:
+            codes = ("--codes", self.folder / data / "index.json", "--collisions", "keep")
         else:
-            _genret("embed", folder, seed, list(method.embed))
-            codes = list(SMOKE_TOKENIZE if self.options.smoke else method.tokenize or ())
-        _genret("tokenize", folder, seed, codes)
-        _genret("index", folder, seed, [])
-        trained = _genret("train", folder, seed, self._train_options(data, name))
-        figures: Record = {"train": trained}
+            verb("embed", folder, *method["embed"], "--seed", seed)
+        train = (
+            ("--kind", recipe(chosen).model.kind, *SMOKE_TRAIN)
+            if self.smoke
+            else ("--recipe", chosen)
+        )
+        verb("tokenize", folder, *(codes or ()), "--seed", seed)
+        verb("index", folder, "--seed", seed)
+        figures = {"train": verb("train", folder, *train, "--seed", seed)}
         figures["codes"] = read_manifest(folder / "codes").summary["report"]
         figures["valid_ndcg@10"] = read_manifest(folder / "model").summary["valid_ndcg@10"]
         figures |= self._evaluate(folder, seed)
-        if method.coldstart:
-            figures["coldstart"] = _genret("coldstart", folder, seed, [])["shares"]
+        if method["coldstart"]:
+            figures["coldstart"] = verb("coldstart", folder, "--seed", seed)["shares"]
         return figures
 
-    def _evaluate(self, folder: Path, seed: int) -> Record:
+    def _evaluate(self, folder: Path, seed: int) -> Figures:
         """Evaluate a run by both rules, and the search with 50 beams against exact scores."""
-        from genret.data import load_run_data
-        from genret.evaluation import evaluate_model
-        from genret.index import TrieIndex
-        from genret.models import load_model
-        from genret.pipeline import missed_by_beams, training_use
-        from genret.tokenizers import load_codes
-
         catalog, histories = load_run_data(folder)
-        codes = load_codes(folder / "codes").codes
-        index = TrieIndex.load(folder / "index")
-        model = load_model(folder / "model")
-        train = training_use(histories, catalog.num_items)
+        codes, index = load_codes(folder / "codes").codes, TrieIndex.load(folder / "index")
+        model, test = load_model(folder / "model"), histories.held_out("test")
+        use = training_use(histories, catalog.num_items)
 
-        def evaluate(config: EvaluateConfig) -> Record:
+        def evaluate(config: EvaluateConfig) -> Figures:
+            most = model.config.max_items
             return evaluate_model(
-                model,
-                codes,
-                index,
-                histories.held_out("test"),
-                config,
-                max_items=model.config.max_items,
-                seed=seed,
-                **train,
+                model, codes, index, test, config, max_items=most, seed=seed, **use
             )
 
-        figures = {rule: evaluate(config) for rule, config in self.rules.items()}
-        wide = dataclasses.replace(self.rules["test"], beams=50, users=EXACT_USERS)
+        wide = dataclasses.replace(RULES["test"], beams=50, users=EXACT_USERS)
         exact = dataclasses.replace(wide, exact=True)
-        figures["beams_50_against_exact"] = missed_by_beams(evaluate(wide), evaluate(exact))
-        return figures
+        missed = missed_by_beams(evaluate(wide), evaluate(exact))
+        return {rule: evaluate(config) for rule, config in RULES.items()} | {
+            "beams_50_against_exact": missed
+        }
 
-    def _write_cold(self, data: str, summary: Record) -> None:
-        file = self.options.out / "quality-coldstart.json"
-        document: Record = json.loads(file.read_text()) if file.is_file() else {}
-        document = {"program": "benchmarks.quality", **document, "environment": environment()}
-        document[data] = summary
-        write_json(file, document)
-        for name, said in summary["bars"].items():
-            self.console.print(sentence(f"{data}, {name}", said))
-
-    def _show(self, data: str, document: Record) -> None:
-        rows = []
-        for name, figures in (document["methods"] | document["baselines"]).items():
-            cells = [_cell(figures["test"][metric]) for metric in SHOWN]
-            cells.append(_cell(figures["test_unseen"]["recall@10"]))
-            rows.append((name, str(len(figures["seeds"])), *cells))
-        columns = ("method", "seeds", *SHOWN, "recall@10, seen forbidden")
-        show_table(self.console, f"{data}, test, seen items kept", columns, rows)
-        for name, said in document["bars"].items():
-            self.console.print(sentence(f"{data}, {name}", said))
-
-
-def _cell(found: Record) -> str:
-    return f"{found['mean']:.4f} [{found['low']:.4f}, {found['high']:.4f}]"
-
-
-def _genret(verb: str, folder: Path, seed: int, options: Sequence[str]) -> Record:
-    """Run a verb in this process and return the JSON that it prints."""
-    from genret.cli.main import main as genret
-
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        status = genret([verb, str(folder), "--seed", str(seed), "--json", *options])
-    if status:
-        raise GenretError(f"genret {verb} {folder}: ended with status {status}")
-    found: Record = json.loads(printed.getvalue())
-    return found
+    def _write(self, records: Records, data: str, console: Console) -> None:
+        """Write and print the results of a data set, from all records that are there."""
+        found = {name: records.all(data, name) for name in (*METHODS, *BASELINES)}
+        found = {name: own for name, own in found.items() if own}
+        if not found:
+            return
+        about = {"program": "benchmarks.quality", "environment": environment()}
+        document = about | summarize(data, found)
+        write_json(self.out / f"quality-{data}.json", document)
+        rows = {
+            name: {"seeds": len(own["seeds"]), "unseen": own["test_unseen"]["recall@10"]}
+            | own["test"]
+            for name, own in (document["methods"] | document["baselines"]).items()
+        }
+        interval = "{0[mean]:.4f} [{0[low]:.4f}, {0[high]:.4f}]"
+        columns = {"seeds": ("seeds", "{}")} | {metric: (metric, interval) for metric in SHOWN}
+        columns |= {"recall@10, seen forbidden": ("unseen", interval)}
+        Table.of(f"{data}, test, seen items kept", columns, rows).show(console)
+        judged = document["bars"]
+        cold = [r for own in found.values() for r in own if r.get("coldstart")]
+        if cold:
+            file = self.out / "quality-coldstart.json"
+            before = read_json(file) if file.is_file() else {}
+            summary = summarize_cold(cold)
+            write_json(file, before | about | {data: summary})
+            judged = judged | summary["bars"]
+        for name, verdict in judged.items():
+            console.print(sentence(f"{data}, {name}", verdict))
 
 
-def run(options: Options, console: Console) -> None:
-    """Measure what is missing, and write the results of all."""
-    if options.smoke:
-        options = dataclasses.replace(options, data=("synthetic",))
-    Program(options, console).run()
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program."""
-    return run_program("benchmarks.quality", Options, run, argv)
-
+main = make_main("benchmarks.quality", Options)
 
 if __name__ == "__main__":
     sys.exit(main())

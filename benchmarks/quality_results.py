@@ -2,16 +2,25 @@
 
 import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quality_methods import DATA, DISTINCT, MAIN, METHODS, bars
-from benchmarks.record import judge, write_json
+from benchmarks.bars import judge
+from benchmarks.program import Table
+from benchmarks.record import write_json
 from genret.errors import GenretError
+from genret.json_files import read_json
 from genret.pipeline import BASELINES
 
 Record = dict[str, Any]
+DATA, _METHODS, TITLES = read_json(Path(__file__).with_name("quality.json")).values()
+METHODS = {
+    name: {"tokenize": None, "embed": [], "coldstart": False, **method}
+    for name, method in _METHODS.items()
+}
+"""Generative methods by name; the first is the one whose figures a result file holds as "test"."""
+MAIN, DISTINCT = "shipped", "own_distinct_codes"
 RULE = (
     'leave-one-out; all items ranked, items counted and not semantic IDs; "test": items of the '
     'history are kept, as the peers do; "test_unseen": they are forbidden'
@@ -19,21 +28,6 @@ RULE = (
 
 COLD_RATIO = 3.0
 """Recall@1 among the newest items, over that of chance."""
-
-NAMES = {
-    "shipped": "`ItemDecoder`, shipped semantic IDs",
-    "shipped_apao": "`ItemDecoder`, shipped, APAO pointwise",
-    "own_codes": "`ItemDecoder`, semantic IDs of ours from the text",
-    "own_distinct_codes": "`ItemDecoder`, ours that hardly collide",
-    "own_wide_codes": "`ItemDecoder`, ours from co-occurrence, two of 1,024",
-    "decoder_only": "`DecoderOnly`, shipped, cross-entropy",
-    "decoder_only_apao": "`DecoderOnly`, shipped, APAO pointwise",
-    "tiger": "TIGER (`EncoderDecoder`), shipped",
-    "one_pass": "`OnePass`, shipped",
-    "sasrec": "SASRec, full cross-entropy",
-    "item_knn": "item-kNN",
-    "popularity": "popularity",
-}
 
 
 class Records:
@@ -51,7 +45,7 @@ class Records:
         file = self._file(data, method, seed)
         if not file.is_file():
             return None
-        found: Record = json.loads(file.read_text(encoding="utf-8"))
+        found: Record = read_json(file)
         # Through JSON: what was a tuple comes back as a list.
         return found if found["settings"] == json.loads(json.dumps(settings)) else None
 
@@ -64,8 +58,7 @@ class Records:
     def all(self, data: str, method: str) -> list[Record]:
         """Return the records of all seeds, in their order."""
         files = self.folder.glob(f"{data}-{method}-[0-9]*.json")
-        found = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-        return sorted(found, key=lambda record: record["seed"])
+        return sorted(map(read_json, files), key=lambda record: record["seed"])
 
     def _file(self, data: str, method: str, seed: int) -> Path:
         return self.folder / f"{data}-{method}-{seed}.json"
@@ -118,7 +111,7 @@ def summarize(data: str, found: Mapping[str, Sequence[Record]]) -> Record:
         "test": summary.get(MAIN, {}).get("test", {}),
         "baselines": {n: summary[n] for n in BASELINES if n in summary},
         "methods": {n: summary[n] for n in METHODS if n in summary},
-        "peers": {"recall@10": DATA[data].peers},
+        "peers": {"recall@10": DATA[data]["peers"]},
         "bars": _judge(data, summary),
     }
 
@@ -129,19 +122,16 @@ def summarize_cold(records: Sequence[Record]) -> Record:
     Args:
       records: of each seed, with what ``genret coldstart`` said as "coldstart".
     """
-    cold = [record["coldstart"] for record in records]
     shares = []
-    for of_seeds in zip(*cold, strict=True):
+    for of_seeds in zip(*(record["coldstart"] for record in records), strict=True):
         share = {name: of_seeds[0][name] for name in ("fraction", "rule", "items", "users")}
         for search in ("unconstrained", "random", "constrained", "ratio"):
-            share[search] = {
-                metric: over_seeds(
-                    [{metric: seed[search][metric]["mean"],
-                      "intervals": {metric: [seed[search][metric]["low"], seed[search][metric]["high"]]}}
-                     for seed in of_seeds]
-                )[metric]
-                for metric in of_seeds[0][search]
-            }  # fmt: skip
+            results = [
+                {metric: figure["mean"] for metric, figure in seed[search].items()}
+                | {"intervals": {m: [x["low"], x["high"]] for m, x in seed[search].items()}}
+                for seed in of_seeds
+            ]
+            share[search] = over_seeds(results)
         shares.append(share)
     judged = {
         f"newest {share['fraction']:.0%}, Recall@1 over chance": judge(
@@ -155,14 +145,11 @@ def summarize_cold(records: Sequence[Record]) -> Record:
 
 def markdown(folder: Path) -> str:
     """Return the tables of docs/results.md, from the results that are in a folder."""
-    parts = []
-    for data in DATA:
-        file = folder / f"quality-{data}.json"
-        if file.is_file():
-            parts.append(_table(json.loads(file.read_text(encoding="utf-8"))))
+    files = [folder / f"quality-{data}.json" for data in DATA]
+    parts = [_table(read_json(file)) for file in files if file.is_file()]
     file = folder / "quality-coldstart.json"
     if file.is_file():
-        document = json.loads(file.read_text(encoding="utf-8"))
+        document = read_json(file)
         parts.append(_cold_table({data: document[data] for data in DATA if data in document}))
     return "\n\n".join(parts)
 
@@ -190,12 +177,17 @@ def _summary(records: Sequence[Record]) -> Record:
 
 
 def _judge(data: str, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Hold the figures of a data set against its bars, by Recall@10."""
+
+    def recall(method: str) -> float:
+        return summary[method]["test"]["recall@10"]["mean"]
+
     judged = {}
-    for bar, (method, metric, least) in bars(data).items():
-        rival, share = least if isinstance(least, tuple) else (None, least)
+    for bar, (method, least) in DATA[data]["bars"].items():
+        rival, share = least if isinstance(least, list) else (None, least)
         if method in summary and (rival is None or rival in summary):
-            floor = share if rival is None else share * summary[rival]["test"][metric]["mean"]
-            judged[bar] = judge(summary[method]["test"][metric]["mean"], floor)
+            floor = share if rival is None else share * recall(rival)
+            judged[bar] = judge(recall(method), floor)
     apart = [
         abs(seed["recall@10"]["relative_difference"])
         for figures in summary.values()
@@ -208,46 +200,51 @@ def _judge(data: str, summary: Mapping[str, Any]) -> dict[str, Any]:
     codes = summary.get(DISTINCT, {}).get("codes", [])
     if codes:
         collide = [seed["collisions_before"]["items"] / seed["items"] for seed in codes]
-        judged["share of items that collide, our distinct codes"] = judge(
-            max(collide), 0.02, at_most=True
-        )
         used = [
             level["used_share"]
             for seed in codes
             for level in seed["levels"][: seed["levels_before_suffix"]]
         ]
-        judged["share of codes used at a level, our distinct codes"] = judge(min(used), 0.9)
+        judged |= {
+            "share of items that collide, our distinct codes": judge(
+                max(collide), 0.02, at_most=True
+            ),
+            "share of codes used at a level, our distinct codes": judge(min(used), 0.9),
+        }
     return judged
 
 
 def _table(document: Record) -> str:
     figures = document["methods"] | document["baselines"]
     best = sorted(figures, key=lambda name: -figures[name]["test"]["recall@10"]["mean"])
-    rows = []
+    rows = {}
     for name in best:
         own = figures[name]
-        cells = [_of_seeds(own["test"][metric]) for metric in ("recall@10", "ndcg@10")]
-        cells.append(_of_seeds(own["test_unseen"]["recall@10"]))
-        minutes = sum(own["seconds"]) / len(own["seconds"]) / 60
-        cells += [", ".join(map(str, own["seeds"])), f"{minutes:.0f}" if minutes >= 1 else "< 1"]
-        rows.append(f"| {NAMES.get(name, name)} | " + " | ".join(cells) + " |")
+        minutes = statistics.fmean(own["seconds"]) / 60
+        rows[TITLES.get(name, name)] = {
+            "recall": own["test"]["recall@10"],
+            "ndcg": own["test"]["ndcg@10"],
+            "unseen": own["test_unseen"]["recall@10"],
+            "seeds": ", ".join(map(str, own["seeds"])),
+            "minutes": f"{minutes:.0f}" if minutes >= 1 else "< 1",
+        }
+    columns: dict[str, tuple[str, str | Callable[[Any], str]]] = {
+        "Recall@10": ("recall", _of_seeds),
+        "NDCG@10": ("ndcg", _of_seeds),
+        "Recall@10, seen items forbidden": ("unseen", _of_seeds),
+        "seeds": ("seeds", "{}"),
+        "minutes a seed": ("minutes", "{}"),
+    }
     data = document["data"]
     commits = {commit for own in figures.values() for commit in own["commits"]}
     peers = ", ".join(f"{who} {_short(it)}" for who, it in document["peers"]["recall@10"].items())
     missed = [bar for bar, said in document["bars"].items() if not said["met"]]
-    return "\n".join(
-        [
-            f"**{data.capitalize()}**, test:",
-            "",
-            "| | Recall@10 | NDCG@10 | Recall@10, seen items forbidden | seeds | minutes a seed |",
-            "|---|---|---|---|---|---|",
-            *rows,
-            "",
-            f"Others publish: {peers}. "
-            + (f"Missed of what we asked of ourselves: {'; '.join(missed)}. " if missed else "")
-            + f"[quality-{data}.json](../benchmarks/results/quality-{data}.json), "
-            + _measured_at(commits),
-        ]
+    return (
+        f"**{data.capitalize()}**, test:\n\n{Table.of('', columns, rows, '').markdown()}\n\n"
+        f"Others publish: {peers}. "
+        + (f"Missed of what we asked of ourselves: {'; '.join(missed)}. " if missed else "")
+        + f"[quality-{data}.json](../benchmarks/results/quality-{data}.json), "
+        + _measured_at(commits)
     )
 
 
@@ -255,28 +252,22 @@ def _cold_table(found: Mapping[str, Record]) -> str:
     rows = []
     for data, summary in found.items():
         for share in summary["shares"]:
-            cells = [f"{share['fraction']:.0%}", str(share["items"]), str(share["users"])]
+            cells = [data.capitalize(), f"{share['fraction']:.0%}"]
+            cells += [str(share["items"]), str(share["users"])]
             for metric in ("recall@1", "recall@10"):
                 cells += [
                     _short(share["unconstrained"][metric]["mean"]),
                     _short(share["constrained"][metric]["mean"]),
                     "{mean:.2f} [{low:.2f}, {high:.2f}]".format(**share["ratio"][metric]),
                 ]
-            rows.append(
-                f"| {data.capitalize()} | " + " | ".join(cells) + f" | {summary['seeds']} |"
-            )
-    return "\n".join(
-        [
-            "**New items**:",
-            "",
-            "| | newest | items | users | Recall@1, all items allowed | new items only | over chance "
-            "| Recall@10, all | new only | over chance | seeds |",
-            "|---|---|---|---|---|---|---|---|---|---|---|",
-            *rows,
-            "",
-            "[quality-coldstart.json](../benchmarks/results/quality-coldstart.json), "
-            + _measured_at({commit for summary in found.values() for commit in summary["commits"]}),
-        ]
+            rows.append([*cells, str(summary["seeds"])])
+    each = ("all items allowed", "new items only", "new only, over chance")
+    columns = ["", "newest", "items", "users"]
+    columns += [f"Recall@{k}, {search}" for k in (1, 10) for search in each] + ["seeds"]
+    return (
+        f"**New items**:\n\n{Table('', columns, rows).markdown()}\n\n"
+        "[quality-coldstart.json](../benchmarks/results/quality-coldstart.json), "
+        + _measured_at({commit for summary in found.values() for commit in summary["commits"]})
     )
 
 

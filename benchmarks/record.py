@@ -1,12 +1,9 @@
 """The record of a run: one JSON file with where it ran, its points, its bars and how they are met."""
 
 import json
-import operator
 import os
 import platform
-import resource
 import subprocess
-import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -15,11 +12,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from benchmarks.process import Figures, proc
 from genret.errors import GenretError
+from genret.json_files import read_json
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-Figures = dict[str, Any]
+KEPT = ("points", "parts", "bars", "verdicts")
 
 
 def environment() -> Figures:
@@ -38,30 +37,11 @@ def environment() -> Figures:
         "device": jax.devices()[0].device_kind,
         "devices": jax.device_count(),
         "flags": os.environ.get("XLA_FLAGS", ""),
-        "processor": _proc("cpuinfo", "model name") or platform.processor(),
+        "processor": proc("cpuinfo", "model name") or platform.processor(),
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 2),
         "versions": {"python": platform.python_version(), **versions},
     }
-
-
-def judge(value: float, limit: float, *, at_most: bool = False) -> Figures:
-    """Return a figure beside the bar that it should reach, and whether it does."""
-    met = (operator.le if at_most else operator.ge)(value, limit)
-    return {"value": value, "bar": limit, "at_most": at_most, "met": bool(met)}
-
-
-def sentence(name: str, judged: Mapping[str, Any]) -> str:
-    """Say a figure of :func:`judge` in one line."""
-    relation = "at most" if judged["at_most"] else "at least"
-    verdict = "met" if judged["met"] else "MISSED"
-    digits = 2 if abs(judged["bar"]) >= 0.5 else 4
-    return f"{name}: {judged['value']:.{digits}f}, bar {relation} {judged['bar']:.4g}: {verdict}"
-
-
-def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Write a JSON file beside its place and rename it when it is whole."""
-    write_text(path, json.dumps(document, indent=1) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -72,28 +52,10 @@ def write_text(path: Path, text: str) -> None:
     scratch.replace(path)
 
 
-def peak_gib() -> float:
-    """Return the most memory that this process has held so far, in GiB."""
-    # Linux lets a process inherit ru_maxrss from the one that started it; VmHWM is its own.
-    if sys.platform == "linux":
-        return int(_proc("self/status", "VmHWM").split()[0]) / 2**20
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
-
-
-def available_gib() -> float:
-    """Return the memory that is free for a new process, in GiB; infinite where nobody says."""
-    found = _proc("meminfo", "MemAvailable")
-    return int(found.split()[0]) / 2**20 if found else float("inf")
-
-
-def _proc(file: str, name: str) -> str:
-    """Return the first value of a name in a file of /proc; "" where there is none."""
-    try:
-        lines = (Path("/proc") / file).read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return ""
-    return next((x.split(":", 1)[1].strip() for x in lines if x.startswith(name)), "")
+def write_json(path: Path | None, document: Mapping[str, Any]) -> None:
+    """Write a JSON file in the same way, if there is a path."""
+    if path is not None:
+        write_text(path, json.dumps(document, indent=1) + "\n")
 
 
 class Record:
@@ -118,23 +80,17 @@ class Record:
         say: Callable[[str], object] = print,
     ) -> None:
         self.path, self.say = path, say
-        self.document: Figures = {**heading, "points": {}, "parts": {}, "bars": {}, "verdicts": {}}
-        if resume:
-            self._resume()
-        self.write()
-
-    def _resume(self) -> None:
-        if self.path is None:
+        self.document: Figures = {**heading, **{part: {} for part in KEPT}}
+        if resume and path is None:
             raise GenretError("resume: found no file to go on with, expected --json FILE")
-        if not self.path.is_file():
-            return
-        before, preset = read(self.path), self.document["preset"]
-        if before.get("preset") != preset:
-            found = before.get("preset")
-            raise GenretError(f"{self.path}: is of preset {found!r}, expected {preset!r}")
-        for part in ("points", "parts", "bars", "verdicts"):
-            self.document[part] = before.get(part, {})
-        self.document["resumed"] = before.get("resumed", 0) + 1
+        if resume and path is not None and path.is_file():
+            before, preset = read(path), self.document["preset"]
+            if before.get("preset") != preset:
+                found = before.get("preset")
+                raise GenretError(f"{path}: is of preset {found!r}, expected {preset!r}")
+            self.document |= {part: before.get(part, {}) for part in KEPT}
+            self.document["resumed"] = before.get("resumed", 0) + 1
+        self.write()
 
     @property
     def points(self) -> dict[str, Figures]:
@@ -177,8 +133,7 @@ class Record:
 
     def write(self) -> None:
         """Write the file."""
-        if self.path is not None:
-            write_json(self.path, self.document)
+        write_json(self.path, self.document)
 
 
 def read(path: Path) -> Figures:
@@ -187,10 +142,7 @@ def read(path: Path) -> Figures:
     Raises:
       GenretError: no such file, or something else in it.
     """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e:
-        raise GenretError(f"{path}: cannot be read: {e}") from e
+    document = read_json(path)
     if not isinstance(document, dict) or not isinstance(document.get("points"), dict):
         raise GenretError(f"{path}: found no points, expected the JSON of a run")
     for key, point in document["points"].items():

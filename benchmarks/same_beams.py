@@ -1,6 +1,6 @@
 """Whether two beam searches over the same weights found the same items, but for ties."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -41,23 +41,16 @@ def apart(
         )
         both = np.array([(score, theirs[item]) for item, score in mine.items() if item in theirs])
         new, lost = ([i for i in a if i not in b] for a, b in ((mine, theirs), (theirs, mine)))
-        if len(both) == 0 or not _tied_at_a_cut(prompt, new, lost, prefix_scores):
+        tied = not new and not lost
+        if prefix_scores is not None and len(both) and 0 < len(new) == len(lost):
+            # Each item that one search alone has is tied, at some prefix, with one that it lacks.
+            scores = prefix_scores(prompt, np.array([*new, *lost]))
+            between = np.abs(scores[: len(new), None] - scores[None, len(new) :]).min(axis=-1)
+            tied = max(between.min(axis=0).max(), between.min(axis=1).max()) <= TIED
+        if len(both) == 0 or not tied:
             raise GenretError(f"{name}: answers differ: items {new[:3]} for {lost[:3]}")
         largest = float(np.abs(both[:, 0] - both[:, 1]).max())
         if largest > SAME or (np.diff(both[:, 1]) > TIED).any():
             raise GenretError(f"{name}: answers differ in order or score (by {largest:.2g})")
         worst = max(worst, largest)
     return worst
-
-
-def _tied_at_a_cut(
-    prompt: int, new: Sequence[tuple], lost: Sequence[tuple], prefix_scores: PrefixScores | None
-) -> bool:
-    """Say whether each item that one search alone has is tied, at some prefix, with one it lacks."""
-    if not new and not lost:
-        return True
-    if prefix_scores is None or len(new) != len(lost):
-        return False
-    scores = prefix_scores(prompt, np.array([*new, *lost]))
-    between = np.abs(scores[: len(new), None] - scores[None, len(new) :]).min(axis=-1)
-    return bool((between.min(axis=0) <= TIED).all() and (between.min(axis=1) <= TIED).all())

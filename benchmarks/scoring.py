@@ -12,12 +12,9 @@ Beam search against ``transformers.generate`` is measured by `benchmarks.hf_gene
 
 import dataclasses
 import importlib.util
-import json
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +23,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from benchmarks.bars import at_most, verdicts
+from benchmarks.bars import at_most, judge, sentence, verdicts
+from benchmarks.process import Figures, in_own_process, peak_gib, timed, verb
 from benchmarks.program import make_main
-from benchmarks.record import ROOT, environment, judge, sentence, write_json
+from benchmarks.record import environment, write_json
 from genret.artifacts import read_manifest, write_folder
 from genret.config import ItemDecoderConfig
 from genret.data import synthetic, synthetic_tables
 from genret.errors import GenretError
-from genret.index import TrieIndex
 from genret.models import build_model, num_parameters, save_model
 from genret.semantic_ids import SemanticIds
 from genret.tokenizers import save_codes
 
-SEED = 0
 SIZES = (256,) * 4
 """Codes of Office's shipped semantic IDs."""
 ITEMS, EVENTS = 2420, 11
@@ -54,14 +50,6 @@ BARS = (
     at_most("compiled programs", lambda job: len(job["programs"]), 8),
     at_most("memory, GiB", lambda job: job["peak_gib"], 2),
 )
-CHILD = """
-import sys
-from benchmarks.record import peak_gib
-from genret.cli.main import main
-status = main(sys.argv[1:])
-print("PEAK", peak_gib(), file=sys.stderr)
-sys.exit(status)
-"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,51 +65,44 @@ class Options:
     """Users of the jobs on one process and on Ray: two minutes on two cores."""
     out: Path | None = None  # Where to write the figures as JSON.
 
-
-def run(options: Options, console: Console) -> None:
-    """Measure the parts and say how they stand against the bars."""
-    document: dict[str, Any] = {"environment": environment()}
-    with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder)
-        if "job" in options.parts:
-            figures = job(
-                make_run(scratch / "run", MODELS["0.9M"]), scratch, options.users, options.beams
-            )
-            document["job"] = figures | {"bars": verdicts(figures, BARS)}
-            console.print(f"{figures['users_per_second']:,.0f} users/s, {figures['model']}")
-            for name, bar in document["job"]["bars"].items():
-                console.print(sentence(name, bar))
-        if "memory" in options.parts:
-            small = make_run(scratch / "small", MODELS["small"])
-            document["memory"] = []
-            for users in options.memory_users:
-                figures = job(small, scratch, users, 8, k=5)
-                document["memory"].append(figures)
-                speed = f"{figures['users_per_second']:,.0f} users/s"
-                console.print(f"{users:,} users: {figures['peak_gib']:.2f} GiB, {speed}")
-        if "ray" in options.parts and importlib.util.find_spec("ray"):
-            document["ray"] = on_ray(scratch, options)
-            console.print(sentence("time on Ray over time here", document["ray"]["bar"]))
-        elif "ray" in options.parts:
-            console.print("ray: left out, it is not installed")
-    if options.out is not None:
-        write_json(options.out, document)
+    def main(self, console: Console) -> None:
+        """Measure the parts and say how they stand against the bars."""
+        document: Figures = {"environment": environment()}
+        with tempfile.TemporaryDirectory() as folder:
+            scratch = Path(folder)
+            if "job" in self.parts:
+                run = make_run(scratch / "run", MODELS["0.9M"])
+                figures = job(run, scratch, self.users, self.beams)
+                document["job"] = figures | {"bars": verdicts(figures, BARS)}
+                console.print(f"{figures['users_per_second']:,.0f} users/s, {figures['model']}")
+                for name, bar in document["job"]["bars"].items():
+                    console.print(sentence(name, bar))
+            if "memory" in self.parts:
+                small = make_run(scratch / "small", MODELS["small"])
+                document["memory"] = [job(small, scratch, n, 8, k=5) for n in self.memory_users]
+                for one in document["memory"]:
+                    console.print(f"{one['users']:,} users: {one['peak_gib']:.2f} GiB")
+            if "ray" in self.parts and importlib.util.find_spec("ray"):
+                document["ray"] = on_ray(scratch, self.ray_users, self.beams)
+                console.print(sentence("time on Ray over time here", document["ray"]["bar"]))
+            elif "ray" in self.parts:
+                console.print("ray: left out, it is not installed")
+        write_json(self.out, document)
 
 
 def make_run(folder: Path, architecture: dict[str, Any]) -> Path:
     """Make a run of an Office-like catalog with drawn codes and a model that nobody trained."""
-    catalog, histories = synthetic(2000, ITEMS, EVENTS, seed=SEED)
+    catalog, histories = synthetic(2000, ITEMS, EVENTS, seed=0)
     with write_folder(folder / "catalog", "catalog") as scratch:
         catalog.save(scratch)
         histories.save(scratch)
-    codes = np.random.default_rng(SEED).integers(0, SIZES[0], (ITEMS, len(SIZES)))
+    codes = np.random.default_rng(0).integers(0, SIZES[0], (ITEMS, len(SIZES)))
     inputs = {"catalog": read_manifest(folder / "catalog").fingerprint}
     semantic_ids = SemanticIds.from_codes(codes, codes_per_level=SIZES)
     save_codes(folder / "codes", semantic_ids, inputs=inputs)
+    verb("index", folder)
     inputs = {"codes": read_manifest(folder / "codes").fingerprint}
-    with write_folder(folder / "index", "index", inputs=inputs) as scratch:
-        TrieIndex.from_codes(codes, catalog.item_ids, codes_per_level=SIZES).write(scratch)
-    model = build_model(ItemDecoderConfig(codes_per_level=SIZES, **architecture), SEED)
+    model = build_model(ItemDecoderConfig(codes_per_level=SIZES, **architecture), 0)
     summary = {"parameters": num_parameters(model)}
     with write_folder(folder / "model", "model", inputs=inputs, summary=summary) as scratch:
         save_model(scratch, model)
@@ -142,35 +123,31 @@ def make_histories(folder: Path, users: int, shard: int = SHARD) -> Path:
     return folder
 
 
-def job(run: Path, scratch: Path, users: int, beams: int, k: int = 10) -> dict[str, Any]:
+def job(run: Path, scratch: Path, users: int, beams: int, k: int = 10) -> Figures:
     """Score in a process of its own; return the figures of its manifest and its memory."""
     data = make_histories(scratch / f"in-{users}", users)
     out = scratch / f"out-{run.name}-{users}"
-    summary, peak, seconds = score_in_process(run, data, out, users, k, beams)
+    summary, own = in_own_process(score, run, data, out, users, k, beams)
     kept = ("users", "seconds", "users_per_second", "padding_waste", "users_per_batch", "programs")
     parameters = read_manifest(run / "model").summary["parameters"]
-    return {
-        **{name: summary[name] for name in kept},
-        "wall_seconds": seconds,
-        "peak_gib": peak,
-        "beams": beams,
-        "model": f"ItemDecoder of {parameters:,} parameters",
-    }
+    about = {"beams": beams, "model": f"ItemDecoder of {parameters:,} parameters"}
+    return {name: summary[name] for name in kept} | own | about
 
 
-def on_ray(scratch: Path, options: Options) -> dict[str, Any]:
+def on_ray(scratch: Path, users: int, beams: int) -> Figures:
     """Score on one process and on three scorers of Ray; compare content and times.
 
-    Times are from the start of the process to its end: loading, compiling and Ray itself are in.
+    Times are those of the verb: loading, compiling and Ray itself are in.
     """
-    users, run = options.ray_users, make_run(scratch / "run-ray", MODELS["0.9M"])
+    run = make_run(scratch / "run-ray", MODELS["0.9M"])
     data = make_histories(scratch / "in-ray", users, shard=max(1, users // 24))
-    cores = str(min(1.0, (os.cpu_count() or 1) / 4))  # three scorers, whatever the machine has
-    on_ray = ("--engine", "ray", "--workers", "3", "--cpus-per-worker", cores)
+    cores = min(1.0, (os.cpu_count() or 1) / 4)  # three scorers, whatever the machine has
+    on_ray = ("--engine", "ray", "--workers", 3, "--cpus-per-worker", cores)
     seconds, content = {}, set()
     for name, engine in {"local": (), "ray": on_ray}.items():
         out = scratch / f"out-{name}"
-        _, _, seconds[name] = score_in_process(run, data, out, users, 10, options.beams, *engine)
+        _, own = in_own_process(score, run, data, out, users, 10, beams, *engine)
+        seconds[name] = own["wall_seconds"]
         content.add(read_manifest(out).fingerprint)
     if len(content) > 1:
         raise GenretError("ray: found another content than that of one process, expected the same")
@@ -178,29 +155,23 @@ def on_ray(scratch: Path, options: Options) -> dict[str, Any]:
     return {"users": users, "seconds": seconds, "bar": bar}
 
 
-def score_in_process(
-    run: Path, data: Path, out: Path, users: int, k: int, beams: int, *engine: str
-) -> tuple[dict[str, Any], float, float]:
-    """Run ``genret score``; return the summary of its manifest, its memory in GiB, and seconds."""
-    start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD, "score", str(run), "--histories", str(data), "--out",
-         str(out), "--k", str(k), "--beams", str(beams), "--exclude-seen", "--json", *engine],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-        # Nothing that an earlier job compiled is there.
-        env={**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(out) + "-cache"},
-    )  # fmt: skip
-    seconds = time.perf_counter() - start
-    if done.returncode:
-        raise GenretError(f"job: found exit status {done.returncode}: {done.stderr[-500:]}")
-    summary = json.loads(done.stdout)["summary"]
-    if summary["users"] != users:
-        raise GenretError(f"job: found {summary['users']} users, expected {users}")
-    peak = next(x for x in done.stderr.splitlines() if x.startswith("PEAK"))
-    return summary, float(peak.split()[1]), seconds
+def score(
+    run: Path, data: Path, out: Path, users: int, k: int, beams: int, *engine: object
+) -> tuple[Figures, Figures]:
+    """Run ``genret score``; return the summary of its manifest, and its seconds and memory."""
+    os.environ["XDG_CACHE_HOME"] = f"{out}-cache"  # nothing that an earlier job compiled is there
+    figures: Figures = {}
+    with timed(figures, "wall_seconds"):
+        done = verb(
+            "score", run, "--histories", data, "--out", out, "--k", k, "--beams", beams,
+            "--exclude-seen", *engine,
+        )  # fmt: skip
+    if done["summary"]["users"] != users:
+        raise GenretError(f"job: found {done['summary']['users']} users, expected {users}")
+    return done["summary"], figures | {"peak_gib": peak_gib()}
 
 
-main = make_main("benchmarks.scoring", Options, run)
+main = make_main("benchmarks.scoring", Options)
 
 if __name__ == "__main__":
     sys.exit(main())

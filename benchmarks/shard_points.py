@@ -3,8 +3,7 @@
 import dataclasses
 import functools
 import re
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -14,9 +13,10 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from benchmarks import random_tries
-from benchmarks.draws import given_logits
-from benchmarks.record import Figures, peak_gib
+from benchmarks.process import Figures, peak_gib, timed
+from benchmarks.sizes import Points
 from genret import TrieIndex, beam_search
+from genret.testing import Family, GivenLogits
 
 MESSAGE = re.compile(
     r" (all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute|collective-broadcast)"
@@ -34,9 +34,7 @@ class Size:
     beams: int
 
 
-def tries(
-    count: int, families: Sequence[random_tries.Family], devices: int
-) -> dict[str, Callable[[], Figures]]:
+def tries(count: int, families: Sequence[Family], devices: int) -> Points:
     """Compare the answers of as many random tries, in parts, with brute force."""
     cut = functools.partial(TrieIndex.shard, mesh=mesh_of(devices), axis="items")
     each = -(-count // len(families))
@@ -48,7 +46,7 @@ def tries(
     }
 
 
-def cut(size: Size, devices: int) -> dict[str, Callable[[], Figures]]:
+def cut(size: Size, devices: int) -> Points:
     """Cut one index, and compare its answers with those of the whole one."""
     return {f"index: {size.items} items": functools.partial(_cut, size, mesh_of(devices))}
 
@@ -63,21 +61,18 @@ def _cut(size: Size, mesh: Mesh) -> Figures:
     codes = np.empty((size.items, len(size.codes_per_level)), np.uint8)
     for level, count in enumerate(size.codes_per_level):
         codes[:, level] = rng.integers(0, count, size.items, np.uint8)
-    began = time.perf_counter()
-    whole = TrieIndex.from_codes(codes, codes_per_level=size.codes_per_level)
+    figures: Figures = {"items": size.items, "devices": mesh.size}
+    with timed(figures, "build_s"):
+        whole = TrieIndex.from_codes(codes, codes_per_level=size.codes_per_level)
     del codes
-    built = time.perf_counter()
-    index = whole.shard(mesh, "items")
-    figures: Figures = {
-        "items": size.items,
-        "devices": mesh.size,
-        "build_s": round(built - began, 2),
-        "cut_s": round(time.perf_counter() - built, 2),
+    with timed(figures, "cut_s"):
+        index = whole.shard(mesh, "items")
+    figures |= {
         "whole_bytes": whole.nbytes,
         "part_bytes": max(_bytes_of(index, device) for device in mesh.devices),
     }
     figures["part_over_share"] = figures["part_bytes"] * mesh.size / whole.nbytes
-    model, history = given_logits(size.batch, size.beams, size.codes_per_level, seed=1)
+    model, history = GivenLogits.random(size.batch, size.beams, size.codes_per_level, seed=1)
     seen = rng.integers(0, size.items, (size.batch, 20)).astype(np.int32)
     options: dict[str, Any] = {"beams": size.beams, "exclude": seen}
     expected = beam_search(model, history, whole, **options)

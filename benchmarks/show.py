@@ -1,56 +1,72 @@
-"""A run as tables in the terminal."""
+"""A run as tables: in the terminal, or as one HTML page with pictures, without a network."""
 
-from collections.abc import Callable, Mapping
+import dataclasses
+import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import tyro
 from rich.console import Console
 
+from benchmarks import plots
 from benchmarks.program import Table
+from benchmarks.record import read, write_text
 
 Line = Mapping[str, Any]
 """The figures of a point."""
 
-COLUMNS: list[tuple[str, str, Callable[[Any], str]]] = [
-    ("ms a step", "step_ms", "{:.3f}".format),
-    ("over first", "over_first_ms", "{:+.3f}".format),
-    ("x first", "times_first", "{:.2f}".format),
-    ("queued", "queued_step_ms", "{:.3f}".format),
-    ("bytes", "bytes", lambda count: size(count)),
-    ("build s", "build_s", "{:.2f}".format),
-    ("refresh s", "refresh_s", "{:.3f}".format),
-    ("update s", "update_s", "{:.3f}".format),
-    ("compile s", "compile_s", "{:.1f}".format),
-    ("false +", "false_positive_rate", "{:.2%}".format),
-    ("exact", "of_exact", "{:.0%}".format),
-    ("valid", "valid", "{:.0%}".format),
-]
-"""Title, figure and form of each column; one without figures is left out. First: the first method."""
+COLUMNS = {
+    "ms a step": ("step_ms", "{:.3f}"),
+    "over first": ("over_first_ms", "{:+.3f}"),
+    "x first": ("times_first", "{:.2f}"),
+    "queued": ("queued_step_ms", "{:.3f}"),
+    "bytes": ("bytes", lambda count: size(count)),
+    "build s": ("build_s", "{:.2f}"),
+    "refresh s": ("refresh_s", "{:.3f}"),
+    "update s": ("update_s", "{:.3f}"),
+    "compile s": ("compile_s", "{:.1f}"),
+    "false +": ("false_positive_rate", "{:.2%}"),
+    "exact": ("of_exact", "{:.0%}"),
+    "valid": ("valid", "{:.0%}"),
+}
+"""Figure and form of each column. First: the first method."""
+
+STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}
+header p{margin:.2rem 0;color:#444}.wide{overflow-x:auto}svg{max-width:100%;height:auto}
+table{border-collapse:collapse;margin:.5rem 0 2rem}td,th{padding:.2rem .8rem;text-align:right}
+td:first-child,th:first-child,.said{text-align:left}th{border-bottom:1px solid #999}
+tr:nth-child(even){background:#f6f6f6}code{font-size:.9em}figure{margin:1.5rem 0}"""
+
+HOW = (
+    "Times are medians of interleaved rounds, and ratios are taken over all pairs of rounds. The "
+    "answers of every exact method equalled brute force before it was timed."
+)
 
 
-def cells(line: Line) -> tuple[list[str], list[list[str]]]:
-    """Return the table of a point: titles, and a row for each method; an error is its only cell."""
+def table(key: str, line: Line) -> Table:
+    """Return the table of a point: a row for each method."""
     depth = line["sizes"]["depth"]
-    methods: dict[str, dict[str, Any]] = {name: {**own} for name, own in line["methods"].items()}
-    for own in methods.values():
-        if "queued_ms" in own:
-            own["queued_step_ms"] = own["queued_ms"] / depth
-    shown = [c for c in COLUMNS if any(c[1] in own for own in methods.values())]
-    missing = errors(line)
-    rows = [
-        [name, missing[name]]
-        if name in missing
-        else [name, *(form(own[key]) if key in own else "" for _, key, form in shown)]
-        for name, own in methods.items()
-    ]
-    return ["method", *(title for title, _, _ in shown)], rows
+    rows = {
+        name: own | ({"queued_step_ms": own["queued_ms"] / depth} if "queued_ms" in own else {})
+        for name, own in line["methods"].items()
+    }
+    return Table.of(key, COLUMNS, rows)
+
+
+def cells(line: Line) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """Return the titles and rows of a point's table; an error is the only cell of its row."""
+    found = table("", line)
+    return found.columns, found.rows
 
 
 def show(key: str, line: Line, console: Console) -> None:
     """Print a point: a row for each method, and below the table why one has no figures."""
-    titles, rows = cells(line)
-    missing = errors(line)
-    Table(key, titles, [row for row in rows if row[0] not in missing]).show(console)
-    for name, error in missing.items():
+    found = table(key, line)
+    failed = [row for row in found.rows if "error" in line["methods"][row[0]]]
+    rows = [row for row in found.rows if row not in failed]
+    dataclasses.replace(found, rows=rows).show(console)
+    for name, error in failed:
         console.print(f"  {name}: {error}")
     if "floors" in line:
         least, once = (ms / line["sizes"]["depth"] for ms in line["floors"].values())
@@ -60,13 +76,73 @@ def show(key: str, line: Line, console: Console) -> None:
         )
 
 
-def errors(line: Line) -> dict[str, str]:
-    """Return why there are no figures, of each method that has none."""
-    return {
-        name: own["error"].split(": ", 1)[-1].removeprefix(f"{name}: ")
-        for name, own in line["methods"].items()
-        if "error" in own
-    }
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """Make the page of a run: tables and pictures, without a network."""
+
+    file: tyro.conf.Positional[Path]  # JSON of the run.
+    out: Path | None = None  # HTML file to write; None: beside the run, with its name.
+
+    def main(self, console: Console) -> None:
+        """Write the page."""
+        write_page(self.out or self.file.with_suffix(".html"), read(self.file), console)
+
+
+def write_page(path: Path, document: Mapping[str, Any], console: Console) -> None:
+    """Write the page of a run: of the suite with each picture, beside it as PNG and SVG too."""
+    if document.get("program") == "benchmarks.accelerators":
+        from benchmarks import accelerators
+
+        page = accelerators.page(document)
+    else:
+        points, parts = document["points"], []
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for name, (caption, figure) in plots.all_figures(list(points.values())).items():
+            figure.savefig(path.with_name(f"{path.stem}-{name}.png"), dpi=144)
+            drawn = plots.svg(figure)
+            write_text(path.with_name(f"{path.stem}-{name}.svg"), drawn)
+            parts.append(f"<figure>{drawn}<figcaption>{caption}</figcaption></figure>")
+        tables = [table(*point) for point in points.items()]
+        title = "Constrained decoding, measured"
+        page = page_of(title, document["environment"], tables, HOW, parts)
+    write_text(path, page)
+    console.print(f"page: {path}")
+
+
+def page_of(
+    title: str, about: Mapping[str, Any], tables: Sequence[Table], how: str, parts: Sequence = ()
+) -> str:
+    """Return a page: its heading, where the figures are from and how they came about, and tables.
+
+    Args:
+      title: its heading.
+      about: as :func:`benchmarks.record.environment` returns it.
+      tables: the tables.
+      how: a sentence on how the figures came about.
+      parts: HTML that stands before the tables.
+    """
+    body = "\n".join([*parts, *(table.html() for table in tables)])
+    lines = "".join(f"<p>{html.escape(text)}</p>" for text in (*where(about), how))
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8>"
+        '<meta name=viewport content="width=device-width,initial-scale=1">'
+        f"<title>{html.escape(title)}</title><style>{STYLE}</style>"
+        f"<header><h1>{html.escape(title)}</h1>{lines}</header>\n{body}\n</html>\n"
+    )
+
+
+def where(environment: Mapping[str, Any]) -> list[str]:
+    """Say in sentences where the figures of a run are from."""
+    said = []
+    if environment.get("processor"):
+        machine = f"Measured on {environment['processor']}, {environment.get('cores')} cores"
+        if environment.get("device") not in (None, "cpu"):
+            machine += f", with {environment.get('devices', 1)} x {environment['device']}"
+        said.append(f"{machine}; load at the start {environment.get('load', 'unknown')}.")
+    versions = ", ".join(f"{k} {v}" for k, v in environment.get("versions", {}).items())
+    if versions:
+        said.append(f"Commit {environment.get('commit') or 'unknown'}; {versions}.")
+    return said
 
 
 def size(count: Any) -> str:

@@ -18,24 +18,24 @@ import subprocess
 import sys
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
-import tyro
+from rich.console import Console
 
-from genret import ItemFilter, TrieIndex, beam_search
+from benchmarks.program import make_main
+from benchmarks.record import write_json
+from genret import TrieIndex
 from genret.errors import GenretError
 from genret.index import LiveIndex
-from genret.testing import TableModel, random_codes, slow_beam_search
+from genret.testing import Family, random_codes
 
-SHAPES = ((5, 4, 6), (16, 3), (3, 3, 3, 3), (40, 7, 2))
-"""Codes of the levels of a catalog: few, so that programs are compiled once and used often."""
-ITEMS, NEW_ITEMS, USERS, BEAMS, EXCLUDED = 48, 12, 2, 6, 4
-DAMAGES, KILLS = 12, 2
-"""Damaged copies, and killed writers, of a round."""
+FAMILIES = [
+    Family(codes, 48, 6, restricted=True) for codes in ((5, 4, 6), (16, 3), (3,) * 4, (40, 7, 2))
+]
+"""Few shapes of catalogs, so that programs are compiled once and used often."""
+NEW_ITEMS, DAMAGES, KILLS = 12, 12, 2
+"""Items of an insert, damaged copies, and killed writers, of a round."""
 
 WRITER = """
 import sys, numpy as np
@@ -45,6 +45,7 @@ print("ready", flush=True)
 while True:
     TrieIndex.from_codes(codes).save(sys.argv[2])
 """
+Counts = collections.Counter[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,94 +59,66 @@ class Soak:
     json: Path | None = None
     """Write the counts into this file too."""
 
-    def run(self) -> dict[str, Any]:
-        """Do rounds until the time is over; return the counts."""
-        counts: collections.Counter[str] = collections.Counter()
+    def main(self, console: Console) -> int:
+        """Do rounds until the time is over; return 1 where anything was wrong."""
+        counts: Counts = collections.Counter()
         failures: list[str] = []
-        end = time.monotonic() + 60 * self.minutes
-        seed = self.seed
+        end, seed = time.monotonic() + 60 * self.minutes, self.seed
         while time.monotonic() < end:
             with tempfile.TemporaryDirectory() as folder:
                 try:
                     _round(seed, Path(folder), counts)
                 except Exception as e:  # whatever goes wrong is a finding; the soak goes on
-                    failures.append(
-                        f"seed {seed}: {type(e).__name__}: {' '.join(str(e).split())[:500]}"
-                    )
+                    said = " ".join(str(e).split())[:500]
+                    failures.append(f"seed {seed}: {type(e).__name__}: {said}")
             counts["rounds"] += 1
             seed += 1
-        document = {
-            "minutes": self.minutes,
-            "first_seed": self.seed,
-            "counts": dict(sorted(counts.items())),
-            "failures": failures,
-        }
-        text = json.dumps(document, indent=1)
-        print(text)
-        if self.json is not None:
-            self.json.write_text(text + "\n", encoding="utf-8")
-        return document
+        about = {"minutes": self.minutes, "first_seed": self.seed}
+        document = about | {"counts": dict(sorted(counts.items())), "failures": failures}
+        print(json.dumps(document, indent=1))
+        write_json(self.json, document)
+        return int(bool(failures))
 
 
-def _round(seed: int, folder: Path, counts: "collections.Counter[str]") -> None:
+def _round(seed: int, folder: Path, counts: Counts) -> None:
     rng = np.random.default_rng(seed)
-    sizes = SHAPES[seed % len(SHAPES)]
-    kind = ("uniform", "zipf", "duplicates")[int(rng.integers(3))]
-    codes = random_codes(ITEMS, sizes, kind, seed=seed)
-    model = TableModel.random(sizes, seed=seed)
-    index = TrieIndex.from_codes(codes, codes_per_level=sizes)
-    _search(model, index, codes, np.ones(ITEMS, bool), rng)
+    family = FAMILIES[seed % len(FAMILIES)]
+    codes = random_codes(
+        family.items,
+        family.codes_per_level,
+        ("uniform", "zipf", "duplicates")[seed // 4 % 3],
+        seed=seed,
+    )
+    index = TrieIndex.from_codes(codes, codes_per_level=family.codes_per_level)
+    _search(rng, family, index, codes, np.ones(len(codes), bool))
     counts["searches"] += 1
     live, every = LiveIndex(index, insert_capacity=2 * NEW_ITEMS), codes
-    there = np.ones(ITEMS, bool)
+    there = np.ones(len(codes), bool)
     for _ in range(2):
-        new = random_codes(NEW_ITEMS, sizes, "uniform", seed=int(rng.integers(2**31)))
+        new = random_codes(NEW_ITEMS, family.codes_per_level, seed=int(rng.integers(2**31)))
         gone = np.flatnonzero(there & (rng.random(len(there)) < 0.2))
         live = live.remove(gone).insert(new)
         there[gone] = False
         every, there = np.concatenate([every, new]), np.append(there, np.ones(NEW_ITEMS, bool))
-        _search(model, live, every, there, rng)
-        counts["searches_after_updates"] += 1
-        counts["items_inserted"] += NEW_ITEMS
-        counts["items_removed"] += len(gone)
+        _search(rng, family, live, every, there)
+        done = {
+            "searches_after_updates": 1,
+            "items_inserted": NEW_ITEMS,
+            "items_removed": len(gone),
+        }
+        counts.update(done)
     index.save(folder / "index")
     _damage(folder / "index", codes, random.Random(seed), counts)
     _kill(folder, codes, rng, counts)
 
 
-def _search(
-    model: TableModel, index: Any, codes: np.ndarray, there: np.ndarray, rng: np.random.Generator
-) -> None:
-    """Search under random restrictions; raise where the answer is not that of brute force."""
-    mask = rng.random(len(codes)) < rng.choice([0.0, 0.1, 0.5, 1.0])
-    exclude = rng.integers(0, len(codes), (USERS, EXCLUDED))
-    history = jnp.asarray(rng.integers(0, 1000, USERS))
-    found = beam_search(
-        model, history, index, beams=BEAMS,
-        filters=[ItemFilter.from_mask(index, mask)], exclude=exclude,
-    )  # fmt: skip
-    items, scores, valid = (np.asarray(x) for x in (found.items, found.scores, found.valid))
-    for user in range(USERS):
-        allowed = mask & there
-        allowed[exclude[user]] = False
-        logits_of = partial(model.logits_after, history, user)
-        wanted = np.flatnonzero(allowed).tolist()
-        expected = slow_beam_search(logits_of, codes, BEAMS, wanted) if wanted else []
-        ours = items[user][valid[user]]
-        if (
-            len(ours) != len(expected)
-            or not allowed[ours].all()
-            or len(set(ours.tolist())) < len(ours)
-        ):
-            raise AssertionError(f"user {user}: found {ours.tolist()}, expected {expected}")
-        np.testing.assert_allclose(
-            scores[user][valid[user]], [e.score for e in expected], atol=1e-4, rtol=1e-5
-        )
+def _search(rng: np.random.Generator, family: Family, *searched: object) -> None:
+    _, _, wrong = family.search(rng, *searched)  # type: ignore[arg-type]
+    if wrong:
+        raise wrong
 
 
-def _damage(
-    folder: Path, codes: np.ndarray, draw: random.Random, counts: "collections.Counter[str]"
-) -> None:
+def _damage(folder: Path, codes: np.ndarray, draw: random.Random, counts: Counts) -> None:
     """Damage copies of an index: each is refused in one line, or holds the same."""
     for number in range(DAMAGES):
         copy = Path(shutil.copytree(folder, folder.parent / f"damaged-{number}"))
@@ -172,9 +145,7 @@ def _damage(
         shutil.rmtree(copy)
 
 
-def _kill(
-    folder: Path, codes: np.ndarray, rng: np.random.Generator, counts: "collections.Counter[str]"
-) -> None:
+def _kill(folder: Path, codes: np.ndarray, rng: np.random.Generator, counts: Counts) -> None:
     """Kill a process that writes an index over and over; what is there then is whole."""
     np.save(folder / "codes.npy", codes)
     for _ in range(KILLS):
@@ -194,5 +165,7 @@ def _kill(
             raise AssertionError(f"after a kill and another writer there is {left}")
 
 
+main = make_main("benchmarks.soak", Soak)
+
 if __name__ == "__main__":
-    sys.exit(1 if tyro.cli(Soak, description=__doc__).run()["failures"] else 0)
+    sys.exit(main())

@@ -13,12 +13,13 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks.draws import floor
-from benchmarks.methods import Method
+from benchmarks.methods import Method, step
 from benchmarks.methods.static_code import NAME as STATIC_CODE
-from benchmarks.methods.static_code import load
+from benchmarks.methods.static_code import available
+from benchmarks.process import Figures, in_own_process
 from benchmarks.record import Record
-from benchmarks.timing import in_own_process, interleave, merge, more_than, times_of
-from benchmarks.workload import Figures, Point, Search, Workload, prepare, prepare_static, step
+from benchmarks.timing import interleave, merge, more_than, times_of
+from benchmarks.workload import Point, Search, Workload, prepare
 from genret.errors import GenretError
 
 QUEUE = 6
@@ -28,20 +29,11 @@ QUEUED_MS = 1000.0
 """A search that takes longer is not queued: the host's part of it is nothing."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Sources:
-    """What a measurement needs beside the point."""
-
-    static: Path | None = None  # checkout of the rival's own code, timed where logits are given
-    data: Path | None = None  # folder of the shipped code sets
-    profile: Path | None = None  # folder for traces of a few searches of each method
-
-
 def run(
     points: Sequence[Point],
     record: Record,
     say: Callable[[str, Figures], object],
-    sources: Sources = Sources(),
+    data: Path | None = None,
 ) -> None:
     """Measure the points that a record does not have yet; ``say`` is told of each whole point.
 
@@ -50,103 +42,88 @@ def run(
     """
     turns = max([1, *(point.processes for point in points)])
     for turn in range(turns):
-        for number, point in enumerate(points):
+        for point in points:
             # All are whole in the last turn, in order.
             part = turn - turns + max(1, point.processes)
             if point.key in record.points or part < 0:
                 continue
-            own = sources
-            if sources.profile is not None:
-                own = dataclasses.replace(sources, profile=sources.profile / f"point_{number:02d}")
-            figures = _part(point, part, record, own) if point.processes else measure(point, own)
+            figures = _part(point, part, record, data) if point.processes else measure(point, data)
             if figures is not None:
                 say(point.key, record.add(point.key, figures))
 
 
-def _part(point: Point, part: int, record: Record, sources: Sources) -> Figures | None:
+def _part(point: Point, part: int, record: Record, data: Path | None) -> Figures | None:
     """Measure a point by one process more; return its figures once all of them have."""
     parts = record.document["parts"].get(point.key, [])
     if part >= len(parts):
+        share = dataclasses.replace(
+            point,
+            seconds=point.seconds / point.processes,
+            repeats=math.ceil(point.repeats / point.processes),
+            by_level=point.by_level and part == 0,  # the first alone times the steps by level
+        )
         try:
-            found = measure_part(point, part, sources)
+            found = in_own_process(measure, share, data)
         except BrokenProcessPool:
             return _failed(point, "MemoryError: the process of this point was killed")
         parts = record.add_part(point.key, found)
         record.say(f"{point.key}: process {len(parts)} of {point.processes}")
     if len(parts) < point.processes:
         return None
-    figures = merge(parts) | {"sizes": _sizes(point)}
+    figures = merge(parts) | {"sizes": point.sizes()}
     beside_first(figures["methods"], point)
     return figures
 
 
-def measure_part(point: Point, number: int, sources: Sources = Sources()) -> Figures:
-    """Measure a point's share of rounds in a fresh process, of which this is the ``number``-th.
-
-    The first alone times the steps by level, and is traced.
-    """
-    share = dataclasses.replace(
-        point,
-        seconds=point.seconds / point.processes,
-        repeats=math.ceil(point.repeats / point.processes),
-        by_level=point.by_level and number == 0,
-    )
-    if number:
-        sources = dataclasses.replace(sources, profile=None)
-    return in_own_process(measure, share, sources)
-
-
-def measure(point: Point, sources: Sources = Sources()) -> Figures:
+def measure(point: Point, data: Path | None = None) -> Figures:
     """Build, check and time the methods of a point.
+
+    Args:
+      point: the point.
+      data: folder of the shipped code sets.
 
     Returns:
       The point's ``sizes``, the ``floors``, and of each of the ``methods`` its figures, or ``error``: why
       there are none.
     """
     try:
-        work = Workload.of(point, sources.data)
+        work = Workload.of(point, data)
     except GenretError as e:  # no data: the point is recorded, not dropped
         return _failed(point, f"{type(e).__name__}: {e}")
     figures: dict[str, Figures] = {}
     built: dict[str, Method] = {}
     ready: dict[str, Search] = {}
-    for name in point.methods:
+    # STATIC's own code is timed where there is a checkout of it, and logits are given.
+    rival = (STATIC_CODE,) if available() and point.model is None else ()
+    for name in (*point.methods, *rival):
         figures[name], method, search = prepare(name, work)
         if method is not None and search is not None:
             built[name], ready[name] = method, search
-    if sources.static is not None and work.exact is not None:
-        figures[STATIC_CODE], search = prepare_static(load(sources.static), work)
-        if search is not None:
-            ready[STATIC_CODE] = search
     each = point.seconds / max(1, len(ready))
     before = None
     if point.model is None:
         before = ready["logsumexp"] = partial(floor, work.model, work.history)
     times = interleave(ready, point.repeats, warm=1, seconds_each=each, before=before)
     queued = {
-        name: partial(_queue, search)
-        for name, search in ready.items()
-        if name in figures and times[name]["ms"] <= QUEUED_MS
+        name: partial(_queue, ready[name]) for name in built if times[name]["ms"] <= QUEUED_MS
     }
     rounds = 3 if point.processes > 1 else min(7, point.repeats)
     in_queue = interleave(queued, rounds, warm=1, seconds_each=each)
-    if sources.profile is not None:
-        _trace(ready, sources.profile)
-    found: Figures = {"sizes": _sizes(point)}
+    found: Figures = {"sizes": point.sizes()}
     if point.model is None:
         least, once = times["logsumexp"]["ms"], _read_once_ms(work.model)
         found["floors"] = {"logsumexp_ms": least, "read_once_ms": once}
-    for name, own in figures.items():
-        if name in times:
-            own |= {k: v for k, v in times[name].items() if k != "first_s"}
-            own["rounds_ms"] = [own["rounds_ms"]]  # of this process
-            own["step_ms"] = own["ms"] / point.depth
+    for name, own in ((name, figures[name]) for name in built):
+        own |= {k: v for k, v in times[name].items() if k != "first_s"}
+        own["rounds_ms"] = [own["rounds_ms"]]  # of this process
+        own["step_ms"] = own["ms"] / point.depth
         if name in in_queue:
             own["queued_ms"] = in_queue[name]["ms"] / QUEUE
-    if point.by_level and built:
-        for name, levels in _by_level(built, work, before).items():
+    stepping = {name: method for name, method in built.items() if name != STATIC_CODE}
+    if point.by_level and stepping:
+        for name, levels in _by_level(stepping, work, before).items():
             figures[name]["level_ms"] = levels
-    del built, ready, queued, before, work
+    del built, stepping, ready, queued, before, work
     gc.collect()  # the next point's indices may be large
     return found | {"methods": beside_first(figures, point)}
 
@@ -164,17 +141,6 @@ def beside_first(figures: dict[str, Figures], point: Point) -> dict[str, Figures
 def _queue(search: Search) -> list[Any]:
     """Ask for several searches without waiting: what the device needs for one, without the host."""
     return [search() for _ in range(QUEUE)]
-
-
-def _trace(searches: Mapping[str, Search], folder: Path) -> None:
-    """Trace three searches of each method, under its name; everything is compiled already."""
-    options = jax.profiler.ProfileOptions()
-    options.python_tracer_level = 0  # Python's own calls would fill the trace
-    with jax.profiler.trace(folder, profiler_options=options):
-        for name, search in searches.items():
-            for number in range(3):
-                with jax.profiler.StepTraceAnnotation(name, step_num=number):
-                    jax.block_until_ready(search())
 
 
 def _by_level(
@@ -201,13 +167,8 @@ def _by_level(
     return found
 
 
-def _sizes(point: Point) -> Figures:
-    left_out = ("methods", "seconds", "by_level")
-    return {name: x for name, x in dataclasses.asdict(point).items() if name not in left_out}
-
-
 def _failed(point: Point, error: str) -> Figures:
-    return {"sizes": _sizes(point), "methods": {name: {"error": error} for name in point.methods}}
+    return {"sizes": point.sizes(), "methods": {name: {"error": error} for name in point.methods}}
 
 
 def _read_once_ms(model: Any) -> float:

@@ -1,19 +1,17 @@
-"""The timer: rounds that alternate between the functions, in one process or in several."""
+"""The timer: rounds that alternate between the functions, and what is made of them."""
 
 import collections
 import contextlib
-import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import numpy as np
 
-Figures = dict[str, Any]
-T = TypeVar("T")
+from benchmarks.process import Figures
+
 COUNTED = {
     "/jax/core/compile/jaxpr_trace_duration": "traced",
     "/jax/core/compile/backend_compile_duration": "compiled",
@@ -55,8 +53,7 @@ def interleave(
     first: dict[str, Figures] = {}
     for _ in range(warm):
         for name, function in functions.items():
-            seconds_taken = run(function) / 1e3
-            first.setdefault(name, {"first_s": seconds_taken})
+            first.setdefault(name, {"first_s": run(function) / 1e3})
     rounds: dict[str, list[float]] = {name: [] for name in functions}
     begun = time.perf_counter()
     for number in range(repeats):
@@ -65,10 +62,9 @@ def interleave(
         for name, function in functions.items():
             if number >= 3 and sum(rounds[name]) > 1e3 * seconds_each:
                 continue  # for good: its sum does not change
-            if before is not None:
-                run(before)
-            if rehearse:
-                run(function)
+            for untimed in (before, function if rehearse else None):
+                if untimed is not None:
+                    run(untimed)
             rounds[name].append(run(function))
     return {
         name: {
@@ -79,6 +75,16 @@ def interleave(
         }
         for name, times in rounds.items()
     }
+
+
+def with_ratios(times: Figures, **ratios: tuple[str, str]) -> Figures:
+    """Add ratios of medians to figures: of two functions by name, where both were timed.
+
+    >>> with_ratios({"a": {"ms": 6.0}, "b": {"ms": 2.0}}, over=("a", "b"), speedup=("c", "a"))
+    {'a': {'ms': 6.0}, 'b': {'ms': 2.0}, 'over': 3.0}
+    """
+    both = {name: pair for name, pair in ratios.items() if {*pair} <= times.keys()}
+    return times | {name: times[a]["ms"] / times[b]["ms"] for name, (a, b) in both.items()}
 
 
 def rounds_of(own: Mapping[str, Any]) -> list[np.ndarray]:
@@ -119,20 +125,6 @@ def count_compilations() -> Iterator[collections.Counter[str]]:
         yield counts
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
-
-
-def in_own_process(function: Callable[..., T], *args: Any) -> T:
-    """Call a function of a module in a fresh process and return what it returns.
-
-    One process may be fast or slow as a whole: where its memory lies and which core a thread got is
-    settled once. So figures that are compared come from several. Nor does a killed process end the run.
-
-    Raises:
-      BrokenProcessPool: the process was killed, as for memory.
-    """
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=fresh) as pool:
-        return pool.submit(function, *args).result()
 
 
 def merge(runs: Sequence[Figures]) -> Figures:

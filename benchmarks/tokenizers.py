@@ -7,7 +7,6 @@ of the codes of every level, and at most 2 % of the items collide.
 """
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,15 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from benchmarks.bars import Bar, at_most, verdicts
-from benchmarks.program import Table, make_main, replace_block
-from benchmarks.record import RESULTS as FOLDER
-from benchmarks.record import ROOT, environment, sentence, write_json
-from benchmarks.workload import timed
-from genret.config import AutoencoderConfig, EmbedConfig, IngestConfig, TokenizeConfig
+from benchmarks.bars import Bar, at_most, sentence, verdicts
+from benchmarks.process import Figures, timed
+from benchmarks.program import Table, make_main
+from benchmarks.record import environment, write_json
+from genret.config import EmbedConfig, IngestConfig, TokenizeConfig
 from genret.data import ingest
 from genret.embed import cooccurrence_vectors, count_pairs, text_vectors, whiten
 from genret.errors import GenretError
+from genret.json_files import read_json
 from genret.tokenizers import Tokenizer
 from genret.tokenizers.collisions import Collisions
 from genret.tokenizers.reassign import reassign_collisions
@@ -31,52 +30,22 @@ from genret.tokenizers.store import TOKENIZERS
 from genret.typing import Vectors
 
 WIDTH = 128
-
-
-def _with(method: str = "rq_kmeans", **changes: Any) -> TokenizeConfig:
-    return TokenizeConfig(levels=4, **{"codebook_size": 256, "method": method, **changes})
-
-
-def _rq_vae(**changes: Any) -> TokenizeConfig:
-    return _with("rq_vae", autoencoder=AutoencoderConfig(**changes))
-
-
-WHITENED = {
-    "rq_kmeans, half whitened": 0.5,
-    "rq_kmeans, whitened": 1.0,
-    "rq_vae, half whitened": 0.5,
-    "rq_vae, whitened": 1.0,
+_METHODS, WHITENED, BARRED = read_json(Path(__file__).with_name("tokenizers.json")).values()
+METHODS = {
+    name: TokenizeConfig.from_dict({"levels": 4, "codebook_size": 256, **changes}, where=name)
+    for name, changes in _METHODS.items()
 }
-"""Rows whose vectors are whitened before, and the power."""
-METHODS: dict[str, TokenizeConfig] = {
-    "rq_kmeans": _with(),
-    "rq_kmeans, balanced": _with(balanced=True),
-    "rq_kmeans, normalized": _with(normalize_residuals=True),
-    "rq_kmeans, balanced, normalized": _with(balanced=True, normalize_residuals=True),
-    "rq_kmeans, local last level": _with(balanced=True, local_last=True),
-    "rq_kmeans, half whitened": _with(balanced=True, normalize_residuals=True),
-    "rq_kmeans, whitened": _with(balanced=True, normalize_residuals=True),
-    "rq_vae": _with("rq_vae"),
-    "rq_vae, normalized": _with("rq_vae", normalize_residuals=True),
-    "rq_vae, local last level": _with("rq_vae", local_last=True),
-    "rq_vae, half whitened": _with("rq_vae", normalize_residuals=True),
-    "rq_vae, whitened": _with("rq_vae", normalize_residuals=True),
-    "pq": _with("pq"),
-    "opq": _with("opq"),
-    "hierarchical, 16 codes": _with("hierarchical", codebook_size=16),
-    "hierarchical, 16 codes, balanced": _with("hierarchical", codebook_size=16, balanced=True),
-    "fsq, 240 codes": _with("fsq"),
-    "fsq, RecGPT's 15,360 codes": _with("fsq", fsq_levels=(8, 8, 8, 6, 5)),
-    "rq_vae, straight through": _rq_vae(gradients="straight_through"),
-    "rq_vae, codebooks by loss": _rq_vae(codebooks="loss"),
-    "rq_vae, last level not balanced": _rq_vae(sinkhorn=0.0),
-    "rq_vae, contrast 0.1": _rq_vae(contrast=0.1),
+"""Rows. Some have their vectors whitened before, by a power; some stand under the bars, which only those
+with a local last level meet."""
+COLUMNS = {
+    "codes used, by level": ("used_share", lambda x: " ".join(f"{share:.0%}" for share in x)),
+    "perplexity, by level": ("perplexity", lambda x: " ".join(f"{value:,.0f}" for value in x)),
+    "items that collide": ("colliding_share", "{:.2%}"),
+    "variance not explained": ("error", lambda x: f"{x[-1]:.1%}"),
+    "pairs of one history with one first code": ("together_share", "{:.2%}"),
+    "moved by `reassign`": ("reassigned", "{:,}"),
+    "fit": ("fit_s", "{:.0f} s"),
 }
-PAGE = ROOT / "docs" / "results_tokenizers.md"
-RESULTS = FOLDER / "tokenizers.json"
-BEGIN, END = "<!-- made by `python -m benchmarks.tokenizers --page` -->", "<!-- end -->"
-BARRED = ("rq_kmeans", "rq_kmeans, local last level", "rq_vae", "rq_vae, local last level")
-"""Rows that stand under the bars; only those with a local last level meet them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,8 +59,47 @@ class Options:
     seed: int = 0  # Seed of every method.
     resume: bool = False  # Keep the rows that --out holds already.
     smoke: bool = False  # Few items, short trainings: shows that it works.
-    page: bool = False
-    """Measure nothing: rewrite the table of docs/results_tokenizers.md from the committed results."""
+
+    def main(self, console: Console) -> int:
+        """Measure every method on every catalog; return 1 where a bar is missed."""
+        unknown = set(self.methods) - set(METHODS)
+        if unknown:
+            raise GenretError(f"methods: found {sorted(unknown)}, expected some of {[*METHODS]}")
+        about = environment()
+        document: dict[str, Any] = {
+            "program": "benchmarks.tokenizers", "environment": about, "seed": self.seed,
+            "smoke": self.smoke, "data": {},
+            "methods": {name: config.to_dict() for name, config in METHODS.items()},
+            "results": {}, "verdicts": {},
+        }  # fmt: skip
+        if self.resume and self.out is not None and self.out.is_file():
+            earlier = read_json(self.out)
+            document |= {name: earlier[name] for name in ("environment", "data", "results")}
+        for catalog in ("office", "beauty"):
+            data = Data.read(self.data / catalog, self.seed, 200 if self.smoke else None)
+            document["data"][catalog] = data.about()
+            results = document["results"].setdefault(catalog, {})
+            for name in self.methods or METHODS:
+                if name not in results:
+                    results[name] = self.measure(name, data) | {"commit": about["commit"]}
+                    write_json(self.out, document)
+            document["results"][catalog] = {n: results[n] for n in METHODS if n in results}
+            table(catalog, document).show(console)
+        document["verdicts"] = verdicts(document, bars(document))
+        write_json(self.out, document)
+        for name, verdict in sorted(document["verdicts"].items()):
+            console.print(sentence(name, verdict))
+        return int(not all(verdict["met"] for verdict in document["verdicts"].values()))
+
+    def measure(self, name: str, data: "Data") -> Figures:
+        """Measure a row."""
+        vectors, config = data.vectors, METHODS[name]
+        if self.smoke:
+            short = dataclasses.replace(config.autoencoder, training_steps=3)
+            config = dataclasses.replace(config, codebook_size=8, autoencoder=short)
+        if name in WHITENED:
+            vectors = whiten(vectors, WHITENED[name])
+        return measure(vectors, data.pairs, config, self.seed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,54 +159,6 @@ def measure(vectors: Vectors, pairs: Any, config: TokenizeConfig, seed: int) -> 
     }
 
 
-def run(options: Options, console: Console) -> int:
-    """Measure every method on every catalog; return 1 where a bar is missed."""
-    if options.page:
-        text = PAGE.read_text(encoding="utf-8")
-        PAGE.write_text(with_table(text, markdown()), encoding="utf-8")
-        return 0
-    unknown = set(options.methods) - set(METHODS)
-    if unknown:
-        raise GenretError(f"methods: found {sorted(unknown)}, expected some of {list(METHODS)}")
-    about = environment()
-    document: dict[str, Any] = {
-        "program": "benchmarks.tokenizers", "environment": about, "seed": options.seed,
-        "smoke": options.smoke, "data": {},
-        "methods": {name: config.to_dict() for name, config in METHODS.items()},
-        "results": {}, "verdicts": {},
-    }  # fmt: skip
-    if options.resume and options.out is not None and options.out.is_file():
-        earlier = json.loads(options.out.read_text(encoding="utf-8"))
-        document |= {name: earlier[name] for name in ("environment", "data", "results")}
-    for catalog in ("office", "beauty"):
-        data = Data.read(options.data / catalog, options.seed, 200 if options.smoke else None)
-        document["data"][catalog] = data.about()
-        results = document["results"].setdefault(catalog, {})
-        for name in options.methods or METHODS:
-            if name not in results:
-                vectors, config = data.vectors, METHODS[name]
-                if options.smoke:
-                    short = dataclasses.replace(config.autoencoder, training_steps=3)
-                    config = dataclasses.replace(config, codebook_size=8, autoencoder=short)
-                if name in WHITENED:
-                    vectors = whiten(vectors, WHITENED[name])
-                results[name] = measure(vectors, data.pairs, config, options.seed)
-                results[name]["commit"] = about["commit"]
-                _write(document, options.out)
-        document["results"][catalog] = {name: results[name] for name in METHODS if name in results}
-        table(catalog, document).show(console)
-    document["verdicts"] = verdicts(document, bars(document))
-    _write(document, options.out)
-    for name in sorted(document["verdicts"]):
-        console.print(sentence(name, document["verdicts"][name]))
-    return 0 if all(v["met"] for v in document["verdicts"].values()) else 1
-
-
-def _write(document: dict[str, Any], out: Path | None) -> None:
-    if out is not None:
-        write_json(out, document)
-
-
 def bars(document: dict[str, Any]) -> list[Bar]:
     """Return what the rows under the bars are asked for."""
     found = []
@@ -214,36 +174,18 @@ def bars(document: dict[str, Any]) -> list[Bar]:
 def table(catalog: str, document: dict[str, Any]) -> Table:
     """Return the figures of a catalog."""
     about = document["data"][catalog]
-    rows = [
-        (
-            name,
-            " ".join(f"{share:.0%}" for share in row["used_share"]),
-            " ".join(f"{value:,.0f}" for value in row["perplexity"]),
-            f"{row['colliding_share']:.2%}",
-            f"{row['error'][-1]:.1%}",
-            f"{row['together_share']:.2%}",
-            f"{row['reassigned']:,}",
-            f"{row['fit_s']:.0f} s",
-        )
-        for name, row in document["results"][catalog].items()
-    ]
     title = (
         f"{catalog.capitalize()}, {about['items']:,} items read as {about['vectors']}, "
         f"{about['width']} numbers an item; {about['equal_vectors']['items']:,} items have a "
         "vector that another one has too."
     )
-    columns = (
-        "method", "codes used, by level", "perplexity, by level", "items that collide",
-        "variance not explained", "pairs of one history with one first code",
-        "moved by `reassign`", "fit",
-    )  # fmt: skip
-    return Table(title, columns, rows)
+    return Table.of(title, COLUMNS, document["results"][catalog])
 
 
-def markdown(results: Path = RESULTS) -> str:
+def markdown(folder: Path) -> str:
     """Return the tables of docs/results_tokenizers.md from the results."""
-    document = json.loads(results.read_text(encoding="utf-8"))
-    where, parts = document["environment"], [BEGIN]
+    document = read_json(folder / "tokenizers.json")
+    where, parts = document["environment"], []
     for catalog in document["results"]:
         found = table(catalog, document)
         name = catalog.capitalize()
@@ -253,15 +195,10 @@ def markdown(results: Path = RESULTS) -> str:
         f"seed {document['seed']}; {where['processor']}, {where['cores']} cores, shared with other "
         f"work (load {where['load']} at the start), jax {where['versions']['jax']}."
     )
-    return "\n\n".join([*parts, said, END])
+    return "\n\n".join([*parts, said])
 
 
-def with_table(page: str, table: str) -> str:
-    """Return the page with the part between the marks replaced."""
-    return replace_block(page, table, BEGIN, END, PAGE.name)
-
-
-main = make_main("benchmarks.tokenizers", Options, run)
+main = make_main("benchmarks.tokenizers", Options)
 
 if __name__ == "__main__":
     sys.exit(main())

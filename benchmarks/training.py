@@ -19,19 +19,19 @@ import numpy as np
 from flax import nnx
 from rich.console import Console
 
-from benchmarks.bars import Bar, verdicts
+from benchmarks.bars import Bar
+from benchmarks.process import Figures
 from benchmarks.program import Table, finish, make_main
 from benchmarks.record import environment
 from benchmarks.timing import interleave
 from genret.config import IngestConfig, TrainConfig
-from genret.data import ingest
+from genret.data import ingest, read_semantic_ids
 from genret.data.pipeline import TrainingBatches
 from genret.errors import GenretError
 from genret.histories import Histories, offsets_of
 from genret.models import PRESETS, build_model, num_parameters
 from genret.semantic_ids import SemanticIds
 from genret.testing import random_codes
-from genret.tokenizers import resolve_collisions
 from genret.training import Objective, TrainState, make_optimizer, make_step
 
 Packing = Literal["pack", "bucket", "pad"]
@@ -48,6 +48,13 @@ RATIOS = {
 }
 """Ratio of users per second -> method, rival, and what it should reach (None: only shown)."""
 BARS = [Bar(name, lambda d, n=name: d["ratios"][n], bar) for name, (_, _, bar) in RATIOS.items()]
+COLUMNS = {
+    "parameters": ("parameters", "{:,}"),
+    "users/s": ("users_per_second", "{:,.0f}"),
+    "codes/s": ("codes_per_second", "{:,.0f}"),
+    "ms a step": ("ms_per_step", "{:.1f}"),
+    "padding": ("padding", "{:.0%}"),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,13 +66,22 @@ class Options:
     preset: str = "base"
     """Architecture, for both kinds of model: width, depth and heads are the same."""
     max_items: int = 20  # Longest history: what padding pads to.
-    collisions: Literal["keep", "suffix"] = "keep"
-    """Items with equal semantic IDs keep them, or are told apart by one more level."""
     batch_size: int = 128  # Rows of a batch.
     users: int = 1500  # Histories of an epoch, drawn from the data; 0 takes all.
     rounds: int = 5  # Rounds (epochs) of each method.
     out: Path | None = None  # Where to write the figures as JSON.
     smoke: bool = False  # The tiny architecture, few users: shows that it works.
+
+    def main(self, console: Console) -> None:
+        """Measure and show."""
+        small = {"preset": "tiny", "users": 200, "rounds": 2, "batch_size": 16}
+        document = measure(dataclasses.replace(self, **small) if self.smoke else self)
+        title = "Training, medians of rounds that alternate"
+        table = Table.of(title, COLUMNS, document["methods"])
+        finish(document, [] if self.smoke else BARS, self.out, console, table)
+        for name, ratio in document["ratios"].items():
+            low, high = document["ranges"][name]
+            console.print(f"{name}: {ratio:.2f} (rounds: {low:.2f} to {high:.2f})")
 
 
 class Method:
@@ -98,10 +114,7 @@ class Method:
             data.histories, train, max_items=self.config.max_items, seed=0
         )
         self.num_events, self.num_users = data.histories.num_events, data.num_users
-        self.steps: list[int] = []
-        self.losses: list[float] = []
-        self.waste: list[float] = []
-        self.targets: list[int] = []
+        self.epochs: list[dict[str, float]] = []
         self.compiled_late = 0
         # An epoch's plan says every shape; one batch of each is enough to compile.
         for rows in {rows.shape: rows for rows in self.batches.epoch(0)}.values():
@@ -112,7 +125,7 @@ class Method:
         """Train an epoch."""
         zeros = {"loss_sum": jnp.zeros((), jnp.float32), "target_count": jnp.zeros((), jnp.int32)}
         self.state = dataclasses.replace(self.state, **zeros)
-        epoch, programs, filled = len(self.steps), self.step._cache_size(), []
+        epoch, programs, filled = len(self.epochs), self.step._cache_size(), []
         stream = iter(self.batches)
         stream.set_state({"epoch": epoch, "batch": 0})
         while stream.get_state()["epoch"] == epoch:
@@ -120,25 +133,34 @@ class Method:
             self.state = self.step(self.state, jax.device_put(batch))
             filled.append(float((batch["segments"] > 0).mean()))
         self.compiled_late += self.step._cache_size() - programs
-        self.steps.append(len(filled))
-        self.losses.append(float(self.state.loss_sum) / len(filled))
-        self.waste.append(1.0 - statistics.mean(filled))
-        self.targets.append(int(self.state.target_count))
+        self.epochs.append(
+            {
+                "steps": len(filled),
+                "loss": float(self.state.loss_sum) / len(filled),
+                "padding": 1.0 - statistics.mean(filled),
+                "targets": int(self.state.target_count),
+            }
+        )
         return self.state
 
-    def figures(self, seconds: list[float]) -> dict[str, Any]:
+    def each(self, figure: str) -> list[float]:
+        """Return a figure of each epoch."""
+        return [epoch[figure] for epoch in self.epochs]
+
+    def figures(self, seconds: list[float]) -> Figures:
         """Return the medians of epochs that took so many seconds, as JSON values."""
-        median = statistics.median(seconds)
-        per_step = [1e3 * s / n for s, n in zip(seconds, self.steps, strict=True)]
+        median, steps = statistics.median(seconds), self.each("steps")
         return {
             "parameters": self.parameters,
             "users_per_second": self.num_users / median,
             "codes_per_second": self.num_events * len(self.config.codes_per_level) / median,
-            "ms_per_step": statistics.median(per_step),
-            "steps_per_epoch": statistics.median(self.steps),
+            "ms_per_step": statistics.median(
+                1e3 * s / n for s, n in zip(seconds, steps, strict=True)
+            ),
+            "steps_per_epoch": statistics.median(steps),
             "seconds": seconds,
-            "padding": statistics.mean(self.waste),
-            "losses": self.losses,
+            "padding": statistics.mean(self.each("padding")),
+            "losses": self.each("loss"),
         }
 
 
@@ -150,14 +172,24 @@ class Data:
     histories: Histories
 
     @classmethod
-    def read(cls, folder: Path, collisions: Literal["keep", "suffix"]) -> "Data":
+    def read(cls, folder: Path) -> "Data":
         """Read a folder of the LC-Rec family."""
-        from genret.data import read_semantic_ids
-
         files = (folder / "inter.json",), (folder / "item.json",)
         catalog, histories, _ = ingest(*files, config=IngestConfig())
-        raw = read_semantic_ids(folder / "index.json", catalog.item_ids)
-        return cls(resolve_collisions(raw, collisions), histories.training())
+        read = read_semantic_ids(folder / "index.json", catalog.item_ids)
+        return cls(read, histories.training())
+
+    @classmethod
+    def invented(
+        cls, users: int = 3000, items: int = 1000, sizes: tuple[int, ...] = (64, 64, 64, 8)
+    ) -> "Data":
+        """Make histories of 3 to 20 items, most of them short."""
+        rng = np.random.default_rng(0)
+        lengths = np.minimum(3 + rng.geometric(0.15, users), 20)
+        rows = rng.integers(items, size=int(lengths.sum()))
+        codes = random_codes(items, sizes, "uniform", seed=0)
+        semantic_ids = SemanticIds.from_codes(codes, codes_per_level=sizes)
+        return cls(semantic_ids, Histories(offsets=offsets_of(lengths), items=rows))
 
     @property
     def num_users(self) -> int:
@@ -172,43 +204,25 @@ class Data:
         kept = np.sort(np.random.default_rng(0).choice(everybody, users, replace=False))
         return dataclasses.replace(self, histories=self.histories.take(kept))
 
-    @classmethod
-    def invented(
-        cls, users: int = 3000, items: int = 1000, sizes: tuple[int, ...] = (64, 64, 64, 8)
-    ) -> "Data":
-        """Make histories of 3 to 20 items, most of them short."""
-        rng = np.random.default_rng(0)
-        lengths = np.minimum(3 + rng.geometric(0.15, users), 20)
-        rows = rng.integers(items, size=int(lengths.sum()))
-        codes = random_codes(items, sizes, "uniform", seed=0)
-        semantic_ids = SemanticIds.from_codes(codes, codes_per_level=sizes)
-        return cls(semantic_ids, Histories(offsets=offsets_of(lengths), items=rows))
 
-
-def measure(options: Options) -> dict[str, Any]:
+def measure(options: Options) -> Figures:
     """Time every method; return the figures as JSON values."""
     machine = environment()
-    if options.data is not None:
-        found = Data.read(options.data, options.collisions)
-    else:
-        found = Data.invented(sizes=(64, 16)) if options.smoke else Data.invented()
+    invented = {"sizes": (64, 16)} if options.smoke else {}
+    found = Data.read(options.data) if options.data else Data.invented(**invented)
     data = found.sample(options.users)
     steps: dict[str, Any] = {}
     methods = {name: Method(name, data, options, steps) for name in METHODS}
     epochs = {name: method.epoch for name, method in methods.items()}
     times = interleave(epochs, options.rounds, warm=0)
     check(methods)
-    seconds = {name: [ms / 1e3 for ms in own["rounds_ms"]] for name, own in times.items()}
-    # Neighbors in time met the same machine: their ratio says how sure the median is.
-    ranges = {}
-    for name, (a, b, _) in RATIOS.items():
-        pairs = zip(seconds[a], seconds[b], strict=True)
-        of_rounds = [theirs / ours for ours, theirs in pairs]
-        ranges[name] = [min(of_rounds), max(of_rounds)]
-    figures = {name: method.figures(seconds[name]) for name, method in methods.items()}
+    seconds = {name: np.array(own["rounds_ms"]) / 1e3 for name, own in times.items()}
+    figures = {name: method.figures(seconds[name].tolist()) for name, method in methods.items()}
     speed = {name: own["users_per_second"] for name, own in figures.items()}
+    # Neighbors in time met the same machine: their ratio says how sure the median is.
+    of_rounds = {name: seconds[b] / seconds[a] for name, (a, b, _) in RATIOS.items()}
     asked = dataclasses.asdict(options)
-    document = {
+    return {
         "program": "benchmarks.training",
         "options": {k: str(v) if isinstance(v, Path) else v for k, v in asked.items()},
         "data": {
@@ -220,9 +234,8 @@ def measure(options: Options) -> dict[str, Any]:
         "environment": machine,
         "methods": figures,
         "ratios": {name: speed[a] / speed[b] for name, (a, b, _) in RATIOS.items()},
-        "ranges": ranges,
+        "ranges": {name: [min(own), max(own)] for name, own in of_rounds.items()},
     }
-    return document | {"bars": {} if options.smoke else verdicts(document, BARS)}
 
 
 def check(methods: dict[str, Method]) -> None:
@@ -233,36 +246,18 @@ def check(methods: dict[str, Method]) -> None:
         timed, a loss that is not finite, or one that has not fallen since the first epoch.
     """
     for name, own in methods.items():
-        first, last = own.losses[0], own.losses[-1]
-        if {*own.targets} != {own.num_events}:
-            raise GenretError(f"{name}: trained {own.targets} events, expected {own.num_events}")
+        losses, targets = own.each("loss"), own.each("targets")
+        if {*targets} != {own.num_events}:
+            raise GenretError(f"{name}: trained {targets} events, expected {own.num_events}")
         if own.compiled_late:
             raise GenretError(f"{name}: a step was compiled while it was timed")
-        if not np.isfinite(own.losses).all():
-            raise GenretError(f"{name}: the loss is {last}")
-        if len(own.losses) > 1 and not last < first:
-            raise GenretError(f"{name}: the loss rose from {first} to {last}")
+        if not np.isfinite(losses).all():
+            raise GenretError(f"{name}: the loss is {losses[-1]}")
+        if len(losses) > 1 and not losses[-1] < losses[0]:
+            raise GenretError(f"{name}: the loss rose from {losses[0]} to {losses[-1]}")
 
 
-def run(options: Options, console: Console) -> None:
-    """Measure and show."""
-    if options.smoke:
-        options = dataclasses.replace(options, preset="tiny", users=200, rounds=2, batch_size=16)
-    document = measure(options)
-    columns = ("method", "parameters", "users/s", "codes/s", "ms a step", "padding")
-    rows = [
-        (name, f"{f['parameters']:,}", f"{f['users_per_second']:,.0f}",
-         f"{f['codes_per_second']:,.0f}", f"{f['ms_per_step']:.1f}", f"{f['padding']:.0%}")
-        for name, f in document["methods"].items()
-    ]  # fmt: skip
-    Table("Training, medians of rounds that alternate", columns, rows).show(console)
-    for name, ratio in document["ratios"].items():
-        low, high = document["ranges"][name]
-        console.print(f"{name}: {ratio:.2f} (rounds: {low:.2f} to {high:.2f})")
-    finish(document, options.out, console)
-
-
-main = make_main("benchmarks.training", Options, run)
+main = make_main("benchmarks.training", Options)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,35 +2,35 @@
 
 import dataclasses
 import functools
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.draws import Kind, draw_codes, given_logits
-from benchmarks.methods import METHODS, Beams, HashBitmap, Method, Unsupported
-from benchmarks.methods.static_code import TOKENS_PER_BEAM, Static
-from benchmarks.oracle import Beams as Exact
-from benchmarks.oracle import Catalog, check_answer, given
-from genret import TrieIndex, beam_search
+from benchmarks.draws import Kind, draw_codes
+from benchmarks.methods import EVERY, METHODS, Beams, HashBitmap, Method, StaticCode, Unsupported
+from benchmarks.methods.static_code import NAME
+from benchmarks.process import Figures, timed
+from genret import ItemFilter, TrieIndex, beam_search
 from genret.config import DecoderOnlyConfig
 from genret.errors import GenretError
+from genret.index import FilterStack
 from genret.models import History, build_model
-from genret.typing import Array, Codes, Float
+from genret.testing import Answer, GivenLogits, RowBeams, SortedCatalog, check_answer, given
+from genret.typing import Bool, Codes
 
-Figures = dict[str, Any]
 Search = Callable[[], Any]
 ModelSize = Literal["0.3M", "30M", "300M"]
-MODELS: dict[ModelSize, tuple[int, int, int, int, int]] = {
-    "0.3M": (64, 4, 4, 16, 192),
-    "30M": (512, 8, 8, 64, 1408),
-    "300M": (1280, 16, 10, 128, 3456),
-}
+MODELS = dict(
+    zip(
+        get_args(ModelSize),
+        ((64, 4, 4, 16, 192), (512, 8, 8, 64, 1408), (1280, 16, 10, 128, 3456)),
+        strict=True,
+    )
+)
 """Width, layers, heads, width of a head and of the MLP; parameters without the codes' embeddings."""
 
 
@@ -39,12 +39,13 @@ class Point:
     """A size at which methods are compared."""
 
     items: int  # |C|
-    codes: int  # V
-    depth: int  # L
-    batch: int  # B
-    beams: int  # M
+    codes: int = 2048  # V
+    depth: int = 8  # L
+    batch: int = 2  # B
+    beams: int = 70  # M
     kind: Kind = "uniform"  # how codes are drawn
     filters: int = 0  # sets of allowed items in a batch, half of all items each
+    seen: int = 0  # items that each request must not be answered
     inserted: float = 0.0  # share of the items that come when the index is built already
     methods: tuple[str, ...] = tuple(METHODS)  # the first is what the others are compared with
     model: ModelSize | None = None  # None: logits are given and cost nothing
@@ -54,15 +55,25 @@ class Point:
     seconds: float = 40.0  # of all methods; one that used its share has no more rounds after three
 
     @property
-    def key(self) -> str:
-        """Name of the point, unique in a run."""
-        model = "given logits" if self.model is None else self.model
+    def size(self) -> str:
+        """Name of the size."""
         more = f" filters={self.filters}" if self.filters else ""
+        more += f" seen={self.seen}" if self.seen else ""
         more += f" inserted={self.inserted:g}" if self.inserted else ""
         return (
-            f"{model} |C|={self.items} V={self.codes} L={self.depth} "
+            f"|C|={self.items} V={self.codes} L={self.depth} "
             f"B={self.batch} M={self.beams} {self.kind}{more}"
         )
+
+    @property
+    def key(self) -> str:
+        """Name of the point, unique in a run."""
+        return f"{'given logits' if self.model is None else self.model} {self.size}"
+
+    def sizes(self) -> Figures:
+        """Return what the point is, as JSON values."""
+        left_out = ("methods", "seconds", "by_level")
+        return {name: x for name, x in dataclasses.asdict(self).items() if name not in left_out}
 
 
 class CodeSet:
@@ -72,41 +83,17 @@ class CodeSet:
         self.sizes = (point.codes,) * point.depth
         if drawn is None:
             drawn = draw_codes(point.items, self.sizes, point.kind, data=data)
-        self.catalog, self._rival = Catalog.of(drawn), None
-
-    @classmethod
-    def of_sizes(cls, items: int, codes: int, depth: int, kind: Kind = "uniform") -> "CodeSet":
-        """Draw the code set of a size."""
-        return cls(Point(items=items, codes=codes, depth=depth, batch=1, beams=1, kind=kind))
+        self.catalog = SortedCatalog.of(drawn)
 
     @functools.cached_property
     def index(self) -> TrieIndex:
         """Ours."""
         return TrieIndex.from_codes(self.catalog.codes, codes_per_level=self.sizes)
 
-    def rival(self, static: Static) -> Any:
+    @functools.cached_property
+    def rival(self) -> StaticCode:
         """STATIC's."""
-        if self._rival is None:
-            self._rival = static.index(self.catalog.codes, self.sizes[0])
-        return self._rival
-
-
-@functools.partial(jax.jit, static_argnames=("levels", "beams"))
-def decode(method: Method, model: Any, history: Any, *, levels: int, beams: int) -> Beams:
-    """Search with any method and any model, in one loop, so that only the step differs."""
-    logits, cache = model.prefill(history)
-    state = method.start(logits.shape[0])
-    for level in range(levels):
-        state = method.step(logits, state, beams)
-        if level + 1 < levels:
-            logits, cache = model.step(state.codes[..., -1], state.parents, cache)
-    return state
-
-
-@functools.partial(jax.jit, static_argnames="beams")
-def step(method: Method, logits: Float[Array, "B m V"], state: Beams, *, beams: int) -> Beams:
-    """Take one step alone."""
-    return method.step(logits, state, beams)
+        return StaticCode.build(self.catalog.codes, self.sizes)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -116,7 +103,8 @@ class Workload:
     point: Point
     codes: CodeSet
     masks: list[np.ndarray]  # sets of allowed items by row of the catalog
-    filter_of: list[int]  # the set of each request
+    filter_of: np.ndarray  # int32, the set of each request
+    seen: np.ndarray  # int32 [B, seen]
     model: Any
     history: Any
 
@@ -124,78 +112,91 @@ class Workload:
     def of(
         cls, point: Point, data: Path | None = None, *, codes: CodeSet | None = None, seed: int = 1
     ) -> "Workload":
-        """Draw the items (unless they are given), the filters and the logits."""
+        """Draw the items (unless they are given), the rules and the logits."""
         if point.filters and point.inserted:
             raise GenretError("point: found filters and inserted items, expected one of them")
         codes = codes or CodeSet(point, data)
         rng = np.random.default_rng(3)
         masks = [rng.random(point.items) < 0.5 for _ in range(point.filters)]
-        filter_of = [b % point.filters for b in range(point.batch)] if masks else []
         if point.model is None:
-            model, history = given_logits(point.batch, point.beams, codes.sizes, seed=seed)
+            model, history = GivenLogits.random(point.batch, point.beams, codes.sizes, seed=seed)
         else:
             model, history = _transformer(point, codes)
         return cls(
-            point=point, codes=codes, masks=masks, filter_of=filter_of, model=model, history=history
-        )
+            point=point, codes=codes, masks=masks, model=model, history=history,
+            filter_of=np.arange(point.batch, dtype=np.int32) % max(1, point.filters),
+            seen=rng.integers(0, point.items, (point.batch, point.seen)).astype(np.int32),
+        )  # fmt: skip
 
     @property
-    def sizes(self) -> tuple[int, ...]:
-        """Codes of each level."""
-        return self.codes.sizes
-
-    @property
-    def catalog(self) -> Catalog:
+    def catalog(self) -> SortedCatalog:
         """All items."""
         return self.codes.catalog
 
     @functools.cached_property
-    def answerable(self) -> list[Catalog]:
+    def answerable(self) -> list[SortedCatalog]:
         """The items that each request may be answered."""
-        allowed = [Catalog.of(self.catalog.codes, mask) for mask in self.masks]
-        return (
-            [allowed[n] for n in self.filter_of] if allowed else [self.catalog] * self.point.batch
-        )
+        if not self.masks and not self.point.seen:
+            return [self.catalog] * self.point.batch
+        allowed = np.ones((self.point.batch, self.point.items), bool)
+        for own, number, seen in zip(allowed, self.filter_of, self.seen, strict=True):
+            own &= self.masks[number] if self.masks else True
+            own[seen] = False
+        return [SortedCatalog.of(self.catalog.codes, own) for own in allowed]
 
     @functools.cached_property
-    def exact(self) -> list[Exact] | None:
+    def exact(self) -> list[RowBeams] | None:
         """What brute force answers each request; None where a model's logits are not exact."""
         return self.search() if self.point.model is None else None
 
-    def search(self, *, legal: bool = False) -> list[Exact]:
+    def search(self, *, legal: bool = False) -> list[RowBeams]:
         """Search by brute force; with ``legal``, normalized over the legal children."""
         return [
             own.search(given(self.model, self.history, b), self.point.beams, legal=legal)
             for b, own in enumerate(self.answerable)
         ]
 
+    def answers(self, *, legal: bool = False) -> list[Answer]:
+        """Return the items that brute force answers, by row of the catalog, and their scores."""
+        found = []
+        for own, beams in zip(self.answerable, self.search(legal=legal), strict=True):
+            rows, scores = beams.items(self.point.beams)
+            found.append((rows if own is self.catalog else own.positions[rows], scores))
+        return found
+
+    def rules(self, index: TrieIndex) -> dict[str, Any]:
+        """Return what a search of an index is told of filters and seen items."""
+        rules: dict[str, Any] = {}
+        if self.masks:
+            filters = [ItemFilter.from_mask(index, mask) for mask in self.masks]
+            rules |= {"filters": FilterStack.of(index, filters), "filter_of": self.filter_of}
+        return rules | ({"exclude": self.seen} if self.point.seen else {})
+
     def ours(self, **options: Any) -> Any:
         """Search as users do."""
         own = {"beams": self.point.beams, **options}
         return beam_search(self.model, self.history, self.codes.index, **own)
 
-    def theirs(self, static: Static, tokens_per_beam: int = TOKENS_PER_BEAM) -> Any:
+    def theirs(self, rival: StaticCode | None = None) -> Any:
         """Search with STATIC's own code; return semantic IDs [B, M, L], of which some may not exist."""
-        rival, beams = self.codes.rival(static), self.point.beams
-        return static.decode(self.model, self.history, rival, beams, tokens_per_beam)
+        rival = rival or self.codes.rival
+        return rival.run(self.model, self.history, self.point.depth, self.point.beams).codes
 
     def check(self, result: Any) -> None:
         """Refuse an answer of `beam_search` that is not the exact one."""
-        expected = [found.items(self.point.beams) for found in self.exact or []]
-        check_answer(result, expected, self.catalog.codes)
+        check_answer(result, self.answers(), self.catalog.codes)
 
-    def of_exact(self, answers: Sequence[Codes]) -> float:
-        """Return the share of the exact beams that are among the answers of each request."""
-        exact = self.exact or []
-        hits = [o.hits(*x) for o, *x in zip(self.answerable, answers, exact, strict=True)]
-        return sum(hits) / max(1, sum(len(beams.lo) for beams in exact))
-
-    def judge(self, codes: np.ndarray, real: np.ndarray) -> Figures:
+    def judge(self, codes: np.ndarray, real: Bool[np.ndarray, "B M"] | None = None) -> Figures:
         """Say which share of the answers (those that are ``real``) exist, and how many exact ones are there."""
+        real = np.ones(codes.shape[:2], bool) if real is None else real
         held = np.stack([own.holds(codes[b]) for b, own in enumerate(self.answerable)]) & real
         figures: Figures = {"valid": float(held.sum() / max(1, real.sum()))}
         if self.exact is not None:
-            figures["of_exact"] = self.of_exact([codes[b][own] for b, own in enumerate(real)])
+            hits = 0
+            for b, (own, beams) in enumerate(zip(self.answerable, self.exact, strict=True)):
+                right = set(map(tuple, own.codes[beams.lo].tolist()))
+                hits += len(right & set(map(tuple, codes[b][real[b]].tolist())))
+            figures["of_exact"] = hits / max(1, sum(len(beams.lo) for beams in self.exact))
         return figures
 
 
@@ -212,31 +213,24 @@ def _transformer(point: Point, codes: CodeSet) -> tuple[Any, History]:
     return jax.tree.map(narrow, build_model(config, 0)), history
 
 
-@contextmanager
-def timed(figures: Figures, name: str) -> Iterator[None]:
-    """Put the seconds that the block takes into the figures."""
-    start = time.perf_counter()
-    yield
-    figures[name] = time.perf_counter() - start
-
-
 def prepare(name: str, work: Workload) -> tuple[Figures, Method | None, Search | None]:
     """Build a method, compile and check its search; return its figures, itself and the search."""
     figures: Figures = {}
+    # Whatever STATIC's own code raises is its answer.
+    caught = Exception if name == NAME else (GenretError, MemoryError, jax.errors.JaxRuntimeError)
     try:
-        method = _built(METHODS[name], work, figures)
+        method = _built(EVERY[name], work, figures)
         figures["bytes"] = method.bytes
-        own = {"levels": work.point.depth, "beams": work.point.beams}
         with timed(figures, "compile_s"):
-            compiled = decode.lower(method, work.model, work.history, **own).compile()
+            search = method.compiled(work.model, work.history, work.point.depth, work.point.beams)
         with timed(figures, "first_s"):
-            answer = jax.block_until_ready(compiled(method, work.model, work.history))
-        figures |= quality(METHODS[name], answer, work)
+            answer = jax.block_until_ready(search())
+        figures |= quality(method, answer, work)
         if isinstance(method, HashBitmap):
             figures["false_positive_rate"] = method.false_positive_rate
-    except (GenretError, MemoryError, jax.errors.JaxRuntimeError) as e:
+    except caught as e:
         return {"error": f"{type(e).__name__}: {str(e)[:300]}"}, None, None
-    return figures, method, lambda: compiled(method, work.model, work.history)
+    return figures, method, search
 
 
 def _built(kind: type[Method], work: Workload, figures: Figures) -> Method:
@@ -246,7 +240,7 @@ def _built(kind: type[Method], work: Workload, figures: Figures) -> Method:
     late[np.random.default_rng(4).permutation(work.point.items)[:count]] = True
     base, more = work.catalog.codes[~late], work.catalog.codes[late]
     with timed(figures, "build_s"):
-        method = kind.build(base, work.sizes)
+        method = kind.build(base, work.codes.sizes)
         jax.block_until_ready(method)
     if len(more):
         method = updated(method, work, base, more, figures)
@@ -272,11 +266,11 @@ def updated(
     rng = np.random.default_rng(5)
 
     def rebuilt(codes: np.ndarray) -> Method:
-        return type(method).build(Catalog.of(codes).codes, work.sizes)
+        return type(method).build(SortedCatalog.of(codes).codes, work.codes.sizes)
 
     refresh = getattr(method, "refresh", rebuilt)
     insert = getattr(method, "insert", lambda codes: rebuilt(np.concatenate([base, codes])))
-    others = (late + 1) % np.asarray(work.sizes, late.dtype)
+    others = (late + 1) % np.asarray(work.codes.sizes, late.dtype)
     changed = method
     for figure, change, codes in (
         ("refresh_s", refresh, rng.permutation(everything)),
@@ -286,30 +280,12 @@ def updated(
     ):
         with timed(figures, figure):
             changed = change(codes)
-            own = {"levels": work.point.depth, "beams": work.point.beams}
-            jax.block_until_ready(decode(changed, work.model, work.history, **own))
+            sizes = work.point.depth, work.point.beams
+            jax.block_until_ready(changed.run(work.model, work.history, *sizes))
     return changed
 
 
-def prepare_static(static: Static, work: Workload) -> tuple[Figures, Search | None]:
-    """Do the same with STATIC's own code, which is a whole search and answers without scores."""
-    figures: Figures = {}
-    try:
-        if work.masks or work.point.inserted:
-            raise Unsupported("static: has no filters and takes no items up")
-        with timed(figures, "build_s"):
-            index = work.codes.rival(static)
-            jax.block_until_ready(index.arrays)
-        figures["bytes"] = index.nbytes
-        with timed(figures, "compile_s"):  # the first search is in it
-            answers = np.asarray(work.theirs(static))
-    except Exception as e:  # whatever it raises is its answer
-        return {"error": f"{type(e).__name__}: {str(e)[:300]}"}, None
-    real = np.ones(answers.shape[:2], bool)
-    return figures | work.judge(answers, real), lambda: work.theirs(static)
-
-
-def quality(method: type[Method], answer: Any, work: Workload) -> Figures:
+def quality(method: Method, answer: Beams, work: Workload) -> Figures:
     """Judge an answer; refuse that of a method which calls itself exact where it is not brute force's."""
     codes, scores = np.asarray(answer.codes), np.asarray(answer.scores)
     real = scores > -np.inf

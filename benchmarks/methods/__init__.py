@@ -1,10 +1,11 @@
 """Ways to keep a beam search inside a catalog, behind one interface: see ``_base.Method``."""
 
-from benchmarks.methods._base import Beams, Method, Unsupported
+from benchmarks.methods._base import Beams, Method, Unsupported, prefix_table, step
 from benchmarks.methods._masks import DenseBitmask, DictTrie, HashBitmap, MarisaTrie, Unconstrained
 from benchmarks.methods._ours import Ours
 from benchmarks.methods._ppv import PPV, ApproximatePPV, IncrementalPPV
 from benchmarks.methods._static_style import StaticStyle
+from benchmarks.methods.static_code import NAME, StaticCode
 
 METHODS: dict[str, type[Method]] = {
     method.name: method
@@ -14,5 +15,17 @@ METHODS: dict[str, type[Method]] = {
     )
 }  # fmt: skip
 """By name, in the order of tables."""
+EVERY = METHODS | {NAME: StaticCode}
+"""These, and STATIC's own code, which needs a checkout."""
 
-__all__ = ["METHODS", "Beams", "HashBitmap", "Method", "Unsupported"]
+__all__ = [
+    "EVERY",
+    "METHODS",
+    "Beams",
+    "HashBitmap",
+    "Method",
+    "StaticCode",
+    "Unsupported",
+    "prefix_table",
+    "step",
+]

@@ -1,7 +1,8 @@
 """What all methods share: the state of a beam search, their base class, and the choice of the best."""
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 import jax
@@ -75,6 +76,33 @@ class Method:
         One row of logits may stand for all beams of a request.
         """
         raise NotImplementedError
+
+    def run(self, model: Any, history: Any, levels: int, beams: int) -> Beams:
+        """Search with any model; what was compiled for another index may be used again."""
+        return decode(self, model, history, levels=levels, beams=beams)
+
+    def compiled(self, model: Any, history: Any, levels: int, beams: int) -> Callable[[], Any]:
+        """Compile the search; return it."""
+        program = decode.lower(self, model, history, levels=levels, beams=beams).compile()
+        return lambda: program(self, model, history)
+
+
+@functools.partial(jax.jit, static_argnames=("levels", "beams"))
+def decode(method: Method, model: Any, history: Any, *, levels: int, beams: int) -> Beams:
+    """Search with any method and any model, in one loop, so that only the step differs."""
+    logits, cache = model.prefill(history)
+    state = method.start(logits.shape[0])
+    for level in range(levels):
+        state = method.step(logits, state, beams)
+        if level + 1 < levels:
+            logits, cache = model.step(state.codes[..., -1], state.parents, cache)
+    return state
+
+
+@functools.partial(jax.jit, static_argnames="beams")
+def step(method: Method, logits: Float[Array, "B m V"], state: Beams, *, beams: int) -> Beams:
+    """Take one step alone."""
+    return method.step(logits, state, beams)
 
 
 def log_probabilities(logits: Float[Array, "B m V"]) -> Float[Array, "B m V"]:
@@ -165,4 +193,23 @@ def edges_of(codes: Codes) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         rows = np.flatnonzero(starts)
         found.append((rows, column[rows], node_of_row[rows]))
         node_of_row = np.cumsum(starts, dtype=np.int32) - 1
+    return found
+
+
+def prefix_table(rows: np.ndarray) -> dict[tuple[int, ...], list[int]]:
+    """Return the codes that may follow each prefix of sorted semantic IDs [N, L].
+
+    >>> prefix_table(np.array([[1, 5], [1, 6], [2, 5]]))
+    {(): [1, 2], (1,): [5, 6], (2,): [5]}
+    """
+    found: dict[tuple[int, ...], list[int]] = {}
+    before: list[int] = []
+    for row in rows.tolist():  # a new prefix begins where a row differs from the one before
+        new = next(
+            (i for i, (a, b) in enumerate(zip(row, before, strict=False)) if a != b),
+            len(row) * bool(before),
+        )
+        for level in range(new, len(row)):
+            found.setdefault(tuple(row[:level]), []).append(row[level])
+        before = row
     return found

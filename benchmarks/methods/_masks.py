@@ -22,7 +22,7 @@ MOST_BYTES = 2 << 30
 """Most bytes of a dense bit mask."""
 
 MOST_NODES = 8_000_000
-"""Nodes of a trie of Python dictionaries: about 250 bytes each."""
+"""Prefixes in a Python dictionary: about 250 bytes each."""
 
 
 @register_pytree
@@ -178,24 +178,15 @@ def _legal(trie: Any, num_codes: int, codes: Any) -> np.ndarray:
     return mask
 
 
-class _Nested:
-    """Nested dictionaries."""
+class _Prefixes:
+    """A dictionary of all prefixes."""
 
     def __init__(self, codes: Codes) -> None:
-        self.root: dict[int, Any] = {}
-        nodes = 1
-        for row in codes.tolist():
-            node = self.root
-            for code in row:
-                nodes += code not in node
-                node = node.setdefault(code, {})
-        self.bytes = nodes * 250
+        self.after = base.prefix_table(codes)
+        self.bytes = 250 * sum(map(len, self.after.values()))
 
     def codes_after(self, prefix: tuple[int, ...]) -> list[int]:
-        node = self.root
-        for code in prefix:
-            node = node.get(code, {})
-        return list(node)
+        return self.after.get(prefix, [])
 
 
 class _Marisa:
@@ -230,17 +221,17 @@ def _code(character: str) -> int:
 @register_pytree
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DictTrie(_HostTrie):
-    """A trie of nested dictionaries on the host."""
+    """A dictionary of prefixes on the host."""
 
     trie: Any = static_field()
     name: ClassVar[str] = "cpu-trie"
 
     @classmethod
     def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
-        """Insert the items one by one."""
+        """Insert the prefixes one by one."""
         if codes.size > MOST_NODES:
-            raise Unsupported(f"cpu-trie: up to {codes.size} dictionaries, expected {MOST_NODES}")
-        return cls(trie=_Nested(codes))
+            raise Unsupported(f"cpu-trie: up to {codes.size} prefixes, expected {MOST_NODES}")
+        return cls(trie=_Prefixes(codes))
 
 
 @register_pytree

@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.methods import _base as base
 from benchmarks.methods._base import Beams, Method, Unsupported
-from benchmarks.record import available_gib
+from benchmarks.process import available_gib
 from genret.pytree import register_pytree, static_field
 from genret.typing import Array, Codes, Float, Int, UInt
 

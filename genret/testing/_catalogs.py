@@ -29,13 +29,13 @@ def random_codes(
     [[1, 3], [2, 3]]
     """
     rng = np.random.default_rng(seed)
-    if kind == "zipf":
-        columns = [_zipf(rng, num_items, count) for count in codes_per_level]
-        return np.stack(columns, axis=1).astype(np.int32)
-    codes = np.stack([rng.integers(0, c, num_items) for c in codes_per_level], axis=1)
+    draw = _zipf if kind == "zipf" else _uniform
+    codes = np.empty((num_items, len(codes_per_level)), np.int32)
+    for level, count in enumerate(codes_per_level):  # one wide column at a time
+        codes[:, level] = draw(rng, num_items, count)
     if kind == "duplicates":
         codes = codes[rng.integers(0, max(1, num_items // 3), num_items)]
-    return codes.astype(np.int32)
+    return codes
 
 
 def tiny_catalog() -> tuple[Codes, list[str]]:
@@ -48,6 +48,10 @@ def tiny_catalog() -> tuple[Codes, list[str]]:
     codes = [[2, 0, 1], [2, 0, 3], [0, 1, 1], [2, 3, 0], [0, 1, 1], [1, 2, 2]]
     ids = ["alien", "blade runner", "casablanca", "dune", "easy rider", "fargo"]
     return np.array(codes, np.int32), ids
+
+
+def _uniform(rng: np.random.Generator, size: int, count: int) -> np.ndarray:
+    return rng.integers(0, count, size)
 
 
 def _zipf(rng: np.random.Generator, size: int, count: int) -> np.ndarray:

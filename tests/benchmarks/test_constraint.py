@@ -1,38 +1,14 @@
 """The program of the constraint bars: what it writes, how it goes on, and that wrong answers stop it."""
 
-import dataclasses
 import json
 from pathlib import Path
 
-import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from benchmarks import constraint, engine_points
-from benchmarks.bars import CONSTRAINT, evaluate
-from benchmarks.draws import draw_codes, given_logits
-from benchmarks.oracle import check_answer, expected_of
+from benchmarks.bars import evaluate
+from benchmarks.constraint import BARS
 from benchmarks.record import RESULTS, read
-from genret import TrieIndex, beam_search
-from genret.errors import GenretError
-
-
-def test_a_wrong_answer_is_refused() -> None:
-    codes = draw_codes(300, (9, 9, 9))
-    index = TrieIndex.from_codes(codes, codes_per_level=(9, 9, 9))
-    model, history = given_logits(2, 5, (9, 9, 9), seed=0)
-    expected = expected_of(model, history, codes, 5)
-    result = beam_search(model, history, index, beams=5)
-    check_answer(result, expected, codes)
-    items = np.asarray(result.items)
-    for wrong in (
-        {"items": items[:, ::-1]},
-        {"scores": np.nextafter(np.asarray(result.scores), np.float32(-np.inf))},
-        {"valid": np.zeros_like(result.valid)},
-    ):
-        changed = {name: jnp.asarray(values) for name, values in wrong.items()}
-        with pytest.raises((GenretError, AssertionError)):
-            check_answer(dataclasses.replace(result, **changed), expected, codes)
 
 
 def test_points_are_written_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +53,7 @@ def test_bad_options_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_bars_are_computed_from_the_points() -> None:
     committed = read(RESULTS / "constraint.json")
     again = {**committed, "bars": {}, "verdicts": {}}
-    evaluate(again, CONSTRAINT)
+    evaluate(again, BARS)
     assert again["bars"] == committed["bars"]
     assert {name: verdict["met"] for name, verdict in again["verdicts"].items()} == {
         name: verdict["met"] for name, verdict in committed["verdicts"].items() if name != "tries"
@@ -87,7 +63,7 @@ def test_bars_are_computed_from_the_points() -> None:
 def test_a_bar_whose_point_failed_is_missed() -> None:
     points = {"1 grid: a": {"over_floor": 2.0}, "1 grid: b": {"error": "no"}, "2 zipf: a": {}}
     document = {"points": points, "bars": {}, "verdicts": {}}
-    evaluate(document, CONSTRAINT)
+    evaluate(document, BARS)
     assert document["bars"]["ours_over_floor"] == pytest.approx(2.0)
     assert document["verdicts"]["ours_over_floor"]["errors"] == ["no"]
     assert not document["verdicts"]["min_speedup"]["met"]

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from benchmarks import ingest
-from benchmarks.bars import verdicts
-from benchmarks.record import ROOT, judge, sentence
+from benchmarks.bars import judge, sentence, verdicts
+from benchmarks.record import ROOT
 from genret.cli.base import Reporter
 from genret.cli.ingest import Ingest
 from genret.config import SourceConfig
@@ -33,11 +33,10 @@ def test_the_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "csv" in capsys.readouterr().out
 
 
-def test_lost_and_swapped_events_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ingest, "_PIECE", 400)  # the checksum passes 2^64
-    options = ingest.Options(events=5000, users=200, items=2**20, formats=("csv",))
+def test_lost_and_swapped_events_are_refused(tmp_path: Path) -> None:
+    options = ingest.Options(
+        events=5000, users=200, items=2**20, formats=("csv",), piece=400
+    )  # the checksum passes 2^64
     expected = ingest.write_log(tmp_path, options)
     run = tmp_path / "run"
     Ingest(run_folder=run, source=SourceConfig(interactions=(tmp_path / "log.csv",))).run(
@@ -66,7 +65,7 @@ def test_lost_and_swapped_events_are_refused(
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no VmHWM")
 def test_the_memory_of_the_parent_does_not_count() -> None:
     ballast = np.ones(50_000_000)  # 0.37 GiB that the child must not report
-    code = "from benchmarks.record import peak_gib; print(peak_gib())"
+    code = "from benchmarks.process import peak_gib; print(peak_gib())"
     child = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -90,15 +89,3 @@ def test_a_run_is_held_against_the_bars_of_its_size() -> None:
         document = {"options": {"events": events}, "formats": {"csv": figures}}
         found = verdicts(document, ingest.bars(document))
         assert {name: judged["met"] for name, judged in found.items()} == missed
-
-
-def test_paths_that_differ_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def child(path: Path, run_folder: Path, memory_gib: float) -> dict[str, float]:
-        run_folder.mkdir()
-        (run_folder / "x.parquet").write_bytes(path.read_bytes() + bytes(memory_gib > 1))
-        return {}
-
-    (tmp_path / "log.csv").write_text("user,item\n")
-    monkeypatch.setattr(ingest, "run_child", child)
-    with pytest.raises(GenretError, match=r"in memory and on disk differ: .*x\.parquet"):
-        ingest.check_both(tmp_path / "log.csv", tmp_path)

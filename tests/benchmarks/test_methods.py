@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks.draws import draw_codes, given_logits
+from benchmarks.draws import draw_codes
 from benchmarks.methods import METHODS, Unsupported
-from benchmarks.oracle import Catalog, given
+from genret.testing import GivenLogits, SortedCatalog, given
 
 SHAPES = {
     "uniform": draw_codes(300, (16, 16, 16), seed=1),
@@ -32,14 +32,14 @@ def decode(method, model, history, beams):
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", METHODS)
 def test_equals_the_exact_search(name: str, shape: str) -> None:
-    catalog = Catalog.of(SHAPES[shape])
+    catalog = SortedCatalog.of(SHAPES[shape])
     sizes = tuple(int(x) + 2 for x in catalog.codes.max(axis=0))
     if name == "marisa" and importlib.util.find_spec("marisa_trie") is None:
         with pytest.raises(Unsupported, match="pip install"):
             METHODS[name].build(catalog.codes, sizes)
         pytest.skip("marisa-trie is not installed")
     method = METHODS[name].build(catalog.codes, sizes)
-    model, history = given_logits(BATCH, BEAMS, sizes, seed=5)
+    model, history = GivenLogits.random(BATCH, BEAMS, sizes, seed=5)
     found = jax.jit(decode, static_argnums=3)(method, model, history, BEAMS)
     assert (method.bytes > 0) == (name != "unconstrained")
     for request in range(BATCH):
@@ -55,9 +55,9 @@ def test_equals_the_exact_search(name: str, shape: str) -> None:
 
 @pytest.mark.parametrize(("name", "least"), [("ppv-top50", 0.99), ("hash-bitmap", 0.5)])
 def test_approximate_methods_find_most(name: str, least: float) -> None:
-    catalog = Catalog.of(draw_codes(2000, (40, 40, 40), seed=6))
+    catalog = SortedCatalog.of(draw_codes(2000, (40, 40, 40), seed=6))
     method = METHODS[name].build(catalog.codes, (40, 40, 40))
-    model, history = given_logits(4, 8, (40, 40, 40), seed=7)
+    model, history = GivenLogits.random(4, 8, (40, 40, 40), seed=7)
     found = np.asarray(decode(method, model, history, 8).codes)
     hits = 0
     for request in range(4):
@@ -71,4 +71,4 @@ def test_what_does_not_fit_is_said() -> None:
     codes = draw_codes(10, (70_000, 70_000), seed=8)
     for name in ("static-style",):
         with pytest.raises(Unsupported, match="expected at most"):
-            METHODS[name].build(Catalog.of(codes).codes, (70_000, 70_000))
+            METHODS[name].build(SortedCatalog.of(codes).codes, (70_000, 70_000))

@@ -1,6 +1,5 @@
 """README says what the committed results say, and its picture is of them."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,18 +12,10 @@ from genret.errors import GenretError
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_table_is_that_of_the_results() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert readme.with_block(text, readme.block()) == text, "run `python -m benchmarks readme`"
-
-
-@pytest.mark.parametrize(
-    ("page", "make"),
-    [(readme.PAGE, readme.page_block), (readme.QUALITY_PAGE, readme.quality_block)],
-)
-def test_a_page_is_that_of_the_results(page: Path, make: Callable[[], str]) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
-    assert readme.with_block(text, make()) == text, "run `python -m benchmarks readme`"
+@pytest.mark.parametrize("path", readme.PAGES)
+def test_a_page_is_that_of_the_results(path: Path) -> None:
+    text = (ROOT / path).read_text(encoding="utf-8")
+    assert readme.page(path) == text, "run `python -m benchmarks readme`"
 
 
 @pytest.mark.parametrize(
@@ -40,11 +31,17 @@ def test_a_picture_is_that_of_the_results(picture: Path, results: tuple[Path, ..
         )
 
 
-def test_another_result_is_another_table() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert readme.with_block(text, f"{readme.BEGIN}\nother\n{readme.END}") != text
-    with pytest.raises(GenretError, match="expected"):
-        readme.with_block("no marks", "x")
+def test_another_result_is_another_table(tmp_path: Path) -> None:
+    for name in (readme.BARS, readme.SUITE):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    marks, path = f"before {readme.BEGIN}\nother\n{readme.END} after", Path("README.md")
+    (tmp_path / path).write_text(marks)
+    made = readme.page(path, tmp_path)
+    assert made == f"before {readme.BEGIN}\n\n{readme.block(tmp_path)}\n\n{readme.END} after"
+    (tmp_path / path).write_text("no marks")
+    with pytest.raises(GenretError, match=r"README\.md: expected"):
+        readme.page(path, tmp_path)
 
 
 def test_models_are_rows(tmp_path: Path) -> None:

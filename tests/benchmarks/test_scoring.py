@@ -17,7 +17,7 @@ def test_the_program(part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         pytest.importorskip("ray", reason="ray is not installed: pip install genret[ray]")
     out = tmp_path / "scoring.json"
     options = scoring.Options(parts=(part,), users=60, ray_users=60, beams=10, out=out)
-    scoring.run(options, Console(quiet=True))
+    options.main(Console(quiet=True))
     found = json.loads(out.read_text())[part]
     assert found["users"] == 60
     if part == "job":

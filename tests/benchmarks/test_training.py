@@ -60,7 +60,7 @@ def test_work_not_done_is_refused() -> None:
     method = training.Method("decoder_only, packed", data, options)
     method.epoch()
     training.check({"packed": method})
-    assert method.targets == [data.histories.num_events]
+    assert method.each("targets") == [data.histories.num_events]
     # Batches of a shape that was not made beforehand: the check finds the compilation itself.
     method.batches = training.TrainingBatches(
         data.histories, training.TrainConfig(batch_size=4), max_items=20, seed=0
@@ -69,12 +69,13 @@ def test_work_not_done_is_refused() -> None:
     with pytest.raises(GenretError, match="packed: a step was compiled"):
         training.check({"packed": method})
 
-    method.compiled_late, method.losses = 0, [1.0, 2.0]
+    method.compiled_late, (first, last) = 0, method.epochs
+    first["loss"], last["loss"] = 1.0, 2.0
     with pytest.raises(GenretError, match="packed: the loss rose"):
         training.check({"packed": method})
-    method.losses = [float(jnp.nan)]
+    last["loss"] = float(jnp.nan)
     with pytest.raises(GenretError, match="packed: the loss is nan"):
         training.check({"packed": method})
-    method.targets[0] -= 1
+    first["targets"] -= 1
     with pytest.raises(GenretError, match=f"expected {data.histories.num_events}"):
         training.check({"packed": method})

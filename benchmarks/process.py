@@ -1,0 +1,81 @@
+"""Work in processes of their own: its seconds and memory, and the verbs of the product."""
+
+import contextlib
+import io
+import json
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from genret.errors import GenretError
+
+Figures = dict[str, Any]
+T = TypeVar("T")
+
+
+def in_own_process(function: Callable[..., T], *args: Any) -> T:
+    """Call a function of a module in a fresh process and return what it returns.
+
+    One process may be fast or slow as a whole: where its memory lies and which core a thread got is
+    settled once. So figures that are compared come from several. Nor does a killed process end the run.
+
+    Raises:
+      BrokenProcessPool: the process was killed, as for memory.
+    """
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=fresh) as pool:
+        return pool.submit(function, *args).result()
+
+
+@contextlib.contextmanager
+def timed(figures: Figures, name: str) -> Iterator[None]:
+    """Put the seconds that the block takes into the figures."""
+    start = time.perf_counter()
+    yield
+    figures[name] = time.perf_counter() - start
+
+
+def verb(*arguments: object) -> Any:
+    """Run a verb of ``genret`` in this process and return the JSON that it prints.
+
+    Raises:
+      GenretError: it ended with another status than 0.
+    """
+    from genret.cli.main import main
+
+    printed, complained = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(complained):
+        status = main([*map(str, arguments), "--json"])
+    if status:
+        said = complained.getvalue().strip()[-300:]
+        raise GenretError(f"genret {arguments[0]}: ended with status {status}: {said}")
+    return json.loads(printed.getvalue())
+
+
+def peak_gib() -> float:
+    """Return the most memory that this process has held so far, in GiB."""
+    # Linux lets a process inherit ru_maxrss from the one that started it; VmHWM is its own.
+    if sys.platform == "linux":
+        return int(proc("self/status", "VmHWM").split()[0]) / 2**20
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+def available_gib() -> float:
+    """Return the memory that is free for a new process, in GiB; infinite where nobody says."""
+    found = proc("meminfo", "MemAvailable")
+    return int(found.split()[0]) / 2**20 if found else float("inf")
+
+
+def proc(file: str, name: str) -> str:
+    """Return the first value of a name in a file of /proc; "" where there is none."""
+    try:
+        lines = (Path("/proc") / file).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    return next((x.split(":", 1)[1].strip() for x in lines if x.startswith(name)), "")
