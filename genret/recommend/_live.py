@@ -161,7 +161,7 @@ class LiveItems:
         require(
             inserted + len(semantic_ids) <= capacity,
             f"add-items: found {len(semantic_ids):,} items, expected at most "
-            f"{capacity - inserted:,}: {inserted:,} of the {capacity:,} places for new items are "
+            f"{max(0, capacity - inserted):,}: {inserted:,} of the {capacity:,} places for new items are "
             "taken; run `genret compact` first, or give --insert-capacity",
         )
         rows = pa.concat_tables([self.catalog.table, table]).combine_chunks()
