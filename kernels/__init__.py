@@ -9,6 +9,7 @@ equal it, and ``arg_specs.py`` names the sizes that tests and benchmarks use. Th
   beam may be a child;
 - :func:`genret_kernels.rows_level.rows_level`: a level of the search whose beams carry the codes of
   the few items below them;
+- :func:`genret_kernels.load_lines.load_lines`: whole lines of a table in HBM;
 - :func:`genret_kernels.load_rows.load_rows`: these codes, read from a table in HBM;
 - :func:`genret_kernels.shared_prefix_attention.shared_prefix_attention`: attention of beams over
   the history that they share and over their own codes.

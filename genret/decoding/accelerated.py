@@ -9,18 +9,21 @@ import jax
 import jax.numpy as jnp
 from genret_kernels import KernelError
 from genret_kernels.dense_level import dense_level
+from genret_kernels.load_lines import load_lines
 from genret_kernels.load_rows import load_rows
 from genret_kernels.rows_level import layout, rows_level
 
 from genret.decoding.beams import BeamState, OneTrie, Searched, constrained_step
 from genret.decoding.live import TwoTries
 from genret.decoding.readout import Projection, Readout
-from genret.index.accelerated import LANES, AcceleratedLayout
+from genret.index.accelerated import AcceleratedLayout
 from genret.index.levels import DenseLevel, Level, RaggedLevel
+from genret.index.lines import Load, gathered
 from genret.index.nodes import NodeRange, take_beams
+from genret.index.ragged_lines import RaggedLines
 from genret.index.restriction import Restriction
 from genret.index.trie import Trie
-from genret.typing import Array, Float, Int
+from genret.typing import Array, Float, Int, UInt
 
 LOG = logging.getLogger("genret")
 
@@ -44,8 +47,8 @@ def next_beams(
     """Extend the beams by one code, in the way that is fastest where the index is.
 
     The arguments and the result are those of :func:`constrained_step`, which takes the step where no
-    kernel covers it: on a CPU, on ragged levels, in an index of two tries, with another normalizer
-    than that of the level, in a sampling search. The answers are the same but for the last bit of a
+    kernel covers it: on a CPU, on ragged levels under filters, in an index of two tries, with another
+    normalizer than that of the level, in a sampling search. The answers are the same but for the last bit of a
     normalizer. While a search over an index that is laid out for an accelerator is traced, a logged
     line says which levels do without its kernels, and why.
     """
@@ -65,14 +68,14 @@ def next_beams(
         if level == 0:
             _say(plan, f"all {len(trie.levels)} levels", whole or "")
         return portable()
-    refusal = _level_refusal(plan, trie, level, end_code)
+    refusal = _level_refusal(plan, searched, level, end_code)
     if refusal is not None:
         _say(plan, f"level {level}", refusal)
         return portable()
     batch = readout.shape[0]
     limit = jnp.full((batch,), beams, jnp.int32) if beams_of is None else beams_of
     stored, restriction = trie.levels[level], searched.restriction
-    if isinstance(stored, DenseLevel):
+    if level < plan.first:
         return _dense_step(plan, stored, restriction, state, readout, beams, limit)
     return _rows_step(plan, stored, level, restriction, state, readout, beams, limit, end_code)
 
@@ -96,10 +99,11 @@ def _search_refusal(searched: Searched, normalize: str, *, sampling: bool) -> st
 
 
 def _level_refusal(
-    plan: AcceleratedLayout, trie: Trie, level: int, end_code: int | None
+    plan: AcceleratedLayout, searched: OneTrie, level: int, end_code: int | None
 ) -> str | None:
     """Say why the kernels do not cover a level; None: they do, if its sizes fit them."""
-    stored, depth = trie.levels[level], len(trie.levels)
+    levels, restriction = searched.trie.levels, searched.restriction
+    stored, depth = levels[level], len(levels)
     if level >= plan.first:
         if layout.fits(plan.stride, depth - plan.first, depth):
             return None
@@ -108,11 +112,14 @@ def _level_refusal(
             f"in {depth} levels"
         )
     if isinstance(stored, RaggedLevel):
-        return "a ragged level"
-    if not isinstance(stored, DenseLevel):
+        if restriction is not None and restriction.filters is not None:
+            return "a ragged level under filters"
+        if plan.branches[level] is None:
+            return "a ragged level that is too large, or with other than dense ones before it"
+    elif not isinstance(stored, DenseLevel):
         return "a level of few items a node, but a ragged one or one of 65,537 codes is below it"
     if end_code is not None and level > 0:
-        return f"a dense level below others in an index with an end code, {end_code}"
+        return f"a {stored.kind} level below others in an index with an end code, {end_code}"
     return None
 
 
@@ -164,16 +171,17 @@ def _rows_step(
 
 def _dense_step(
     plan: AcceleratedLayout,
-    stored: DenseLevel,
+    stored: Level,
     restriction: Restriction | None,
     state: BeamState,
     readout: Readout,
     beams: int,
     limit: Int[Array, "B"],
 ) -> tuple[BeamState, Int[Array, "B beams"]]:
+    """Take a step of beams whose children are bits: those of a dense level or a ragged one."""
     assert isinstance(state.nodes, NodeRange)
     level = state.codes.shape[-1]
-    words = stored.legal_words(state.nodes, restriction)
+    words = _words(plan, stored, level, restriction, state.nodes)
     run = _with_fallback(plan, level, dense_level)
     if plan.platform == "tpu" and level == 0 and readout.shape[0] >= MANY_ROOTS:
         run = dense_level
@@ -193,36 +201,52 @@ def _dense_step(
     return extended, parents
 
 
+def _words(
+    plan: AcceleratedLayout,
+    stored: Level,
+    level: int,
+    restriction: Restriction | None,
+    nodes: NodeRange,
+) -> UInt[Array, "B M W"]:
+    """Return the codes of each beam that lead to an allowed row, as bits."""
+    load = _load(plan, level)
+    dead = None if restriction is None else plan.dead_codes(level, restriction, load)
+    if isinstance(stored, DenseLevel):
+        return stored.legal_words(nodes, restriction, dead)
+    branch = plan.branches[level]
+    assert isinstance(stored, RaggedLevel)
+    assert isinstance(branch, RaggedLines)
+    words = branch.words(nodes, load)
+    if restriction is not None and dead is None:
+        dead = stored.dead_codes(restriction)
+    return words if dead is None else dead.cleared(words, nodes)
+
+
 def _located(
     plan: AcceleratedLayout,
-    stored: DenseLevel,
+    stored: Level,
     level: int,
     nodes: NodeRange,
     parents: Int[Array, "B K"],
     codes: Int[Array, "B K"],
 ) -> NodeRange:
     """Return where the children along some codes are."""
-    cells = plan.cells[level]
-    if cells is None:
+    branch = plan.branches[level]
+    if branch is None:
+        assert isinstance(stored, DenseLevel)
         return stored.locate(nodes, None, parents, codes)[1]
-    cell = codes
-    if level:
-        cell = _of_parents(plan, nodes.nodes, parents) * stored.num_codes + codes
-    line, lane = jnp.divmod(cell, plan.cells_of_line(level))
-    if plan.platform == "tpu":  # a gather of whole lines costs a fifth of one of single numbers
-        found = cells.at[line].get(mode="clip")
-        place = jnp.arange(LANES, dtype=jnp.int32).reshape(1, 1, LANES)
 
-        def pick(lane: Int[Array, "B K"]) -> Int[Array, "B K"]:
-            return jnp.where(place == lane[..., None], found, 0).sum(axis=-1, dtype=jnp.int32)
-    else:
+    def of_parents(values: Int[Array, "B M"]) -> Int[Array, "B K"]:
+        if values.shape[1] == 1:
+            return jnp.broadcast_to(values, parents.shape)
+        return _of_parents(plan, values, parents)
 
-        def pick(lane: Int[Array, "B K"]) -> Int[Array, "B K"]:
-            return cells.reshape(-1).at[line * LANES + lane].get(mode="clip")
+    return branch.child(jax.tree.map(of_parents, nodes), codes, _load(plan, level))
 
-    lo, hi = pick(lane), pick(lane + 1)
-    number = pick(lane + LANES // 2) if plan.numbered(level) else lo
-    return NodeRange(nodes=number, lo=lo, hi=hi)
+
+def _load(plan: AcceleratedLayout, level: int) -> Load:
+    """Return what reads lines: XLA's gather from a TPU's HBM takes many times the cycles of copies."""
+    return _with_fallback(plan, level, load_lines) if plan.platform == "tpu" else gathered
 
 
 def _of_parents(

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 
-from genret.index.levels import DenseLevel, Level, SingleLevel, WindowLevel
+from genret.index.cells import DenseLines, Number
+from genret.index.levels import DenseLevel, Level, RaggedLevel, SingleLevel, WindowLevel
+from genret.index.levels.base import DeadCodes
+from genret.index.lines import LANES, Load, lines_at, pick
+from genret.index.nodes import NodeRange
+from genret.index.ragged_lines import RaggedLines, wide_nodes
+from genret.index.restriction import NO_ROW, Restriction
 from genret.pytree import register_pytree, static_field
-from genret.typing import Array, Int
+from genret.typing import Array, Bool, Int
 
 PLATFORMS = ("cpu", "gpu", "tpu")
-
-LANES = 128
-"""Lanes of a vector register of a TPU."""
-
-MOST_CELLS = 1 << 26
-"""Cells (node, code) of a dense level whose first rows are stored: 256 MiB."""
 
 
 @register_pytree
@@ -37,10 +37,9 @@ class AcceleratedLayout:
       words: int32 [T, 128], the words of W rows in each line: those of pair p in the W lanes from
         p W on. W is the largest power of two for which the pairs fit. A TPU reads whole lines at
         once (:func:`genret_kernels.load_rows.load_rows`), but slices that begin anywhere one by one.
-      cells: for each level before it: int32 [T, 128], the first row at or behind each cell, a code
-        of a node. A line holds those of :meth:`cells_of_line` cells and of the next one. Where the
-        next level asks for nodes, its second half holds the edges before the same cells. None: not
-        stored.
+      branches: for each level before it, where the children of its nodes are; None: not stored.
+      before: int32 [T, 128], the codes of the rows at the levels before the first one, as in
+        ``words``: what exclusions ask for.
     """
 
     platform: str = static_field()
@@ -48,15 +47,41 @@ class AcceleratedLayout:
     stride: int = static_field()
     pairs: int = static_field()
     words: Int[Array, "T 128"]
-    cells: tuple[Int[Array, "_ 128"] | None, ...]
+    branches: tuple[DenseLines | RaggedLines | None, ...]
+    before: Int[Array, "T2 128"]
 
-    def numbered(self, level: int) -> bool:
-        """Say whether the cells of a level know their edges: deeper ones are found by row alone."""
-        return level + 1 < self.first
+    def dead_codes(self, level: int, restriction: Restriction, load: Load) -> DeadCodes | None:
+        """Return which codes of a level exclusions may forbid, by reading whole lines.
 
-    def cells_of_line(self, level: int) -> int:
-        """Return how many cells of a level a line holds, without the next one."""
-        return (LANES // 2 if self.numbered(level) else LANES) - 1
+        Args:
+          level: before the first one.
+          restriction: the filters and the exclusions.
+          load: see :meth:`ChildLines.child`.
+
+        Returns:
+          The codes; None: no exclusions, or a level's codes or where its children are is not stored.
+        """
+        excluded, branches = restriction.excluded, self.branches[: level + 1]
+        if excluded is None:
+            return None
+        real = excluded != NO_ROW
+        rows = _rows_of_line(-(-self.first // 2))
+        line, row = jnp.divmod(jnp.where(real, excluded, 0), rows)
+        found, _ = lines_at(self.before.reshape(-1), line * LANES)
+        zeros = jnp.zeros_like(row)
+        child = NodeRange(
+            nodes=zeros, lo=zeros, hi=jnp.broadcast_to(restriction.num_rows, row.shape)
+        )
+        for number, branch in enumerate(branches):
+            if branch is None or branch.num_codes > 1 << 16:
+                return None
+            codes = pick(found, number // 2 * rows + row) >> 16 * (number % 2) & 0xFFFF
+            child = branch.child(child, codes, load)
+        allowed = restriction.filter_before(child.hi) - restriction.filter_before(child.lo)
+        gone = restriction.excluded_before(child.hi) - restriction.excluded_before(child.lo)
+        # Rows are in order, and edges are different where they begin at different rows.
+        again = jnp.pad(child.lo[:, 1:] == child.lo[:, :-1], ((0, 0), (1, 0)))
+        return DeadCodes(rows=excluded, codes=codes, dead=real & (allowed == gone) & ~again)
 
 
 def accelerated(
@@ -76,21 +101,51 @@ def accelerated(
             break
         first -= 1
     stride = max((level.layout.width for level in levels[first:]), default=1)
-    columns = [level.column(num_rows).astype(np.uint32) for level in levels[first:]]
-    pairs = -(-len(columns) // 2)
-    layout = AcceleratedLayout(
+    every = [level.column(num_rows).astype(np.uint32) for level in levels]
+    before, columns = every[:first], every[first:]
+    return AcceleratedLayout(
         platform=platform,
         first=first,
         stride=stride,
-        pairs=pairs,
+        pairs=-(-len(columns) // 2),
         words=jnp.asarray(_lines(columns, stride, capacity).view(np.int32)),
-        cells=(),
+        branches=_branches(levels[:first], num_rows, capacity, whole=platform == "tpu"),
+        before=jnp.asarray(_lines(before, 1, capacity).view(np.int32)),
     )
-    cells = [
-        _cells(level, levels[:number], num_rows, layout.numbered(number))
-        for number, level in enumerate(levels[:first])
-    ]
-    return dataclasses.replace(layout, cells=tuple(cells))
+
+
+def _branches(
+    levels: Sequence[Level], num_rows: int, capacity: int, *, whole: bool
+) -> tuple[DenseLines | RaggedLines | None, ...]:
+    """Build the lines of dense levels, and of the ragged ones that follow these up to the last.
+
+    Others stay as they are: nobody would know the numbers of their wide nodes.
+    """
+    found: list[DenseLines | RaggedLines | None] = []
+    above = np.arange(num_rows) == 0
+    for place, level in enumerate(levels):
+        starts = level.starts_on_host(num_rows)
+        below = levels[place + 1] if place + 1 < len(levels) else None
+        number = None if below is None else _numbers(below, starts)
+        branch: DenseLines | RaggedLines | None = None
+        if isinstance(level, DenseLevel):
+            branch = DenseLines.of(level, above, number, whole)
+        elif isinstance(level, RaggedLevel) and None not in found:
+            room = levels[place - 1].layout.edges if place else 1
+            branch = RaggedLines.of(level, above, number, whole, room, capacity)
+        found.append(branch)
+        above = starts
+    ragged = [isinstance(level, RaggedLevel) for level in levels]
+    if ragged != sorted(ragged) or None in found:
+        found = [None if is_ragged else x for x, is_ragged in zip(found, ragged, strict=True)]
+    return tuple(found)
+
+
+def _numbers(below: Level, starts: Bool[np.ndarray, "N"]) -> Number:
+    """Return what a level calls its nodes, by the edges above that lead to them."""
+    if isinstance(below, RaggedLevel):
+        return np.append(0, np.cumsum(wide_nodes(starts))).__getitem__
+    return lambda edges: edges
 
 
 def _rows_of_line(pairs: int) -> int:
@@ -111,33 +166,3 @@ def _lines(columns: Sequence[np.ndarray], stride: int, capacity: int) -> np.ndar
         start = number // 2 * rows
         lines[:, start : start + rows] |= filled.reshape(-1, rows)
     return lines
-
-
-def _cells(
-    level: Level, above: Sequence[Level], num_rows: int, numbered: bool
-) -> Int[Array, "_ 128"] | None:
-    """Return the lines of the cells of a dense level: see :attr:`AcceleratedLayout.cells`."""
-    size = level.layout.nodes * level.num_codes
-    if not isinstance(level, DenseLevel) or size > MOST_CELLS:
-        return None
-    starts = level.starts_on_host(num_rows)
-    first_rows = np.flatnonzero(starts)
-    of_node = above[-1].starts_on_host(num_rows) if above else np.arange(num_rows) == 0
-    nodes = np.cumsum(of_node)[first_rows] - 1
-    cell = nodes * level.num_codes + np.asarray(level.codes)[: first_rows.size].astype(np.int64)
-    before = np.searchsorted(cell, np.arange(size + 1)).astype(np.int32)
-    rows = np.append(first_rows, num_rows).astype(np.int32)[before]
-    parts = (rows, before) if numbered else (rows,)
-    return jnp.asarray(np.concatenate([_overlapping(x, LANES // len(parts)) for x in parts], 1))
-
-
-def _overlapping(values: np.ndarray, width: int) -> np.ndarray:
-    """Cut values into lines, each of which ends with the first value of the next; int32 [T, width].
-
-    >>> _overlapping(np.arange(5, dtype=np.int32), 3).tolist()
-    [[0, 1, 2], [2, 3, 4], [4, 4, 4]]
-    """
-    lines = -(-values.size // (width - 1))
-    padded = np.pad(values, (0, lines * (width - 1) + 1 - values.size), mode="edge")
-    first = padded[:-1].reshape(lines, width - 1)
-    return np.concatenate([first, padded[width - 1 :: width - 1, None]], axis=1)

@@ -5,13 +5,15 @@ before, the other seven hold the bits of 224 rows. One block is one read of 32 b
 
     rank(r) = count(block of r) + popcount(bits of the block before r).
 
-The blocks lie end to end in one axis: TPUs pad a last axis of eight to 128.
+The blocks lie end to end in one axis: TPUs pad a last axis of eight to 128. A TPU reads whole lines of
+sixteen blocks, to the same answers: it gathers slices of eight words in a loop.
 """
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from genret.index.lines import LANES, lines_at, pick
 from genret.typing import Array, Bool, Int, UInt
 
 WORD_BITS = 32
@@ -64,12 +66,30 @@ def rank(blocks: Array, rows: Int[Array, "*shape"], *lead: Array) -> Int[Array, 
     >>> rank(blocks, jnp.arange(4)).tolist()
     [0, 1, 1, 2]
     """
+    return jax.lax.platform_dependent(
+        blocks, rows, *lead, tpu=rank_by_lines, default=_rank_by_blocks
+    )
+
+
+def _rank_by_blocks(blocks: Array, rows: Int[Array, "*shape"], *lead: Array) -> Array:
     block = _read(blocks, rows // BLOCK_ROWS, *lead)
     first = jnp.arange(BLOCK_WORDS - 1, dtype=jnp.int32).reshape(*[1] * rows.ndim, -1) * WORD_BITS
     mask = low_bits((rows % BLOCK_ROWS)[..., None] - first)
     counts = jax.lax.population_count(block[..., 1:] & mask).astype(jnp.int32)
     in_block = counts.sum(axis=-1, dtype=jnp.int32)
     return block[..., 0].astype(jnp.int32) + in_block
+
+
+def rank_by_lines(blocks: Array, rows: Int[Array, "*shape"], *lead: Array) -> Int[Array, "*shape"]:
+    """Return what :func:`rank` does, as a TPU reads it: one sum over a line of sixteen blocks."""
+    line, lane = lines_at(blocks, rows // BLOCK_ROWS * BLOCK_WORDS, *lead)
+    place = jnp.arange(LANES, dtype=jnp.int32).reshape(*[1] * rows.ndim, LANES)
+    word = place - lane[..., None] - 1  # of the block; -1: its count
+    inside = (word >= 0) & (word < BLOCK_WORDS - 1)
+    mask = low_bits(jnp.where(inside, (rows % BLOCK_ROWS)[..., None] - word * WORD_BITS, 0))
+    counts = jax.lax.population_count(line & mask).astype(jnp.int32)
+    counts += jnp.where(word == -1, line.astype(jnp.int32), 0)
+    return counts.sum(axis=-1, dtype=jnp.int32)
 
 
 def select(
@@ -144,9 +164,19 @@ def window(blocks: Array, rows: Int[Array, "*shape"], *lead: Array) -> UInt[Arra
     first = block * BLOCK_WORDS + 1 + word
     following = first + jnp.where(word == BLOCK_WORDS - 2, 2, 1)  # over the next block's count
     shift = (offset % WORD_BITS).astype(jnp.uint32)
-    low = blocks.at[(*lead, first)].get(mode="clip") >> shift
-    # Twice: a shift by the whole width of the word is not defined.
-    high = blocks.at[(*lead, following)].get(mode="clip") << 1 << (WORD_BITS - 1 - shift)
+
+    def word_by_line(blocks: Array, at: Array, *lead: Array) -> Array:
+        return pick(*lines_at(blocks, at, *lead))
+
+    def word_alone(blocks: Array, at: Array, *lead: Array) -> Array:
+        return blocks.at[(*lead, at)].get(mode="clip")
+
+    low, high = (
+        jax.lax.platform_dependent(blocks, at, *lead, tpu=word_by_line, default=word_alone)
+        for at in (first, following)
+    )
+    low >>= shift
+    high = high << 1 << (WORD_BITS - 1 - shift)  # twice: a shift by a whole word is not defined
     return low | high
 
 
@@ -177,3 +207,47 @@ def lowest_bit(words: UInt[Array, "*shape"]) -> Int[Array, "*shape"]:
     """Return the number of the lowest bit set of uint32 words, int32; 32 where none is."""
     lowest = words & (~words + jnp.uint32(1))
     return jax.lax.population_count(lowest - jnp.uint32(1)).astype(jnp.int32)
+
+
+def cleared(
+    words: UInt[Array, "B M W"],
+    beam: Int[Array, "B X"],
+    word: Int[Array, "B X"],
+    bits: UInt[Array, "B X"],
+) -> UInt[Array, "B M W"]:
+    """Clear bits of words, all of which are set, and each of which is asked for once.
+
+    Args:
+      words: uint32.
+      beam: int32, in range.
+      word: int32, in range.
+      bits: uint32, one bit or none of the word of the beam.
+
+    >>> words = jnp.array([[[7, 1]]], jnp.uint32)
+    >>> cleared(words, *jnp.array([[[0, 0, 0]], [[0, 1, 0]]]), jnp.array([[4, 1, 1]], jnp.uint32))
+    Array([[[2, 0]]], dtype=uint32)
+    """
+    # Request by request: XLA then need not ask where the others' words are.
+    each = jax.vmap(lambda own, beam, word, bit: own.at[beam, word].add(-bit))
+    return each(words, beam, word, bits)
+
+
+def cleared_by_product(
+    words: UInt[Array, "B M W"],
+    beam: Int[Array, "B X"],
+    word: Int[Array, "B X"],
+    bits: UInt[Array, "B X"],
+) -> UInt[Array, "B M W"]:
+    """Clear bits of words as :func:`cleared` does, by a product of matrices.
+
+    A TPU scatters one number after the other. Here a matrix says which bit is of which beam, and
+    another which is of which word. Powers of two are exact in bfloat16, which is what a TPU multiplies,
+    and so are the sums of 16 different ones in float32.
+    """
+    of_beam = beam[..., None] == jnp.arange(words.shape[1], dtype=jnp.int32).reshape(1, 1, -1)
+    of_word = word[..., None] == jnp.arange(words.shape[2], dtype=jnp.int32).reshape(1, 1, -1)
+    halves = jnp.stack([bits & 0xFFFF, bits >> 16], axis=-1).astype(jnp.int32)
+    spread = jnp.where(of_word[:, :, None], halves[..., None], 0)
+    found = jnp.einsum("bxm,bxhw->bmhw", *(x.astype(jnp.float32) for x in (of_beam, spread)))
+    low, high = (found[:, :, half].astype(jnp.int32).astype(jnp.uint32) for half in range(2))
+    return words & ~(low | high << 16)

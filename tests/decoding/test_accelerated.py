@@ -16,6 +16,7 @@ from genret import ItemFilter, TrieIndex, beam_search
 from genret.decoding import accelerated
 from genret.index import LiveIndex
 from genret.index.levels import DenseLevel
+from genret.index.ragged_lines import RaggedLines
 from genret.testing import TableModel
 
 
@@ -115,6 +116,46 @@ def test_kernels_answer_as_the_trie(seed: int) -> None:
         np.testing.assert_array_equal(own, expected)
 
 
+def skewed(seed: int) -> tuple[TrieIndex, TableModel, dict[str, object]]:
+    """Draw a catalog with wide nodes on ragged levels, a model and the options of a search."""
+    rng = np.random.default_rng(seed)
+    counts = [(9, 5000, 300, 7), (40, 3000, 1000)][seed % 2]
+    items = int(rng.choice([400, 3000]))
+    codes = np.minimum(rng.zipf(1.3, (items, len(counts))) - 1, np.array(counts) - 1)
+    case: dict[str, object] = {
+        "beams": int(rng.choice([5, 17])),
+        "masks": None,
+        "exclude": rng.integers(-1, items, (3, 60)) if seed % 3 else None,
+    }
+    index = TrieIndex.from_codes(codes, codes_per_level=counts)
+    return index, exact_model(counts, seed, int(rng.choice([1, 3, 50]))), case
+
+
+SKEWED = [1, *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in range(2, 20))]
+
+
+@pytest.mark.parametrize("seed", SKEWED)
+def test_ragged_levels_answer_as_the_trie(seed: int) -> None:
+    """Lines of wide nodes and of codes, in plain JAX, as on a GPU."""
+    index, model, case = skewed(seed)
+    own = index.to("gpu")
+    plan = own.trie.accelerated
+    assert plan is not None
+    assert any(isinstance(branch, RaggedLines) for branch in plan.branches)
+    for found, expected in zip(search(own, model, case), search(index, model, case), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.slow
+def test_ragged_levels_answer_as_the_trie_in_kernels() -> None:
+    """The same with the TPU's kernels, in the interpreter."""
+    index, model, case = skewed(4)
+    with pltpu.force_tpu_interpret_mode():
+        found = search(index.to("tpu"), model, case)
+    for own, expected in zip(found, search(index, model, case), strict=True):
+        np.testing.assert_array_equal(own, expected)
+
+
 def said(
     caplog: pytest.LogCaptureFixture, index: TrieIndex | LiveIndex, **options: object
 ) -> list[str]:
@@ -160,9 +201,17 @@ def test_levels_that_kernels_do_not_cover_are_said(caplog: pytest.LogCaptureFixt
     wide = rng.integers(0, 300, (4000, 3))
     wide[:2000, :2] = rng.integers(0, 3, (2000, 2))
     start = "WARNING search on a TPU: "
-    assert said(caplog, TrieIndex.from_codes(wide).to("tpu")) == [
-        f"{start}level 2 in XLA: a ragged level"
+    index = TrieIndex.from_codes(wide).to("tpu")
+    assert said(caplog, index) == []
+    every = ItemFilter.from_mask(index, np.ones(4000, bool))
+    assert said(caplog, index, filters=[every]) == [
+        f"{start}level 2 in XLA: a ragged level under filters"
     ]
+    late = np.concatenate([wide[:, 2:] * 200, wide % 3], axis=1)
+    index = TrieIndex.from_codes(late, codes_per_level=(60_000, 3, 3, 3)).to("tpu")
+    assert said(caplog, index)[0] == (
+        f"{start}level 0 in XLA: a ragged level that is too large, or with other than dense ones before it"
+    )
 
     ends = TrieIndex.from_codes([[1, 0], [1, 1], [1, 2], [2, 1]], end_code=0)
     assert said(caplog, ends.to("tpu")) == [

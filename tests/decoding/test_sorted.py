@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import genret
-from genret.index.nodes import count_before
+from genret.index.nodes import count_before, count_by_comparison
 
 INT32 = np.iinfo(np.int32)
 VALUES = st.one_of(st.integers(-3, 6), st.sampled_from([INT32.min, INT32.max]))
@@ -22,10 +22,12 @@ VALUES = st.one_of(st.integers(-3, 6), st.sampled_from([INT32.min, INT32.max]))
 )  # fmt: skip
 def test_counts_are_those_of_numpy(ascending: np.ndarray, asked: np.ndarray, equal: bool) -> None:
     ascending = np.sort(ascending, axis=1)
-    found = jax.jit(count_before, static_argnames="equal")(ascending, asked, equal=equal)
     side = "right" if equal else "left"
-    rows = zip(ascending, np.broadcast_to(asked, (3, 5)), strict=True)
-    np.testing.assert_array_equal(found, [np.searchsorted(own, x, side) for own, x in rows])
+    whole = np.broadcast_to(asked, (3, 5))
+    expected = [np.searchsorted(own, x, side) for own, x in zip(ascending, whole, strict=True)]
+    for count, values in ((count_before, asked), (count_by_comparison, whole)):
+        found = jax.jit(count, static_argnames="equal")(ascending, values, equal=equal)
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_no_program_unrolls_a_search_with_two_bounds() -> None:

@@ -6,7 +6,10 @@ import pytest
 from genret_kernels.load_rows import load_rows
 from genret_kernels.rows_level import layout
 
-from genret import TrieIndex
+from genret import ItemFilter, TrieIndex
+from genret.index import FilterStack
+from genret.index.levels import DenseLevel
+from genret.index.lines import gathered
 
 
 @pytest.mark.parametrize("depth", [3, 5, 9, 20])
@@ -32,3 +35,37 @@ def test_words_are_those_of_the_rows(items: int, depth: int) -> None:
     own = rows[lo[..., None] + np.arange(plan.stride)]  # behind the last row: 0
     expected = own[..., 0::2] | own[..., 1::2] << 16
     np.testing.assert_array_equal(found, np.moveaxis(expected, -1, -2))
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+def test_dead_codes_are_those_of_the_trie(filtered: bool) -> None:
+    rng = np.random.default_rng(filtered)
+    codes = rng.integers(0, [4, 9, 5000], (600, 3))
+    index = TrieIndex.from_codes(codes, codes_per_level=(4, 9, 5000)).to("tpu")
+    trie, plan = index.trie, index.trie.accelerated
+    assert plan is not None
+    assert plan.first == 2
+    # All items of a prefix, of another all but one, some others, some of them twice; all in any order.
+    whole, most = (
+        np.flatnonzero((codes[:, :2] == prefix).all(axis=1)) for prefix in ([1, 2], [3, 7])
+    )
+    exclude = np.concatenate([whole, most[1:], rng.integers(0, 600, 40), [-1] * 9])
+    exclude = np.stack([exclude, rng.permutation(exclude)])
+    filters = filter_of = None
+    if filtered:
+        masks = [rng.random(600) < share for share in (0.1, 0.6)]
+        stack = FilterStack.of(index, [ItemFilter.from_mask(index, mask) for mask in masks])
+        filters, filter_of = stack.rows, jnp.array([1, 0], jnp.int32)
+    rules = trie.restricted(filters, filter_of, jnp.asarray(exclude, jnp.int32), index.row_of_item)
+    assert rules is not None
+    for number, level in enumerate(trie.levels[: plan.first]):
+        assert isinstance(level, DenseLevel)
+        found, expected = plan.dead_codes(number, rules, gathered), level.dead_codes(rules)
+        assert found is not None
+        assert expected is not None
+        np.testing.assert_array_equal(found.dead, expected.dead)
+        assert found.dead.any() == (number == 1)
+        np.testing.assert_array_equal(
+            np.where(found.dead, found.codes, -1), np.where(found.dead, expected.codes, -1)
+        )
+        np.testing.assert_array_equal(found.rows, expected.rows)

@@ -5,7 +5,19 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genret.index.bits import low_bits, lowest_bit, pack_bits, rank, select, unpack_bits, window
+from genret.index.bits import (
+    cleared,
+    cleared_by_product,
+    low_bits,
+    lowest_bit,
+    pack_bits,
+    rank,
+    rank_by_lines,
+    select,
+    unpack_bits,
+    window,
+)
+from genret.index.lines import lines_at, pick
 from genret.index.restriction import segment_any
 
 ROWS = jnp.arange(701, dtype=jnp.int32)
@@ -20,13 +32,39 @@ def test_rank_and_window(size: int, share: float, seed: int) -> None:
     padded = np.concatenate([bits, np.zeros(733 - size, bool)])
     before = [0, *np.cumsum(padded[:700])]
     np.testing.assert_array_equal(rank(jnp.asarray(blocks), ROWS), before)
+    np.testing.assert_array_equal(rank_by_lines(jnp.asarray(blocks), ROWS), before)
+    np.testing.assert_array_equal(pick(*lines_at(jnp.asarray(blocks), ROWS[: blocks.size])), blocks)
     powers = 1 << np.arange(32, dtype=np.int64)
     expected = np.lib.stride_tricks.sliding_window_view(padded, 32)[:701] @ powers
     np.testing.assert_array_equal(window(jnp.asarray(blocks), ROWS), expected)
     # A stack of sets, one asked by each row of the question.
     stack = jnp.stack([jnp.asarray(blocks), jnp.zeros_like(blocks)])
-    both = rank(stack, jnp.stack([ROWS, ROWS]), jnp.array([[1], [0]]))
-    np.testing.assert_array_equal(both, [[0] * 701, before])
+    for count in (rank, rank_by_lines):
+        both = count(stack, jnp.stack([ROWS, ROWS]), jnp.array([[1], [0]]))
+        np.testing.assert_array_equal(both, [[0] * 701, before])
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 40), st.sampled_from([0.0, 0.1, 1.0]), st.integers(0, 99))
+def test_bits_are_cleared_by_scatter_and_by_product(count: int, share: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    words = rng.integers(0, 1 << 32, (2, 3, 5), np.uint32)
+    beam, word, bit = np.zeros((3, 2, 40), np.int64)
+    bits, expected = np.zeros((2, 40), np.uint32), words.copy()
+    for request in range(2):  # each bit that is set is asked for once, and some that ask for none
+        held = np.argwhere(np.unpackbits(words[request].view(np.uint8), bitorder="little"))[:, 0]
+        own = rng.permutation(held)[:count]
+        beam[request, : own.size], rest = np.divmod(own, 5 * 32)
+        word[request, : own.size], bit[request, : own.size] = np.divmod(rest, 32)
+        asked = rng.random(own.size) < share
+        bits[request, : own.size] = np.where(asked, 1 << bit[request, : own.size], 0)
+        for b, w, one in zip(beam[request], word[request], bits[request], strict=True):
+            expected[request, b, w] &= ~one
+    arguments = [
+        jnp.asarray(x) for x in (words, beam.astype(np.int32), word.astype(np.int32), bits)
+    ]
+    np.testing.assert_array_equal(cleared(*arguments), expected)
+    np.testing.assert_array_equal(cleared_by_product(*arguments), expected)
 
 
 @settings(max_examples=20)

@@ -10,6 +10,7 @@ import pytest
 OPS = {
     "top_m": ("xla",),
     "dense_level": ("xla", "pallas_tpu", "pallas_gpu"),
+    "load_lines": ("xla", "pallas_tpu"),
     "load_rows": ("xla", "pallas_tpu"),
     "rows_level": ("xla", "pallas_tpu", "pallas_gpu"),
     "shared_prefix_attention": ("xla", "pallas_tpu", "pallas_gpu"),

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "kernels").rglob("*.py"))
-OPS = ["dense_level", "load_rows", "rows_level", "shared_prefix_attention", "top_m"]
+OPS = ["dense_level", "load_lines", "load_rows", "rows_level", "shared_prefix_attention", "top_m"]
 
 
 def module_of(file: Path) -> str:

@@ -5,11 +5,21 @@ import dataclasses
 from collections.abc import Callable
 from typing import ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genret.index.bits import pack_bits, rank, select, unpack_bits
+from genret.index.bits import (
+    WORD_BITS,
+    cleared,
+    cleared_by_product,
+    pack_bits,
+    rank,
+    select,
+    unpack_bits,
+)
 from genret.index.layout import LayoutRules, LevelLayout, LevelShape
+from genret.index.nodes import NodeRange
 from genret.index.restriction import NO_ROW, Restriction
 from genret.pytree import static_field
 from genret.typing import Array, Bool, Int, Shaped, UInt
@@ -214,6 +224,39 @@ class Level(abc.ABC):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class DeadCodes:
+    """The codes of a level that exclusions may leave without an allowed row.
+
+    Attributes:
+      rows: int32 [B, X], excluded rows; :data:`NO_ROW` is padding.
+      codes: int32 [B, X], the codes of these rows.
+      dead: bool [B, X], whether the edge above a row has no allowed one; of several rows below the
+        same edge, one says so.
+    """
+
+    rows: Int[Array, "B X"]
+    codes: Int[Array, "B X"]
+    dead: Bool[Array, "B X"]
+
+    def cleared(self, words: UInt[Array, "B M W"], nodes: NodeRange) -> UInt[Array, "B M W"]:
+        """Clear the bits of the dead codes.
+
+        Args:
+          words: uint32, the codes of each beam that lead to a row that its filter allows.
+          nodes: where the beams stand.
+        """
+        rows = self.rows[:, None]
+        above = (rows >= nodes.lo[..., None]) & (rows < nodes.hi[..., None])
+        above &= self.dead[:, None]
+        bits = jnp.uint32(1) << (self.codes % WORD_BITS).astype(jnp.uint32)
+        bits = jnp.where(above.any(axis=1), bits, 0)
+        beam = jax.lax.argmax(above, 1, jnp.int32)
+        return jax.lax.platform_dependent(
+            words, beam, self.codes // WORD_BITS, bits, tpu=cleared_by_product, default=cleared
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class BranchingLevel(Level):
     """A level whose nodes may have several rows, so that edges start at some rows only.
 
@@ -286,6 +329,14 @@ class BranchingLevel(Level):
         excluded = restriction.excluded_before(hi) - restriction.excluded_before(lo)
         again = jnp.pad(edges[:, 1:] == edges[:, :-1], ((0, 0), (1, 0)))
         return edges, real & (allowed == excluded) & ~again
+
+    def dead_codes(self, restriction: Restriction) -> DeadCodes | None:
+        """Return the codes along :meth:`dead_edges`; None: no exclusions."""
+        found = self.dead_edges(restriction)
+        if found is None or restriction.excluded is None:
+            return None
+        edges, dead = found
+        return DeadCodes(rows=restriction.excluded, codes=self.codes_at(edges), dead=dead)
 
 
 def take_slots(

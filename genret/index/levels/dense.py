@@ -10,7 +10,13 @@ import numpy as np
 
 from genret.index.bits import WORD_BITS, low_bits
 from genret.index.layout import LayoutRules, LevelLayout, LevelShape
-from genret.index.levels.base import BranchingLevel, Children, EdgesOnHost, LevelParts
+from genret.index.levels.base import (
+    BranchingLevel,
+    Children,
+    DeadCodes,
+    EdgesOnHost,
+    LevelParts,
+)
 from genret.index.nodes import NodeRange, take_beams
 from genret.index.restriction import Restriction
 from genret.pytree import register_pytree
@@ -77,24 +83,23 @@ class DenseLevel(BranchingLevel):
         return code_masks(edges.nodes[leads], edges.codes[leads], self.layout.nodes, self.num_codes)
 
     def legal_words(
-        self, nodes: NodeRange, restriction: Restriction | None
+        self,
+        nodes: NodeRange,
+        restriction: Restriction | None,
+        dead: DeadCodes | None = None,
     ) -> UInt[Array, "B M W"]:
-        """Return the codes of each beam that lead to an allowed row, as bits."""
+        """Return the codes of each beam that lead to an allowed row, as bits.
+
+        Args:
+          nodes: where the beams stand.
+          restriction: what the requests may not be answered; None forbids nothing.
+          dead: the codes that exclusions may forbid; None: they are looked up here.
+        """
         words = self._words(nodes, restriction)
-        dead = None if restriction is None else self.dead_edges(restriction)
-        if restriction is not None and restriction.excluded is not None and dead is not None:
-            edges, is_dead = dead
-            rows = restriction.excluded[:, None]
-            above = (rows >= nodes.lo[..., None]) & (rows < nodes.hi[..., None])
-            above &= is_dead[:, None]
-            codes = self.codes_at(edges)
-            # The bits of dead edges are set, and each is there once: they can be subtracted.
-            bits = jnp.uint32(1) << (codes % WORD_BITS).astype(jnp.uint32)
-            bits = jnp.where(above.any(axis=1), bits, 0)
-            beam = jax.lax.argmax(above, 1, jnp.int32)
-            # Request by request: XLA then need not ask where the others' words are.
-            cleared = jax.vmap(lambda own, beam, word, bit: own.at[beam, word].add(-bit))
-            words = cleared(words, beam, codes // WORD_BITS, bits)
+        if restriction is not None and dead is None:
+            dead = self.dead_codes(restriction)
+        if dead is not None:
+            words = dead.cleared(words, nodes)
         return jnp.where((nodes.lo < nodes.hi)[..., None], words, 0)
 
     def _words(self, nodes: NodeRange, restriction: Restriction | None) -> UInt[Array, "B M W"]:
