@@ -294,14 +294,30 @@ class Verb:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in found)
         require(not found, f"{option}: found with {options}, expected without: it stands for them")
 
+    def joined(self) -> contextlib.AbstractContextManager[None]:
+        """Join the other processes of the job while the verb runs, if it has any.
+
+        Raises:
+          GenretError: some of them do not come.
+        """
+        processes = getattr(self, "processes", None)
+        if processes is None or processes.coordinator is None:
+            return contextlib.nullcontext()
+        from genret.training import joined
+
+        return joined(processes)
+
     def holding(self) -> contextlib.AbstractContextManager[None]:
         """Hold the lock of the run folder while the verb runs, if the verb writes into it.
+
+        Of several processes, the first one holds it.
 
         Raises:
           GenretError: another process writes into it; the message says which.
         """
         folder = getattr(self, "run_folder", None)
-        if not self.writes_run or folder is None:
+        processes = getattr(self, "processes", None)
+        if not self.writes_run or folder is None or (processes and processes.coordinator):
             return contextlib.nullcontext()
         return Run.open(folder, create=self.makes_run).writing()
 

@@ -109,7 +109,7 @@ def _run(argv: Sequence[str] | None) -> int:
     asked_for_help(words, verbs)
     verb = parse(verbs, words)
     reporter = Reporter(as_json=verb.json, log_level=verb.log_level)
-    with verb.holding():
+    with verb.joined(), verb.holding():
         if verb.needs_devices():
             prepare_jax(quiet=verb.log_level != "debug")
             if argv is None:  # a process of its own

@@ -29,6 +29,8 @@ _UNSAFE = re.compile(
 class Terminated(BaseException):
     """SIGTERM arrived: everything open must be closed, as after Ctrl-C."""
 
+    exit_status = 128 + signal.SIGTERM
+
 
 def printable(text: str, limit: int = _LINE) -> str:
     r"""Return a text that does nothing to a terminal but show characters.

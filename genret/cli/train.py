@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from genret.cli.base import Reporter, RunFolder, Verb, named
 from genret.cli.model_options import ModelOptions, choose
 from genret.cli.tables import show_train
-from genret.config import MODEL_PRESETS, RECIPES, TrainConfig
+from genret.config import MODEL_PRESETS, RECIPES, ProcessesConfig, TrainConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,6 @@ class Train(Verb):
 
     writes_run: ClassVar[bool] = True
     computes: ClassVar[bool] = True
-
     run_folder: RunFolder
     """Folder of the run, with catalog/ and codes/."""
     preset: named(MODEL_PRESETS) = None  # type: ignore[valid-type]
@@ -42,6 +41,7 @@ class Train(Verb):
     """Local devices that share each batch; 0 takes all. To split the parameters too: --mesh."""
     log_to: Literal["tensorboard", "wandb"] | None = None
     """Send the metrics there, too; the extras of these names install what it takes."""
+    processes: ProcessesConfig = ProcessesConfig()
 
     def run(self, reporter: Reporter) -> dict[str, Any]:
         """Train; return the summary of the model."""

@@ -12,6 +12,7 @@ from genret.config._evaluate import EvaluateConfig
 from genret.config._export import ExportConfig
 from genret.config._mesh import MESH_AXES, NO_MESH, mesh_axes
 from genret.config._presets import MODEL_PRESETS
+from genret.config._processes import FOUND_BY_JAX, ProcessesConfig
 from genret.config._recipes import RECIPES, Recipe, recipe
 from genret.config._score import EngineConfig, ScoreConfig
 from genret.config._source import SourceConfig
@@ -32,6 +33,7 @@ from genret.config.models import (
 )
 
 __all__ = [
+    "FOUND_BY_JAX",
     "MESH_AXES",
     "MODEL_KINDS",
     "MODEL_PRESETS",
@@ -52,6 +54,7 @@ __all__ = [
     "ItemDecoderConfig",
     "ModelConfig",
     "OnePassConfig",
+    "ProcessesConfig",
     "Recipe",
     "RotaryConfig",
     "SASRecConfig",

@@ -28,9 +28,9 @@ from genret.index import TrieIndex
 from genret.models import Model, build_model, load_model, num_parameters, save_model
 from genret.pipeline._progress import SILENT, Progress
 from genret.pipeline._trackers import TrackerName, tracker
-from genret.pipeline._writing import writes_run
+from genret.pipeline._writing import first_writes_run
 from genret.tokenizers import load_codes
-from genret.training import shrink_and_perturb
+from genret.training import TrainResult, is_first, shrink_and_perturb, wait_for_all
 from genret.training import train as fit
 from genret.typing import PathLike
 
@@ -40,7 +40,7 @@ DENSE_SHARES = tuple(share / 10 for share in range(11))
 """Weights of the dense head that are tried on the validation split."""
 
 
-@writes_run
+@first_writes_run
 def train(
     run: PathLike,
     config: TrainConfig | None = None,
@@ -61,6 +61,9 @@ def train(
     Checkpoints go to ``checkpoints/``. A training that was killed goes on from the newest one when it
     is asked for again, and ends with the same parameters. The best model by validation NDCG@10 is
     written to ``model/``.
+
+    Processes that have joined (:func:`genret.training.joined`) train one model; all of them see the
+    run folder, and the first one writes it.
 
     Args:
       run: the run folder, with ``catalog/`` and ``codes/``.
@@ -139,6 +142,8 @@ def train(
         )
         return {name: found[name] for name in ("ndcg@10", "recall@10", "valid")}
 
+    if not is_first():
+        progress, log_to = SILENT, None
     checkpoints = opened.path / "checkpoints"
     made_with = {
         "model": architecture.to_dict(),
@@ -198,25 +203,26 @@ def train(
             result.model.config = ModelConfig.from_dict(values)
             summary |= {"dense_share": best, "valid_ndcg@10": tried[best]}
             progress.say(f"weight of the dense head {best}: validation NDCG@10 {tried[best]:.4f}")
-        with write_folder(
-            opened.folder("model"),
-            "model",
-            config=made_with,
-            seed=seed,
-            inputs=inputs,
-            summary=summary,
-        ) as scratch:
-            save_model(scratch, result.model)
-            lines = [json.dumps(record) + "\n" for record in result.records]
-            (scratch / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
-        shutil.rmtree(checkpoints, ignore_errors=True)
-    write_model_card(opened)
+        facts = {"config": made_with, "seed": seed, "inputs": inputs, "summary": summary}
+        if is_first():
+            _write(opened, result, facts)
+            shutil.rmtree(checkpoints, ignore_errors=True)
+        wait_for_all("model")
     mean_events = events.num_events / max(1, int(np.count_nonzero(events.lengths)))
     return summary | {
         "users_per_second": result.items_per_second / mean_events,
         "tokens_per_second": result.items_per_second * semantic_ids.depth,
         "fingerprint": read_manifest(opened.folder("model"), "model").fingerprint,
     }
+
+
+def _write(run: Run, result: TrainResult[Any], facts: dict[str, Any]) -> None:
+    """Write ``model/`` and its card."""
+    with write_folder(run.folder("model"), "model", **facts) as scratch:
+        save_model(scratch, result.model)
+        lines = [json.dumps(record) + "\n" for record in result.records]
+        (scratch / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
+    write_model_card(run)
 
 
 def _fresh_model(run: Run, asked: ModelConfig, num_items: int, seed: int) -> Model:

@@ -28,6 +28,21 @@ def writes_run(
     return held
 
 
+def first_writes_run(
+    stage: Callable[Concatenate[PathLike, P], R],
+) -> Callable[Concatenate[PathLike, P], R]:
+    """Wrap a stage of several processes: the first one holds the lock, as :func:`writes_run` does."""
+    held = writes_run(stage)
+
+    @functools.wraps(stage)
+    def one_holds(run: PathLike, *args: P.args, **kwargs: P.kwargs) -> R:
+        from genret.training import is_first
+
+        return (held if is_first() else stage)(run, *args, **kwargs)
+
+    return one_holds
+
+
 def makes_run(
     stage: Callable[Concatenate[PathLike, P], R],
 ) -> Callable[Concatenate[PathLike, P], R]:

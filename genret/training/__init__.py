@@ -10,6 +10,9 @@ from genret.training._objective import Objective
 
 # Parts of the loop
 from genret.training._optimizer import decay_mask, learning_rate, make_optimizer
+
+# Several processes
+from genret.training._processes import is_first, joined, wait_for_all
 from genret.training._step import TrainState, make_step
 
 # Going on from a trained model
@@ -23,6 +26,8 @@ __all__ = [
     "code_nll",
     "decay_mask",
     "gbce_nll",
+    "is_first",
+    "joined",
     "learning_rate",
     "make_optimizer",
     "make_step",
@@ -30,4 +35,5 @@ __all__ = [
     "sampled_nll",
     "shrink_and_perturb",
     "train",
+    "wait_for_all",
 ]

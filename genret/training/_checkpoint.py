@@ -13,6 +13,7 @@ import orbax.checkpoint.experimental.v1 as ocp
 
 from genret.artifacts import Manifest, read_manifest, verify_files, write_folder
 from genret.errors import GenretError
+from genret.training._processes import from_first, is_first, wait_for_all
 
 T = TypeVar("T")
 _KEEP = 2
@@ -23,6 +24,8 @@ def save_checkpoint(
     folder: Path, step: int, tree: Any, progress: Mapping[str, Any], identity: Mapping[str, Any]
 ) -> None:
     """Write ``folder/step-N`` and delete all but the newest two checkpoints.
+
+    Of several processes, each writes the parts of arrays that it has; all see the same folder.
 
     Args:
       folder: where the checkpoints lie.
@@ -36,14 +39,15 @@ def save_checkpoint(
     """
     leaves = {jax.tree_util.keystr(k): v for k, v in jax.tree_util.tree_leaves_with_path(tree)}
     path = folder / f"step-{step:08d}"
-    with write_folder(path, "checkpoint", config=identity, summary=dict(progress)) as scratch:
+    with _written_by_all(path, config=identity, summary=dict(progress)) as scratch:
         try:
             with _until_threads_end():
                 ocp.save(scratch.resolve() / "state", leaves)
         except (ValueError, OSError) as e:  # tensorstore reports a full disk as a ValueError
             raise GenretError(f"{path}: cannot be written: {str(e).splitlines()[0]}") from e
-    for old in _checkpoints(folder)[:-_KEEP]:
-        shutil.rmtree(old)
+    if is_first():
+        for old in _checkpoints(folder)[:-_KEEP]:
+            shutil.rmtree(old)
 
 
 def restore_checkpoint(
@@ -84,6 +88,18 @@ def restore_checkpoint(
         ) from e
     tree = jax.tree_util.tree_unflatten(structure, [leaves[name] for name in expected])
     return tree, manifest.summary
+
+
+@contextlib.contextmanager
+def _written_by_all(path: Path, **facts: Any) -> Iterator[Path]:
+    """Give every process the scratch folder that process 0 makes an artifact of in the end."""
+    if is_first():
+        with write_folder(path, "checkpoint", **facts) as scratch:
+            from_first(str(scratch.resolve()))
+            yield scratch
+    else:
+        yield Path(from_first(None))
+    wait_for_all("checkpoint")
 
 
 @contextlib.contextmanager

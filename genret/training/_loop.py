@@ -22,6 +22,7 @@ from genret.semantic_ids import SemanticIds
 from genret.training._checkpoint import restore_checkpoint, save_checkpoint
 from genret.training._objective import Objective
 from genret.training._optimizer import learning_rate, make_optimizer
+from genret.training._processes import agree, from_first, named_if_lost
 from genret.training._sharding import Placement
 from genret.training._step import TrainState, make_step
 
@@ -74,6 +75,7 @@ class _Progress:
     since_best: int = 0
 
 
+@named_if_lost()
 def train(
     model: Model,
     semantic_ids: SemanticIds,
@@ -89,6 +91,10 @@ def train(
     devices: Sequence[jax.Device] | None = None,
 ) -> TrainResult[Model]:
     """Train a model on the histories.
+
+    Several processes that have joined (:func:`joined`) train one model on a mesh of all their
+    devices: each calls this with the same arguments, lays out its own rows of each batch and writes
+    its own parts of a checkpoint. All get the trained model.
 
     With a checkpoint folder, training continues from the newest checkpoint there, and its losses
     and parameters are bit-identical to those of a run that was never interrupted.
@@ -111,8 +117,12 @@ def train(
 
     Raises:
       GenretError: no events, a damaged or foreign checkpoint, a mesh that does not divide the devices,
-        devices that do not divide the batch, or a loss that is not finite.
+        devices that do not divide the batch, a loss that is not finite, processes that were not
+        started alike, or one that is lost.
     """
+    identity = {**config.what_is_learned(), **(identity or {}), "seed": seed}
+    alike = {**identity, "mesh": config.mesh, "remat": config.remat, "max_items": max_items}
+    agree({**alike, "training events": histories.num_events})
     place = Placement(config, devices)
     graphdef, params = nnx.split(model)
     optimizer = make_optimizer(config)
@@ -136,7 +146,6 @@ def train(
         )
     )
     progress = _Progress(batches.get_state())
-    identity = {**config.what_is_learned(), **(identity or {}), "seed": seed}
     if checkpoint_dir is not None:
         found = restore_checkpoint(checkpoint_dir, (state, best_params), identity)
         if found is not None:
@@ -165,7 +174,8 @@ def train(
         if validate is not None and (done % config.eval_every == 0 or last):
             jax.block_until_ready(state)
             clock.pause()
-            metrics = dict(validate(nnx.merge(graphdef, place.whole(state.params))))
+            metrics = validate(nnx.merge(graphdef, place.whole(state.params)))
+            metrics = from_first(dict(metrics))
             _judge(progress, metrics[CRITERION], done)
             if progress.best_step == done:
                 best_params = jax.tree.map(jnp.copy, state.params)

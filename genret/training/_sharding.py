@@ -84,6 +84,11 @@ class Placement:
 
     def __init__(self, config: TrainConfig, devices: Sequence[jax.Device] | None = None) -> None:
         self.on_mesh = config.mesh != NO_MESH
+        require(
+            self.on_mesh or jax.process_count() == 1,
+            f"mesh: found none in {jax.process_count()} processes, expected a mesh of the devices "
+            "of all",
+        )
         if self.on_mesh:
             require(
                 devices is None,

@@ -73,6 +73,7 @@ def test_the_answers_are_those_of_the_whole_index_always(stored: str, seed: int)
     both(index, seed, mesh, tail=(None, "auto", 5)[seed % 3])
 
 
+@pytest.mark.slow
 def test_items_come_and_go_in_parts() -> None:
     ids = [f"item {n}" for n in range(ITEMS)]
     whole = TrieIndex.from_codes(codes_of(2), ids, codes_per_level=COUNTS)
@@ -92,7 +93,6 @@ def test_items_come_and_go_in_parts() -> None:
     np.testing.assert_array_equal(*(index.codes_of(np.arange(ITEMS)) for index in left))
 
 
-@pytest.mark.slow
 def test_requests_and_items_over_two_axes() -> None:
     mesh = jax.make_mesh((2, 3), ("data", "items"), devices=jax.devices()[:6])
     whole = TrieIndex.from_codes(codes_of(0), codes_per_level=COUNTS)

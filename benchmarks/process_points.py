@@ -1,0 +1,121 @@
+"""Points of a training in several processes: its parameters, with and without processes that are killed."""
+
+import contextlib
+import functools
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from benchmarks.record import Figures
+from genret.errors import GenretError
+
+MODEL = (
+    "--width", "16", "--layers", "1", "--heads", "2", "--kv-heads", "2", "--head-dim", "8",
+    "--mlp-dim", "32", "--max-items", "8", "--batch-size", "8", "--eval-every", "1000",
+    "--eval-users", "20", "--checkpoint-every", "10", "--log-every", "10",
+)  # fmt: skip
+PREPARE = (
+    ("ingest", "--synthetic", "--synthetic-users", "60", "--synthetic-items", "40"),
+    ("embed", "--text-dim", "8", "--cooccurrence-dim", "8"),
+    ("tokenize", "--levels", "2", "--codebook-size", "8"),
+)
+
+
+def points(kills: int, steps: int) -> dict[str, Callable[[], Figures]]:
+    """Train in one process on two devices and in two processes, and in two that are killed."""
+    return {
+        "processes: 2": functools.partial(_processes, steps),
+        f"kills: {kills} of 2 processes": functools.partial(_kills, kills, steps),
+    }
+
+
+def _processes(steps: int) -> Figures:
+    with _runs("one", "two") as (one, two):
+        _end([_start(one, steps, devices=2)])
+        _end(_start_two(two, steps))
+        found, expected = (load_file(run / "model" / "model.safetensors") for run in (two, one))
+    apart = max(float(np.abs(found[name] - expected[name]).max()) for name in expected)
+    return {"steps": steps, "largest_difference": apart, "equal": int(apart <= 1e-5)}
+
+
+def _kills(kills: int, steps: int) -> Figures:
+    rng = np.random.default_rng()
+    at: list[int] = []
+    with _runs("whole", "killed") as (whole, killed):
+        _end(_start_two(whole, steps))
+        for _ in range(kills):
+            both = _start_two(killed, steps)
+            before = _last_checkpoint(killed)
+            while _last_checkpoint(killed) == before and both[0].poll() is None:
+                time.sleep(0.002)
+            time.sleep(rng.uniform(0, 0.1))
+            both[rng.integers(2)].send_signal(signal.SIGKILL)
+            for process in both:
+                process.wait(timeout=300)
+            at.append(_last_checkpoint(killed))
+        _end(_start_two(killed, steps))
+        files = ("model.safetensors", "metrics.jsonl", "manifest.json")
+        same = [_bytes(killed, name) == _bytes(whole, name) for name in files]
+    return {"steps": steps, "kills": kills, "checkpoints": at, "equal": int(all(same))}
+
+
+@contextlib.contextmanager
+def _runs(*names: str) -> Iterator[list[Path]]:
+    """Give copies of one small run, ready to be trained; they are deleted in the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        first, *others = (Path(folder, name) for name in names)
+        for verb, *options in PREPARE:
+            command = [sys.executable, "-m", "genret", verb, str(first), *options]
+            subprocess.run(command, env=_environment(1, folder), check=True, capture_output=True)
+        for other in others:
+            shutil.copytree(first, other)
+        yield [first, *others]
+
+
+def _environment(devices: int, folder: str) -> dict[str, str]:
+    return os.environ | {
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "JAX_PLATFORMS": "cpu",
+        "JAX_COMPILATION_CACHE_DIR": f"{folder}/compiled",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+
+
+def _start(run: Path, steps: int, *options: str, devices: int = 1) -> subprocess.Popen[bytes]:
+    train = ("train", str(run), *MODEL, "--steps", str(steps), "--mesh", "data=2", *options)
+    environment = _environment(devices, str(run.parent))
+    quiet = subprocess.DEVNULL
+    command = [sys.executable, "-m", "genret", *train]
+    return subprocess.Popen(command, env=environment, stdout=quiet, stderr=quiet)
+
+
+def _start_two(run: Path, steps: int) -> list[subprocess.Popen[bytes]]:
+    with socket.create_server(("", 0)) as server:
+        port = server.getsockname()[1]
+    where = ("--coordinator", f"localhost:{port}", "--num-processes", "2", "--process-id")
+    return [_start(run, steps, *where, str(number)) for number in range(2)]
+
+
+def _end(processes: list[subprocess.Popen[bytes]]) -> None:
+    statuses = [process.wait(timeout=600) for process in processes]
+    if any(statuses):
+        raise GenretError(f"train: found exit statuses {statuses}, expected 0")
+
+
+def _last_checkpoint(run: Path) -> int:
+    """Return the newest step that is kept; 0: none."""
+    return max((int(x.name[5:]) for x in (run / "checkpoints").glob("step-*")), default=0)
+
+
+def _bytes(run: Path, name: str) -> bytes:
+    return (run / "model" / name).read_bytes()
