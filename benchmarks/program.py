@@ -2,6 +2,7 @@
 
 import dataclasses
 import html
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -73,7 +74,7 @@ class Table:
         """
         shown = [c for c in columns.items() if any(c[1][0] in own for own in rows.values())]
         cells = [
-            [name, own["error"].split(": ", 1)[-1].removeprefix(f"{name}: ")]
+            [name, re.sub(r"^\w+: ", "", own["error"]).removeprefix(f"{name}: ")]  # not its type
             if isinstance(own.get("error"), str)
             else [name, *(_said(own.get(figure), form) for _, (figure, form) in shown)]
             for name, own in rows.items()
