@@ -10,8 +10,8 @@ import numpy as np
 from benchmarks.methods._base import Beams, Method
 from genret import ItemFilter, TrieIndex
 from genret.decoding.accelerated import next_beams
+from genret.decoding.arguments import searched_of
 from genret.decoding.beams import BeamState
-from genret.decoding.searched import searched_of
 from genret.index import FilterStack, LiveIndex
 from genret.pytree import register_pytree
 from genret.typing import Array, Codes, Float, Int

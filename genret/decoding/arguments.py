@@ -11,13 +11,15 @@ from jax.sharding import AbstractMesh, Mesh, NamedSharding, Sharding
 from jax.sharding import PartitionSpec as P
 from jax.tree_util import PyTreeDef
 
-from genret.decoding.beams import Searched
+from genret.decoding.beams import OneTrie, Searched
+from genret.decoding.live import TwoTries
 from genret.decoding.protocol import History
-from genret.decoding.searched import RowOfItem, searched_of, trie_of
+from genret.decoding.sharded import OnePart, own_part
 from genret.errors import GenretError
 from genret.index import FilterStack, ItemFilter, LiveIndex, TrieIndex
 from genret.index.parts import Parts
 from genret.index.sharded import ShardedTrie
+from genret.index.trie import Trie
 from genret.pytree import register_pytree
 from genret.typing import Array, Int
 
@@ -31,6 +33,12 @@ Integers = Array | np.ndarray | Sequence[object]
 
 Filters = ItemFilter | FilterStack | Iterable[ItemFilter]
 """Sets of allowed items as a caller may give them."""
+
+RowsOfTrie = Int[Array, "N"] | Parts[Array] | None
+"""What a trie's ``row_of_item`` returns, whole or in parts."""
+
+RowOfItem = RowsOfTrie | tuple[RowsOfTrie, Int[Array, "N2"] | None]
+"""What an index's ``row_of_item`` is, in either kind of index."""
 
 
 @register_pytree
@@ -297,3 +305,41 @@ def _names_of_rows(leaf: Array) -> tuple[str, ...]:
 def _sharding_of(leaf: Array) -> Sharding:
     """Return how an array is sharded; of a traced one, what its type says of explicit axes."""
     return jax.typeof(leaf).sharding if isinstance(leaf, jax.core.Tracer) else leaf.sharding
+
+
+def searched_of(
+    index: TrieIndex | LiveIndex,
+    filters: FilterStack | None,
+    filter_of: Int[Array, "B"] | None,
+    exclude: Int[Array, "B X"] | None,
+    row_of_item: RowOfItem,
+) -> Searched:
+    """Return what a search walks: the items of an index and what the requests may not be answered.
+
+    Args:
+      index: the index; one in parts inside of :func:`jax.shard_map`, where each device has its own.
+      filters: the filters; None allows all items.
+      filter_of: the filter of each request.
+      exclude: item positions that a request must not be answered.
+      row_of_item: of the index; needed where items are excluded.
+    """
+    first_rows, second_rows = row_of_item if isinstance(row_of_item, tuple) else (row_of_item, None)
+    inserted, trie = None, trie_of(index)
+    if isinstance(index, LiveIndex):
+        inserted = index.inserted
+        filters = index.allowed if filters is None else filters
+    rows = None if filters is None else filters.rows
+    first = own_part(trie, rows, filter_of, exclude, first_rows)
+    own: OneTrie | TwoTries = first
+    if inserted is not None:
+        assert filters is not None
+        # Positions go on from the first trie's.
+        local = None if exclude is None else exclude - trie.num_rows
+        second = inserted.restricted(filters.inserted, filter_of, local, second_rows)
+        own = TwoTries(first=first, second=OneTrie(trie=inserted, restriction=second))
+    return OnePart.of(own, trie) if isinstance(trie, ShardedTrie) else own
+
+
+def trie_of(index: TrieIndex | LiveIndex) -> Trie | ShardedTrie:
+    """Return the trie of an index that was built."""
+    return index.trie if isinstance(index, TrieIndex) else index.base.trie

@@ -6,8 +6,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import jax.numpy as jnp
 
 from genret.decoding.candidates import Candidates, best_children, normalizer_of
-from genret.decoding.readout import Readout, Scored
-from genret.decoding.sampling import Draw
+from genret.decoding.readout import Draw, Readout, Scored
 from genret.index.layout import Layout
 from genret.index.nodes import NodeRange, take_beams
 from genret.index.restriction import Restriction

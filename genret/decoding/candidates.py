@@ -7,8 +7,7 @@ import jax.numpy as jnp
 from genret_kernels.top_m import top_m
 
 from genret.decoding.passes import Passes
-from genret.decoding.readout import Scored, fitted, log_probs_to_scores, logsumexp
-from genret.decoding.sampling import Draw
+from genret.decoding.readout import Draw, Scored, fitted, log_probs_to_scores, logsumexp
 from genret.index.bits import WORD_BITS
 from genret.index.levels import DenseLevel, Level, RaggedLevel, SlottedLevel
 from genret.index.levels.base import take_slots

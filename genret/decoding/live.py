@@ -8,8 +8,7 @@ import jax.numpy as jnp
 from genret.decoding.beams import OneTrie, Searched
 from genret.decoding.candidates import Candidates, best_of_passes, largest_drawn
 from genret.decoding.passes import Passes
-from genret.decoding.readout import Scored
-from genret.decoding.sampling import Draw
+from genret.decoding.readout import Draw, Scored
 from genret.index.layout import Layout
 from genret.index.levels import RaggedLevel
 from genret.index.nodes import NodeRange

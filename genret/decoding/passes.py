@@ -7,8 +7,7 @@ from typing import TypeVar
 import jax
 import jax.numpy as jnp
 
-from genret.decoding.readout import Scored, log_probs_to_scores
-from genret.decoding.sampling import Draw
+from genret.decoding.readout import Draw, Scored, log_probs_to_scores
 from genret.index.levels import RaggedLevel
 from genret.index.levels.ragged import Runs
 from genret.index.nodes import NodeRange, take_beams

@@ -10,8 +10,7 @@ import numpy as np
 from genret.decoding.beams import Nodes, OneTrie, Searched
 from genret.decoding.candidates import Candidates
 from genret.decoding.live import TwoTries, tries_of
-from genret.decoding.readout import Scored
-from genret.decoding.sampling import Draw
+from genret.decoding.readout import Draw, Scored
 from genret.errors import GenretError
 from genret.index.layout import Layout
 from genret.index.parts import Parts

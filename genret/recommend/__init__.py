@@ -10,11 +10,15 @@ from genret.recommend._engine import Answers, Compiling, Engine  # isort: skip
 from genret.recommend._filters import check_order, filter_where  # isort: skip
 from genret.recommend._layout import Search, widths_of  # isort: skip
 
+# Several searches of the same items, on plain arrays
+from genret.recommend._fusion import Channel, fused_search  # isort: skip
+
 # The items of a run, which come and go
 from genret.recommend._live import LiveItems, fingerprints_of, known_histories  # isort: skip
 
 __all__ = [
     "Answers",
+    "Channel",
     "Compiling",
     "Decoder",
     "Engine",
@@ -27,6 +31,7 @@ __all__ = [
     "check_order",
     "filter_where",
     "fingerprints_of",
+    "fused_search",
     "history_of",
     "known_histories",
     "newest_items",

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from genret.config import require
-from genret.decoding import check_fuse
 from genret.index import FilterStack, ItemFilter, TrieIndex
 from genret.models import Capabilities
 from genret.recommend._decode import Decoder, Searcher
+from genret.recommend._fusion import check_fuse
 from genret.typing import Float
 
 

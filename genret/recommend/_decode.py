@@ -12,8 +12,9 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from genret.decoding import Channel, beam_search, fused_search
+from genret.decoding import beam_search
 from genret.models import DenseHead, History, SideFeatures
+from genret.recommend._fusion import Channel, fused_search
 from genret.typing import Array, Float, Int
 
 T = TypeVar("T")
@@ -56,7 +57,7 @@ class Decoder:
     Attributes:
       searchers: what is searched, at least one; the scores of several are fused.
       weights: float32, one for each searcher.
-      fuse: how, as in :func:`genret.decoding.fused_search`.
+      fuse: how, as in :func:`genret.recommend.fused_search`.
     """
 
     searchers: tuple[Searcher, ...]

@@ -7,11 +7,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from genret.decoding import exact_search, fused_search
+from genret.decoding import exact_search
 from genret.histories import Histories
 from genret.index import FilterStack, TrieIndex
 from genret.models import History
 from genret.recommend._decode import Decoder, Searcher
+from genret.recommend._fusion import fused_search
 from genret.recommend._memory import exact_batch
 from genret.typing import Float, Int
 

@@ -53,7 +53,7 @@ class Recommender:
       devices: the devices that share the users; None takes the first local one.
       model_parallel: devices that share one copy of the model.
       channels: recommenders of the same items, such as a SASRec or a model of other codes, whose
-        searches are fused with this one's: see :func:`genret.decoding.fused_search`.
+        searches are fused with this one's: see :func:`genret.recommend.fused_search`.
       weights: of this recommender and each of the channels; None: all equal.
       fuse: "product" ranks by the weighted sum of the log-probabilities, "mixture" by the logarithm
         of the weighted sum of the probabilities.

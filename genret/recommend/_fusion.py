@@ -7,12 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from genret.decoding import BeamResult, beam_search, exact_search, score_items
 from genret.decoding.arguments import Integers
-from genret.decoding.beams import BeamResult
 from genret.decoding.candidates import top_k
-from genret.decoding.exact import exact_search
-from genret.decoding.given import score_items
-from genret.decoding.search import beam_search
 from genret.errors import GenretError
 from genret.index import FilterStack, LiveIndex, TrieIndex
 from genret.index.nodes import take_beams

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genret.decoding import Channel, beam_search, fused_search, score_items
+from genret.decoding import beam_search, score_items
 from genret.errors import GenretError
 from genret.index import FilterStack, ItemFilter, LiveIndex, TrieIndex
+from genret.recommend import Channel, fused_search
 from genret.testing import TableModel, random_codes, rank_all_items, slow_beam_search
 
 COUNTS = ((6, 5), (24,))
