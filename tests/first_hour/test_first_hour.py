@@ -4,11 +4,11 @@ import csv
 import json
 import os
 import subprocess
-import sys
 import sysconfig
 import venv
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -26,8 +26,9 @@ class Terminal:
         venv.create(folder / "venv", with_pip=False)
         site = sysconfig.get_path("purelib", vars={"base": str(folder / "venv")})
         # The libraries are those of this environment, and genret is the checkout's.
-        paths = [str(ROOT), *(path for path in sys.path if path.endswith(("-packages", "libs")))]
-        Path(site, "genret.pth").write_text("\n".join(paths), encoding="utf-8")
+        for package, source in (("genret", "genret"), ("genret_kernels", "kernels")):
+            Path(site, package).symlink_to(ROOT / source)
+        Path(site, "libraries.pth").write_text(str(Path(np.__file__).parents[1]), encoding="utf-8")
 
     def python(self, *argv: object, status: int = 0) -> subprocess.CompletedProcess[str]:
         """Run Python with some arguments."""
@@ -79,8 +80,8 @@ def test_the_first_hour(tmp_path: Path) -> None:
         "train", "shop", *tiny, "--steps", "20", "--eval-users", "20", "--batch-size", "16"
     )
     assert "validation NDCG@10" in told.stdout
-    records = [json.loads(line) for line in (tmp_path / "shop/model/metrics.jsonl").open()]
-    assert records[-1]["step"] == 20
+    lines = (tmp_path / "shop/model/metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(lines[-1])["step"] == 20
     assert "genret.Recommender.load" in (tmp_path / "shop/README.md").read_text(encoding="utf-8")
 
     # Tonight's items, by the run's own embedder; some leave again; a condition holds for all answers.
