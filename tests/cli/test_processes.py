@@ -18,8 +18,8 @@ from tests.cli.test_kill import copy, is_as
 from tests.training.test_rendezvous import free_port
 
 OPTIONS = (
-    *TINY_MODEL, "--steps", "60", "--batch-size", "8", "--eval-every", "60", "--eval-users", "20",
-    "--checkpoint-every", "10", "--log-every", "10", "--mesh", "data=2", "--json",
+    *TINY_MODEL, "--steps", "24", "--batch-size", "8", "--eval-every", "24", "--eval-users", "20",
+    "--checkpoint-every", "8", "--log-every", "8", "--mesh", "data=2", "--json",
 )  # fmt: skip
 
 
