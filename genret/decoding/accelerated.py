@@ -48,9 +48,9 @@ def next_beams(
 
     The arguments and the result are those of :func:`constrained_step`, which takes the step where no
     kernel covers it: on a CPU, on ragged levels under filters, in an index of two tries, with another
-    normalizer than that of the level, in a sampling search. The answers are the same but for the last bit of a
-    normalizer. While a search over an index that is laid out for an accelerator is traced, a logged
-    line says which levels do without its kernels, and why.
+    normalizer than that of the level, in a sampling search. The answers are the same but for the last
+    bit of a normalizer. While a search over an index that is laid out for an accelerator is traced, a
+    logged line says which levels do without its kernels, and why.
     """
 
     def portable() -> tuple[BeamState, Int[Array, "B beams"]]:
@@ -190,7 +190,7 @@ def _dense_step(
     valid &= jnp.arange(beams, dtype=jnp.int32)[None] < limit[:, None]
     parents, codes = jnp.where(valid, parents, 0), jnp.where(valid, codes, 0)
     nodes = _located(plan, stored, level, state.nodes, parents, codes)
-    so_far = [_of_parents(plan, state.codes[..., at], parents)[..., None] for at in range(level)]
+    so_far = [take_beams(state.codes[..., at], parents)[..., None] for at in range(level)]
     extended = BeamState(
         scores=jnp.where(valid, scores, -jnp.inf),
         keys=None,
@@ -239,7 +239,7 @@ def _located(
     def of_parents(values: Int[Array, "B M"]) -> Int[Array, "B K"]:
         if values.shape[1] == 1:
             return jnp.broadcast_to(values, parents.shape)
-        return _of_parents(plan, values, parents)
+        return take_beams(values, parents)
 
     return branch.child(jax.tree.map(of_parents, nodes), codes, _load(plan, level))
 
@@ -247,18 +247,6 @@ def _located(
 def _load(plan: AcceleratedLayout, level: int) -> Load:
     """Return what reads lines: XLA's gather from a TPU's HBM takes many times the cycles of copies."""
     return _with_fallback(plan, level, load_lines) if plan.platform == "tpu" else gathered
-
-
-def _of_parents(
-    plan: AcceleratedLayout, values: Int[Array, "B M"], parents: Int[Array, "B K"]
-) -> Int[Array, "B K"]:
-    """Return the values of the parents."""
-    if plan.platform != "tpu":
-        return take_beams(values, parents)
-    # A TPU compares with all in a third of the cycles of a gather, if it adds up along this axis.
-    beam = jnp.arange(values.shape[1], dtype=jnp.int32).reshape(1, -1, 1)
-    hit = parents[:, None] == beam
-    return jnp.where(hit, values[..., None], 0).sum(axis=1, dtype=jnp.int32)
 
 
 def _records(

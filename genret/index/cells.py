@@ -16,6 +16,9 @@ from genret.typing import Array, Bool, Int
 MOST_CELLS = 1 << 26
 """Cells (node, code) of a dense level whose first rows are stored: 256 MiB."""
 
+MOST_HELD = 1 << 16
+"""Lines of a table that XLA moves into a TPU's VMEM before it gathers some: 32 MiB."""
+
 Number = Callable[[Int[np.ndarray, "K"]], Int[np.ndarray, "K"]]
 """Returns the numbers that the level below gives the children at the edges of a level."""
 
@@ -126,7 +129,8 @@ class DenseLines:
 
     def child(self, nodes: NodeRange, codes: Int[Array, "B K"], load: Load) -> NodeRange:
         """See :meth:`ChildLines.child`."""
-        return self.cells.at(nodes.nodes * self.num_codes + codes, gathered)
+        few = self.cells.lines.shape[0] <= MOST_HELD
+        return self.cells.at(nodes.nodes * self.num_codes + codes, gathered if few else load)
 
 
 def _overlapping(values: Int[np.ndarray, "K"], width: int) -> Int[np.ndarray, "T width"]:

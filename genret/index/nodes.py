@@ -50,7 +50,29 @@ class NodeRange:
 def take_beams(
     values: Shaped[Array, "B M *rest"], beams: Int[Array, "B N"]
 ) -> Shaped[Array, "B N *rest"]:
-    """Return the values of some beams of each request."""
+    """Return the values of some beams of each request.
+
+    A TPU compares with all beams in a third of the cycles of a gather of single numbers.
+    """
+    few = values.ndim == 2 and values.shape[1] <= MOST_COMPARED
+    if few and values.dtype in (jnp.int32, jnp.uint32, jnp.float32):
+        compare = taken_by_comparison
+        return jax.lax.platform_dependent(values, beams, tpu=compare, default=_taken_by_gather)
+    return _taken_by_gather(values, beams)
+
+
+def taken_by_comparison(
+    values: Shaped[Array, "B M"], beams: Int[Array, "B N"]
+) -> Shaped[Array, "B N"]:
+    """Return what :func:`take_beams` does, of one number a beam: a sum of which all but that is masked."""
+    beam = jnp.arange(values.shape[1], dtype=jnp.int32).reshape(1, -1, 1)
+    # Along this axis a TPU adds whole registers.
+    return jnp.where(beams[:, None] == beam, values[..., None], 0).sum(axis=1, dtype=values.dtype)
+
+
+def _taken_by_gather(
+    values: Shaped[Array, "B M *rest"], beams: Int[Array, "B N"]
+) -> Shaped[Array, "B N *rest"]:
     where = beams.reshape(*beams.shape, *[1] * (values.ndim - 2))
     return jnp.take_along_axis(values, where, axis=1, mode="clip")
 

@@ -9,7 +9,7 @@ from jax.experimental.pallas import tpu as pltpu
 
 from .._dispatch import check_fits
 from .._tpu import LANES
-from .._tpu_select import SUBLANES, round_up
+from .._tpu_select import SUBLANES
 
 MOST_LINES = 1 << 16
 """Lines to read at most: their numbers lie in SMEM."""
@@ -23,7 +23,7 @@ def load_lines(table: jax.Array, which: jax.Array, *, interpret: Any) -> jax.Arr
     count = which.shape[0]
     check_fits("load_lines", "lines to read with 'pallas_tpu'", count, MOST_LINES)
     steps = pl.cdiv(count, STEP)
-    own = round_up(pl.cdiv(count, max(1, steps)), SUBLANES)
+    own = count if steps == 1 else STEP  # no need to fill up a single step
     which = jnp.pad(jnp.clip(which, 0, table.shape[0] - 1), (0, steps * own - count))
     found = pl.pallas_call(
         _kernel,
@@ -49,12 +49,18 @@ def _kernel(
     arrived: Any,
 ) -> None:
     count = out.shape[0]
-    start = pl.program_id(0) * count
+    begin = pl.program_id(0) * count
 
     def fetch(line: Any, _: Any) -> Any:
-        source = table.at[pl.ds(which[start + line], 1)]
+        source = table.at[pl.ds(which[begin + line], 1)]
         pltpu.make_async_copy(source, out.at[pl.ds(line, 1)], arrived).start()
         return 0
 
-    jax.lax.fori_loop(0, count, fetch, 0, unroll=SUBLANES)
-    pltpu.make_async_copy(out, out, arrived).wait()  # for the bytes of all copies
+    whole = count // SUBLANES * SUBLANES
+    jax.lax.fori_loop(0, whole, fetch, 0, unroll=SUBLANES)
+    for line in range(whole, count):
+        fetch(line, 0)
+    # Waits for bytes: those of whole registers together, those of single lines one by one.
+    for start, size in [(0, whole)] * (whole > 0) + [(line, 1) for line in range(whole, count)]:
+        arriving = out.at[pl.ds(start, size)]
+        pltpu.make_async_copy(arriving, arriving, arrived).wait()

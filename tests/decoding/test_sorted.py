@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import genret
-from genret.index.nodes import count_before, count_by_comparison
+from genret.index.nodes import count_before, count_by_comparison, take_beams, taken_by_comparison
 
 INT32 = np.iinfo(np.int32)
 VALUES = st.one_of(st.integers(-3, 6), st.sampled_from([INT32.min, INT32.max]))
@@ -28,6 +28,17 @@ def test_counts_are_those_of_numpy(ascending: np.ndarray, asked: np.ndarray, equ
     for count, values in ((count_before, asked), (count_by_comparison, whole)):
         found = jax.jit(count, static_argnames="equal")(ascending, values, equal=equal)
         np.testing.assert_array_equal(found, expected)
+
+
+@given(st.lists(st.floats(width=32, allow_nan=False), min_size=7, max_size=7), st.integers(0, 99))
+def test_beams_are_taken_by_gather_and_by_comparison(scores: list[float], seed: int) -> None:
+    beams = np.random.default_rng(seed).integers(0, 7, (2, 5)).astype(np.int32)
+    values = np.stack([scores, scores[::-1]]).astype(np.float32)
+    expected = np.take_along_axis(values, beams, axis=1)
+    for take in (take_beams, taken_by_comparison):
+        found = jax.jit(take)(values, beams)
+        np.testing.assert_array_equal(found, expected)
+        assert found.dtype == np.float32
 
 
 def test_no_program_unrolls_a_search_with_two_bounds() -> None:
