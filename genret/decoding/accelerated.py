@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,8 @@ from genret.index.ragged_lines import RaggedLines
 from genret.index.restriction import Restriction
 from genret.index.trie import Trie
 from genret.typing import Array, Float, Int, UInt
+
+Answer = TypeVar("Answer")
 
 LOG = logging.getLogger("genret")
 
@@ -278,11 +280,11 @@ def _logits(readout: Readout) -> Float[Array, "B M V"]:
 
 
 def _with_fallback(
-    plan: AcceleratedLayout, level: int, op: Callable[..., Any]
-) -> Callable[..., Any]:
+    plan: AcceleratedLayout, level: int, op: Callable[..., Answer]
+) -> Callable[..., Answer]:
     """Return an op that runs as the platform's kernel, or as XLA compiles it where there is none."""
 
-    def run(*arguments: Any, **options: Any) -> Any:
+    def run(*arguments: object, **options: object) -> Answer:
         try:
             if plan.platform == "tpu":
                 return op(*arguments, **options, implementation="pallas_tpu")

@@ -17,6 +17,7 @@ from genret.decoding.protocol import History
 from genret.decoding.sharded import OnePart, own_part
 from genret.errors import GenretError
 from genret.index import FilterStack, ItemFilter, LiveIndex, TrieIndex
+from genret.index.live import RowOfItem
 from genret.index.parts import Parts
 from genret.index.sharded import ShardedTrie
 from genret.index.trie import Trie
@@ -33,12 +34,6 @@ Integers = Array | np.ndarray | Sequence[object]
 
 Filters = ItemFilter | FilterStack | Iterable[ItemFilter]
 """Sets of allowed items as a caller may give them."""
-
-RowsOfTrie = Int[Array, "N"] | Parts[Array] | None
-"""What a trie's ``row_of_item`` returns, whole or in parts."""
-
-RowOfItem = RowsOfTrie | tuple[RowsOfTrie, Int[Array, "N2"] | None]
-"""What an index's ``row_of_item`` is, in either kind of index."""
 
 
 @register_pytree

@@ -1,14 +1,16 @@
 """The beams of a search, and one step: the children of all beams compete for M places."""
 
 import dataclasses
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import jax.numpy as jnp
 
 from genret.decoding.candidates import Candidates, best_children, normalizer_of
 from genret.decoding.readout import Draw, Readout, Scored
 from genret.index.layout import Layout
+from genret.index.live import RowOfItem
 from genret.index.nodes import NodeRange, take_beams
+from genret.index.parts import Parts
 from genret.index.restriction import Restriction
 from genret.index.trie import Trie
 from genret.pytree import register_pytree
@@ -64,7 +66,7 @@ class Searched(Protocol[N]):
         """Return the codes of rows from a level on."""
 
     def rows_of(
-        self, items: Int[Array, "B C"], row_of_item: Any
+        self, items: Int[Array, "B C"], row_of_item: RowOfItem
     ) -> tuple[Int[Array, "B C"], Bool[Array, "B C"]]:
         """Return the rows of items by position, and which of them may be answered.
 
@@ -148,9 +150,12 @@ class OneTrie:
         return self.trie.codes_of_rows(level, rows)
 
     def rows_of(
-        self, items: Int[Array, "B C"], row_of_item: Int[Array, "N"] | None
+        self, items: Int[Array, "B C"], row_of_item: RowOfItem
     ) -> tuple[Int[Array, "B C"], Bool[Array, "B C"]]:
         """See :meth:`Searched.rows_of`."""
+        if isinstance(row_of_item, tuple):
+            row_of_item, _ = row_of_item  # of a live index into which nothing was inserted
+        assert not isinstance(row_of_item, Parts)
         inside = (items >= 0) & (items < self.trie.num_rows)
         items = jnp.where(inside, items, 0)
         rows = items if row_of_item is None else row_of_item.at[items].get(mode="clip")

@@ -2,20 +2,20 @@
 
 import dataclasses
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from genret.decoding.arguments import Filters, Integers, Limits, check_count, check_normalize
-from genret.decoding.beams import BeamResult, OneTrie, Searched
+from genret.decoding.beams import BeamResult, N, OneTrie, Searched
 from genret.decoding.candidates import top_k
 from genret.decoding.live import tries_of
 from genret.decoding.protocol import Cache, GenerativeModel, History
 from genret.decoding.readout import Readout, Scored, check_readout
 from genret.errors import GenretError
 from genret.index import LiveIndex, TrieIndex
+from genret.index.live import RowOfItem
 from genret.index.nodes import take_beams
 from genret.index.restriction import Restriction
 from genret.index.trie import Trie
@@ -266,8 +266,9 @@ def score_items(
     >>> from genret.testing import TableModel
     >>> index = TrieIndex.from_codes([[0, 1], [0, 2], [3, 1]])
     >>> model, asked = TableModel.random((4, 3), seed=0), jnp.array([[2, -1, 0]])
-    >>> score_items(model, jnp.array([7]), index, asked, exclude=[[0]]).round(2).tolist()
-    [[-6.399999618530273, -inf, -inf]]
+    >>> scores = score_items(model, jnp.array([7]), index, asked, exclude=[[0]])
+    >>> np.asarray(scores, float).round(2).tolist()
+    [[-6.4, -inf, -inf]]
     """
     check_normalize(normalize)
     index.whole_trie("score_items")  # of an index in parts no device could look all items up
@@ -282,15 +283,13 @@ def _score(
     index: TrieIndex | LiveIndex,
     items: Int[Array, "B C"],
     limits: Limits,
-    row_of_item: Array | tuple[Array | None, Array | None] | None,
+    row_of_item: RowOfItem,
     *,
     normalize: str,
 ) -> Float[Array, "B C"]:
     readout, cache = model.prefill(history)
     batch, count = items.shape
     searched = limits.searched(index, batch)
-    if isinstance(searched, OneTrie) and isinstance(row_of_item, tuple):
-        row_of_item, _ = row_of_item  # nothing was inserted into a live index
     rows, allowed = searched.rows_of(items, row_of_item)
     codes = searched.codes_of(0, rows)
     nodes = searched.at_root(batch)
@@ -319,7 +318,7 @@ def _score(
 
 
 def _over_children(
-    searched: Searched, level: int, nodes: Any, scored: Scored, prefixes: Int[Array, "B C level"]
+    searched: Searched[N], level: int, nodes: N, scored: Scored, prefixes: Int[Array, "B C level"]
 ) -> Float[Array, "B M"]:
     """Return the logsumexp of the logits of each beam's children, where several may stand at a node.
 

@@ -11,6 +11,7 @@ from genret.decoding.passes import Passes
 from genret.decoding.readout import Draw, Scored
 from genret.index.layout import Layout
 from genret.index.levels import RaggedLevel
+from genret.index.live import RowOfItem
 from genret.index.nodes import NodeRange
 from genret.typing import Array, Bool, Float, Int
 
@@ -109,9 +110,10 @@ class TwoTries:
     def rows_of(
         self,
         items: Int[Array, "B C"],
-        row_of_item: tuple[Int[Array, "N"] | None, Int[Array, "N2"] | None],
+        row_of_item: RowOfItem,
     ) -> tuple[Int[Array, "B C"], Bool[Array, "B C"]]:
         """See :meth:`Searched.rows_of`."""
+        assert isinstance(row_of_item, tuple)
         count = self.first.trie.num_rows
         own, allowed = self.first.rows_of(items, row_of_item[0])
         more, also = self.second.rows_of(items - count, row_of_item[1])

@@ -13,6 +13,7 @@ from genret.decoding.live import TwoTries, tries_of
 from genret.decoding.readout import Draw, Scored
 from genret.errors import GenretError
 from genret.index.layout import Layout
+from genret.index.live import RowOfItem
 from genret.index.parts import Parts
 from genret.index.restriction import AllowedRows
 from genret.index.sharded import ShardedTrie
@@ -129,7 +130,7 @@ class OnePart:
         return self._of_owners(rows, self.own.codes_of(level, rows % self._room))
 
     def rows_of(
-        self, items: Int[Array, "B C"], row_of_item: Any
+        self, items: Int[Array, "B C"], row_of_item: RowOfItem
     ) -> tuple[Int[Array, "B C"], Bool[Array, "B C"]]:
         """See :meth:`Searched.rows_of`; no search of an index in parts asks for it."""
         raise NotImplementedError("items that are given are scored with a whole index")

@@ -25,6 +25,13 @@ LEAST_CAPACITY = 1024
 """Room for inserted items, at least, once there is any."""
 
 
+RowsOfTrie = Int[Array, "N"] | Parts[Array] | None
+"""What a trie's ``row_of_item`` returns, whole or in parts."""
+
+RowOfItem = RowsOfTrie | tuple[RowsOfTrie, Int[Array, "N2"] | None]
+"""What an index's ``row_of_item`` is, in either kind of index."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Changes:
     """What happened to an index since its trie was built, on the host.
@@ -185,7 +192,7 @@ class LiveIndex(FilteredIndex):
     @functools.cached_property
     def row_of_item(
         self,
-    ) -> tuple[Int[Array, "N"] | Parts[Array] | None, Int[Array, "N2"] | None]:
+    ) -> tuple[RowsOfTrie, Int[Array, "N2"] | None]:
         """Row of each item of the base, and of each inserted one by position among them."""
         with jax.ensure_compile_time_eval():
             second = self.inserted

@@ -97,7 +97,7 @@ def shares_of(weights: Sequence[float] | None, count: int) -> list[float]:
     Raises:
       GenretError: another number of weights, or some that are no shares.
 
-    >>> shares_of(None, 2), shares_of([3, 1], 2)
+    >>> shares_of(None, 2), shares_of([3.0, 1.0], 2)
     ([0.5, 0.5], [0.75, 0.25])
     """
     found: Float[np.ndarray, "H"] = np.asarray([1] * count if weights is None else weights, float)
