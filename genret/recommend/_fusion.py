@@ -142,6 +142,7 @@ def fused_scores(
 ) -> Float[Array, "B C"]:
     """Fuse the scores of items; one that a channel of positive weight forbids or excludes is out.
 
+    >>> import numpy as np
     >>> scores = jnp.log(jnp.array([[[0.5, 0.2]], [[0.1, 0.0]]]))
     >>> np.exp(fused_scores(scores, jnp.array([0.5, 0.5]), "mixture"), dtype=float).round(3).tolist()
     [[0.3, 0.1]]
