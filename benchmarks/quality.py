@@ -25,7 +25,7 @@ from benchmarks.program import Table, make_main
 from benchmarks.quality_results import DATA, METHODS, Records, summarize, summarize_cold
 from benchmarks.record import ROOT, environment, write_json
 from genret.artifacts import Run, read_manifest
-from genret.config import EvaluateConfig, SASRecConfig, recipe
+from genret.config import EvaluateConfig, FeaturesConfig, SASRecConfig, recipe
 from genret.data import load_run_data
 from genret.errors import GenretError
 from genret.evaluation import evaluate_model
@@ -154,10 +154,12 @@ class Options:
         """Make the run of a generative method by its verbs, as far as it is not made; measure it."""
         method, chosen = METHODS[name], METHODS[name]["recipes"][data]
         folder = self._run_folder(data, name, seed)
+        files, model = DATA[data]["files"], recipe(chosen).model
         codes = SMOKE_TOKENIZE if self.smoke else method["tokenize"]
-        if method["tokenize"] is None and DATA[data]["files"]:
+        ready = method["tokenize"] is None and files
+        if ready:
             codes = ("--codes", self.folder / data / "index.json", "--collisions", "keep")
-        else:
+        if not ready or (isinstance(model, FeaturesConfig) and model.item_vectors):
             verb("embed", folder, *method["embed"], "--seed", seed)
         train = (
             ("--kind", recipe(chosen).model.kind, *SMOKE_TRAIN)

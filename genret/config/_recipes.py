@@ -116,6 +116,33 @@ of two seeds: .0727 and .0435. A quarter of an hour on one CPU core; the figures
 include the evaluations.
 """
 
+HYBRID = Recipe(
+    model=dataclasses.replace(
+        _OFFICE_ITEMS,
+        width=128,
+        heads=4,
+        kv_heads=4,
+        mlp_dim=256,
+        dropout=0.4,
+        item_vectors=True,
+        dense_head=True,
+    ),
+    train=dataclasses.replace(
+        _OFFICE_TRAIN,
+        steps=1400,
+        eval_every=1400,
+        eval_users=1000,
+        checkpoint_every=200,
+        dense_negatives=512,
+    ),
+)
+"""Codes and a dense head on one encoder, for any data; it reads the items' vectors.
+
+On Office with its shipped semantic IDs, test split, one seed, seen items not removed, 20 beams:
+Recall@10 .0968 and NDCG@10 .0566, where SASRec of the same seed has .0960 and .0498; the dense head
+alone .0934 and .0543, the codes alone .0911 and .0515. Half an hour on one shared CPU core.
+"""
+
 RECIPES = {
     "office": OFFICE,
     "office-apao": OFFICE_APAO,
@@ -124,6 +151,7 @@ RECIPES = {
     "office-tiger": OFFICE_TIGER,
     "office-one-pass": OFFICE_ONE_PASS,
     "beauty": BEAUTY,
+    "hybrid": HYBRID,
 }
 """Recipes by the name that ``genret train --recipe`` takes."""
 
