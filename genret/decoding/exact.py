@@ -261,7 +261,7 @@ def score_items(
       padding and for what a request may not be answered.
 
     Raises:
-      GenretError: as :func:`beam_search`.
+      GenretError: as :func:`beam_search`; an index in parts.
 
     >>> from genret.testing import TableModel
     >>> index = TrieIndex.from_codes([[0, 1], [0, 2], [3, 1]])
@@ -272,6 +272,7 @@ def score_items(
     """
     check_normalize(normalize)
     index.whole_trie("score_items")  # of an index in parts no device could look all items up
+    index.whole_trie("score_items")  # refuses one in parts
     limits = Limits.of(index, filters=filters, filter_of=filter_of, exclude=exclude)
     return _score(model, history, index, items, limits, index.row_of_item, normalize=normalize)
 

@@ -14,8 +14,8 @@ from genret.typing import Array, Float, Int
 class DenseHead:
     """Scores every item by the inner product of its vector with the state of the history.
 
-    It is searched like a model whose item i has the one code i. Where it and the model it belongs
-    to read the same histories in one program, the histories are read once.
+    It is searched like a model whose item i has the one code i. Where both heads are searched,
+    :meth:`ItemDecoder.prefill_heads` reads the histories once.
 
     Source: Yang et al., Unifying Generative and Dense Retrieval for Sequential Recommendation
     (LIGER), arXiv 2411.18814, 2024.
@@ -46,7 +46,8 @@ class DenseHead:
         Returns:
           Float32 scores [B, 1, N] of the next item, and no cache: no level follows.
         """
-        return self.model.dense_logits(history, self.codes)[:, None], None
+        _, scores = self.model.prefill_heads(history, self.codes)
+        return scores, None
 
     def step(self, codes: Int[Array, "B M"], parents: Int[Array, "B M"], cache: None) -> None:
         """Refuse: an item is one code, so no level follows.

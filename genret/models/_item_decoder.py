@@ -129,16 +129,6 @@ class ItemDecoder(CachedDecoder):
         of_codes = self.embedding(codes + offsets[None, :], self._dtype).sum(axis=1)
         return of_codes + self.features.of_rows(rows, self._dtype)[0]
 
-    def dense_logits(self, history: History, codes: Int[Array, "N L"]) -> Float[Array, "B N"]:
-        """Return the float32 scores of all items as the next one, by the dense head.
-
-        Args:
-          history: B histories.
-          codes: the codes of the items, by row.
-        """
-        assert self.dense_proj is not None
-        return readout(self.dense_proj(self._newest(history)), self.item_vectors(codes))
-
     def _code_states(
         self,
         states: Float[Array, "B T W"],
@@ -165,7 +155,29 @@ class ItemDecoder(CachedDecoder):
         Returns:
           Float32 logits [B, 1, V] of the first code, and the cache for :meth:`step`.
         """
-        context = self.context_proj(self._newest(history))
+        return self._begin(self._newest(history))
+
+    def prefill_heads(
+        self, history: History, codes: Int[Array, "N L"]
+    ) -> tuple[tuple[Float[Array, "B 1 V"], Cache], Float[Array, "B 1 N"]]:
+        """Read the histories once for both heads.
+
+        Args:
+          history: B histories.
+          codes: the codes of the items, by row.
+
+        Returns:
+          What :meth:`prefill` returns, and the float32 scores of all items as the next one, by the
+          dense head.
+        """
+        newest = self._newest(history)
+        assert self.dense_proj is not None
+        dense = readout(self.dense_proj(newest), self.item_vectors(codes))
+        return self._begin(newest), dense[:, None]
+
+    def _begin(self, newest: Float[Array, "B W"]) -> tuple[Float[Array, "B 1 V"], Cache]:
+        """Return the logits of the first code from the states of histories, and the cache."""
+        context = self.context_proj(newest)
         first, seen = np.zeros((1, 1), np.int32), jnp.ones((1, 1, 1), bool)
         hidden, keys, values = self.code_blocks(context[:, None] + self._levels(0, 1), first, seen)
         ones = jnp.ones((context.shape[0],), jnp.int32)

@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec as P
 
 from genret.decoding import beam_search
 from genret.models import DenseHead, History, SideFeatures
-from genret.recommend._fusion import Channel, fused_search
+from genret.recommend._fusion import Channel, Prefilled, fused_search
 from genret.typing import Array, Float, Int
 
 T = TypeVar("T")
@@ -84,8 +84,13 @@ class Decoder:
         found: list[Channel] = []
         for each in self.searchers:
             model = each.model
-            if model is None:  # the arrays of its model are in the program once
-                model = DenseHead(model=found[-1].model, codes=each.codes)
+            if model is None:  # its histories are those of the codes: both heads read them once
+                codes = found.pop()
+                head = DenseHead(model=codes.model, codes=each.codes)
+                (first, cache), scores = _prefill_heads(codes.model, codes.history, each.codes)
+                known = Prefilled(model=codes.model, readout=first, cache=cache)
+                found.append(dataclasses.replace(codes, model=known))
+                model = Prefilled(model=head, readout=scores, cache=None)
             found.append(
                 Channel(
                     model=model, history=history_of(each), index=each.index,
@@ -336,6 +341,12 @@ def search(
         exclude=exclude,
     )
     return found.items[:, :k], found.scores[:, :k]
+
+
+@jax.jit
+def _prefill_heads(model: Any, history: History, codes: Int[Array, "N L"]) -> Any:
+    """Read histories for both heads of a model; compiled also where nothing around it is."""
+    return model.prefill_heads(history, codes)
 
 
 def history_of(codes: Int[Array, "N L"], users: Users) -> History:

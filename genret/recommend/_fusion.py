@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from genret.decoding import BeamResult, beam_search, exact_search, score_items
-from genret.decoding.arguments import Integers
+from genret.decoding.arguments import DataAxis, Integers
 from genret.decoding.candidates import top_k
 from genret.errors import GenretError
 from genret.index import FilterStack, LiveIndex, TrieIndex
@@ -40,6 +40,32 @@ class Channel:
     index: TrieIndex | LiveIndex
     filters: FilterStack | None = None
     normalize: str = "level"
+
+
+@register_pytree
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Prefilled:
+    """A model that has read the histories of a batch already.
+
+    Attributes:
+      model: the model.
+      readout: what its ``prefill`` returned: the readout of level 0,
+      cache: and the cache.
+    """
+
+    model: Any
+    readout: Any
+    cache: Any
+
+    def prefill(self, history: Any) -> tuple[Any, Any]:
+        """Return what the model made of the histories; see :class:`GenerativeModel`."""
+        return self.readout, self.cache
+
+    def step(
+        self, codes: Int[Array, "B M"], parents: Int[Array, "B M"], cache: Any
+    ) -> tuple[Any, Any]:
+        """Ask the model; see :class:`GenerativeModel`."""
+        return self.model.step(codes, parents, cache)
 
 
 @register_pytree
@@ -118,6 +144,8 @@ def fused_search(
         ]
         items = jnp.broadcast_to(jnp.arange(size, dtype=jnp.int32), by_item[0].shape)
     else:
+        # XLA does not see that a search and the scoring after it read the same histories.
+        channels = [_prefilled(each) for each in channels]
         found = [
             beam_search(each.model, each.history, each.index, beams=beams, **limits(each))
             for each in channels
@@ -171,6 +199,16 @@ def distinct(items: Int[Array, "B C"]) -> tuple[Int[Array, "B C"], Int[Array, "B
     ascending = take_beams(items, order)
     before = jnp.pad(ascending[:, :-1], ((0, 0), (1, 0)), constant_values=-1)
     return order, jnp.where(ascending == before, -1, ascending)
+
+
+def _prefilled(channel: Channel) -> Channel:
+    """Return the channel with histories that are read; as it is where devices share them."""
+    shared = DataAxis.of(channel.history, None, channel.index) is not None
+    if shared or isinstance(channel.model, Prefilled):
+        return channel
+    readout, cache = channel.model.prefill(channel.history)
+    model = Prefilled(model=channel.model, readout=readout, cache=cache)
+    return dataclasses.replace(channel, model=model)
 
 
 def _by_position(found: BeamResult, size: int) -> Float[Array, "B N"]:

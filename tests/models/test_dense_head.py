@@ -37,6 +37,9 @@ def test_a_search_sees_what_training_saw(tmp_path: Path) -> None:
         history = History.from_items(np.asarray(CODES), [own[:length]], 4)
         scores, cache = head.prefill(history)
         assert cache is None
+        (first, _), both = model.prefill_heads(history, CODES)
+        np.testing.assert_array_equal(both, scores)
+        np.testing.assert_array_equal(first, model.prefill(history)[0])
         np.testing.assert_allclose(
             scores[0, 0], vectors @ np.asarray(dense)[0, length], rtol=2e-5, atol=2e-5
         )

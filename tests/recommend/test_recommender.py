@@ -380,6 +380,22 @@ def test_both_heads_of_a_model_equal_ranking_every_item(histories, options) -> N
 
 
 @pytest.mark.slow
+def test_histories_are_read_once_for_both_heads(histories) -> None:
+    """A block of the encoder adds as many matrix products to a program with one head or two."""
+    products = {}
+    for layers in (1, 2):
+        shape = dataclasses.replace(SHAPE, dense_head=True, layers=layers)
+        for share in (0.0, 0.5):
+            shop = Recommender(build_model(shape, 0), INDEX, CODES, dense_share=share)
+            run(histories, shop)
+            (engine,) = shop._engines.values()
+            programs = [program.as_text().count(" dot(") for program in engine._compiled.values()]
+            products[layers, share] = max(programs)
+    added = {share: products[2, share] - products[1, share] for share in (0.0, 0.5)}
+    assert added[0.5] == added[0.0] > 0
+
+
+@pytest.mark.slow
 def test_what_is_removed_no_channel_answers(histories) -> None:
     both = Recommender(MODEL, INDEX, CODES, max_items=4, channels=[OTHER])
     before = run(histories, both, k=40, beams=40)
