@@ -48,13 +48,18 @@ class SASRecConfig(Config):
 
     def __post_init__(self) -> None:
         require_counts(
-            self, "width", "layers", "heads", "mlp_dim", "max_items", "epochs", "batch_size"
-        )
+            self, "width", "layers", "heads", "mlp_dim", "max_items", "epochs", "batch_size",
+            "negatives",
+        )  # fmt: skip
         require_finite(self, "learning_rate", positive=True)
         require_finite(self, "weight_decay")
         require(
             0 <= self.dropout < 1,
             f"dropout: found {self.dropout}, expected 0 or more and less than 1",
+        )
+        require(
+            0 <= self.gbce_calibration <= 1,
+            f"gbce_calibration: found {self.gbce_calibration}, expected 0 to 1",
         )
 
     def model(self, num_items: int) -> SASRecModelConfig:
