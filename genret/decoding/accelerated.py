@@ -248,7 +248,15 @@ def _located(
 
 def _load(plan: AcceleratedLayout, level: int) -> Load:
     """Return what reads lines: XLA's gather from a TPU's HBM takes many times the cycles of copies."""
-    return _with_fallback(plan, level, load_lines) if plan.platform == "tpu" else gathered
+    if plan.platform != "tpu":
+        return gathered
+    copied = _with_fallback(plan, level, load_lines)
+
+    def load(lines: Int[Array, "T 128"], which: Int[Array, "*shape"]) -> Int[Array, "*shape 128"]:
+        found: Array = copied(lines, which.reshape(-1))
+        return found.reshape(*which.shape, -1)
+
+    return load
 
 
 def _records(

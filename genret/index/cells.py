@@ -77,7 +77,7 @@ class Cells:
             def word(lane: Int[Array, "B K"]) -> Int[Array, "B K"]:
                 return self.lines.reshape(-1).at[line * LANES + lane].get(mode="clip")
         else:
-            found = load(self.lines, line.reshape(-1)).reshape(*line.shape, LANES)
+            found = load(self.lines, line)
 
             def word(lane: Int[Array, "B K"]) -> Int[Array, "B K"]:
                 return pick(found, lane)

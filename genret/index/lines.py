@@ -10,10 +10,10 @@ LANES = 128
 """Words of a line: the lanes of a vector register of a TPU."""
 
 Load = Callable[[Array, Array], Array]
-"""Returns some lines of a table: of int32 [T, 128] and int32 [N], int32 [N, 128]."""
+"""Returns some lines of a table: of int32 [T, 128] and int32 [...], int32 [..., 128]."""
 
 
-def gathered(lines: Int[Array, "T 128"], which: Int[Array, "N"]) -> Int[Array, "N 128"]:
+def gathered(lines: Int[Array, "T 128"], which: Int[Array, "*shape"]) -> Int[Array, "*shape 128"]:
     """Return some lines of a table, as XLA gathers them: see :data:`Load`."""
     return lines.at[which].get(mode="clip")
 

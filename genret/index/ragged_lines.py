@@ -141,7 +141,7 @@ class RaggedLines:
         each = words // LANES + 1
         first = jnp.where(wide, nodes.nodes * each, self.wide + nodes.lo // LANES)
         which = first[..., None] + jnp.arange(each, dtype=jnp.int32).reshape(1, 1, -1)
-        line = load(self.lines, which.reshape(-1)).reshape(*count.shape, each * LANES)
+        line = load(self.lines, which).reshape(*count.shape, each * LANES)
 
         group = (nodes.lo % LANES // NARROW)[..., None]
         pairs = line[..., :NARROW]
