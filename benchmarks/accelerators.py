@@ -178,11 +178,13 @@ def bars() -> list[Bar]:
         return value
 
     def grid(how: Callable[[list[float]], float]) -> Any:
-        def value(
-            document: Any,
-        ) -> float | None:  # of some of the points it says nothing of the others
-            found = [over(point)(document) for point in GRID]
-            return None if None in found else how(found)
+        def value(document: Any) -> float | None:
+            if not all(f"v6e {RIVAL} {point.size}" in document["points"] for point in GRID):
+                return None  # some of the sizes say nothing of the others
+            # The compiler aborts on the rival's program of one size; its record says so.
+            counted = [point for point in GRID if figure(document, RIVAL, point)]
+            found = [over(point)(document) for point in counted]
+            return None if None in found or not found else how(found)
 
         return value
 
