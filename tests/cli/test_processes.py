@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,11 +24,16 @@ OPTIONS = (
 )  # fmt: skip
 
 
+def devices(count: int) -> str:
+    """Return XLA's flags of this process, but with another number of devices."""
+    return re.sub(r"(device_count)=\d+", rf"\1={count}", os.environ["XLA_FLAGS"])
+
+
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Return an environment of one device a process, whose programs are compiled once."""
     return os.environ | {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=1",
+        "XLA_FLAGS": devices(1),
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -80,7 +86,7 @@ def test_a_killed_process(trained_once: Path, tmp_path: Path, environment: dict[
 
     finished(start_two(killed, environment))
     is_as(killed, whole)
-    two_devices = environment | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    two_devices = environment | {"XLA_FLAGS": devices(2)}
     finished([start(alone, two_devices)])
     expected, found = (load_file(run / "model" / "model.safetensors") for run in (whole, alone))
     for name, values in expected.items():
