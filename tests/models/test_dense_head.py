@@ -21,6 +21,7 @@ CODES = jnp.asarray(np.stack([RNG.integers(0, v, 24) for v in SIZES], axis=1), j
 VECTORS = RNG.normal(size=(20, 6)).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_a_search_sees_what_training_saw(tmp_path: Path) -> None:
     model = build_model(CONFIG, 0)
     model.features.set_vectors(VECTORS)

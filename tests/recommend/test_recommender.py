@@ -355,7 +355,9 @@ def test_channels_equal_ranking_every_item(histories, fuse, options) -> None:
         np.testing.assert_allclose([one.score for one in got], scores, rtol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{"beams": 40}, {"exact": True}])
+@pytest.mark.parametrize(
+    "options", [pytest.param({"beams": 40}, marks=pytest.mark.slow), {"exact": True}]
+)
 def test_both_heads_of_a_model_equal_ranking_every_item(histories, options) -> None:
     model = build_model(dataclasses.replace(SHAPE, dense_head=True, dense_share=0.3), 0)
     shop = Recommender(model, INDEX, CODES)

@@ -358,6 +358,7 @@ def test_the_dense_head_equals_its_numpy_twin(negatives: int) -> None:
         np.testing.assert_allclose(found[place], wanted, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_both_heads_are_trained_in_one_pass() -> None:
     codes = catalog(12)
     ids = SemanticIds.from_codes(codes, codes_per_level=SIZES)
