@@ -4,10 +4,13 @@ import contextlib
 import io
 import json
 import multiprocessing
+import os
 import resource
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,6 +58,36 @@ def verb(*arguments: object) -> Any:
         said = complained.getvalue().strip()[-300:]
         raise GenretError(f"genret {arguments[0]}: ended with status {status}: {said}")
     return json.loads(printed.getvalue())
+
+
+def watched(command: Sequence[str]) -> tuple[Any, Figures]:
+    """Run a command; return the JSON that it prints, and the most memory that it held, in GiB.
+
+    ``anonymous_gib`` is the process' own memory; ``resident_gib`` also counts what it maps of files,
+    which the system drops when memory is short.
+
+    Raises:
+      GenretError: it ended with another status than 0.
+    """
+    # Programs that an earlier run kept would make the second one of two lighter.
+    environment = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false", "JAX_PLATFORMS": "cpu"}
+    environment.pop("XLA_FLAGS", None)
+    most = {"RssAnon": 0.0, "VmHWM": 0.0}
+    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as complained:
+        process = subprocess.Popen(command, env=environment, stdout=said, stderr=complained)
+        while process.poll() is None:
+            for name, before in most.items():
+                now = (proc(f"{process.pid}/status", name) or "0").split()[0]
+                most[name] = max(before, int(now) / 2**20)
+            time.sleep(0.01)
+        said.seek(0)
+        complained.seek(0)
+        if process.returncode:
+            raise GenretError(f"{' '.join(command)}: {complained.read().strip()[-300:]}")
+        return json.loads(said.read()), {
+            "anonymous_gib": most["RssAnon"],
+            "resident_gib": most["VmHWM"],
+        }
 
 
 def peak_gib() -> float:

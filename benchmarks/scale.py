@@ -21,7 +21,7 @@ if __name__ == "__main__":  # before the first import of jax
 
 from rich.console import Console
 
-from benchmarks import mesh_points, process_points, shard_points
+from benchmarks import histories_points, mesh_points, process_points, shard_points
 from benchmarks.bars import evaluate, over
 from benchmarks.constraint import table
 from benchmarks.program import make_main
@@ -38,8 +38,10 @@ BARS = (
     over("part_over_share", "index", "part_over_share", max, 1.05, at_most=True),
     over("all_gathers_over_levels", "index", "all_gathers_over_levels", max, 2, at_most=True),
     over("other_messages", "index", "other_messages", sum, 0, at_most=True),
+    over("training_gib_1e8", "histories: 1", "anonymous_gib", max, 3, at_most=True),
+    over("training_gib_over_1e6", "histories: 1", "over_few", max, 1.2, at_most=True),
 )
-NOT_MEASURED = ("training_gib_1e8", "serve_over_recommend_many")
+NOT_MEASURED = ("serve_over_recommend_many",)
 """Bars of the work past one machine that no part of this program measures yet."""
 
 
@@ -51,7 +53,9 @@ class Options:
     smoke: bool = False  # A few tries and a small index: shows that it works.
     tries: int = 1000  # Random tries that are searched in parts.
     items: int = 10_000_000  # Items of the index that is cut; 10**8 take 9 GiB.
-    only: tuple[str, ...] = ()  # Some of shards, index, mesh, processes, kills; all if left out.
+    resume: bool = False  # Keep the points that the file holds.
+    # Some of shards, index, mesh, histories, processes, kills; all if left out.
+    only: tuple[str, ...] = ()
 
     def main(self, console: Console) -> int:
         """Measure all points and show the bars; the status says whether one was missed."""
@@ -62,13 +66,14 @@ class Options:
             families = families[3:4]
         preset = "smoke" if self.smoke else "bars"
         heading = {"preset": preset, "environment": environment()}
-        record = Record(self.json, heading, say=console.print)
+        record = Record(self.json, heading, resume=self.resume, say=console.print)
         points = {
             **shard_points.tries(tries, families, DEVICES),
             **shard_points.cut(size, DEVICES),
             **mesh_points.points(meshes, steps),
         }
         if not self.smoke:
+            points |= histories_points.points(few=10**6, many=10**8)
             points |= process_points.points(kills=5, steps=100)
         for key, function in points.items():
             if not self.only or key.split()[0].rstrip(":") in self.only:

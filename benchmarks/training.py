@@ -116,8 +116,9 @@ class Method:
         self.num_events, self.num_users = data.histories.num_events, data.num_users
         self.epochs: list[dict[str, float]] = []
         self.compiled_late = 0
-        # An epoch's plan says every shape; one batch of each is enough to compile.
-        for rows in {rows.shape: rows for rows in self.batches.epoch(0)}.values():
+        # A window's plan says every shape; one batch of each is enough to compile.
+        plan = self.batches.window(0, 0, self.batches.order(0))
+        for rows in {rows.shape: rows for rows in plan}.values():
             self.state = self.step(self.state, jax.device_put(self.batches.lay_out(rows)))
         jax.block_until_ready(self.state)
 

@@ -11,6 +11,8 @@ from genret.typing import Bool, Int, Shaped
 
 _NARROWEST = 16
 """Least width of the lists of excluded items."""
+_BLOCK = 1 << 20
+"""Events that are looked at together, where all are: they may lie in a file."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -145,7 +147,7 @@ class Histories:
         if rows.dtype == bool:
             rows = np.flatnonzero(rows)
         starts = self.offsets[:-1][rows]
-        return self._between(starts, self.lengths[rows], rows)
+        return self._between(starts, self.offsets[1:][rows] - starts, rows)
 
     def slice(self, start: int, stop: int) -> "Histories":
         """Return the histories of users ``start`` to ``stop``; no event is copied."""
@@ -270,12 +272,26 @@ class Histories:
 
     def check_items(self, num_items: int, name: str = "items") -> None:
         """Raise GenretError unless every item is one of ``num_items``."""
-        outside = (self.items < 0) | (self.items >= num_items)
-        if outside.any():
-            event = int(np.argmax(outside))
-            raise GenretError(
-                f"{name}: entry {event} is {self.items[event]}, expected 0 to {num_items - 1}"
-            )
+        for first in range(0, self.num_events, _BLOCK):
+            block = self.items[first : first + _BLOCK]
+            outside = (block < 0) | (block >= num_items)
+            if outside.any():
+                event = int(np.argmax(outside))
+                raise GenretError(
+                    f"{name}: entry {first + event} is {block[event]}, expected 0 to "
+                    f"{num_items - 1}"
+                )
+
+    def item_counts(self, num_items: int) -> Int[np.ndarray, "N"]:
+        """Return the number of events of each of ``num_items`` items, int64.
+
+        >>> Histories.from_lists([[2, 0], [2]]).item_counts(4).tolist()
+        [1, 0, 2, 0]
+        """
+        counts = np.zeros(num_items, np.int64)
+        for first in range(0, self.num_events, _BLOCK):
+            counts += np.bincount(self.items[first : first + _BLOCK], minlength=num_items)
+        return counts
 
 
 def offsets_of(lengths: Int[np.ndarray, "U"]) -> Int[np.ndarray, "U1"]:

@@ -1,12 +1,14 @@
 """Histories against plain lists of Python integers."""
 
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genret import histories as module
 from genret.errors import GenretError
 from genret.histories import Histories
 
@@ -133,6 +135,17 @@ def test_bad_input_is_named(make: Any, message: str) -> None:
     with pytest.raises(GenretError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+def test_many_events_are_looked_at_block_by_block() -> None:
+    items = np.random.default_rng(0).integers(0, 9, 50)
+    with mock.patch.object(module, "_BLOCK", 7):
+        many = of([0, 20, 50], items)
+        np.testing.assert_array_equal(many.item_counts(11), np.bincount(items, minlength=11))
+        first = int(np.argmax(items == 8))
+        with pytest.raises(GenretError, match=f"items: entry {first} is 8, expected 0 to 7"):
+            many.check_items(8)
+        many.check_items(9)
 
 
 def test_a_user_out_of_range() -> None:

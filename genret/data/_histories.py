@@ -2,7 +2,9 @@
 
 import dataclasses
 import difflib
-from collections.abc import Sequence
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -12,15 +14,16 @@ import pyarrow.parquet
 
 from genret.artifacts import read_manifest, verify_files
 from genret.data._catalog import Catalog
+from genret.data._columns_on_disk import Column, joined
+from genret.data._histories_file import HISTORIES_FILE, read_histories, write_histories
 from genret.data._leaks import check_leaks
 from genret.data._splits import Split
 from genret.errors import GenretError
 from genret.histories import Histories
 from genret.typing import Int, PathLike
 
-HISTORIES_FILE = "histories.parquet"
-_USERS_A_GROUP = 1 << 17
-"""Users in a row group of Parquet."""
+_USERS_A_PIECE = 1 << 16
+"""Users whose events are looked at, or copied, together where they do not fit into memory."""
 _SEARCHED_USERS = 100_000
 """Users searched for a close match of an unknown id."""
 
@@ -60,6 +63,8 @@ class SplitHistories:
       valid_at: position of each user's validation event, int32 [U].
       test_at: position of each user's test event, int32 [U].
       split: how they were split.
+      scratch: folder for the events of a part, in files without a name, where all events do not fit
+        into memory; None: they do.
 
     >>> one = np.array([1], np.int32)
     >>> histories = SplitHistories(
@@ -76,6 +81,7 @@ class SplitHistories:
     valid_at: Int[np.ndarray, "U"]
     test_at: Int[np.ndarray, "U"]
     split: Literal["leave-one-out", "by-time"] = "leave-one-out"
+    scratch: Path | None = None
 
     @property
     def num_users(self) -> int:
@@ -84,9 +90,8 @@ class SplitHistories:
 
     def training(self) -> Histories:
         """Return the training events of every user."""
-        return dataclasses.replace(
-            self.events.first(self.train_end), users=np.arange(self.num_users, dtype=np.int32)
-        )
+        users = np.arange(self.num_users, dtype=np.int32)
+        return self._first(users, self.train_end)
 
     def held_out(self, part: Literal["valid", "test"]) -> HeldOut:
         """Return the users with a held-out event of a part, their histories and that event.
@@ -95,9 +100,24 @@ class SplitHistories:
         """
         at = self.valid_at if part == "valid" else self.test_at
         users = np.flatnonzero(at >= 0).astype(np.int32)
-        before = self.events.take(users).first(at[users])
-        targets = self.events.items[self.events.offsets[users] + at[users]]
-        return HeldOut(dataclasses.replace(before, users=users), targets)
+        targets = Column(np.int32, self.scratch)
+        for rows in self._pieces(users):
+            targets.append(self.events.items[self.events.offsets[rows] + at[rows]])
+        return HeldOut(self._first(users, at), targets.array())
+
+    def _first(self, users: Int[np.ndarray, "R"], counts: Int[np.ndarray, "U"]) -> Histories:
+        """Return the oldest events of some users, so many of each as ``counts`` says of it."""
+        pieces = (
+            dataclasses.replace(self.events.take(rows).first(counts[rows]), users=rows)
+            for rows in self._pieces(users)
+        )
+        return joined(pieces, self.scratch, timed=self.events.times is not None, named=True)
+
+    def _pieces(self, users: Int[np.ndarray, "R"]) -> Iterator[Int[np.ndarray, "P"]]:
+        """Yield users in pieces; all at once where the histories are in memory."""
+        size = max(1, len(users)) if self.scratch is None else _USERS_A_PIECE
+        for first in range(0, len(users), size):
+            yield users[first : first + size]
 
     def row_of(self, user: str) -> int:
         """Return the row of a user by id.
@@ -105,7 +125,7 @@ class SplitHistories:
         Raises:
           GenretError: no user has the id (the message gives close ones).
         """
-        ids = self.user_ids.cast("string").to_pylist()
+        ids = self.user_ids.cast("large_string").to_pylist()
         try:
             return int(ids.index(str(user)))
         except ValueError:
@@ -134,72 +154,32 @@ class SplitHistories:
 
     def save(self, folder: PathLike) -> None:
         """Write ``histories.parquet`` into a folder, a row a user."""
-        fields = [
-            ("user_id", self.user_ids.type),
-            ("items", pa.list_(pa.int32())),
-            *([("times", pa.list_(pa.int64()))] if self.events.times is not None else []),
-            *((name, pa.int32()) for name in ("train_end", "valid_at", "test_at")),
-        ]
-        schema = pa.schema(fields, metadata={"split": self.split})
-        file = Path(folder) / HISTORIES_FILE
-        with pa.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-            for start in range(0, max(self.num_users, 1), _USERS_A_GROUP):
-                end = min(start + _USERS_A_GROUP, self.num_users)
-                part = self.events.slice(start, end)
-                offsets = pa.array(part.offsets.astype(np.int32))
-                columns = {
-                    "user_id": self.user_ids[start:end],
-                    "items": pa.ListArray.from_arrays(offsets, pa.array(part.items)),
-                    "train_end": pa.array(self.train_end[start:end]),
-                    "valid_at": pa.array(self.valid_at[start:end]),
-                    "test_at": pa.array(self.test_at[start:end]),
-                }
-                if part.times is not None:
-                    columns["times"] = pa.ListArray.from_arrays(offsets, pa.array(part.times))
-                writer.write_table(pa.table(columns).select(schema.names).cast(schema))
+        parts = {"train_end": self.train_end, "valid_at": self.valid_at, "test_at": self.test_at}
+        write_histories(Path(folder), self.user_ids, self.events, parts, self.split)
 
     @classmethod
-    def load(cls, folder: PathLike) -> "SplitHistories":
+    def load(cls, folder: PathLike, scratch: PathLike | None = None) -> "SplitHistories":
         """Read ``histories.parquet`` from a folder and check it for leaks.
 
+        Args:
+          folder: where the file lies.
+          scratch: an existing folder: where the events do not fit into memory, they are put into
+            files there that have no name and are gone with the process. None holds them in memory.
+
         Raises:
-          GenretError: it is missing, is no file of histories, or leaks.
+          GenretError: it is missing, is no file of histories, or leaks; or the disk is full.
         """
-        file = Path(folder) / HISTORIES_FILE
-        if not file.is_file():
-            raise GenretError(f"{file}: no such file (the histories of a run)")
-        try:
-            table = pa.parquet.read_table(file)
-        except (pa.ArrowException, OSError) as e:
-            raise GenretError(f"{file}: cannot be read as Parquet: {e}") from e
-        for name in ("user_id", "items", "train_end", "valid_at", "test_at"):
-            if name not in table.column_names or table[name].null_count:
-                raise GenretError(f"{file}: column {name!r} is missing or has nulls")
-        for name in ("train_end", "valid_at", "test_at"):
-            if table[name].type != pa.int32():
-                raise GenretError(f"{file}: column {name!r} is {table[name].type}, expected int32")
-        has_times = "times" in table.column_names
-        split = (table.schema.metadata or {}).get(b"split", b"").decode()
-        if split not in ("leave-one-out", "by-time"):
-            raise GenretError(f"{file}: found the split {split!r}, expected a known one")
-        items, offsets = _flat(table, "items", file)
-        times, time_offsets = _flat(table, "times", file) if has_times else (None, offsets)
-        if not np.array_equal(offsets, time_offsets):
-            raise GenretError(f"{file}: 'items' and 'times' have different lengths")
-        histories = cls(
-            user_ids=_whole(table["user_id"]),
-            events=Histories(offsets=offsets, items=items, times=times),
-            train_end=table["train_end"].to_numpy(),
-            valid_at=table["valid_at"].to_numpy(),
-            test_at=table["test_at"].to_numpy(),
-            split=split,
-        )
+        found = read_histories(Path(folder), None if scratch is None else Path(scratch))
+        histories = cls(**found)
         histories.check_leaks()
         return histories
 
 
 def load_run_data(folder: PathLike) -> tuple[Catalog, SplitHistories]:
     """Read the catalog and the histories of a run.
+
+    More than 8 million events are put into files without a name in the run folder (or, where it
+    cannot be written, in the system's folder of temporary files) and mapped into memory.
 
     Args:
       folder: the run folder, or its ``catalog/``.
@@ -215,7 +195,8 @@ def load_run_data(folder: PathLike) -> tuple[Catalog, SplitHistories]:
     if (folder / "catalog").is_dir():
         folder = folder / "catalog"
     verify_files(folder, read_manifest(folder, "catalog"))
-    catalog, histories = Catalog.load(folder), SplitHistories.load(folder)
+    scratch = folder.parent if os.access(folder.parent, os.W_OK) else tempfile.gettempdir()
+    catalog, histories = Catalog.load(folder), SplitHistories.load(folder, scratch)
     histories.events.check_items(catalog.num_items, f"{folder / HISTORIES_FILE}: column 'items'")
     return catalog, histories
 
@@ -238,21 +219,6 @@ def load_user_ids(folder: PathLike) -> pa.Array:
     except (pa.ArrowException, OSError, KeyError) as e:
         raise GenretError(f"{file}: cannot be read as Parquet: {e}") from e
     return _whole(column).cast(pa.string()).cast(pa.large_string())
-
-
-def _flat(table: pa.Table, name: str, file: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return the values of a column of lists, and where each list starts (and the end)."""
-    column = table[name]
-    if not pa.types.is_list(column.type) or not pa.types.is_integer(column.type.value_type):
-        raise GenretError(f"{file}: column {name!r} is {column.type}, expected lists of integers")
-    values = [chunk.flatten() for chunk in column.chunks]
-    if column.null_count or any(v.null_count for v in values):
-        raise GenretError(f"{file}: column {name!r} has nulls")
-    lengths = [np.diff(chunk.offsets.to_numpy()) for chunk in column.chunks]
-    dtype = np.dtype(column.type.value_type.to_pandas_dtype())
-    flat = np.concatenate([np.empty(0, dtype), *(v.to_numpy() for v in values)])
-    offsets = np.concatenate([[0], *(lengths or [[]])]).astype(np.int64)
-    return flat, np.cumsum(offsets)
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

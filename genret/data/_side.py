@@ -27,13 +27,23 @@ def bucket_gaps(histories: Histories, buckets: int) -> Int[np.ndarray, "E"]:
     >>> bucket_gaps(histories, 8).tolist()
     [0, 1, 2, 7, 0]
     """
+    return gaps_of(histories, np.arange(histories.num_events), histories.owners, buckets)
+
+
+def gaps_of(
+    histories: Histories,
+    events: Int[np.ndarray, "P"],
+    owners: Int[np.ndarray, "P"],
+    buckets: int,
+) -> Int[np.ndarray, "P"]:
+    """Return what :func:`bucket_gaps` says of some events; ``owners`` are their histories."""
     times = histories.times
     if times is None:
-        return np.zeros(histories.num_events, np.int32)
-    seconds = np.diff(times, prepend=times[:1]) // _MICROSECONDS
+        return np.zeros(len(events), np.int32)
+    seconds = (times[events] - times[np.maximum(events - 1, 0)]) // _MICROSECONDS
     found = 1 + np.floor(np.log2(np.maximum(seconds, 0) + 1.0)).astype(np.int64)
     found = np.minimum(found, buckets - 1).astype(np.int32)
-    found[histories.offsets[:-1][histories.lengths > 0]] = 0
+    found[events == histories.offsets[owners]] = 0
     return found
 
 
@@ -50,7 +60,14 @@ def bucket_users(histories: Histories, buckets: int) -> Int[np.ndarray, "U"]:
     >>> bucket_users(Histories.from_lists([[5]] * 4, users=[0, 1, 2, -1]), 3).tolist()
     [1, 2, 1, 0]
     """
+    return users_of(histories, np.arange(len(histories)), buckets)
+
+
+def users_of(
+    histories: Histories, rows: Int[np.ndarray, "P"], buckets: int
+) -> Int[np.ndarray, "P"]:
+    """Return what :func:`bucket_users` says of some histories."""
     if histories.users is None:
-        return np.zeros(len(histories), np.int32)
-    rows = histories.users.astype(np.int64)
-    return np.where(rows < 0, 0, 1 + rows % (buckets - 1)).astype(np.int32)
+        return np.zeros(len(rows), np.int32)
+    users = histories.users[rows].astype(np.int64)
+    return np.where(users < 0, 0, 1 + users % (buckets - 1)).astype(np.int32)

@@ -76,7 +76,7 @@ def tokenize(
             levels=made.semantic_ids.depth,
             raw=made.semantic_ids,
         )
-        uses = np.bincount(histories.training().items, minlength=catalog.num_items)
+        uses = histories.training().item_counts(catalog.num_items)
         examples = _examples(semantic_ids.codes, catalog, uses, made.vectors, seed)
         save_codes(
             opened.folder("codes"),

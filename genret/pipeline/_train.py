@@ -113,7 +113,7 @@ def train(
         fresh = shrink_and_perturb(load_model(folder), fresh, shrink=shrink, perturb=perturb)
     architecture = fresh.config
     events = histories.training()
-    fresh.features.forget(np.setdiff1d(np.arange(catalog.num_items), events.items))
+    fresh.features.forget(np.flatnonzero(events.item_counts(catalog.num_items) == 0))
     require(
         not fresh.capabilities.time_buckets or events.times is not None,
         "--time-buckets: found a catalog whose interactions have no times",
@@ -208,7 +208,8 @@ def train(
             _write(opened, result, facts)
             shutil.rmtree(checkpoints, ignore_errors=True)
         wait_for_all("model")
-    mean_events = events.num_events / max(1, int(np.count_nonzero(events.lengths)))
+    busy = int(np.count_nonzero(events.offsets[1:] > events.offsets[:-1]))
+    mean_events = events.num_events / max(1, busy)
     return summary | {
         "users_per_second": result.items_per_second / mean_events,
         "tokens_per_second": result.items_per_second * semantic_ids.depth,

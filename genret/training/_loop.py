@@ -128,7 +128,8 @@ def train(
     optimizer = make_optimizer(config)
     # The step consumes its state: start from copies, so that the caller's model stays whole.
     params = place.put(jax.tree.map(jnp.copy, params))
-    objective = place.replicate(Objective.of(config, semantic_ids, histories.items))
+    counts = histories.item_counts(len(semantic_ids))
+    objective = place.replicate(Objective.of(config, semantic_ids, counts))
     state = _first_state(params, optimizer, objective, place)
     best_params = jax.tree.map(jnp.copy, params)
     can = capabilities_of(model)

@@ -34,7 +34,7 @@ class Objective:
         for: 0 of items that do not compete.
 
     >>> ids = SemanticIds.from_codes([[0, 1], [0, 2], [3, 1]])
-    >>> objective = Objective.of(TrainConfig(loss="legal"), ids, items=[0, 2])
+    >>> objective = Objective.of(TrainConfig(loss="legal"), ids, item_counts=[1, 0, 1])
     >>> objective.first_weights.tolist()
     [0.5, 0.5]
     """
@@ -51,14 +51,14 @@ class Objective:
         cls,
         config: TrainConfig,
         semantic_ids: SemanticIds,
-        items: Int[np.ndarray, "E"] | Sequence[int] = (),
+        item_counts: Int[np.ndarray, "N"] | Sequence[int] | None = None,
     ) -> "Objective":
         """Prepare a loss.
 
         Args:
           config: which loss.
           semantic_ids: those of the items.
-          items: item rows of the training events.
+          item_counts: training events of each item; None: there are none.
 
         Raises:
           GenretError: the weights of the levels are not one a level.
@@ -70,16 +70,17 @@ class Objective:
             f"{levels} levels, or none",
         )
         legal = LegalCodes.of(semantic_ids) if config.loss == "legal" else None
+        seen = np.zeros(len(semantic_ids.codes), np.int64)
+        if item_counts is not None:
+            seen += np.asarray(item_counts, np.int64)
         proposals = None
         if config.loss == "sampled" and config.sampled_from == "popularity":
-            events = semantic_ids.codes[np.asarray(items, np.int64)]
             # A code that never occurs is still drawn now and then, as if seen once.
             counts = [
-                1.0 + np.bincount(events[:, level], minlength=count)
+                1.0 + np.bincount(semantic_ids.codes[:, level], weights=seen, minlength=count)
                 for level, count in enumerate(semantic_ids.codes_per_level)
             ]
             proposals = tuple(jnp.asarray(c / c.sum(), jnp.float32) for c in counts)
-        seen = np.bincount(np.asarray(items, np.int64), minlength=len(semantic_ids.codes))
         return cls(
             codes=jnp.asarray(semantic_ids.codes, jnp.int32),
             config=config,

@@ -1,5 +1,7 @@
 """Histories: what is for training, what is held out, and their file."""
 
+import dataclasses
+import errno
 import operator
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,17 @@ from hypothesis import strategies as st
 
 from genret.artifacts import write_folder
 from genret.config import IngestConfig
-from genret.data import Catalog, SplitHistories, _histories, ingest, load_run_data
+from genret.data import (
+    Catalog,
+    SplitHistories,
+    _histories,
+    _histories_file,
+    _leaks,
+    ingest,
+    load_run_data,
+)
 from genret.errors import GenretError
+from genret.histories import Histories
 
 
 def example(timed: bool = True, split: Any = "leave-one-out", seed: int = 0) -> tuple:
@@ -49,7 +60,7 @@ def test_training_and_held_out_events(seed: int, split: str) -> None:
 @pytest.mark.parametrize("group", [1, 5, 1 << 17])
 def test_round_trip(timed: bool, group: int, tmp_path: Path) -> None:
     _, histories = example(timed)
-    with mock.patch.object(_histories, "_USERS_A_GROUP", group):
+    with mock.patch.object(_histories_file, "_USERS_A_GROUP", group):
         histories.save(tmp_path)
     loaded = SplitHistories.load(tmp_path)
     assert loaded.user_ids.equals(histories.user_ids)
@@ -61,6 +72,63 @@ def test_round_trip(timed: bool, group: int, tmp_path: Path) -> None:
         if was is not None:
             assert was.dtype == now.dtype
             np.testing.assert_array_equal(was, now)
+
+
+@pytest.mark.parametrize("timed", [True, False])
+@pytest.mark.parametrize("ids", ["text", "numbers"])
+def test_what_does_not_fit_into_memory_is_mapped(timed: bool, ids: str, tmp_path: Path) -> None:
+    """Files without a name hold what memory held, in every part."""
+    _, made = example(timed)
+    users = {
+        "text": pa.array([f"ü{u}" for u in range(made.num_users)]),
+        "numbers": pa.array(np.arange(made.num_users) * 2**40),
+    }[ids]
+    dataclasses.replace(made, user_ids=users).save(tmp_path)
+    small = {"MOST_IN_MEMORY": 0, "_USERS_A_PIECE": 3}
+    with (
+        mock.patch.multiple(_histories_file, **small),
+        mock.patch.object(_histories, "_USERS_A_PIECE", 2),
+        mock.patch.object(_leaks, "_USERS_A_PIECE", 2),
+    ):
+        mapped = SplitHistories.load(tmp_path, scratch=tmp_path)
+        found = [mapped.training(), *(mapped.held_out(part) for part in ("valid", "test"))]
+    assert [f.name for f in tmp_path.iterdir()] == ["histories.parquet"]
+    assert not mapped.events.items.flags.owndata
+    with pytest.raises(ValueError, match="read-only"):
+        mapped.events.items[0] = 1
+    held = SplitHistories.load(tmp_path, scratch=tmp_path)  # few events: in memory
+    assert (mapped.scratch, held.scratch) == (tmp_path, None)
+    assert mapped.user_ids.to_pylist() == held.user_ids.to_pylist() == users.to_pylist()
+    assert mapped.row_of(str(users[1])) == 1
+    for part in ("train_end", "valid_at", "test_at"):
+        np.testing.assert_array_equal(getattr(mapped, part), getattr(held, part))
+    expected = [held.training(), *(held.held_out(part) for part in ("valid", "test"))]
+    same_histories(mapped.events, held.events)
+    same_histories(found[0], expected[0])
+    for one, other in zip(found[1:], expected[1:], strict=True):
+        same_histories(one.histories, other.histories)
+        np.testing.assert_array_equal(one.targets, other.targets)
+        assert one.targets.dtype == other.targets.dtype
+
+
+def same_histories(found: Histories, expected: Histories) -> None:
+    for name in ("offsets", "items", "times", "users"):
+        one, other = getattr(found, name), getattr(expected, name)
+        assert (one is None) == (other is None)
+        if one is not None:
+            assert one.dtype == other.dtype
+            np.testing.assert_array_equal(one, other)
+
+
+def test_a_disk_without_room_for_what_does_not_fit(tmp_path: Path) -> None:
+    example()[1].save(tmp_path)
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with (
+        mock.patch.object(_histories_file, "MOST_IN_MEMORY", 0),
+        mock.patch("tempfile.TemporaryFile", side_effect=full),
+        pytest.raises(GenretError, match=r"cannot hold the histories.*: No space left on device"),
+    ):
+        SplitHistories.load(tmp_path, scratch=tmp_path)
 
 
 def test_by_time_stays_by_time(tmp_path: Path) -> None:

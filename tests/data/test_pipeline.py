@@ -1,6 +1,7 @@
 """Training batches: every event once per epoch, rows well formed, state exact."""
 
 from typing import Any
+from unittest import mock
 
 import hypothesis
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 from genret.config import TrainConfig
-from genret.data import bucket_gaps
+from genret.data import bucket_gaps, pipeline
 from genret.data.pipeline import TrainingBatches, padding_waste
 from genret.errors import GenretError
 from genret.histories import Histories, offsets_of
@@ -16,11 +17,23 @@ from genret.histories import Histories, offsets_of
 PACKINGS = ("pack", "bucket", "pad")
 
 
+WINDOWS = (pipeline.WINDOW_EVENTS, 40, 7)
+"""Events of a window: one window, some, and fewer than many a history has."""
+
+
 def dataset(
-    lengths: list[int], packing: str, batch_size: int, max_items: int, seed: int
+    lengths: list[int],
+    packing: str,
+    batch_size: int,
+    max_items: int,
+    seed: int,
+    window: int = WINDOWS[0],
+    **options: Any,
 ) -> TrainingBatches:
     config = TrainConfig(batch_size=batch_size, packing=packing)
-    return TrainingBatches(numbered(lengths), config, max_items=max_items, seed=seed)
+    options |= {"max_items": max_items, "seed": seed}
+    with mock.patch.object(pipeline, "WINDOW_EVENTS", window):
+        return TrainingBatches(numbered(lengths), config, **options)
 
 
 def numbered(lengths: list[int], times: Any = None, users: Any = None) -> Histories:
@@ -35,12 +48,13 @@ def numbered(lengths: list[int], times: Any = None, users: Any = None) -> Histor
     batch_size=st.integers(1, 5),
     max_items=st.integers(1, 12),
     seed=st.integers(0, 3),
+    window=st.sampled_from(WINDOWS),
 )
 def test_every_event_is_a_target_once_per_epoch(
-    lengths, packing, batch_size, max_items, seed
+    lengths, packing, batch_size, max_items, seed, window
 ) -> None:
     offsets = offsets_of(np.array(lengths))
-    stream = iter(dataset(lengths, packing, batch_size, max_items, seed))
+    stream = iter(dataset(lengths, packing, batch_size, max_items, seed, window))
     for epoch in range(2):
         seen = []
         while stream.get_state()["epoch"] == epoch:
@@ -66,20 +80,17 @@ def test_every_event_is_a_target_once_per_epoch(
     processes=st.integers(1, 4),
     rows=st.integers(1, 3),
     seed=st.integers(0, 3),
+    window=st.sampled_from(WINDOWS),
 )
-def test_processes_lay_out_the_batches_of_one(lengths, packing, processes, rows, seed) -> None:
-    config = TrainConfig(batch_size=processes * rows, packing=packing)
-    options = {"max_items": 7, "seed": seed}
-    alone = iter(TrainingBatches(numbered(lengths), config, **options))
+def test_processes_lay_out_the_batches_of_one(
+    lengths, packing, processes, rows, seed, window
+) -> None:
+    options = (lengths, packing, processes * rows, 7, seed, window)
+    alone = iter(dataset(*options))
     streams = [
-        iter(
-            TrainingBatches(
-                numbered(lengths), config, multiple_of=processes,
-                own_rows=(number, number + 1, processes), **options,
-            )
-        )
+        iter(dataset(*options, multiple_of=processes, own_rows=(number, number + 1, processes)))
         for number in range(processes)
-    ]  # fmt: skip
+    ]
     for _ in range(6):
         expected, parts = next(alone), [next(stream) for stream in streams]
         for name, value in expected.items():
@@ -89,9 +100,10 @@ def test_processes_lay_out_the_batches_of_one(lengths, packing, processes, rows,
             assert (found[len(value) :] == (-1 if name == "items" else 0)).all()
 
 
+@pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("packing", PACKINGS)
-def test_state_restores_the_stream_anywhere(packing: str) -> None:
-    data = dataset([3, 30, 1, 0, 12, 7, 7], packing, 2, 5, 0)
+def test_state_restores_the_stream_anywhere(packing: str, window: int) -> None:
+    data = dataset([3, 30, 1, 0, 12, 7, 7], packing, 2, 5, 0, window)
     stream = iter(data)
     states, batches = [], []
     for _ in range(25):
@@ -113,6 +125,29 @@ def test_epochs_and_seeds_differ() -> None:
     again.set_state({"epoch": 1, "batch": 0})
     start = iter(dataset([40, 40, 40], "pack", 1, 9, 0))
     assert not np.array_equal(next(again)["items"], next(start)["items"])
+
+
+def test_windows_take_all_users_in_a_new_order_each_epoch() -> None:
+    lengths = [2, 0, 3, 1, 0, 4, 2]
+    data = dataset(lengths, "pack", 1, 5, 0, window=4)
+    assert data.windows == 3
+    orders = [data.order(epoch).tolist() for epoch in range(3)]
+    assert all(sorted(order) == [0, 2, 3, 5, 6] for order in orders)  # those with events
+    assert len({tuple(order) for order in orders}) > 1
+    taken = [
+        sorted(
+            {int(user) for rows in data.window(1, n, data.order(1)) for user in rows.chunks[:, 2]}
+        )
+        for n in range(3)
+    ]
+    expected = np.split(data.order(1), [1, 3])
+    assert taken == [sorted(part.tolist()) for part in expected]
+    # One window takes users as they come: the state of a checkpoint of before has no window.
+    one = dataset(lengths, "pack", 1, 5, 0)
+    assert one.order(1).tolist() == list(range(7))
+    stream = iter(one)
+    stream.set_state({"epoch": 2, "batch": 1})
+    assert stream.get_state() == {"epoch": 2, "window": 0, "batch": 1}
 
 
 def test_packing_wastes_least() -> None:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,9 @@ import pytest
 from flax import nnx
 
 from genret.config import TrainConfig
+from genret.data import pipeline
+from genret.data._columns_on_disk import joined
+from genret.data.pipeline import TrainingBatches
 from genret.errors import GenretError
 from genret.histories import Histories
 from genret.semantic_ids import SemanticIds
@@ -124,6 +128,29 @@ def test_resuming_equals_never_stopping(tmp_path: Path, stop: int) -> None:
     assert_equal(leaves(whole), leaves(resumed))
     assert whole.records == resumed.records
     assert (whole.best, whole.best_step) == (resumed.best, resumed.best_step)
+
+
+def test_histories_in_a_file_train_as_those_in_memory(tmp_path: Path) -> None:
+    """Window after window, and resumed between two of them; the order is that of the seed."""
+    held = histories()
+    mapped = joined([held.slice(0, 20), held.slice(20, 60)], tmp_path, timed=False, named=False)
+    options: dict[str, Any] = {"max_items": 7, "seed": 3}
+    with mock.patch.object(pipeline, "WINDOW_EVENTS", 50):
+        assert TrainingBatches(mapped, CONFIG, **options).windows == 10
+        expected = train(Bigram(nnx.Rngs(0)), IDS, held, CONFIG, **options)
+        found = train(Bigram(nnx.Rngs(0)), IDS, mapped, CONFIG, **options)
+        options["checkpoint_dir"] = tmp_path / "checkpoints"
+
+        def stop(record: dict[str, Any]) -> None:
+            if record["step"] >= 12:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            train(Bigram(nnx.Rngs(0)), IDS, mapped, CONFIG, log=stop, **options)
+        resumed = train(Bigram(nnx.Rngs(0)), IDS, mapped, CONFIG, **options)
+    assert found.losses == expected.losses == resumed.losses
+    assert_equal(leaves(found), leaves(expected))
+    assert_equal(leaves(resumed), leaves(expected))
 
 
 def test_early_stopping_keeps_the_best_parameters() -> None:
