@@ -19,6 +19,7 @@ from genret.data import load_run_data
 from genret.errors import GenretError
 
 
+@pytest.mark.slow
 def test_the_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "ingest.json"
     assert ingest.main(["--smoke", "--out", str(out)]) == 0

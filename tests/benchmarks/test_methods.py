@@ -10,6 +10,8 @@ from benchmarks.draws import draw_codes
 from benchmarks.methods import METHODS, Unsupported
 from genret.testing import GivenLogits, SortedCatalog, given
 
+pytestmark = pytest.mark.slow  # the rivals; our own search has its tests in tests/decoding
+
 SHAPES = {
     "uniform": draw_codes(300, (16, 16, 16), seed=1),
     "zipf": draw_codes(300, (40, 7, 33), "zipf", seed=2),

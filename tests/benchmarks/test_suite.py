@@ -23,6 +23,8 @@ from benchmarks.timing import interleave, merge, more_than, times_of
 from benchmarks.workload import Point, Workload
 from genret.errors import GenretError
 
+pytestmark = pytest.mark.slow  # dozens of programs are compiled and timed
+
 SMALL = {"codes": 16, "depth": 2, "batch": 2, "beams": 4, "repeats": 3}
 METHODS_OF_TEST = ("unconstrained", "genret", "static-style")
 

@@ -54,6 +54,7 @@ def test_a_sample_is_whole_histories_of_the_data() -> None:
     assert data.sample(0) is data
 
 
+@pytest.mark.slow
 def test_work_not_done_is_refused() -> None:
     options = training.Options(preset="tiny", batch_size=8, smoke=True)
     data = training.Data.invented(20, 50)

@@ -11,6 +11,7 @@ from genret.evaluation.report_words import verdict
 from tests.cli.conftest import TINY_MODEL, TINY_TRAIN, Command
 
 
+@pytest.mark.slow
 def test_the_card_says_what_the_run_is(trained_once: Path) -> None:
     card = (trained_once / "README.md").read_text(encoding="utf-8")
     metrics = json.loads((trained_once / "reports" / "metrics.json").read_text())
