@@ -121,6 +121,8 @@ def read_npy(path: PathLike) -> np.ndarray:
             return np.array(mapped)
     except Exception as e:  # the header is a Python literal, whose parser raises a dozen errors
         reason = getattr(e, "strerror", None) or (str(e).splitlines() or [type(e).__name__])[0]
+        if "Python objects" in reason:
+            reason = "holds Python objects, expected numbers or text"
         raise GenretError(f"{path}: cannot be read as .npy: {reason}") from e
     mapped.close()
     raise GenretError(f"{path}: cannot be read as .npy: holds several arrays (.npz), expected one")

@@ -6,6 +6,7 @@ from typing import Any
 from genret.artifacts import MANIFEST
 from genret.cli.base import Reporter, RunFolder, Verb
 from genret.cli.tables import show_artifact, show_run, show_semantic_ids
+from genret.config import require
 from genret.describe import describe_artifact, describe_run
 
 
@@ -26,6 +27,11 @@ class Inspect(Verb):
     def run(self, reporter: Reporter) -> dict[str, Any]:
         """Inspect; return the description."""
         if self.path.is_file():
+            require(
+                self.path.suffix in (".json", ".npy"),
+                f"{self.path}: found a file that is neither .json nor .npy, expected a run, an "
+                "artifact or semantic IDs",
+            )
             from genret.data import read_semantic_ids
             from genret.tokenizers.report import code_report
             from genret.tokenizers.shape import code_shape

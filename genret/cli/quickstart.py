@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from genret.cli.base import Reporter, RunFolder, Verb
 from genret.cli.tables import SHOW, show_recommended
-from genret.config import SourceConfig
+from genret.config import ColumnsConfig, SourceConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,8 @@ class Quickstart(Verb):
     """Use your own interactions (see genret ingest)."""
     items: tuple[Path, ...] = ()
     """With --interactions: their items."""
+    columns: ColumnsConfig = ColumnsConfig()
+    """With --interactions: which columns mean what."""
     codes: Path | None = None
     """Ready semantic IDs instead of vectors and residual k-means (see genret tokenize)."""
     steps: int = 600
@@ -50,7 +52,7 @@ class Quickstart(Verb):
         source = SourceConfig(movielens=not (self.synthetic or self.interactions), **named)
         result = quickstart(
             self.run_folder, *open_source(source, seed=self.seed, progress=reporter),
-            codes=self.codes, **quick_configs(self.steps, smoke=self.smoke), invented=self.synthetic,
+            columns=self.columns, codes=self.codes, **quick_configs(self.steps, smoke=self.smoke), invented=self.synthetic,
             seed=self.seed, progress=reporter, done=lambda stage, found: SHOW[stage](reporter, found),
         )  # fmt: skip
         for shown in result["recommendations"]:

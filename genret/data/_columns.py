@@ -24,6 +24,10 @@ USUAL_NAMES = {
 }  # fmt: skip
 """Names by which columns are found (case, spaces and punctuation aside), the first one wins."""
 
+_TIME_WORDS = ("at", "time", "date", "timestamp", "datetime", "ts")
+"""Last words of names such as ``bought_at`` and ``orderDate``: where one column is called so, it is
+that of the times."""
+
 _VALUE = re.compile(r"^\s*[0-9]|^$|[|:]{2}")
 """What no name of a column looks like, but many a value does."""
 
@@ -58,6 +62,10 @@ def find_column(
         for name in USUAL_NAMES[role] + also:
             if _plain(name) in by_plain_name:
                 return by_plain_name[_plain(name)]
+    if role == "time":
+        called_so = [c for c in own if _last_word(c) in _TIME_WORDS]
+        if len(called_so) == 1:
+            return called_so[0]
     if needed:
         hint = "name one with --" + role
         if any(_VALUE.search(c) for c in source.columns):
@@ -73,6 +81,16 @@ def listed(names: Sequence[str]) -> str:
     """Return names for a message, cut where a damaged file has absurdly many or long ones."""
     shown = ", ".join(repr(n if len(n) <= 40 else n[:40] + "…") for n in names[:20])
     return shown + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+
+
+def _last_word(name: str) -> str:
+    """Return the last word of a name, in lower case.
+
+    >>> _last_word("bought_at"), _last_word("orderDate"), _last_word("chat"), _last_word("TS")
+    ('at', 'date', 'chat', 'ts')
+    """
+    words = re.findall("[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)
+    return words[-1].lower() if words else ""
 
 
 def _plain(name: str) -> str:

@@ -114,6 +114,15 @@ class IngestReport:
         if self.first_time is not None and self.last_time is not None:
             first, last = (_date(t) for t in (self.first_time, self.last_time))
             lines.append(f"events from {first} to {last} (UTC)")
+        elif any("user" in source.roles for source in self.sources):
+            lines.append(
+                "no column of times was found: the events of a user are in the order of the rows "
+                "(--time NAME names one)"
+            )
+        if not self.test:
+            lines.append(
+                "no user has a test item, so nothing can be measured: users need at least 3 events"
+            )
         idle = [rule.name for rule in self.rules if not rule.count]
         if idle:
             lines.append(f"none: {', '.join(idle)}")

@@ -110,7 +110,12 @@ def read_ids(path: Path, item: str | None) -> list[str]:
     suffix = path.suffix.lower()
     try:
         if suffix == ".txt":
-            return path.read_text(encoding="utf-8").splitlines()
+            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+            if "" in lines:
+                raise GenretError(
+                    f"{path}: line {lines.index('') + 1} is blank, expected an id a line"
+                )
+            return lines
         if suffix == ".json":
             found = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(found, list) or not all(type(i) in (str, int) for i in found):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from genret.config import (
+    ColumnsConfig,
     EvaluateConfig,
     IngestConfig,
     ItemDecoderConfig,
@@ -61,6 +62,7 @@ def quickstart(
     items: Any = None,
     *,
     codes: PathLike | None = None,
+    columns: ColumnsConfig | None = None,
     rules: IngestConfig | None = None,
     model: ModelConfig = MODEL,
     optimization: TrainConfig = TRAIN,
@@ -78,6 +80,7 @@ def quickstart(
       interactions: files or tables, see :func:`genret.data.ingest`.
       items: files or tables of the items; None: the items are those seen.
       codes: a file of ready semantic IDs instead of vectors and residual k-means.
+      columns: which columns mean what; None finds the usual names.
       rules: the rules of ingestion.
       model: the architecture.
       optimization: the training.
@@ -96,8 +99,9 @@ def quickstart(
     """
     told: dict[str, Any] = {"seed": seed, "progress": progress}
     report, fingerprint = ingest(
-        run, interactions, items, config=rules, seed=seed if invented else None, progress=progress
-    )
+        run, interactions, items,
+        columns=columns, config=rules, seed=seed if invented else None, progress=progress,
+    )  # fmt: skip
     done("ingest", (report, fingerprint))
     if codes is None:
         done("embed", embed(run, **told))

@@ -433,3 +433,29 @@ def test_beauty_is_as_its_readme_says(shared_data: Path) -> None:
     _, histories, report = ingest(shared_data / "beauty" / "inter.json")
     assert (report.users, report.items, report.events) == (22363, 12101, 198502)
     histories.check_leaks()
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (("bought_at",), "bought_at"),
+        (("orderDate",), "orderDate"),
+        (("bought_at", "ts"), "ts"),  # a usual name comes first
+        (("bought_at", "paid_at"), ""),  # either could be it
+        (("chat",), ""),
+    ],
+)
+def test_a_column_that_is_called_like_a_time_is_one(names: tuple[str, ...], found: str) -> None:
+    log = pa.table({"user": list("aaa"), "item": [3, 1, 2]} | {name: [9, 7, 5] for name in names})
+    catalog, histories, report = ingest(log)
+    assert report.sources[0].roles["time"].split(" ")[0] == found
+    taken = catalog.item_ids[histories.events.items].tolist()
+    assert taken == ([2, 1, 3] if found else [3, 1, 2])
+    told = [line for line in report.said() if line.startswith("no column of times")]
+    assert len(told) == (found == "")
+
+
+def test_a_log_without_test_items_says_so() -> None:
+    *_, report = ingest(pa.table({"user": list("aabb"), "item": [3, 1, 2, 1], "ts": [1, 2, 3, 4]}))
+    assert report.test == 0
+    assert any(line.startswith("no user has a test item") for line in report.said())

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from genret.cli.main import main
-from tests.first_hour.shop import write_items, write_purchases
+from tests.first_hour.shop import COLUMNS, write_items, write_purchases
 
 ITEMS = 40
 IDS = [f"SKU-{number:05d}" for number in range(ITEMS)]
@@ -66,11 +66,30 @@ def array(ids: str) -> Callable[[Path], object]:
     return make
 
 
+def log(change: Callable[[str], str], encoding: str = "utf-8") -> Callable[[Path], object]:
+    """Return a function that writes the log with a change."""
+
+    def make(folder: Path) -> object:
+        changed = change((folder / "log.csv").read_text(encoding="utf-8"))
+        return (folder / "log.csv").write_text(changed, encoding=encoding)
+
+    return make
+
+
+def columns(**values: list[object]) -> Callable[[Path], object]:
+    return lambda folder: pq.write_table(pa.table(values), folder / "v.parquet")
+
+
+def saved(name: str, values: np.ndarray) -> Callable[[Path], object]:
+    return lambda folder: np.save(folder / name, values, allow_pickle=values.dtype == object)
+
+
 def two_columns(folder: Path) -> object:
     lists = pa.array(VECTORS.tolist())
     return pq.write_table(pa.table({"sku": IDS, "a": lists, "b": lists}), folder / "v.parquet")
 
 
+LISTS: list[object] = [row.tolist() for row in VECTORS]
 INGEST = "ingest other --interactions log.csv --items items.csv"
 ADD = "add-items shop --items new.csv"
 EMBED = "embed shop --vectors v.npz"
@@ -114,6 +133,53 @@ TABLE = [
     Bad("an unknown item to remove", "remove-items shop --ids SKU-77777", "'SKU-77777' is not in"),
     Bad("no item to remove", "remove-items shop", "expected --items FILE or --ids"),
     Bad("an unknown tracker", "train shop --log-to mlflow", "--log-to"),
+    Bad("no header", INGEST, "has the file no header?", log(lambda rows: rows.split("\n", 1)[1])),
+    Bad("a header alone", INGEST, "has a header but no rows", log(lambda rows: LOG)),
+    Bad("the files swapped", "ingest other --interactions items.csv --items log.csv",
+        "items.csv: found no column of the user"),
+    Bad("a workbook", "ingest other --interactions log.xlsx", "unknown format",
+        lambda folder: (folder / "log.xlsx").write_bytes(b"PK\x03\x04")),
+    Bad("a workbook that is named as text", INGEST, "Excel workbook",
+        lambda folder: (folder / "log.csv").write_bytes(b"PK\x03\x04" + bytes(range(256)))),
+    Bad("text that is named as gzip", "ingest other --interactions log.csv.gz",
+        "its content is not gzip", text("log.csv.gz", LOG)),
+    Bad("text that is named as Parquet", "ingest other --interactions log.parquet",
+        "cannot be read as Parquet", text("log.parquet", LOG)),
+    Bad("a line that is cut off", INGEST, "Expected 3 columns, got 2",
+        log(lambda rows: f"{rows}c1,SKU-00001\n")),
+    Bad("American dates", INGEST, "found '10/01/2026'",
+        log(lambda rows: f"{LOG}c,SKU-00001,10/01/2026\n")),
+    Bad("one column as user and item", f"{INGEST} --user sku", "name another with --item"),
+    Bad("a column twice", INGEST, "column 'sku' occurs more than once",
+        log(lambda rows: rows.replace("customer", "sku", 1))),
+    Bad("a run where a file is", "ingest items.csv --interactions log.csv",
+        "expected a run folder"),
+    Bad("vectors of 0", EMBED, "all 40 items have 0", vectors(IDS, VECTORS * 0)),
+    Bad("one vector for all", "embed shop --vectors v.parquet", "have the same vector",
+        columns(sku=list(IDS), vector=LISTS[:1] * ITEMS)),
+    Bad("vectors of two widths", "embed shop --vectors v.parquet", "has a vector of 3 numbers",
+        columns(sku=list(IDS), vector=[*LISTS[1:], [1.0, 2.0, 3.0]])),
+    Bad("a missing vector", "embed shop --vectors v.parquet", "has no vector",
+        columns(sku=list(IDS), vector=[*LISTS[1:], None])),
+    Bad("an archive without ids", EMBED, "expected one of ids",
+        lambda folder: np.savez(folder / "v.npz", vectors=VECTORS)),
+    Bad("a blank line among ids", "embed shop --vectors v.npy --ids ids.txt", "line 2 is blank",
+        array("\n".join(["SKU-00000", "", *IDS[1:]]))),
+    Bad("an array of objects", "embed shop --vectors v.npy --ids ids.txt", "holds Python objects",
+        saved("v.npy", np.array([{}] * ITEMS, object))),
+    Bad("an option of texts beside vectors", f"{EMBED} --text-dim 8", "expected without",
+        vectors(IDS, VECTORS)),
+    Bad("negative codes", "tokenize shop --codes c.npy", "expected a code of at least 0",
+        saved("c.npy", np.full((ITEMS, 2), -1))),
+    Bad("codes of other items", "tokenize shop --codes c.json", "are not in the catalog",
+        text("c.json", '{"0": ["<a_1>", "<b_2>"]}')),
+    Bad("a table to inspect", "inspect items.csv", "expected a run, an artifact or semantic IDs"),
+    Bad("an empty file of new items", ADD, "no rows", text("new.csv", f"{','.join(COLUMNS)}\n")),
+    Bad("all items to remove", "remove-items shop --items items.csv", "expected some to stay"),
+    Bad("a model that is not trained", "recommend shop --history SKU-00001",
+        "make it with `genret train shop`"),
+    Bad("a recipe that is spelled wrong", "train shop --recipe beuaty", "did you mean 'beauty'?"),
+    Bad("steps in words", "train shop --steps many", "expected an integer"),
 ]  # fmt: skip
 
 
