@@ -25,12 +25,11 @@ from benchmarks.methods.static_code import use
 from benchmarks.paper import Paper
 from benchmarks.presets import Preset, points_of
 from benchmarks.process import in_own_process
-from benchmarks.program import make_main
+from benchmarks.program import make_main, some
 from benchmarks.readme import Readme
 from benchmarks.record import Record, environment
 from benchmarks.show import Page, show, write_page
 from benchmarks.suite import run
-from genret.errors import GenretError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,31 +52,17 @@ class Run:
     data: Path | None = None
     """Folder with office/index.json and beauty/index.json, for points of shipped semantic IDs."""
     resume: bool = False  # Keep the points that the JSON file holds.
-    aot: str | None = None
-    """Chips, such as v5e,v6e,v7x: compile every method for them instead, without a TPU."""
 
     def main(self, console: Console) -> None:
         """Run the program."""
         use(self.static)
-        if self.aot is not None:
-            Accelerators(
-                preset="aot", chips=self.aot, only=self.only, static=self.static, json=self.json,
-                page=self.page, resume=self.resume,
-            ).main(console)  # fmt: skip
-            return
-        every = points_of(self.preset)
-        points = [p for p in every if not self.only or any(part in p.key for part in self.only)]
-        if not points:
-            raise GenretError(
-                f"only: found {' '.join(map(repr, self.only))}, which no point of {self.preset!r} "
-                f"has in its name; one is {every[0].key!r}"
-            )
+        chosen = some({point.key: point for point in points_of(self.preset)}, self.only)
         # Of another process: a TPU that this one holds is held from those that measure.
         heading = {"preset": self.preset, "environment": in_own_process(environment)}
         record = Record(self.json, heading, resume=self.resume, say=console.print)
         for key, figures in record.points.items():
             show(key, figures, console)
-        run(points, record, lambda key, figures: show(key, figures, console), self.data)
+        run([*chosen.values()], record, lambda key, figures: show(key, figures, console), self.data)
         if self.page is not None:
             write_page(self.page, record.document, console)
 

@@ -3,7 +3,7 @@
 import dataclasses
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.process import Figures
@@ -80,16 +80,6 @@ def sentence(name: str, judged: Mapping[str, Any]) -> str:
     return f"{name}: {judged['value']:.{digits}f}, bar {relation} {judged['bar']:.4g}: {verdict}"
 
 
-def verdicts(document: Mapping[str, Any], bars: Iterable[Bar]) -> dict[str, Figures]:
-    """Judge the figures of a document that have a limit and were measured."""
-    found = {bar: bar.value(document) for bar in bars if bar.limit is not None}
-    return {
-        bar.name: judge(value, bar.limit, at_most=bar.at_most)  # type: ignore[arg-type]
-        for bar, value in found.items()
-        if value is not None
-    }
-
-
 def evaluate(document: Figures, bars: Sequence[Bar]) -> None:
     """Put the value of each bar (``bars``) and whether it is met (``verdicts``) into a document.
 
@@ -105,5 +95,5 @@ def evaluate(document: Figures, bars: Sequence[Bar]) -> None:
         if errors:
             missed = {"value": found, "bar": bar.limit, "at_most": bar.at_most, "met": False}
             document["verdicts"][bar.name] = missed | {"errors": errors}
-        elif found is not None:
-            document["verdicts"] |= verdicts(document, [bar])
+        elif found is not None and bar.limit is not None:
+            document["verdicts"][bar.name] = judge(found, bar.limit, at_most=bar.at_most)

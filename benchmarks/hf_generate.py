@@ -1,5 +1,7 @@
 """Beam search against ``transformers.generate`` on the same weights, with the same answers.
 
+    python -m benchmarks.hf_generate --json benchmarks/results/hf_generate.json --plot docs/hf_generate.png
+
 A random Qwen3 is made by transformers, written, and loaded here: what is compared is one checkpoint,
 one batch of prompts and one set of items. Four ways to the M best items:
 
@@ -12,8 +14,6 @@ one batch of prompts and one set of items. Four ways to the M best items:
 Each point is timed in turns in one process, each way right after an untimed run of its own, after
 all have answered the same items, but for ties, with scores within 1e-3; those of the tail may only
 be better, since it prunes less. Needs the extra ``hf-test``.
-
-    python -m benchmarks.hf_generate --out benchmarks/results/hf_generate.json --plot docs/hf_generate.png
 """
 
 import dataclasses
@@ -21,10 +21,8 @@ import functools
 import sys
 import tempfile
 import warnings
-from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -32,11 +30,11 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks import plots
-from benchmarks.bars import Bar
+from benchmarks.bars import over
 from benchmarks.methods import prefix_table
-from benchmarks.process import timed
-from benchmarks.program import Table, finish, make_main
-from benchmarks.record import environment
+from benchmarks.process import Figures, timed
+from benchmarks.program import Columns, Program, make_main
+from benchmarks.record import Points, read
 from benchmarks.same_beams import PrefixScores, apart
 from benchmarks.timing import interleave
 from benchmarks.workload import Search
@@ -58,52 +56,52 @@ MODELS = {
     "30M": {"hidden_size": 512, "num_hidden_layers": 9, "num_attention_heads": 8, "head_dim": 64,
             "num_key_value_heads": 4, "intermediate_size": 1536},
 }  # fmt: skip
-COLUMNS = {way: (way, lambda own: f"{own['ms']:.1f}") for way in WAYS} | {
-    "trie / genret": ("ratio", "{:.1f}"),
-    "rounds": ("ratio_range", lambda ends: "{:.1f} to {:.1f}".format(*ends)),
-}
-BAR, FACTOR = ("1M", 100_000, 50), 20.0
-"""Model, items and beams of the bar, which is asked of every number of prompts; and what it asks."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
+class HfGenerate(Program):
     """Time beam searches over the same weights; see the module's docstring."""
 
-    beams: tuple[int, ...] = (5, 10, 20, 50, 100, 200)
-    """Beams, at 100,000 items and for each model."""
-    items: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
-    """Items, at 50 beams and with the smallest model."""
-    models: tuple[str, ...] = ("1M", "6M", "30M")  # Models of that many parameters.
-    prompt: int = 80  # Tokens of a prompt: a history of 20 items.
-    prompts: tuple[int, ...] = (1, 16)
-    """Prompts of a batch; all but the first number with the smallest model, over the beams."""
+    name: ClassVar[str] = "benchmarks.hf_generate"
+    title: ClassVar[str] = "Medians of rounds that alternate (ms a batch)"
+    bars: ClassVar = [
+        over("generate / genret", "1M, 100,000 items, 50 beams", "ratio", min, 20.0),
+    ]
+    columns: ClassVar[Columns] = {
+        **{way: (way, lambda own: f"{own['ms']:.1f}") for way in WAYS},
+        "trie / genret": ("ratio", "{:.1f}"),
+        "rounds": ("ratio_range", lambda ends: "{:.1f} to {:.1f}".format(*ends)),
+    }
+
     rounds: int = 5  # Rounds of each way.
     seconds: float = 40.0
     """No more rounds of a point are begun after so long, once there are three."""
-    out: Path | None = None  # Where to write the figures as JSON.
-    plot: Path | None = None  # Where to draw them.
-    smoke: bool = False  # One small point: shows that it works.
+    plot: Path | None = None  # Where to draw the points of the JSON file.
 
-    def main(self, console: Console) -> None:
+    def points(self) -> Points:
+        """Vary the beams for each model and in a batch of 16 prompts, and the items for the smallest."""
+        many, beams = 100_000, (5, 10, 20, 50, 100, 200)
+        grid = [(name, many, count, 1) for name in MODELS for count in beams]
+        grid += [("1M", items, 50, 1) for items in (1_000, 10_000, 1_000_000)]
+        grid += [("1M", many, count, 16) for count in beams]
+        if self.smoke:
+            grid = [("1M", 1_000, 5, prompts) for prompts in (1, 2)]
+        # Points that need the same come one after the other.
+        models, items = functools.lru_cache(1)(Model), functools.lru_cache(2)(Items)
+        return {
+            f"{point[0]}, {point[1]:,} items, {point[2]} beams, {point[3]} prompts": functools.partial(
+                measure, *point, models, items, self
+            )
+            for point in sorted(grid, key=lambda point: [*MODELS].index(point[0]))
+        }
+
+    def main(self, console: Console) -> int:
         """Measure, show and draw."""
-        small = {"beams": (5,), "items": (1_000,), "models": ("1M",), "rounds": 2, "prompt": 20}
-        own = dataclasses.replace(self, **small, prompts=(1, 2)) if self.smoke else self
-        try:
-            document = measure(own, console)
-        except ImportError as e:
-            raise GenretError(f"{e}: pip install '.[hf-test]'") from e
-        asked_of = "generate / genret at 1M parameters, 100,000 items, 50 beams, batches of"
-        bars = [
-            Bar(f"{asked_of} {p['prompts']}", lambda _, ratio=p["ratio"]: ratio, FACTOR)
-            for p in document["points"]
-            if (p["model"], p["items"], p["beams"]) == BAR
-        ]
-        rows = {said(p): p | p["ways"] for p in document["points"]}
-        table = Table.of("Medians of rounds that alternate (ms a batch)", COLUMNS, rows, "point")
-        finish(document, bars, self.out, console, table)
-        if self.plot is not None:
-            plots.hf_generate(document["points"], WAYS).savefig(self.plot, dpi=150)
+        status = super().main(console)
+        if self.plot is not None and self.json is not None:
+            points = list(read(self.json)["points"].values())
+            plots.hf_generate(points, WAYS).savefig(self.plot, dpi=150)
+        return status
 
 
 class Model:
@@ -205,69 +203,36 @@ def check(functions: dict[str, Search], prefix_scores: PrefixScores | None = Non
     return worst
 
 
-def measure_point(model: Model, items: Items, options: Options, beams: int, prompts: int) -> Any:
+def measure(
+    name: str, count: int, beams: int, prompts: int, models: Any, catalogs: Any, options: HfGenerate
+) -> Figures:
     """Check and time the searches of a point; return its figures."""
-    tokens = np.random.default_rng(0).integers(1, TEXT, (max(options.prompts), options.prompt))
-    functions = ways(model, items, beams, tokens[:prompts])
-    difference = check(functions, model.prefix_scores(tokens[:prompts]))
-    own = {"warm": 1, "seconds": options.seconds, "rehearse": True}
-    figures = interleave(functions, options.rounds, **own)  # type: ignore[arg-type]
+    try:
+        model, items = models(name), catalogs(count)
+    except ImportError as e:
+        raise GenretError(f"{e}: pip install '.[hf-test]'") from e
+    # A prompt is as long as a history of 20 items.
+    tokens = np.random.default_rng(0).integers(1, TEXT, (prompts, 80))
+    functions = ways(model, items, beams, tokens)
+    difference = check(functions, model.prefix_scores(tokens))
+    figures = interleave(
+        functions,
+        2 if options.smoke else options.rounds,
+        warm=1,
+        seconds=options.seconds,
+        rehearse=True,
+    )
+    jax.clear_caches()
     theirs, ours = figures["generate + trie"], figures["genret"]
-    pairs = zip(theirs["rounds_ms"], ours["rounds_ms"], strict=True)
-    of_rounds = sorted(a / b for a, b in pairs)
+    of_rounds = [a / b for a, b in zip(theirs["rounds_ms"], ours["rounds_ms"], strict=True)]
     return {
-        "parameters": model.parameters, "beams": beams, "prompts": prompts,
-        "scores_apart": difference, "ways": figures, "ratio": theirs["ms"] / ours["ms"],
-        "ratio_range": [of_rounds[0], of_rounds[-1]], **items.seconds,
+        "model": name, "parameters": model.parameters, "items": count, "beams": beams,
+        "prompts": prompts, "scores_apart": difference, **figures, "ratio": theirs["ms"] / ours["ms"],
+        "ratio_range": [min(of_rounds), max(of_rounds)], **items.seconds,
     }  # fmt: skip
 
 
-def measure(options: Options, console: Console) -> dict[str, Any]:
-    """Time all points; return the figures as JSON values."""
-    machine = environment()
-    # Points that need the same come one after the other.
-    model_of, items_of = functools.lru_cache(1)(Model), functools.lru_cache(2)(Items)
-    points = []
-    for name, count, beams, prompts in grid(options):
-        model = model_of(name)
-        found = measure_point(model, items_of(count), options, beams, prompts)
-        points.append({"model": name, "items": count, **found})
-        times = ", ".join(f"{way} {found['ways'][way]['ms']:.1f} ms" for way in WAYS)
-        console.print(f"{said(points[-1])}: {times}: {found['ratio']:.1f} times")
-        jax.clear_caches()
-    machine["torch_threads"] = model.torch.get_num_threads()
-    machine |= {library: metadata.version(library) for library in ("torch", "transformers")}
-    # Not where the files went: that says nothing of the measurement.
-    asked = {k: v for k, v in dataclasses.asdict(options).items() if k not in ("out", "plot")}
-    return {
-        "program": "benchmarks.hf_generate", "options": asked, "environment": machine,
-        "points": points,
-    }  # fmt: skip
-
-
-def said(point: Mapping[str, Any]) -> str:
-    """Name a point."""
-    sizes = f"{point['items']:,} items, {point['beams']} beams, {point['prompts']} prompts"
-    return f"{point['model']}, {sizes}"
-
-
-def usual_items(options: Options) -> int:
-    """Return the size of the catalog where beams vary."""
-    return min(100_000, max(options.items))
-
-
-def grid(options: Options) -> list[tuple[str, int, int, int]]:
-    """Return the points: model, items, beams and prompts of a batch."""
-    most, (first, *others) = usual_items(options), options.prompts
-    smallest = options.models[0]
-    points = [(name, most, beams, first) for name in options.models for beams in options.beams]
-    middle = 50 if 50 in options.beams else options.beams[-1]
-    points += [(smallest, items, middle, first) for items in options.items if items != most]
-    points += [(smallest, most, beams, batch) for batch in others for beams in options.beams]
-    return sorted(points, key=lambda p: options.models.index(p[0]))
-
-
-main = make_main("benchmarks.hf_generate", Options)
+main = make_main("benchmarks.hf_generate", HfGenerate)
 
 if __name__ == "__main__":
     sys.exit(main())

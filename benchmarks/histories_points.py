@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.process import Figures, in_own_process, timed, verb, watched
-from benchmarks.sizes import Points
+from benchmarks.record import Points
 from genret.artifacts import write_folder
 from genret.data import Catalog, SplitHistories, leave_one_out
 from genret.data._columns_on_disk import joined

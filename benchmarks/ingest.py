@@ -1,5 +1,7 @@
 """Ingest of a large log: seconds, events per second and the most memory, per format.
 
+    python -m benchmarks.ingest --json benchmarks/results/ingest.json
+
 The log is written by pyarrow in pieces, with skewed items. The verb ``genret ingest`` is run on each
 format in a process of its own, from the file to the run folder; the highest resident memory of that
 process stands beside what it had when only its modules were loaded. What the run folder holds is
@@ -11,80 +13,76 @@ Bars: 10⁷ interactions take at most 1.1 GiB; 10⁸ take at most 4.5 GiB and 10
 import dataclasses
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
-from rich.console import Console
 
-from benchmarks.bars import Bar, at_most
+from benchmarks.bars import over
 from benchmarks.process import Figures, in_own_process, peak_gib, timed, verb
-from benchmarks.program import Table, finish, make_main
-from benchmarks.record import environment
+from benchmarks.program import Columns, Program, make_main
+from benchmarks.record import Points
 from genret.data import Catalog, SplitHistories, load_run_data
 from genret.errors import GenretError
 
-LIMITS = {10**7: {"peak_gib": 1.1}, 10**8: {"peak_gib": 4.5, "seconds": 600.0}}
-"""What each format may need for so many interactions."""
-COLUMNS = {
-    "file MiB": ("file_mib", "{:.0f}"),
-    "seconds": ("seconds", "{:.1f}"),
-    "events/s": ("events_per_second", "{:,.0f}"),
-    "peak GiB": ("peak_gib", "{:.2f}"),
-    "imports alone GiB": ("imports_gib", "{:.2f}"),
-}
+WRITERS = {"parquet": pq.ParquetWriter, "csv": pa.csv.CSVWriter}
+PIECE = 500_000
+"""Interactions that are drawn and written at a time."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
+class Ingest(Program):
     """Measure ingest; see the module's docstring."""
+
+    name: ClassVar[str] = "benchmarks.ingest"
+    title: ClassVar[str] = "Ingest"
+    bars: ClassVar = [
+        over("1e7: peak GiB", "10,000,000 ", "peak_gib", max, 1.1, at_most=True),
+        over("1e8: peak GiB", "100,000,000 ", "peak_gib", max, 4.5, at_most=True),
+        over("1e8: seconds", "100,000,000 ", "seconds", max, 600.0, at_most=True),
+    ]
+    columns: ClassVar[Columns] = {
+        "file MiB": ("file_mib", "{:.0f}"),
+        "seconds": ("seconds", "{:.1f}"),
+        "events/s": ("events_per_second", "{:,.0f}"),
+        "peak GiB": ("peak_gib", "{:.2f}"),
+        "imports alone GiB": ("imports_gib", "{:.2f}"),
+    }
 
     events: int = 10_000_000  # Interactions.
     users: int = 1_000_000  # Users.
     items: int = 100_000  # Items.
     formats: tuple[Literal["parquet", "csv"], ...] = ("parquet", "csv")  # Formats.
-    piece: int = 500_000  # Interactions that are drawn and written at a time.
-    out: Path | None = None  # Where to write the figures as JSON.
-    smoke: bool = False  # 20,000 interactions: shows that it works.
     memory_gib: float = 0.0
     """Memory for the rows (``genret ingest --memory-gib``); 0: what the verb takes by itself."""
 
-    def main(self, console: Console) -> None:
-        """Measure and show."""
-        asked = self
-        if self.smoke:
-            asked = dataclasses.replace(self, events=20_000, users=3_000, items=500)
-        document = measure(asked)
-        title = f"Ingest of {asked.events:,} interactions"
-        table = Table.of(title, COLUMNS, document["formats"], "format")
-        finish(document, bars(document), self.out, console, table)
+    def points(self) -> Points:
+        """Ingest the log in each format."""
+        sizes = (20_000, 3_000, 500) if self.smoke else (self.events, self.users, self.items)
+        return {
+            f"{sizes[0]:,} interactions, {name}": partial(measure, name, *sizes, self.memory_gib)
+            for name in self.formats
+        }
 
 
-def measure(options: Options) -> Figures:
-    """Write the log, ingest it in each format; return the figures as JSON values.
+def measure(form: str, events: int, users: int, items: int, memory_gib: float) -> Figures:
+    """Write the log in a format and ingest it; return the figures as JSON values.
 
     Raises:
-      GenretError: a format whose answer is not that of the log, or that failed.
+      GenretError: what was ingested is not the log, or the verb failed.
     """
-    document: Figures = {
-        "program": "benchmarks.ingest",
-        "options": {name: getattr(options, name) for name in ("events", "users", "items")},
-        "environment": environment(),
-        "formats": {},
-    }
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        expected = write_log(folder, options)
-        for name in options.formats:
-            path = folder / f"log.{name}"
-            figures = in_own_process(ingest_one, path, folder / name, options.memory_gib)
-            document["formats"][name] = figures | {"file_mib": path.stat().st_size / 2**20}
-            check(name, figures["found"], expected)
-    return document
+        path = Path(scratch) / f"log.{form}"
+        expected = write_log(path, events, users, items)
+        figures = in_own_process(ingest_one, path, Path(scratch) / "run", memory_gib)
+        if figures["found"] != expected:
+            raise GenretError(f"{form}: found {figures['found']}, expected {expected}")
+        return figures | {"file_mib": path.stat().st_size / 2**20}
 
 
 def ingest_one(path: Path, run_folder: Path, memory_gib: float) -> Figures:
@@ -98,43 +96,28 @@ def ingest_one(path: Path, run_folder: Path, memory_gib: float) -> Figures:
     return figures | {"events_per_second": figures["found"]["events"] / figures["seconds"]}
 
 
-def bars(document: Figures) -> list[Bar]:
-    """Return what a run with so many interactions is asked for."""
-    limits = LIMITS.get(document["options"]["events"], {})
-    titles = {"peak_gib": "peak GiB", "seconds": "seconds"}
-    return [
-        at_most(f"{name}: {titles[figure]}", lambda d, n=name, f=figure: d["formats"][n][f], limit)
-        for name in document["formats"]
-        for figure, limit in limits.items()
-    ]
-
-
-def write_log(folder: Path, options: Options) -> dict[str, int]:
-    """Write the log in every format; return what NumPy finds in it (see :func:`answer`)."""
+def write_log(
+    path: Path, events: int, users: int, items: int, piece: int = PIECE
+) -> dict[str, int]:
+    """Write a log, by the file's ending as Parquet or CSV; return what NumPy finds in it (see :func:`answer`)."""
     rng = np.random.default_rng(0)
-    per_user = np.zeros(options.users, np.int64)
-    per_item = np.zeros(options.items, np.int64)
-    checksum = 0
+    per_user, per_item, checksum = np.zeros(users, np.int64), np.zeros(items, np.int64), 0
     columns = [("user_id", pa.int64()), ("item_id", pa.string()), ("timestamp", pa.int64())]
     schema = pa.schema(columns)
-    make = {"parquet": pq.ParquetWriter, "csv": pa.csv.CSVWriter}
-    writers: list[Any] = [make[name](folder / f"log.{name}", schema) for name in options.formats]
-    for start in range(0, options.events, options.piece):
-        count = min(options.piece, options.events - start)
-        users = rng.integers(options.users, size=count)
-        # As skewed as real logs: an item's share falls about as 1 / rank.
-        items = (options.items ** rng.random(count)).astype(np.int64) - 1
-        # Times differ, so no two rows are equal; in pieces they fall, so rows must be sorted.
-        times = 1_600_000_000 + start + np.arange(count)[::-1]
-        per_user += np.bincount(users, minlength=options.users)
-        per_item += np.bincount(items, minlength=options.items)
-        checksum = (checksum + _checksum(users, items, times)) % 2**64
-        names = pc.binary_join_element_wise("item-", pa.array(items).cast("string"), "")
-        table = pa.table([pa.array(users), names, pa.array(times)], schema=schema)
-        for writer in writers:
-            writer.write_table(table)
-    for writer in writers:
-        writer.close()
+    make: Any = WRITERS[path.suffix[1:]]
+    with make(path, schema) as writer:
+        for start in range(0, events, piece):
+            count = min(piece, events - start)
+            user = rng.integers(users, size=count)
+            # As skewed as real logs: an item's share falls about as 1 / rank.
+            item = (items ** rng.random(count)).astype(np.int64) - 1
+            # Times differ, so no two rows are equal; in pieces they fall, so rows must be sorted.
+            times = 1_600_000_000 + start + np.arange(count)[::-1]
+            per_user += np.bincount(user, minlength=users)
+            per_item += np.bincount(item, minlength=items)
+            checksum = (checksum + _checksum(user, item, times)) % 2**64
+            names = pc.binary_join_element_wise("item-", pa.array(item).cast("string"), "")
+            writer.write_table(pa.table([pa.array(user), names, pa.array(times)], schema=schema))
     return _summary(per_user, per_item, checksum)
 
 
@@ -174,13 +157,7 @@ def _checksum(users: np.ndarray, items: np.ndarray, times: np.ndarray) -> int:
     return int(np.sum(row * times.astype(np.uint64), dtype=np.uint64))
 
 
-def check(name: str, found: dict[str, int], expected: dict[str, int]) -> None:
-    """Refuse figures of an ingest that lost or made up something."""
-    if found != expected:
-        raise GenretError(f"{name}: found {found}, expected {expected}")
-
-
-main = make_main("benchmarks.ingest", Options)
+main = make_main("benchmarks.ingest", Ingest)
 
 if __name__ == "__main__":
     sys.exit(main())

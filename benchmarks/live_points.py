@@ -1,29 +1,58 @@
 """Bar 7: refreshes, filter changes, inserts and removals in programs that are compiled once."""
 
-import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from benchmarks.draws import draw_codes
 from benchmarks.process import Figures
-from benchmarks.sizes import Points, Sizes
+from benchmarks.record import Points
+from benchmarks.sizes import Sizes
 from benchmarks.timing import count_compilations, interleave, with_ratios
 from genret import ItemFilter, TrieIndex, beam_search
 from genret.index import FilterStack, LiveIndex
 from genret.testing import GivenLogits, check_answer, expected_answers
 from genret.typing import Bool, Codes
 
+Change = Callable[[int], None]
+"""Makes a change, by its number, and checks a search of what was changed."""
+
+
+def points(sizes: Sizes) -> Points:
+    """Nothing is compiled again, whatever changes; and the time of an insert."""
+    live, items, few = Live(sizes), sizes.live[0], -(-sizes.changes // 5)
+    return {
+        f"7 {few} refreshes: |C|={items}": partial(compilations, live.refreshes, few),
+        f"7 {sizes.changes} filter changes: |C|={items}": partial(
+            compilations, live.filters, sizes.changes // 2
+        ),
+        f"7 {sizes.changes} inserts and removals: |C|={items}": partial(
+            compilations, live.inserts, sizes.changes
+        ),
+        f"7 insert 1 %: |C|={sizes.insert_into}": partial(live.time_insert, sizes.insert_into),
+    }
+
+
+def compilations(prepare: Callable[[], Change], count: int) -> Figures:
+    """Make a change, then as many more; return what JAX traced and compiled for those."""
+    change = prepare()
+    change(0)
+    with count_compilations() as counts:
+        for number in range(1, count + 1):
+            change(number)
+    return dict(counts)
+
 
 class Live:
     """A model with given logits, and searches of it whose answers are checked."""
 
     def __init__(self, sizes: Sizes) -> None:
-        self.sizes, self.beams = sizes, sizes.live_shape[1]
+        self.beams, self.changes = sizes.live_shape[1], sizes.changes
         self.items, codes, depth = sizes.live
         self.model, self.history = GivenLogits.random(*sizes.live_shape, (codes,) * depth, seed=70)
-        self.draw = functools.partial(draw_codes, codes_per_level=(codes,) * depth)
-        self.build = functools.partial(TrieIndex.from_codes, codes_per_level=(codes,) * depth)
+        self.draw = partial(draw_codes, codes_per_level=(codes,) * depth)
+        self.build = partial(TrieIndex.from_codes, codes_per_level=(codes,) * depth)
 
     def search(
         self,
@@ -38,23 +67,19 @@ class Live:
         exact = expected_answers(self.model, self.history, codes, self.beams, masks)
         check_answer(result, exact, codes)
 
-    def refresh(self) -> Figures:
-        """Replace the codes, again and again."""
-        first = self.draw(self.items, seed=700)
-        index = self.build(first, reserve=0.1)
-        self.search(index, first)
-        # Building is warm too: an index of another size has been built.
-        self.build(self.draw(self.items - 1, seed=701), like=index)
+    def refreshes(self) -> Change:
+        """Replace the codes."""
+        index = self.build(self.draw(self.items, seed=700), reserve=0.1)
         rng = np.random.default_rng(7)
 
         def change(number: int) -> None:
             codes = self.draw(int(self.items * rng.uniform(0.95, 1.05)), seed=710 + number)
             self.search(self.build(codes, like=index), codes)
 
-        return compilations(change, range(self.sizes.refreshes))
+        return change
 
-    def change_filters(self) -> Figures:
-        """Search under new filters, again and again, two in a batch."""
+    def filters(self) -> Change:
+        """Search under new filters, two in a batch."""
         codes = self.draw(self.items, seed=720)
         index = self.build(codes)
         rng = np.random.default_rng(8)
@@ -65,21 +90,19 @@ class Live:
             filter_of = np.arange(len(self.history), dtype=np.int32) % 2
             self.search(index, codes, masks, filters=stack, filter_of=filter_of)
 
-        change(0)
-        return compilations(change, range(self.sizes.filters // 2))
+        return change
 
-    def insert(self) -> Figures:
-        """Insert items and remove others, again and again."""
+    def inserts(self) -> Change:
+        """Insert items, of which some share a semantic ID with one that is there, and remove others."""
         codes = self.draw(self.items, seed=730)
         allowed = np.ones(len(codes), bool)
         rng = np.random.default_rng(9)
         each = max(1, self.items // 2000)
-        index = LiveIndex(self.build(codes), insert_capacity=each * (self.sizes.inserts + 1))
+        index = LiveIndex(self.build(codes), insert_capacity=each * (self.changes + 1))
 
         def change(number: int) -> None:
             nonlocal index, codes, allowed
             new = self.draw(each, seed=740 + number)
-            # Some share a semantic ID with an item that is there.
             new[: each // 2] = codes[rng.integers(0, len(codes), each // 2)]
             codes = np.concatenate([codes, new])
             gone = rng.choice(np.flatnonzero(allowed), 3, replace=False)
@@ -88,44 +111,11 @@ class Live:
             index = index.insert(new).remove(gone)
             self.search(index, codes, [allowed])
 
-        change(0)
-        counts = compilations(change, range(1, 1 + self.sizes.inserts))
-        self.search(index.compact(), codes[allowed])
-        return counts
+        return change
 
-    def time_insert(self) -> Figures:
+    def time_insert(self, count: int) -> Figures:
         """Time inserting 1 % of the items, against building the index."""
-        count = self.sizes.insert_into
         codes, new = self.draw(count, seed=750), self.draw(count // 100, seed=751)
-        ids, new_ids = np.arange(len(codes)), len(codes) + np.arange(len(new))
-        plain = LiveIndex(self.build(codes), insert_capacity=len(new))
-        named = LiveIndex(self.build(codes, ids), insert_capacity=len(new))
-        functions = {
-            "build": lambda: self.build(codes),
-            "insert": lambda: plain.insert(new),
-            "insert_with_ids": lambda: named.insert(new, new_ids),
-        }
-        return with_ratios(
-            interleave(functions, self.sizes.insert_repeats),
-            insert_over_build=("insert", "build"),
-            insert_with_ids_over_build=("insert_with_ids", "build"),
-        )
-
-
-def compilations(change: Callable[[int], None], numbers: Iterable[int]) -> Figures:
-    """Make changes by their numbers; return what JAX traced and compiled meanwhile."""
-    with count_compilations() as counts:
-        for number in numbers:
-            change(number)
-    return dict(counts)
-
-
-def points(sizes: Sizes) -> Points:
-    """Nothing is compiled again, whatever changes; and the time of an insert."""
-    live, items = Live(sizes), sizes.live[0]
-    return {
-        f"7 {sizes.refreshes} refreshes: |C|={items}": live.refresh,
-        f"7 {sizes.filters} filter changes: |C|={items}": live.change_filters,
-        f"7 {sizes.inserts} inserts and removals: |C|={items}": live.insert,
-        f"7 insert 1 %: |C|={sizes.insert_into}": live.time_insert,
-    }
+        live = LiveIndex(self.build(codes), insert_capacity=len(new))
+        functions = {"build": lambda: self.build(codes), "insert": lambda: live.insert(new)}
+        return with_ratios(interleave(functions, 7), insert_over_build=("insert", "build"))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from benchmarks.process import Figures
-from benchmarks.sizes import Points
+from benchmarks.record import Points
 from genret.config import ItemDecoderConfig, TrainConfig
 from genret.histories import Histories
 from genret.models import build_model

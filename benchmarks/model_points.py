@@ -1,29 +1,54 @@
-"""Bars 8 and 10: sequential model calls with a tail, and the bytes that a decode keeps of a history."""
+"""Bars 8, 10 and 11: calls of a model with a tail, bytes kept of a history, and one user's recommendation."""
 
 import collections
 import dataclasses
 import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pyarrow as pa
 from flax import nnx
 
 from benchmarks.draws import draw_codes, real_codes
 from benchmarks.process import Figures
-from benchmarks.sizes import Points, Sizes
+from benchmarks.record import Points
+from benchmarks.sizes import Sizes
 from benchmarks.timing import interleave
-from genret import TrieIndex, beam_search
+from genret import Recommender, TrieIndex, beam_search
 from genret.config import ItemDecoderConfig
+from genret.data import Catalog
+from genret.errors import GenretError
 from genret.models import History, build_model
 from genret.pytree import register_pytree, static_field
-from genret.testing import Answer, SortedCatalog, TableModel, check_answer, exact_logits
+from genret.testing import SortedCatalog, TableModel, check_answer, exact_logits
 from genret.typing import Array, Codes, Float, Int
 
-Kind = Literal["item_decoder", "decoder_only"]
+Kind = Literal["decoder_only", "item_decoder"]
+KINDS: tuple[Kind, ...] = ("decoder_only", "item_decoder")
+
+
+def points(sizes: Sizes, data: Path | None) -> Points:
+    """Return the points of searches with models."""
+    items, codes, depth = sizes.model
+    draw = functools.partial(draw_codes, items, (codes,) * depth, seed=8)
+    calls = {
+        f"uniform |C|={items} V={codes} L={depth}": lambda: count_calls(draw(), codes, sizes),
+        "beauty": lambda: count_calls(real_codes(data, "beauty"), 256, sizes),
+    }
+    return {
+        **{f"8 calls: {name}": measure for name, measure in calls.items()},
+        **{
+            f"10 history: {kind} {4 * sizes.history_items} tokens M={beams}": functools.partial(
+                history_memory, kind, beams, sizes
+            )
+            for kind in KINDS
+            for beams in sizes.beams
+        },
+        f"11 one user: |C|={sizes.shop}": functools.partial(one_user, sizes),
+    }
 
 
 class Calls(collections.Counter[str]):
@@ -64,83 +89,61 @@ class CountedModel(TableModel):
         return super().score_tail(codes, parents, cache)
 
 
-def stepped(model: Any, history: Any, beams: int) -> Callable[..., np.ndarray]:
-    """Return the logits of the only request of a history, by stepping any model."""
-    cache: Any = None
-
-    def logits_of(level: int, codes: np.ndarray, parents: np.ndarray) -> np.ndarray:
-        nonlocal cache
-        if level == 0:
-            logits, cache = model.prefill(history)
-        else:
-            padded = np.zeros((2, 1, beams), np.int32)
-            padded[:, 0, : len(codes)] = codes, parents
-            logits, cache = model.step(jnp.asarray(padded[0]), jnp.asarray(padded[1]), cache)
-        return np.asarray(logits[0])
-
-    return logits_of
-
-
-def best_below(
-    catalog: SortedCatalog, model: TableModel, history: Array, beams: int, levels: int
-) -> Answer:
-    """Return the exact best items of all below the beams after some levels, for one request.
-
-    Equal scores are ordered by the score one level before, and so on, then by beam and row.
-    """
-    state = catalog.search(stepped(model, history, beams), beams, levels=levels)
-    rows, scores = state.items(beams if levels == len(catalog.columns) else len(catalog.codes))
-    if levels == len(catalog.columns):
-        return catalog.positions[rows], scores
-    codes = jnp.asarray(catalog.codes[rows])[None]
-    _, cache = model.prefill(history)
-    log_probs = model.score_tail(codes, jnp.zeros(codes.shape[:2], jnp.int32), cache)
-    sums = np.cumsum(np.asarray(log_probs[0]), axis=1)
-    order = np.lexsort([-sums[:, level] for level in range(levels, sums.shape[1])])[:beams]
-    return catalog.positions[rows[order]], sums[order, -1]
-
-
 def count_calls(codes: Codes, num_codes: int, sizes: Sizes) -> Figures:
-    """Count the calls of searches with and without a tail, and check both answers.
+    """Bar 8: count the calls of searches with and without a tail, one after the other, prefill included.
 
-    A beam of t codes took t calls, prefill and t - 1 steps, one after the other; the tail is one more.
+    Stepping has to answer what the NumPy search does. With a tail the scores may only be better, since
+    less is pruned.
     """
     (batch, beams), per_level = sizes.model_shape, (num_codes,) * codes.shape[1]
     catalog = SortedCatalog.of(codes)
     index = TrieIndex.from_codes(codes, codes_per_level=per_level)
     rng = np.random.default_rng(80)
-    plain = TableModel.of([exact_logits(rng, 257, count) for count in per_level])
-    counted = CountedModel(tables=plain.tables, calls=Calls())
+    tables = TableModel.of([exact_logits(rng, 257, count) for count in per_level]).tables
+    counted = CountedModel(tables=tables, calls=Calls())
     figures: Figures = {"tail_calls": [], "step_calls": [], "same_answer": []}
     for number in range(sizes.histories):
         history = jnp.arange(batch, dtype=jnp.int32) + 1000 * number
-        answers = []
-        for name, tail in (("tail_calls", "auto"), ("step_calls", None)):
-            calls = counted.calls
-            calls.clear()
-            result = beam_search(counted, history, index, beams=beams, tail=tail)
+        answers = {}
+        for name, tail in (("step_calls", None), ("tail_calls", "auto")):
+            counted.calls.clear()
+            answers[name] = beam_search(counted, history, index, beams=beams, tail=tail)
             jax.effects_barrier()
-            requests = (history[b : b + 1] for b in range(batch))
-            exact = [best_below(catalog, plain, one, beams, calls["step"]) for one in requests]
-            check_answer(result, exact, codes)
-            figures[name].append(calls.total())
-            answers.append(np.asarray(result.items))
-        figures["same_answer"].append(float((answers[0] == answers[1]).mean()))
-    search = functools.partial(beam_search, plain, history, index, beams=beams)
-    times = interleave({"tail": lambda: search(tail="auto"), "steps": search}, sizes.model_repeats)
+            figures[name].append(counted.calls.total())
+        stepped, tailed = answers.values()
+        exact = [_exact(catalog, counted, history, b, beams) for b in range(batch)]
+        check_answer(stepped, exact, codes)
+        if not (tailed.scores >= stepped.scores).all():
+            raise GenretError("tail: found lower scores than those of stepping")
+        figures["same_answer"].append(float((stepped.items == tailed.items).mean()))
     most = {"most_calls": max(figures["tail_calls"]), "most_steps": max(figures["step_calls"])}
-    return {**figures, **most, **times}
+    return figures | most
 
 
-def passes(sizes: Sizes, data: Path | None) -> Points:
-    """Bar 8: sequential model calls, prefill included."""
-    items, codes, depth = sizes.model
-    draw = functools.partial(draw_codes, items, (codes,) * depth, seed=8)
+def _exact(
+    catalog: SortedCatalog, model: TableModel, history: Array, request: int, beams: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the NumPy search answers a request."""
+    prefixes: list[tuple[int, ...]] = [()]
+
+    def logits_of(level: int, codes: np.ndarray, parents: np.ndarray) -> np.ndarray:
+        nonlocal prefixes
+        if level:
+            chosen = zip(parents.tolist(), codes.tolist(), strict=True)
+            prefixes = [(*prefixes[parent], code) for parent, code in chosen]
+        return np.stack([model.logits_after(history, request, prefix) for prefix in prefixes])
+
+    rows, scores = catalog.search(logits_of, beams).items(beams)
+    return catalog.positions[rows], scores
+
+
+def history_memory(kind: Kind, beams: int, sizes: Sizes) -> Figures:
+    """Bar 10: return the bytes of a decode, and those for the history's sake: what one twice as long adds."""
+    short, long = (decode_bytes(kind, beams, n * sizes.history_items, sizes) for n in (1, 2))
     return {
-        f"8 calls: uniform |C|={items} V={codes} L={depth}": lambda: count_calls(
-            draw(), codes, sizes
-        ),
-        "8 calls: beauty": lambda: count_calls(real_codes(data, "beauty"), 256, sizes),
+        f"{of}{name}": value
+        for of, values in (("history_", long - short), ("", short))
+        for name, value in zip(("cache_bytes", "temporary_bytes"), values.tolist(), strict=True)
     }
 
 
@@ -172,23 +175,41 @@ def decode_bytes(kind: Kind, beams: int, items: int, sizes: Sizes) -> np.ndarray
     return np.array([sum(x.size * x.dtype.itemsize for x in cache), temporary])
 
 
-def history_memory(kind: Kind, beams: int, sizes: Sizes) -> Figures:
-    """Return the bytes of a decode that are there for the history's sake: what one twice as long adds."""
-    short, long = (decode_bytes(kind, beams, n * sizes.history_items, sizes) for n in (1, 2))
-    return {
-        f"{of}{name}": value
-        for of, values in (("history_", long - short), ("", short))
-        for name, value in zip(("cache_bytes", "temporary_bytes"), values.tolist(), strict=True)
-    }
+def one_user(sizes: Sizes, beams: int = 50, k: int = 10) -> Figures:
+    """Bar 11: time a warm call of ``Recommender.recommend`` beside the bare search that it runs."""
+    rng = np.random.default_rng(0)
+    per_level = (256,) * 3
+    codes = rng.integers(0, 256, (sizes.shop, len(per_level)))
+    ids, titles = ([f"{what} {n}" for n in range(sizes.shop)] for what in ("SKU", "Thing"))
+    catalog = Catalog(pa.table({"item_id": ids, "title": titles}))
+    index = TrieIndex.from_codes(codes, catalog.item_ids, codes_per_level=per_level)
+    model = build_model(
+        ItemDecoderConfig(
+            codes_per_level=per_level, width=64, code_width=64, layers=2, heads=2, kv_heads=2,
+            mlp_dim=192,
+        ), 0,
+    )  # fmt: skip
+    shop = Recommender(model, index, catalog=catalog)
+    rows = rng.choice(sizes.shop, model.config.max_items, replace=False)
+    history = History.from_items(jnp.asarray(codes, jnp.int32), [rows], model.config.max_items)
+    # As in the engine: a program of its own, which takes leaves and not a model to flatten.
+    arguments = model, index, history, jnp.asarray(rows, jnp.int32)[None]
+    leaves, structure = jax.tree.flatten(arguments)
 
+    @jax.jit
+    def search(leaves: list[jax.Array]) -> jax.Array:
+        model, index, history, seen = jax.tree.unflatten(structure, leaves)
+        return beam_search(model, history, index, beams=beams, exclude=seen).items[:, :k]
 
-def history_bytes(sizes: Sizes) -> Points:
-    """Bar 10: the history part of a decode with 80 history tokens does not grow with M."""
-    kinds: tuple[Kind, ...] = ("decoder_only", "item_decoder")
-    return {
-        f"10 history: {kind} {4 * sizes.history_items} tokens M={beams}": functools.partial(
-            history_memory, kind, beams, sizes
+    calls = {"search": lambda: np.asarray(search(leaves))} | {
+        f"by {name}": lambda own=[of[row] for row in rows]: (
+            shop.recommend(own, k, beams=beams).items
         )
-        for kind in kinds
-        for beams in sizes.beams
+        for name, of in {"ids": ids, "titles": titles}.items()
     }
+    bare, *others = (call().tolist() for call in calls.values())
+    if others != [bare, bare]:
+        raise GenretError(f"recommend: found items {others}, expected those of the search, {bare}")
+    found = interleave(calls, 100)
+    base, *own = (np.array(times["rounds_ms"]) for times in found.values())
+    return found | {"ms_over_search": max(float(np.median(ms - base)) for ms in own)}

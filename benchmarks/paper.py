@@ -1,7 +1,6 @@
 """A run of the preset "paper" beside the tables of the STATIC paper (arXiv 2602.22647).
 
     python -m benchmarks paper FILE
-    python -m benchmarks paper FILE --markdown
 
 Theirs (`static_paper.json`) are milliseconds of a TPU v6e, ours of whatever machine the run is of; what
 can be compared is the order of the methods and how each grows: the slope of log(time) over log(size).
@@ -36,26 +35,19 @@ class Paper:
     """Print a run of the preset "paper" beside the paper's tables."""
 
     file: tyro.conf.Positional[Path]  # JSON of the run.
-    markdown: bool = False  # Print Markdown.
 
     def main(self, console: Console) -> None:
         """Print the tables."""
         document = read(self.file)
-        environment, lines = document["environment"], list(document["points"].values())
-        if self.markdown:
-            print(markdown(environment, lines))
-            return
-        for table in tables(lines):
+        for table in tables(list(document["points"].values())):
             table.show(console)
-        for text in (*orders(lines), _machines(environment)):
-            console.print(text)
+        console.print(_machines(document["environment"]))
 
 
 def markdown(environment: Mapping[str, Any], points: Sequence[Line]) -> str:
-    """Return the tables and the orders of a run as Markdown."""
+    """Return the tables of a run as Markdown."""
     parts = [text for table in tables(points) for text in (f"{table.title}:", table.markdown())]
-    said = "\n".join(f"- {text}" for text in orders(points))
-    return "\n\n".join([_machines(environment), *parts, said])
+    return "\n\n".join([_machines(environment), *parts])
 
 
 def tables(points: Sequence[Line]) -> list[Table]:
@@ -64,13 +56,10 @@ def tables(points: Sequence[Line]) -> list[Table]:
     Raises:
       GenretError: the run is not one of the preset "paper".
     """
-    by_items, by_codes = (
-        _measured(points, "items", "codes", 2048),
-        _measured(points, "codes", "items", 10**7),
-    )
-    if not by_items or any(
-        x["sizes"]["depth"] != 8 for x in (*by_items.values(), *by_codes.values())
-    ):
+    given = [line for line in points if line["sizes"]["model"] is None]
+    by_items = {p["sizes"]["items"]: p for p in given if p["sizes"]["codes"] == 2048}
+    by_codes = {p["sizes"]["codes"]: p for p in given if p["sizes"]["items"] == 10**7}
+    if not by_items or any(line["sizes"]["depth"] != 8 for line in given):
         raise GenretError("paper: found no points of the preset 'paper'")
     over_items = "Table 4a: milliseconds of a step beyond an unconstrained one, by items, V = 2,048"
     over_codes = "Table 4b: the same by codes of a level, 10,000,000 items"
@@ -81,52 +70,22 @@ def tables(points: Sequence[Line]) -> list[Table]:
     ]
 
 
-def orders(points: Sequence[Line]) -> list[str]:
-    """Say the order of the methods at the most items of Table 4a that were measured, cheapest first.
-
-    After each method stand the milliseconds of a step over an unconstrained one.
-    """
-    measured = _measured(points, "items", "codes", 2048)
-    most = max(size for size in measured if str(size) in OVER_ITEMS)
-    theirs = dict(zip(COLUMNS, OVER_ITEMS[str(most)], strict=True))
-    ours = {name: _time(measured[most], method) for name, method in OURS.items()}
-    said = []
-    for whose, costs in (("paper", theirs), ("measured", ours)):
-        known = sorted((ms, name) for name, ms in costs.items() if ms is not None)
-        order = ", ".join(f"{name} {ms:.3f}" for ms, name in known)
-        said.append(f"order with {most:,} items, V = 2,048, {whose}: {order}")
-    absent = [f"{n} ({_figure(measured[most], OURS[n])})" for n, ms in ours.items() if ms is None]
-    if absent:
-        said[-1] += f"; without a figure: {', '.join(absent)}"
-    return said
-
-
-def _measured(points: Sequence[Line], axis: str, other: str, fixed: int) -> dict[int, Line]:
-    """Return the points with given logits and a fixed size by another of their sizes."""
-    given = [line["sizes"] | {"line": line} for line in points if line["sizes"]["model"] is None]
-    return {sizes[axis]: sizes["line"] for sizes in given if sizes[other] == fixed}
-
-
 def _grown(title: str, axis: str, theirs: Mapping[str, Any], ours: Mapping[int, Line]) -> Table:
-    """Return a table of the steps' times over an axis, theirs and ours."""
+    """Return a table of the steps' times over an axis, theirs and ours, and how each grows."""
     rows = []
     for size, said in theirs.items():
-        *own, last = (_figure(ours.get(int(size)), method) for method in OURS.values())
-        both = [f"{_number(x)}, {y}" for x, y in zip(said, own, strict=True)]
-        rows.append([f"{int(size):,}", *both, last])
-    *slopes, last = (_slope({s: _time(x, own) for s, x in ours.items()}) for own in OURS.values())
-    in_both = {int(size): row for size, row in theirs.items() if int(size) in ours}
-    both = [
-        f"{_slope({s: r[n] for s, r in in_both.items()})}, {own}" for n, own in enumerate(slopes)
+        cells = [_figure(ours.get(int(size)), method) for method in OURS.values()]
+        pairs = [f"{_number(x)}, {y}" for x, y in zip(said, cells, strict=False)]
+        rows.append([f"{int(size):,}", *pairs, cells[-1]])
+    slopes = [
+        _slope({s: _time(line, method) for s, line in ours.items()}) for method in OURS.values()
     ]
-    columns = [
-        axis,
-        *(f"{name}: paper, measured here" for name in COLUMNS),
-        "genret: measured here",
-    ]
-    return Table(
-        title, columns, [*rows, [f"growth with the {axis}: slope of the logarithms", *both, last]]
-    )
+    measured = {int(size): said for size, said in theirs.items() if int(size) in ours}
+    of_paper = [_slope({s: said[n] for s, said in measured.items()}) for n in range(len(COLUMNS))]
+    pairs = [f"{x}, {y}" for x, y in zip(of_paper, slopes, strict=False)]
+    rows.append([f"growth with the {axis}: slope of the logarithms", *pairs, slopes[-1]])
+    beside = [f"{name}: paper, measured here" for name in COLUMNS]
+    return Table(title, [axis, *beside, "genret: measured here"], rows)
 
 
 def _inside(line: Line) -> Table:

@@ -9,25 +9,19 @@ from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from benchmarks.timing import times_of
 
 Line = Mapping[str, Any]
 
-STYLES = {
-    "unconstrained": ("#7f7f7f", "x:"), "genret": ("#d1495b", "o-"),
-    "static-style": ("#00798c", "s-"), "static (its code)": ("#3bb3c4", "s--"),
-    "ppv-incremental": ("#e07b00", "^-"), "ppv-exact": ("#8a5200", "v-"),
-    "ppv-top50": ("#c9a227", "v--"), "hash-bitmap": ("#3f8f5b", "P--"),
-    "dense-bitmask": ("#2e4057", "D-"), "cpu-trie": ("#8d5a97", "p-"), "marisa": ("#c06c9f", "h-"),
-    "generate + trie": ("#00798c", "s-"), "generate + processor": ("#edae49", "^-"),
-    "genret, tail": ("#8d5a97", "D-"),
+COLORS = {
+    "unconstrained": "#7f7f7f", "genret": "#d1495b", "static-style": "#00798c",
+    "static (its code)": "#3bb3c4", "generate + trie": "#00798c", "generate + processor": "#edae49",
+    "genret, tail": "#8d5a97",
 }  # fmt: skip
-"""Color, mark and line of a method in every picture; broken lines need not find the exact answer."""
+"""Color of a method in every picture."""
 
 BESIDE = 12
 """Points beside each other in the map; the others are below."""
@@ -39,23 +33,6 @@ MOST = 16.0
 """How many times slower than ours has the last color of the map."""
 
 SIZES = (("L", "depth"), ("B", "batch"), ("M", "beams"))
-
-
-def all_figures(points: Sequence[Line]) -> dict[str, tuple[str, Figure]]:
-    """Draw every picture that the points have the figures for: caption and figure by name."""
-    drawn = {
-        "who_wins": (
-            "Which method wins where, and by how much. The fastest exact method is framed.",
-            who_wins(points),
-        ),
-        "slower_than_genret": ("The same over all points.", slower_than(points)),
-        "by_level": ("Where the time goes: each step alone.", by_level(points)),
-        "with_models": (
-            "A whole search with a transformer; grey is the time without a constraint.",
-            with_models(points),
-        ),
-    }
-    return {name: (said, figure) for name, (said, figure) in drawn.items() if figure is not None}
 
 
 def svg(figure: Figure) -> str:
@@ -149,89 +126,16 @@ def machines(measured: Mapping[str, Line], compiled: Mapping[str, Any]) -> Figur
     }
     figure = Figure(figsize=(10.5, 2.3), layout="constrained")
     for axes, (title, values) in zip(figure.subplots(1, 3), panels.items(), strict=True):
-        _bars(axes, values, {n: f" {v:,.{0 if v >= 10 else 2}f}" for n, v in values.items()})
+        axes.barh([*values], [*values.values()], color=[color(name) for name in values])
+        for row, value in enumerate(values.values()):
+            axes.text(value, row, f" {value:,.{0 if value >= 10 else 2}f}", va="center", fontsize=9)
+        axes.invert_yaxis()
+        _plain(axes)
+        axes.grid(visible=False, axis="y")
         axes.margins(x=0.2)
         axes.set_title(title, fontsize=10)
         axes.set_xticks([])
     figure.suptitle("10⁶ items, V = 2,048, L = 8, B = 2, M = 70; less is better", fontsize=10)
-    return figure
-
-
-def slower_than(points: Sequence[Line], name: str = "genret") -> Figure | None:
-    """Draw how many times slower than a method the others are, over all points with given logits."""
-    ratios = _ratios(_given(points), name)
-    if not ratios:
-        return None
-    means = {other: statistics.geometric_mean(values) for other, values in ratios.items()}
-    order = sorted(means, key=means.__getitem__, reverse=True)
-    figure = Figure(figsize=(7, 0.4 * len(order) + 1.4), layout="constrained")
-    axes = figure.subplots()
-    # From 1 on: a bar to the left is a faster method, one to the right a slower one.
-    most = {other: max(1, *values) for other, values in ratios.items()}
-    _bars(axes, {x: means[x] - 1 for x in order}, left=1)
-    for row, other in enumerate(order):
-        least = min(ratios[other])
-        axes.plot([least, max(ratios[other])], [row, row], "|-", color="#333333", lw=1, ms=7)
-        axes.text(1.08 * most[other], row, f"{times(means[other])} x", va="center")
-    axes.axvline(1, color=color(name), lw=2)
-    axes.set_xscale("log")
-    least = min(1.0, *(min(own) for own in ratios.values()))
-    axes.set_xlim(least / 1.1, 1.6 * max(most.values()))
-    log_ticks(axes.xaxis, least, max(most.values()))
-    axes.set_xlabel(f"time of a search over that of {name} (left of the line: faster)")
-    count = max(map(len, ratios.values()))
-    said = ": geometric mean, least and most" if count > 1 else ""
-    axes.set_title(f"Against {name}, over {count} points{said}")
-    return figure
-
-
-def by_level(points: Sequence[Line]) -> Figure | None:
-    """Draw what each step takes alone, of the largest point whose steps were timed."""
-    lines = [line for line in points if any("level_ms" in x for x in line["methods"].values())]
-    if not lines:
-        return None
-    line = max(lines, key=lambda line: line["sizes"]["items"])
-    timed = {name: own["level_ms"] for name, own in line["methods"].items() if "level_ms" in own}
-    sizes = line["sizes"]
-    levels = list(range(1, sizes["depth"] + 1))
-    figure = Figure(figsize=(7.5, 4.4), layout="constrained")
-    axes = figure.subplots()
-    for name, ms in sorted(
-        timed.items(), key=lambda own: -own[1][-1]
-    ):  # in the order of their ends
-        thick = {"lw": 2.6, "ms": 6, "zorder": 3} if name == "genret" else {"lw": 1.3, "ms": 5}
-        axes.plot(levels, ms, STYLES[name][1], color=color(name), label=name, **thick)
-    axes.set_yscale("log")
-    log_ticks(axes.yaxis, *axes.get_ylim())
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9, frameon=False)
-    axes.set_xticks(levels)
-    axes.set(xlabel="level of the semantic ID", ylabel="ms of the step alone")
-    axes.set_title(f"|C| = {number(sizes['items'])}, V = {sizes['codes']:,}, each step alone")
-    _plain(axes)
-    return figure
-
-
-def with_models(points: Sequence[Line]) -> Figure | None:
-    """Draw what a whole search with a transformer takes, and which part of it is the constraint's."""
-    lines = [line for line in points if line["sizes"]["model"] is not None and _timed(line)]
-    if not lines:
-        return None
-    rows = max(len(line["methods"]) for line in lines)
-    figure = Figure(figsize=(1.6 + 3.2 * len(lines), 0.4 * rows + 1.3), layout="constrained")
-    for axes, line in zip(figure.subplots(1, len(lines), squeeze=False)[0], lines, strict=True):
-        timed = _timed(line)
-        first = next(iter(timed))
-        base, longest = timed[first]["ms"], max(own["ms"] for own in timed.values())
-        axes.barh([*timed], [min(base, own["ms"]) for own in timed.values()], color="#d0d0d0")
-        _bars(axes, {name: max(0.0, own["ms"] - base) for name, own in timed.items()}, left=base)
-        for name, own in timed.items():
-            change = f"{times_of(own, timed[first]) - 1:+.0%}"
-            text = f"{own['ms']:.3g} ms" if name == first else change
-            axes.text(max(base, own["ms"]) + 0.02 * longest, name, text, va="center", fontsize=9)
-        axes.axvline(base, color=color(first), lw=1)
-        axes.set_xlim(0, 1.25 * longest)
-        axes.set_title(f"{line['sizes']['model']} model, |C| = {number(line['sizes']['items'])}")
-        axes.set_xlabel(f"ms a search; grey: as {first}")
     return figure
 
 
@@ -257,7 +161,7 @@ def hf_generate(points: Sequence[Mapping[str, Any]], ways: Sequence[str]) -> Fig
     for axes, title in zip(every, shown, strict=True):
         beams = [p["beams"] for p in panels[title]]
         for way in ways:
-            own = [(p["ways"][way], p["prompts"]) for p in panels[title]]
+            own = [(p[way], p["prompts"]) for p in panels[title]]
             low, high = zip(*([t / n for t in way["quartiles_ms"]] for way, n in own), strict=True)
             ms = [way["ms"] / n for way, n in own]
             axes.plot(beams, ms, "o-", ms=4, color=color(way), label=way)
@@ -272,24 +176,8 @@ def hf_generate(points: Sequence[Mapping[str, Any]], ways: Sequence[str]) -> Fig
     return figure
 
 
-def _bars(
-    axes: Axes, values: Mapping[str, float], said: Mapping[str, str] | None = None, left: float = 0
-) -> None:
-    """Draw a bar for each method in its color, the first on top, with what is said of it at its end."""
-    axes.barh([*values], [*values.values()], left=left, color=[color(x) for x in values])
-    for row, name in enumerate(said or {}):
-        axes.text(values[name], row, said[name], va="center", fontsize=9)  # type: ignore[index]
-    axes.invert_yaxis()
-    _plain(axes)
-    axes.grid(visible=False, axis="y")
-
-
 def _timed(line: Line) -> dict[str, Any]:
     return {name: own for name, own in line["methods"].items() if "ms" in own}
-
-
-def _given(points: Sequence[Line]) -> list[Line]:
-    return [line for line in points if line["sizes"]["model"] is None]
 
 
 def _differs(points: Sequence[Line], size: str) -> bool:
@@ -310,7 +198,7 @@ def _title(line: Line, points: Sequence[Line]) -> str:
         said.append(sizes["kind"])
     if sizes.get("filters"):
         said.append(f"{sizes['filters']} filters")
-    if sizes.get("inserted"):
+    if sizes.get("inserted"):  # of results of earlier versions
         said.append(f"{100 * sizes['inserted']:g} % late")
     if sizes["model"] is not None:
         said.append(f"{sizes['model']} model")
@@ -327,13 +215,6 @@ def _ratios(points: Sequence[Line], name: str) -> dict[str, list[float]]:
     return found
 
 
-def log_ticks(axis: Axis, low: float, high: float) -> None:
-    """Put plain numbers at a logarithmic axis: 1, 2, 5, 10 ..., of a long one the powers alone."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 300 else (1,)))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
-
-
 def _plain(axes: Axes) -> None:
     """Leave out what is not read."""
     axes.spines[["top", "right"]].set_visible(False)
@@ -343,7 +224,7 @@ def _plain(axes: Axes) -> None:
 
 def color(name: str) -> str:
     """Return the color of a method, the same in every picture."""
-    return STYLES.get(name, ("#555555", ""))[0]
+    return COLORS.get(name, "#555555")
 
 
 def number(count: int) -> str:

@@ -1,20 +1,112 @@
-"""What the programs share: options from the command line, errors in one line, tables, a JSON file."""
+"""What the programs share: options from the command line, points, bars, tables, and errors in one line."""
 
 import dataclasses
 import html
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import rich.table
 import tyro
 from rich.console import Console
 
-from benchmarks.bars import Bar, sentence, verdicts
-from benchmarks.record import write_json
+from benchmarks.bars import Bar, evaluate
+from benchmarks.process import Figures
+from benchmarks.record import Points, Record, environment
 from genret.errors import GenretError
+
+Columns = Mapping[str, tuple[str, str | Callable[[Any], str]]]
+"""Title of each column of a table, the name of its figure, and the figure's form."""
+
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Program:
+    """A program that measures points, judges bars and shows tables; its fields are its options.
+
+    A subclass says which points there are, and which bars are asked of them. Its docstring is its help.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    bars: ClassVar[Sequence[Bar]] = ()
+    columns: ClassVar[Columns] = {}
+
+    json: Path | None = None
+    """File to write, a point as soon as it is measured."""
+    only: tuple[str, ...] = ()
+    """Parts of points' names: measure the points with any of them."""
+    resume: bool = False
+    """Keep the points that the JSON file holds."""
+    smoke: bool = False
+    """Small sizes: shows that it works. Bars that are missed do not count."""
+
+    def points(self) -> Points:
+        """Return what measures each point, by its key."""
+        raise NotImplementedError
+
+    def tables(self, document: Figures) -> list["Table"]:
+        """Return the tables of a run."""
+        return [Table.of(self.title, self.columns, document["points"], "point")]
+
+    def main(self, console: Console) -> int:
+        """Measure the points that are missing; return 1 where one failed or a bar is missed."""
+        points = some(self.points(), self.only)
+        preset = "smoke" if self.smoke else "bars"
+        options = {k: str(v) if isinstance(v, Path) else v for k, v in vars(self).items()}
+        heading = {"program": self.name, "preset": preset, "options": options}
+        heading["environment"] = environment()
+        record = Record(self.json, heading, resume=self.resume, say=console.print)
+        for key, measure in points.items():
+            record.point(key, measure)
+        evaluate(record.document, self.bars)
+        record.write()
+        missed = show(record.document, self.tables(record.document), console)
+        failed = any("error" in point for point in record.points.values())
+        return int(failed or (missed and not self.smoke))
+
+
+def some(points: dict[str, T], only: Sequence[str]) -> dict[str, T]:
+    """Return the points with any of these parts in their names; all if there are none.
+
+    Raises:
+      GenretError: no point has one.
+    """
+    found = {key: x for key, x in points.items() if not only or any(part in key for part in only)}
+    if not found:
+        raise GenretError(
+            f"only: found {' '.join(map(repr, only))}, which no point has in its name; one is "
+            f"{next(iter(points))!r}"
+        )
+    return found
+
+
+def show(document: Figures, tables: Sequence["Table"], console: Console) -> bool:
+    """Print the tables and the bars of a run; return whether a bar is missed."""
+    for table in (*tables, *([bars_table(document)] if document["bars"] else [])):
+        table.show(console)
+    return not all(verdict["met"] for verdict in document["verdicts"].values())
+
+
+def bars_table(document: Figures) -> "Table":
+    """Return the bars of a run, what they ask for and whether they are met."""
+    rows = {}
+    for name, value in document["bars"].items():
+        judged = document["verdicts"].get(name, {})
+        asked = None
+        if judged.get("bar") is not None:
+            asked = f"{'at most' if judged['at_most'] else 'at least'} {judged['bar']:.4g}"
+        met = {True: "met", False: "MISSED"}.get(judged.get("met"))
+        rows[name] = {"value": value, "asked": asked, "met": met}
+    said: Callable[[Any], str] = lambda x: f"{x:.4g}" if isinstance(x, float) else str(x)  # noqa: E731
+    columns: Columns = {
+        "measured": ("value", said), "asked for": ("asked", "{}"), "": ("met", "{}")
+    }  # fmt: skip
+    return Table.of("Bars", columns, rows, "bar")
 
 
 def make_main(name: str, program: type) -> Callable[..., int]:
@@ -35,9 +127,6 @@ def make_main(name: str, program: type) -> Callable[..., int]:
             return 2
 
     return main
-
-
-Columns = Mapping[str, tuple[str, str | Callable[[Any], str]]]
 
 
 def _said(value: Any, form: str | Callable[[Any], str]) -> str:
@@ -81,10 +170,6 @@ class Table:
         ]
         return cls(title, [first, *(column for column, _ in shown)], cells)
 
-    def __iter__(self) -> Any:
-        """Return title, columns and rows in turn."""
-        return iter((self.title, self.columns, self.rows))
-
     def show(self, console: Console) -> None:
         """Print it; all columns but the first are of numbers."""
         table = rich.table.Table(title=self.title, title_justify="left")
@@ -96,7 +181,9 @@ class Table:
 
     def markdown(self) -> str:
         """Return its lines, without the title."""
-        lines = [self.columns, ["---"] * len(self.columns), *self.rows]
+        width = len(self.columns)
+        rows = [[*row, *[""] * (width - len(row))] for row in self.rows]
+        lines = [self.columns, ["---"] * width, *rows]
         return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
     def html(self) -> str:
@@ -111,23 +198,6 @@ class Table:
 
         body = row(self.columns, "th") + "".join(row(each, "td") for each in self.rows)
         return f"<h3>{html.escape(self.title)}</h3><div class=wide><table>{body}</table></div>"
-
-
-def finish(
-    document: Mapping[str, Any],
-    bars: Iterable[Bar],
-    out: Path | None,
-    console: Console,
-    *tables: Table,
-) -> int:
-    """Show the tables of a document, judge its bars and write it; return 1 where one is missed."""
-    judged = verdicts(document, bars)
-    for table in tables:
-        table.show(console)
-    for name, verdict in judged.items():
-        console.print(sentence(name, verdict))
-    write_json(out, {**document, "bars": judged})
-    return int(not all(verdict["met"] for verdict in judged.values()))
 
 
 def replace_block(page: str, new: str, begin: str, end: str, name: str) -> str:

@@ -1,16 +1,15 @@
-"""Random tries and logits against the exact search, and the cases that STATIC answers wrongly."""
+"""Bar 6: random tries and logits against the exact search, and the cases that STATIC answers wrongly."""
 
-import functools
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from benchmarks.draws import draw_codes
-from benchmarks.engine_points import beside_static
 from benchmarks.methods import StaticCode
 from benchmarks.methods.static_code import available
 from benchmarks.process import Figures
-from benchmarks.sizes import Points
+from benchmarks.record import Points
 from benchmarks.timing import count_compilations
 from benchmarks.workload import CodeSet, Point, Workload
 from genret import TrieIndex
@@ -19,10 +18,10 @@ from genret.typing import Codes
 
 
 def points(tries: int, families: tuple[Family, ...] = FAMILIES) -> Points:
-    """Bar 6: compare so many answers with the exact ones."""
+    """Compare so many answers with the exact ones."""
     each = -(-tries // len(families))
     return {
-        f"6 soak: {each} tries of {family}": functools.partial(run, family, each, seed)
+        f"6 soak: {each} tries of {family}": partial(run, family, each, seed)
         for seed, family in enumerate(families)
     }
 
@@ -62,7 +61,7 @@ def static_cases() -> Points:
         "3: dead beams": (some, 64, 40, 10),
         "4: many children of one beam": (draw_codes(50_000, (512,) * 3, seed=5), 512, 70, 30),
     }
-    return {f"6 case {name}": functools.partial(_case, *case) for name, case in cases.items()}
+    return {f"6 case {name}": partial(_case, *case) for name, case in cases.items()}
 
 
 def _case(codes: Codes, num_codes: int, beams: int, tokens_per_beam: int) -> Figures:
@@ -72,10 +71,10 @@ def _case(codes: Codes, num_codes: int, beams: int, tokens_per_beam: int) -> Fig
     work.check(result)
     invalid = count_invalid(result, work.catalog.codes, np.ones((2, len(codes)), bool))
     figures: Figures = {"invalid": invalid, "answers": int(np.asarray(result.valid).sum())}
-    if not available():
-        return figures
-    try:
-        rival = StaticCode.build(work.catalog.codes, work.codes.sizes, tokens_per_beam)
-        return figures | beside_static(work, rival)
-    except Exception as e:  # whatever it raises is its answer
-        return figures | {"static_error": f"{type(e).__name__}: {str(e)[:200]}"}
+    if available():
+        try:
+            rival = StaticCode.build(work.catalog.codes, work.codes.sizes, tokens_per_beam)
+            figures |= work.judge_static(rival)
+        except Exception as e:  # whatever it raises is its answer
+            figures["static_error"] = f"{type(e).__name__}: {str(e)[:200]}"
+    return figures

@@ -18,7 +18,9 @@ from genret.json_files import read_json
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-KEPT = ("points", "parts", "bars", "verdicts")
+KEPT = ("points", "bars", "verdicts")
+Points = dict[str, Callable[[], Figures]]
+"""What measures each point, by its key."""
 
 
 def environment() -> Figures:
@@ -61,8 +63,7 @@ def write_json(path: Path | None, document: Mapping[str, Any]) -> None:
 class Record:
     """The JSON file of a run, written after each point.
 
-    Its ``document`` holds the heading, ``points`` by key, ``parts`` (what single processes measured of
-    points that are not whole yet), ``bars`` and ``verdicts``.
+    Its ``document`` holds the heading, ``points`` by key, ``bars`` and ``verdicts``.
 
     Args:
       path: the file; None: nothing is written.
@@ -118,18 +119,10 @@ class Record:
         return self.points[key]
 
     def add(self, key: str, figures: Figures) -> Figures:
-        """Put a whole point into the file; its parts go."""
+        """Put a point into the file."""
         self.points[key] = figures
-        self.document["parts"].pop(key, None)
         self.write()
         return figures
-
-    def add_part(self, key: str, figures: Figures) -> list[Figures]:
-        """Keep what one more process measured of a point; return all that is known of it."""
-        parts = self.document["parts"].setdefault(key, [])
-        parts.append(figures)
-        self.write()
-        return parts
 
     def write(self) -> None:
         """Write the file."""

@@ -1,117 +1,100 @@
 """What a nightly job costs: users a second, padding, programs and memory.
 
-    python -m benchmarks.scoring --out benchmarks/results/scoring.json
+    python -m benchmarks.scoring --json benchmarks/results/scoring.json
 
 ``job``     ``genret score`` over Office-like synthetic histories, in a process of its own
 ``memory``  the same with a small model, from 1e4 users on: what the process held at most
 ``ray``     the same job on this machine by one process, and by three scorers of a Ray cluster;
-            their content must be the same. Needs ``genret[ray]``; without it the part is left out.
+            their content must be the same. Needs ``genret[ray]``.
 
 Beam search against ``transformers.generate`` is measured by `benchmarks.hf_generate`.
 """
 
 import dataclasses
-import importlib.util
+import functools
 import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich.console import Console
 
-from benchmarks.bars import at_most, judge, sentence, verdicts
+from benchmarks.bars import over
 from benchmarks.process import Figures, in_own_process, peak_gib, timed, verb
-from benchmarks.program import make_main
-from benchmarks.record import environment, write_json
-from genret.artifacts import read_manifest, write_folder
-from genret.config import ItemDecoderConfig
-from genret.data import synthetic, synthetic_tables
+from benchmarks.program import Columns, Program, make_main
+from benchmarks.record import Points
+from genret.artifacts import read_manifest
+from genret.data import synthetic_tables
 from genret.errors import GenretError
-from genret.models import build_model, num_parameters, save_model
-from genret.semantic_ids import SemanticIds
-from genret.tokenizers import save_codes
 
-SIZES = (256,) * 4
-"""Codes of Office's shipped semantic IDs."""
 ITEMS, EVENTS = 2420, 11
 """Office's catalog and the mean length of its histories."""
 SHARD = 20_000
 """Users of a shard."""
 MODELS = {
-    "0.9M": {"width": 160, "layers": 2, "heads": 5, "kv_heads": 5, "mlp_dim": 384},
-    "small": {"width": 32, "layers": 1, "heads": 2, "kv_heads": 2, "head_dim": 16, "mlp_dim": 64},
+    "0.9M": "--width 160 --layers 2 --heads 5 --kv-heads 5 --mlp-dim 384",
+    "small": "--width 32 --layers 1 --heads 2 --kv-heads 2 --head-dim 16 --mlp-dim 64",
 }
-BARS = (
-    at_most("padding waste", lambda job: job["padding_waste"], 0.15),
-    at_most("compiled programs", lambda job: len(job["programs"]), 8),
-    at_most("memory, GiB", lambda job: job["peak_gib"], 2),
-)
+"""Options of ``genret train``, by the number of parameters."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
+class Scoring(Program):
     """Measure a scoring job; see the module's docstring."""
 
-    parts: tuple[str, ...] = ("job", "memory", "ray")  # What to measure.
+    name: ClassVar[str] = "benchmarks.scoring"
+    title: ClassVar[str] = "Scoring"
+    bars: ClassVar = [
+        over("padding waste", "job", "padding_waste", max, 0.15, at_most=True),
+        over("compiled programs", "job", "num_programs", max, 8, at_most=True),
+        over("memory, GiB", "job", "peak_gib", max, 2, at_most=True),
+        over("time on Ray over time here", "ray", "over_local", max, 1.25, at_most=True),
+    ]
+    columns: ClassVar[Columns] = {
+        "users/s": ("users_per_second", "{:,.0f}"),
+        "padding": ("padding_waste", "{:.1%}"),
+        "programs": ("num_programs", "{}"),
+        "peak GiB": ("peak_gib", "{:.2f}"),
+        "Ray over here": ("over_local", "{:.2f}"),
+    }
+
     users: int = 100_000  # Users of the job.
     beams: int = 20  # Beams of the job.
     memory_users: tuple[int, ...] = (10_000, 100_000, 1_000_000)
     """Users of the jobs whose memory is measured."""
     ray_users: int = 180_000
     """Users of the jobs on one process and on Ray: two minutes on two cores."""
-    out: Path | None = None  # Where to write the figures as JSON.
 
-    def main(self, console: Console) -> None:
-        """Measure the parts and say how they stand against the bars."""
-        document: Figures = {"environment": environment()}
-        with tempfile.TemporaryDirectory() as folder:
-            scratch = Path(folder)
-            if "job" in self.parts:
-                run = make_run(scratch / "run", MODELS["0.9M"])
-                figures = job(run, scratch, self.users, self.beams)
-                document["job"] = figures | {"bars": verdicts(figures, BARS)}
-                console.print(f"{figures['users_per_second']:,.0f} users/s, {figures['model']}")
-                for name, bar in document["job"]["bars"].items():
-                    console.print(sentence(name, bar))
-            if "memory" in self.parts:
-                small = make_run(scratch / "small", MODELS["small"])
-                document["memory"] = [job(small, scratch, n, 8, k=5) for n in self.memory_users]
-                for one in document["memory"]:
-                    console.print(f"{one['users']:,} users: {one['peak_gib']:.2f} GiB")
-            if "ray" in self.parts and importlib.util.find_spec("ray"):
-                document["ray"] = on_ray(scratch, self.ray_users, self.beams)
-                console.print(sentence("time on Ray over time here", document["ray"]["bar"]))
-            elif "ray" in self.parts:
-                console.print("ray: left out, it is not installed")
-        write_json(self.out, document)
+    def points(self) -> Points:
+        """Score as a job, with a small model, and on Ray."""
+        own = dataclasses.replace(self, users=60, ray_users=60, memory_users=(60,), beams=10)
+        asked, model = (own, "small") if self.smoke else (self, "0.9M")
+        jobs = {f"job: {asked.users:,} users": (model, asked.users, asked.beams, 10)}
+        jobs |= {f"memory: {n:,} users": ("small", n, 8, 5) for n in asked.memory_users}
+        points: Points = {key: functools.partial(job, *own) for key, own in jobs.items()}
+        key = f"ray: {asked.ray_users:,} users"
+        return points | {key: functools.partial(on_ray, model, asked.ray_users, asked.beams)}
 
 
-def make_run(folder: Path, architecture: dict[str, Any]) -> Path:
-    """Make a run of an Office-like catalog with drawn codes and a model that nobody trained."""
-    catalog, histories = synthetic(2000, ITEMS, EVENTS, seed=0)
-    with write_folder(folder / "catalog", "catalog") as scratch:
-        catalog.save(scratch)
-        histories.save(scratch)
-    codes = np.random.default_rng(0).integers(0, SIZES[0], (ITEMS, len(SIZES)))
-    inputs = {"catalog": read_manifest(folder / "catalog").fingerprint}
-    semantic_ids = SemanticIds.from_codes(codes, codes_per_level=SIZES)
-    save_codes(folder / "codes", semantic_ids, inputs=inputs)
+def make_run(folder: Path, model: str) -> Path:
+    """Make a run of an Office-like catalog with a model of one training step."""
+    synthetic = ("--synthetic", "--synthetic-users", 2000, "--synthetic-items", ITEMS)
+    verb("ingest", folder, *synthetic)
+    verb("embed", folder, "--text-dim", 16, "--cooccurrence-dim", 16)
+    verb("tokenize", folder, "--levels", 4, "--codebook-size", 256, "--iterations", 3)
     verb("index", folder)
-    inputs = {"codes": read_manifest(folder / "codes").fingerprint}
-    model = build_model(ItemDecoderConfig(codes_per_level=SIZES, **architecture), 0)
-    summary = {"parameters": num_parameters(model)}
-    with write_folder(folder / "model", "model", inputs=inputs, summary=summary) as scratch:
-        save_model(scratch, model)
+    verb(
+        "train", folder, *MODELS[model].split(), "--steps", 1, "--batch-size", 8, "--eval-users", 10
+    )
     return folder
 
 
 def make_histories(folder: Path, users: int, shard: int = SHARD) -> Path:
     """Draw Office-like histories, in shards."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir()
     for number in range(-(-users // shard)):
         count = min(shard, users - number * shard)
         events, _ = synthetic_tables(count, ITEMS, EVENTS, seed=number)
@@ -123,36 +106,37 @@ def make_histories(folder: Path, users: int, shard: int = SHARD) -> Path:
     return folder
 
 
-def job(run: Path, scratch: Path, users: int, beams: int, k: int = 10) -> Figures:
+def job(model: str, users: int, beams: int, k: int) -> Figures:
     """Score in a process of its own; return the figures of its manifest and its memory."""
-    data = make_histories(scratch / f"in-{users}", users)
-    out = scratch / f"out-{run.name}-{users}"
-    summary, own = in_own_process(score, run, data, out, users, k, beams)
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        run = make_run(scratch / "run", model)
+        data = make_histories(scratch / "in", users)
+        summary, own = in_own_process(score, run, data, scratch / "out", users, k, beams)
     kept = ("users", "seconds", "users_per_second", "padding_waste", "users_per_batch", "programs")
-    parameters = read_manifest(run / "model").summary["parameters"]
-    about = {"beams": beams, "model": f"ItemDecoder of {parameters:,} parameters"}
+    about = {"beams": beams, "model": model, "num_programs": len(summary["programs"])}
     return {name: summary[name] for name in kept} | own | about
 
 
-def on_ray(scratch: Path, users: int, beams: int) -> Figures:
+def on_ray(model: str, users: int, beams: int) -> Figures:
     """Score on one process and on three scorers of Ray; compare content and times.
 
     Times are those of the verb: loading, compiling and Ray itself are in.
     """
-    run = make_run(scratch / "run-ray", MODELS["0.9M"])
-    data = make_histories(scratch / "in-ray", users, shard=max(1, users // 24))
     cores = min(1.0, (os.cpu_count() or 1) / 4)  # three scorers, whatever the machine has
     on_ray = ("--engine", "ray", "--workers", 3, "--cpus-per-worker", cores)
     seconds, content = {}, set()
-    for name, engine in {"local": (), "ray": on_ray}.items():
-        out = scratch / f"out-{name}"
-        _, own = in_own_process(score, run, data, out, users, 10, beams, *engine)
-        seconds[name] = own["wall_seconds"]
-        content.add(read_manifest(out).fingerprint)
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        run = make_run(scratch / "run", model)
+        data = make_histories(scratch / "in", users, shard=max(1, users // 24))
+        for name, engine in {"local": (), "ray": on_ray}.items():
+            _, own = in_own_process(score, run, data, scratch / name, users, 10, beams, *engine)
+            seconds[name] = own["wall_seconds"]
+            content.add(read_manifest(scratch / name).fingerprint)
     if len(content) > 1:
         raise GenretError("ray: found another content than that of one process, expected the same")
-    bar = judge(seconds["ray"] / seconds["local"], 1.25, at_most=True)
-    return {"users": users, "seconds": seconds, "bar": bar}
+    return {"users": users, "seconds": seconds, "over_local": seconds["ray"] / seconds["local"]}
 
 
 def score(
@@ -171,7 +155,7 @@ def score(
     return done["summary"], figures | {"peak_gib": peak_gib()}
 
 
-main = make_main("benchmarks.scoring", Options)
+main = make_main("benchmarks.scoring", Scoring)
 
 if __name__ == "__main__":
     sys.exit(main())

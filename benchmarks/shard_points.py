@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec as P
 
 from benchmarks import random_tries
 from benchmarks.process import Figures, peak_gib, timed
-from benchmarks.sizes import Points
+from benchmarks.record import Points
 from genret import TrieIndex, beam_search
 from genret.testing import Family, GivenLogits
 

@@ -23,8 +23,6 @@ COLUMNS = {
     "queued": ("queued_step_ms", "{:.3f}"),
     "bytes": ("bytes", lambda count: size(count)),
     "build s": ("build_s", "{:.2f}"),
-    "refresh s": ("refresh_s", "{:.3f}"),
-    "update s": ("update_s", "{:.3f}"),
     "compile s": ("compile_s", "{:.1f}"),
     "false +": ("false_positive_rate", "{:.2%}"),
     "exact": ("of_exact", "{:.0%}"),
@@ -43,6 +41,8 @@ HOW = (
     "answers of every exact method equalled brute force before it was timed."
 )
 
+MAP = "Which method wins where, and by how much. The fastest exact method is framed."
+
 
 def table(key: str, line: Line) -> Table:
     """Return the table of a point: a row for each method."""
@@ -54,12 +54,6 @@ def table(key: str, line: Line) -> Table:
     return Table.of(key, COLUMNS, rows)
 
 
-def cells(line: Line) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-    """Return the titles and rows of a point's table; an error is the only cell of its row."""
-    found = table("", line)
-    return found.columns, found.rows
-
-
 def show(key: str, line: Line, console: Console) -> None:
     """Print a point: a row for each method, and below the table why one has no figures."""
     found = table(key, line)
@@ -68,12 +62,9 @@ def show(key: str, line: Line, console: Console) -> None:
     dataclasses.replace(found, rows=rows).show(console)
     for name, error in failed:
         console.print(f"  {name}: {error}")
-    if "floors" in line:
-        least, once = (ms / line["sizes"]["depth"] for ms in line["floors"].values())
-        console.print(
-            f"  floors: {least:.3f} ms a step for the logsumexps alone, "
-            f"{once:.3f} ms to read the logits once"
-        )
+    if line.get("floors"):
+        least = line["floors"]["logsumexp_ms"] / line["sizes"]["depth"]
+        console.print(f"  floor: {least:.3f} ms a step for the logsumexps alone")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,19 +80,16 @@ class Page:
 
 
 def write_page(path: Path, document: Mapping[str, Any], console: Console) -> None:
-    """Write the page of a run: of the suite with each picture, beside it as PNG and SVG too."""
+    """Write the page of a run: its tables, and of the suite the map of who wins where."""
     if document.get("program") == "benchmarks.accelerators":
         from benchmarks import accelerators
 
         page = accelerators.page(document)
     else:
         points, parts = document["points"], []
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for name, (caption, figure) in plots.all_figures(list(points.values())).items():
-            figure.savefig(path.with_name(f"{path.stem}-{name}.png"), dpi=144)
-            drawn = plots.svg(figure)
-            write_text(path.with_name(f"{path.stem}-{name}.svg"), drawn)
-            parts.append(f"<figure>{drawn}<figcaption>{caption}</figcaption></figure>")
+        figure = plots.who_wins(list(points.values()))
+        if figure is not None:
+            parts = [f"<figure>{plots.svg(figure)}<figcaption>{MAP}</figcaption></figure>"]
         tables = [table(*point) for point in points.items()]
         title = "Constrained decoding, measured"
         page = page_of(title, document["environment"], tables, HOW, parts)

@@ -44,12 +44,10 @@ class Point:
     batch: int = 2  # B
     beams: int = 70  # M
     kind: Kind = "uniform"  # how codes are drawn
-    filters: int = 0  # sets of allowed items in a batch, half of all items each
+    filters: int = 0  # sets of allowed items in a batch, from nearly nothing to nearly everything
     seen: int = 0  # items that each request must not be answered
-    inserted: float = 0.0  # share of the items that come when the index is built already
     methods: tuple[str, ...] = tuple(METHODS)  # the first is what the others are compared with
     model: ModelSize | None = None  # None: logits are given and cost nothing
-    by_level: bool = False  # each step is also timed alone
     repeats: int = 150  # rounds at most
     processes: int = 0  # fresh processes that share the rounds; 0: the calling process measures
     seconds: float = 40.0  # of all methods; one that used its share has no more rounds after three
@@ -59,7 +57,6 @@ class Point:
         """Name of the size."""
         more = f" filters={self.filters}" if self.filters else ""
         more += f" seen={self.seen}" if self.seen else ""
-        more += f" inserted={self.inserted:g}" if self.inserted else ""
         return (
             f"|C|={self.items} V={self.codes} L={self.depth} "
             f"B={self.batch} M={self.beams} {self.kind}{more}"
@@ -72,7 +69,7 @@ class Point:
 
     def sizes(self) -> Figures:
         """Return what the point is, as JSON values."""
-        left_out = ("methods", "seconds", "by_level")
+        left_out = ("methods", "seconds")
         return {name: x for name, x in dataclasses.asdict(self).items() if name not in left_out}
 
 
@@ -113,18 +110,17 @@ class Workload:
         cls, point: Point, data: Path | None = None, *, codes: CodeSet | None = None, seed: int = 1
     ) -> "Workload":
         """Draw the items (unless they are given), the rules and the logits."""
-        if point.filters and point.inserted:
-            raise GenretError("point: found filters and inserted items, expected one of them")
         codes = codes or CodeSet(point, data)
         rng = np.random.default_rng(3)
-        masks = [rng.random(point.items) < 0.5 for _ in range(point.filters)]
+        shares = np.geomspace(0.95, 0.001, point.filters)
+        masks = [rng.random(point.items) < share for share in shares]
         if point.model is None:
             model, history = GivenLogits.random(point.batch, point.beams, codes.sizes, seed=seed)
         else:
             model, history = _transformer(point, codes)
         return cls(
             point=point, codes=codes, masks=masks, model=model, history=history,
-            filter_of=np.arange(point.batch, dtype=np.int32) % max(1, point.filters),
+            filter_of=rng.permutation(point.batch).astype(np.int32) % max(1, point.filters),
             seen=rng.integers(0, point.items, (point.batch, point.seen)).astype(np.int32),
         )  # fmt: skip
 
@@ -147,19 +143,17 @@ class Workload:
     @functools.cached_property
     def exact(self) -> list[RowBeams] | None:
         """What brute force answers each request; None where a model's logits are not exact."""
-        return self.search() if self.point.model is None else None
-
-    def search(self, *, legal: bool = False) -> list[RowBeams]:
-        """Search by brute force; with ``legal``, normalized over the legal children."""
+        if self.point.model is not None:
+            return None
         return [
-            own.search(given(self.model, self.history, b), self.point.beams, legal=legal)
+            own.search(given(self.model, self.history, b), self.point.beams)
             for b, own in enumerate(self.answerable)
         ]
 
-    def answers(self, *, legal: bool = False) -> list[Answer]:
+    def answers(self) -> list[Answer]:
         """Return the items that brute force answers, by row of the catalog, and their scores."""
         found = []
-        for own, beams in zip(self.answerable, self.search(legal=legal), strict=True):
+        for own, beams in zip(self.answerable, self.exact or [], strict=True):
             rows, scores = beams.items(self.point.beams)
             found.append((rows if own is self.catalog else own.positions[rows], scores))
         return found
@@ -172,15 +166,27 @@ class Workload:
             rules |= {"filters": FilterStack.of(index, filters), "filter_of": self.filter_of}
         return rules | ({"exclude": self.seen} if self.point.seen else {})
 
-    def ours(self, **options: Any) -> Any:
+    @functools.cached_property
+    def options(self) -> dict[str, Any]:
+        """The rules of this point, for a search of its own index."""
+        return self.rules(self.codes.index)
+
+    def ours(self) -> Any:
         """Search as users do."""
-        own = {"beams": self.point.beams, **options}
-        return beam_search(self.model, self.history, self.codes.index, **own)
+        return beam_search(
+            self.model, self.history, self.codes.index, beams=self.point.beams, **self.options
+        )
 
     def theirs(self, rival: StaticCode | None = None) -> Any:
         """Search with STATIC's own code; return semantic IDs [B, M, L], of which some may not exist."""
         rival = rival or self.codes.rival
         return rival.run(self.model, self.history, self.point.depth, self.point.beams).codes
+
+    def judge_static(self, rival: StaticCode | None = None) -> Figures:
+        """Return the items of STATIC's answer that do not exist, and the share of the exact ones in it."""
+        answers = np.asarray(self.theirs(rival))
+        invalid = int((~self.catalog.holds(answers)).sum())
+        return {"static_invalid": invalid, "static_of_exact": self.judge(answers)["of_exact"]}
 
     def check(self, result: Any) -> None:
         """Refuse an answer of `beam_search` that is not the exact one."""
@@ -234,16 +240,10 @@ def prepare(name: str, work: Workload) -> tuple[Figures, Method | None, Search |
 
 
 def _built(kind: type[Method], work: Workload, figures: Figures) -> Method:
-    """Build the index of a method, with the items that come late and the filters."""
-    late = np.zeros(work.point.items, bool)
-    count = round(work.point.inserted * work.point.items)
-    late[np.random.default_rng(4).permutation(work.point.items)[:count]] = True
-    base, more = work.catalog.codes[~late], work.catalog.codes[late]
+    """Build the index of a method, and let it obey the filters."""
     with timed(figures, "build_s"):
-        method = kind.build(base, work.codes.sizes)
+        method = kind.build(work.catalog.codes, work.codes.sizes)
         jax.block_until_ready(method)
-    if len(more):
-        method = updated(method, work, base, more, figures)
     if work.masks:
         restrict = getattr(method, "restrict", None)
         if restrict is None:
@@ -251,38 +251,6 @@ def _built(kind: type[Method], work: Workload, figures: Figures) -> Method:
         with timed(figures, "restrict_s"):
             method = jax.block_until_ready(restrict(work.masks, work.filter_of))
     return method
-
-
-def updated(
-    method: Method, work: Workload, base: np.ndarray, late: np.ndarray, figures: Figures
-) -> Method:
-    """Let a method hold items that came later; add ``update_s`` and ``refresh_s`` to its figures.
-
-    They are the times from the late codes, or from all codes in no order, to the first answer that could
-    hold them. Each change is made twice, with other items of the same number; the second is timed: what
-    was compiled for the first and can be used again is. A method that cannot take items up is rebuilt.
-    """
-    everything = np.concatenate([base, late])
-    rng = np.random.default_rng(5)
-
-    def rebuilt(codes: np.ndarray) -> Method:
-        return type(method).build(SortedCatalog.of(codes).codes, work.codes.sizes)
-
-    refresh = getattr(method, "refresh", rebuilt)
-    insert = getattr(method, "insert", lambda codes: rebuilt(np.concatenate([base, codes])))
-    others = (late + 1) % np.asarray(work.codes.sizes, late.dtype)
-    changed = method
-    for figure, change, codes in (
-        ("refresh_s", refresh, rng.permutation(everything)),
-        ("refresh_s", refresh, rng.permutation(everything)),
-        ("update_s", insert, others),
-        ("update_s", insert, late),
-    ):
-        with timed(figures, figure):
-            changed = change(codes)
-            sizes = work.point.depth, work.point.beams
-            jax.block_until_ready(changed.run(work.model, work.history, *sizes))
-    return changed
 
 
 def quality(method: Method, answer: Beams, work: Workload) -> Figures:

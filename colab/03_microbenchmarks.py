@@ -52,16 +52,13 @@ print(f"JAX sees {len(jax.devices())} x {jax.devices()[0].device_kind}")
 # %% tags=["point"]
 import io
 
-from benchmarks import paper, plots
-from benchmarks.show import cells
+from benchmarks import paper, plots, show
 from benchmarks.suite import Point, measure
 from IPython.display import Image, Markdown, display
 
 
-def table(columns, rows):
-    width = len(columns)
-    lines = [columns, ["---"] * width, *(row + [""] * (width - len(row)) for row in rows)]
-    return Markdown("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))
+def table(line):
+    return Markdown(show.table(line["key"], line).markdown())
 
 
 def picture(figure):
@@ -76,38 +73,31 @@ def point(**sizes):
 
 
 small = {"items": 2000, "codes": 64, "beams": 8, "repeats": 3} if SMOKE else {}
-one = point(**{"items": 100_000, "codes": 2048, "by_level": True} | small)
-table(*cells(one))
-
-# %% [markdown]
-# Where the time goes: each step alone, from the first code to the last.
-
-# %%
-picture(plots.by_level([one]))
+one = point(**{"items": 100_000, "codes": 2048} | small)
+table(one)
 
 # %% [markdown]
 # Which method wins, and by how much.
 
 # %%
-picture(plots.slower_than([one]))
+picture(plots.who_wins([one]))
 
 # %% [markdown]
-# ## Skew, rules, new items
-# Real codes are skewed; requests have rules; catalogs change. What a method cannot do, its row says.
+# ## Skew and rules
+# Real codes are skewed; requests have rules. What a method cannot do, its row says.
 
 # %% tags=["axes"]
 some = ("unconstrained", "genret", "static-style", "ppv-incremental")
-for more in ({"kind": "zipf"}, {"filters": 2}, {"inserted": 0.01}):
+for more in ({"kind": "zipf"}, {"filters": 2}):
     line = point(**{"items": 100_000, "codes": 2048, "methods": some} | small | more)
-    display(Markdown(f"**{line['key']}**"), table(*cells(line)))
+    display(Markdown(f"**{line['key']}**"), table(line))
 
 # %% [markdown]
 # ## Inside a transformer
-# A decoder-only model in bfloat16 with random weights. Grey is what the search takes without a constraint.
+# A decoder-only model in bfloat16 with random weights: beside the model, a constraint costs little.
 
 # %%
-inside = point(**{"items": 100_000, "codes": 2048, "methods": some, "model": "0.3M"} | small)
-picture(plots.with_models([inside]))
+table(point(**{"items": 100_000, "codes": 2048, "methods": some, "model": "0.3M"} | small))
 
 # %% [markdown]
 # ## The paper's tables beside this machine
@@ -121,8 +111,8 @@ names = ("unconstrained", "genret", "static-style") if SMOKE else (
 )  # fmt: skip
 sizes = (100_000,) if SMOKE else (100_000, 1_000_000)
 lines = [point(items=n, codes=2048, depth=8, methods=names, repeats=3, seconds=10) for n in sizes]
-for title, columns, rows in paper.tables(lines):
-    display(Markdown(f"**{title}**"), table(columns, rows))
+for found in paper.tables(lines):
+    display(Markdown(f"**{found.title}**"), Markdown(found.markdown()))
 
 # %% [markdown]
 # ## A table for an issue

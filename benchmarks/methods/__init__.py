@@ -1,6 +1,6 @@
 """Ways to keep a beam search inside a catalog, behind one interface: see ``_base.Method``."""
 
-from benchmarks.methods._base import Beams, Method, Unsupported, prefix_table, step
+from benchmarks.methods._base import Beams, Method, Unsupported, prefix_table
 from benchmarks.methods._masks import DenseBitmask, DictTrie, HashBitmap, MarisaTrie, Unconstrained
 from benchmarks.methods._ours import Ours
 from benchmarks.methods._ppv import PPV, ApproximatePPV, IncrementalPPV
@@ -27,5 +27,4 @@ __all__ = [
     "StaticCode",
     "Unsupported",
     "prefix_table",
-    "step",
 ]

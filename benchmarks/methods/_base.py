@@ -42,8 +42,7 @@ class Beams:
 class Method:
     """A way to keep a beam search inside the catalog; an instance is a pytree, its index.
 
-    A method that can take items up has ``insert(codes)`` and ``refresh(codes)``, one that can obey
-    sets of allowed items ``restrict(masks, filter_of)``.
+    A method that can obey sets of allowed items has ``restrict(masks, filter_of)``.
     """
 
     name: ClassVar[str]  # as tables say it
@@ -97,12 +96,6 @@ def decode(method: Method, model: Any, history: Any, *, levels: int, beams: int)
         if level + 1 < levels:
             logits, cache = model.step(state.codes[..., -1], state.parents, cache)
     return state
-
-
-@functools.partial(jax.jit, static_argnames="beams")
-def step(method: Method, logits: Float[Array, "B m V"], state: Beams, *, beams: int) -> Beams:
-    """Take one step alone."""
-    return method.step(logits, state, beams)
 
 
 def log_probabilities(logits: Float[Array, "B m V"]) -> Float[Array, "B m V"]:

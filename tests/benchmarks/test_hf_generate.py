@@ -18,11 +18,11 @@ def test_the_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         warnings.simplefilter("ignore")
         pytest.importorskip("transformers")
     out, plot = tmp_path / "hf.json", tmp_path / "hf.png"
-    assert hf_generate.main(["--smoke", "--out", str(out), "--plot", str(plot)]) == 0
-    points = json.loads(out.read_text())["points"]
+    assert hf_generate.main(["--smoke", "--json", str(out), "--plot", str(plot)]) == 0
+    points = json.loads(out.read_text())["points"].values()
     assert [point["prompts"] for point in points] == [1, 2]
     for point in points:
-        assert set(point["ways"]) == set(hf_generate.WAYS)
+        assert set(hf_generate.WAYS) <= set(point)
         assert point["scores_apart"] < 1e-3
         low, high = point["ratio_range"]
         assert 0 < low <= high
@@ -54,9 +54,10 @@ def test_other_answers_are_refused() -> None:
 
 
 def test_the_points() -> None:
-    options = hf_generate.Options(beams=(5, 50), items=(1_000, 10**6), models=("1M", "6M"))
-    most = 100_000
-    assert hf_generate.grid(options) == [
-        ("1M", most, 5, 1), ("1M", most, 50, 1), ("1M", 1_000, 50, 1), ("1M", 10**6, 50, 1),
-        ("1M", most, 5, 16), ("1M", most, 50, 16), ("6M", most, 5, 1), ("6M", most, 50, 1),
-    ]  # fmt: skip
+    points = hf_generate.HfGenerate().points()
+    assert len(points) == 3 * 6 + 3 + 6
+    assert [key.split(",")[0] for key in points] == 15 * ["1M"] + 6 * ["6M"] + 6 * ["30M"]
+    assert list(hf_generate.HfGenerate(smoke=True).points()) == [
+        "1M, 1,000 items, 5 beams, 1 prompts",
+        "1M, 1,000 items, 5 beams, 2 prompts",
+    ]

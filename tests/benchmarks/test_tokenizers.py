@@ -4,35 +4,31 @@ import json
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-from benchmarks.tokenizers import Options, markdown
-from genret.errors import GenretError
+from benchmarks import tokenizers
 
 
-def test_unknown_methods_are_named() -> None:
-    with pytest.raises(GenretError, match=r"methods: found \['rq'\]"):
-        Options(methods=("rq",)).main(Console())
+def test_unknown_methods_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tokenizers.main(["--only", "rq_qmeans"]) == 2
+    assert "only: found 'rq_qmeans', which no point has" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 @pytest.mark.optimized
 def test_the_program(shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "tokenizers.json"
-    methods = ("rq_kmeans", "rq_vae, contrast 0.1", "opq")
-    Options(data=shared_data, out=out, methods=methods, smoke=True).main(Console())
-    document = json.loads(out.read_text())
-    assert set(document["results"]) == {"office", "beauty"}
-    for results in document["results"].values():
-        assert set(results) == set(methods)
-        for figures in results.values():
-            assert figures["after_reassigning"]["items"] == 0
-            assert 0 < figures["error"][-1] < 1
-            assert len(figures["used_share"]) == len(figures["codes_per_level"]) == 4
-    assert "office: rq_kmeans: colliding items" in document["verdicts"]
+    some = ["--only", "beauty: rq_kmeans, local", "rq_vae, contrast 0.1", "office: opq"]
+    arguments = ["--data", str(shared_data), "--json", str(out), "--smoke", *some]
+    assert tokenizers.main(arguments) == 0
+    points = json.loads(out.read_text())["points"]
+    assert len(points) == 4
+    for figures in points.values():
+        assert figures["after_reassigning"]["items"] == 0
+        assert 0 < figures["error"][-1] < 1
+        assert len(figures["used_share"]) == len(figures["codes_per_level"]) == 4
+    bars = json.loads(out.read_text())["bars"]
+    assert "beauty: rq_kmeans, local last level: colliding items" in bars
     assert "method" in capsys.readouterr().out
-    assert "| opq |" in markdown(tmp_path)
-    before = out.read_text()
-    options = Options(data=shared_data, out=out, methods=methods, smoke=True, resume=True)
-    options.main(Console())
-    assert json.loads(out.read_text())["results"] == json.loads(before)["results"]
+    assert "| opq |" in tokenizers.markdown(tmp_path)
+    assert tokenizers.main([*arguments, "--resume"]) == 0
+    assert json.loads(out.read_text())["points"] == points
