@@ -18,8 +18,7 @@ from rich.console import Console
 from benchmarks import engine_points, live_points, model_points, random_tries
 from benchmarks.bars import Bar, by_beams, over
 from benchmarks.methods.static_code import use
-from benchmarks.process import Figures
-from benchmarks.program import Program, Table, make_main
+from benchmarks.program import Program, make_main
 from benchmarks.record import Points
 from benchmarks.sizes import SMOKE, Sizes
 
@@ -100,10 +99,6 @@ class Constraint(Program):
             **live_points.points(sizes),
             **model_points.points(sizes, self.data),
         }
-
-    def tables(self, document: Figures) -> list[Table]:
-        """Return nothing: each point was said when it was measured, and the bars follow."""
-        return []
 
     def main(self, console: Console) -> int:
         """Measure beside STATIC, if there is a checkout."""

@@ -50,8 +50,9 @@ class Program:
         raise NotImplementedError
 
     def tables(self, document: Figures) -> list["Table"]:
-        """Return the tables of a run."""
-        return [Table.of(self.title, self.columns, document["points"], "point")]
+        """Return the tables of a run; none without columns, as each point is said when it is measured."""
+        points = document["points"]
+        return [Table.of(self.title, self.columns, points, "point")] if self.columns else []
 
     def main(self, console: Console) -> int:
         """Measure the points that are missing; return 1 where one failed or a bar is missed."""
@@ -64,6 +65,8 @@ class Program:
         for key, measure in points.items():
             record.point(key, measure)
         evaluate(record.document, self.bars)
+        found = record.document["bars"]
+        record.document["not_measured"] = [bar.name for bar in self.bars if bar.name not in found]
         record.write()
         missed = show(record.document, self.tables(record.document), console)
         failed = any("error" in point for point in record.points.values())
@@ -89,6 +92,8 @@ def show(document: Figures, tables: Sequence["Table"], console: Console) -> bool
     """Print the tables and the bars of a run; return whether a bar is missed."""
     for table in (*tables, *([bars_table(document)] if document["bars"] else [])):
         table.show(console)
+    if document.get("not_measured"):
+        console.print(f"not measured: {', '.join(document['not_measured'])}")
     return not all(verdict["met"] for verdict in document["verdicts"].values())
 
 
