@@ -10,7 +10,6 @@ anything was. A failure names the seed of its round, and ``--seed`` begins there
 
 import collections
 import dataclasses
-import json
 import random
 import shutil
 import signal
@@ -18,13 +17,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
-from rich.console import Console
 
-from benchmarks.program import make_main
-from benchmarks.record import write_json
+from benchmarks.bars import over
+from benchmarks.process import Figures
+from benchmarks.program import Program, make_main
+from benchmarks.record import Points
 from genret import TrieIndex
 from genret.errors import GenretError
 from genret.index import LiveIndex
@@ -48,47 +50,46 @@ while True:
 Counts = collections.Counter[str]
 
 
-@dataclasses.dataclass(frozen=True)
-class Soak:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Soak(Program):
     """Search, change, damage and kill at random, and compare with brute force."""
 
-    minutes: float = 30.0
-    """How long."""
-    seed: int = 0
-    """Seed of the first round; the next rounds have the next ones."""
-    json: Path | None = None
-    """Write the counts into this file too."""
+    name: ClassVar[str] = "benchmarks.soak"
+    title: ClassVar[str] = "Soak"
+    bars: ClassVar = [over("failures", "", "num_failures", sum, 0, at_most=True)]
 
-    def main(self, console: Console) -> int:
-        """Do rounds until the time is over; return 1 where anything was wrong."""
-        counts: Counts = collections.Counter()
-        failures: list[str] = []
-        end, seed = time.monotonic() + 60 * self.minutes, self.seed
-        while time.monotonic() < end:
-            with tempfile.TemporaryDirectory() as folder:
-                try:
-                    _round(seed, Path(folder), counts)
-                except Exception as e:  # whatever goes wrong is a finding; the soak goes on
-                    said = " ".join(str(e).split())[:500]
-                    failures.append(f"seed {seed}: {type(e).__name__}: {said}")
-            counts["rounds"] += 1
-            seed += 1
-        about = {"minutes": self.minutes, "first_seed": self.seed}
-        document = about | {"counts": dict(sorted(counts.items())), "failures": failures}
-        print(json.dumps(document, indent=1))
-        write_json(self.json, document)
-        return int(bool(failures))
+    minutes: float = 30.0  # How long.
+    seed: int = 0  # Seed of the first round; the next rounds have the next ones.
+
+    def points(self) -> Points:
+        """Do rounds until the time is over."""
+        minutes = 0.0 if self.smoke else self.minutes
+        return {f"from seed {self.seed}": partial(soak, minutes, self.seed)}
+
+
+def soak(minutes: float, seed: int) -> Figures:
+    """Do at least one round; return what was done (``counts``) and what was wrong (``failures``)."""
+    counts: Counts = collections.Counter()
+    failures: list[str] = []
+    end = time.monotonic() + 60 * minutes
+    while not counts["rounds"] or time.monotonic() < end:
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                _round(seed, Path(folder), counts)
+            except Exception as e:  # whatever goes wrong is a finding; the soak goes on
+                said = " ".join(str(e).split())[:500]
+                failures.append(f"seed {seed}: {type(e).__name__}: {said}")
+        counts["rounds"] += 1
+        seed += 1
+    figures = {"minutes": minutes, "counts": dict(counts), "failures": failures}
+    return figures | {"num_failures": len(failures)}
 
 
 def _round(seed: int, folder: Path, counts: Counts) -> None:
     rng = np.random.default_rng(seed)
     family = FAMILIES[seed % len(FAMILIES)]
-    codes = random_codes(
-        family.items,
-        family.codes_per_level,
-        ("uniform", "zipf", "duplicates")[seed // 4 % 3],
-        seed=seed,
-    )
+    kind = ("uniform", "zipf", "duplicates")[seed // 4 % 3]
+    codes = random_codes(family.items, family.codes_per_level, kind, seed=seed)
     index = TrieIndex.from_codes(codes, codes_per_level=family.codes_per_level)
     _search(rng, family, index, codes, np.ones(len(codes), bool))
     counts["searches"] += 1
@@ -101,12 +102,7 @@ def _round(seed: int, folder: Path, counts: Counts) -> None:
         there[gone] = False
         every, there = np.concatenate([every, new]), np.append(there, np.ones(NEW_ITEMS, bool))
         _search(rng, family, live, every, there)
-        done = {
-            "searches_after_updates": 1,
-            "items_inserted": NEW_ITEMS,
-            "items_removed": len(gone),
-        }
-        counts.update(done)
+        counts.update(searches_after_updates=1, items_inserted=NEW_ITEMS, items_removed=len(gone))
     index.save(folder / "index")
     _damage(folder / "index", codes, random.Random(seed), counts)
     _kill(folder, codes, rng, counts)
