@@ -198,7 +198,7 @@ def _title(line: Line, points: Sequence[Line]) -> str:
         said.append(sizes["kind"])
     if sizes.get("filters"):
         said.append(f"{sizes['filters']} filters")
-    if sizes.get("inserted"):  # of results of earlier versions
+    if sizes.get("inserted"):
         said.append(f"{100 * sizes['inserted']:g} % late")
     if sizes["model"] is not None:
         said.append(f"{sizes['model']} model")

@@ -15,8 +15,8 @@ OF_PAPER = (
 )  # fmt: skip
 """The paper's methods, and ours."""
 
-RULED = ("unconstrained", "genret", "static-style", "ppv-incremental", "dense-bitmask")
-"""Methods that are timed under filters."""
+LIVE = ("unconstrained", "genret", "static-style", "ppv-incremental", "dense-bitmask")
+"""Methods that are timed while the catalog changes, or under filters."""
 
 PROCESSES: dict[Preset, int] = {"smoke": 0, "bars": 3, "paper": 1, "full": 1}
 """Fresh processes for each point: bars are for comparing runs, the largest points build for minutes."""
@@ -38,12 +38,13 @@ def _smoke() -> list[Point]:
         small,
         replace(few, kind="zipf"),
         replace(few, filters=2),
+        replace(few, inserted=0.01),
         replace(small, model="0.3M", methods=("unconstrained", "genret")),
     ]
 
 
 def _bars() -> list[Point]:
-    """The axes in a quarter of an hour: |C|, V, skew, filters, and two models."""
+    """The axes in a quarter of an hour: |C|, V, skew, filters, updates, and two models."""
     base = Point(items=10**5, depth=4)
     inside = replace(base, methods=WITH_MODEL, repeats=15, seconds=30)
     return [
@@ -53,7 +54,8 @@ def _bars() -> list[Point]:
         replace(base, items=10**6),
         replace(base, items=10**6, kind="zipf"),
         replace(base, codes=256, kind="tokenized"),
-        replace(base, methods=RULED, filters=2),
+        replace(base, methods=LIVE, filters=2),
+        *(replace(base, methods=LIVE, inserted=share) for share in (0.001, 0.01)),
         *(replace(inside, model=size) for size in ("0.3M", "30M")),
     ]
 
@@ -78,13 +80,14 @@ def _full() -> list[Point]:
         for kind in ("uniform", "zipf")
     ]
     inside = Point(items=10**6, methods=WITH_MODEL, repeats=5, seconds=120)
-    ruled = Point(items=10**6, methods=RULED)
+    live = Point(items=10**6, methods=LIVE)
     return [
         *grid,
         *(
             Point(items=items, codes=256, depth=4, kind=kind)
             for kind, items in (("office", 2420), ("beauty", 12_101), ("tokenized", 10**6))
         ),
-        *(replace(ruled, batch=32, filters=sets) for sets in (1, 32)),
+        *(replace(live, batch=32, filters=sets) for sets in (1, 32)),
+        *(replace(live, inserted=share) for share in (0.0001, 0.001, 0.01, 0.1)),
         *(replace(inside, model=size) for size in ("0.3M", "30M", "300M")),
     ]

@@ -23,6 +23,8 @@ COLUMNS = {
     "queued": ("queued_step_ms", "{:.3f}"),
     "bytes": ("bytes", lambda count: size(count)),
     "build s": ("build_s", "{:.2f}"),
+    "refresh s": ("refresh_s", "{:.3f}"),
+    "update s": ("update_s", "{:.3f}"),
     "compile s": ("compile_s", "{:.1f}"),
     "false +": ("false_positive_rate", "{:.2%}"),
     "exact": ("of_exact", "{:.0%}"),

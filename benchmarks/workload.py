@@ -46,6 +46,7 @@ class Point:
     kind: Kind = "uniform"  # how codes are drawn
     filters: int = 0  # sets of allowed items in a batch, from nearly nothing to nearly everything
     seen: int = 0  # items that each request must not be answered
+    inserted: float = 0.0  # share of the items that come when the index is built already
     methods: tuple[str, ...] = tuple(METHODS)  # the first is what the others are compared with
     model: ModelSize | None = None  # None: logits are given and cost nothing
     repeats: int = 150  # rounds at most
@@ -57,6 +58,7 @@ class Point:
         """Name of the size."""
         more = f" filters={self.filters}" if self.filters else ""
         more += f" seen={self.seen}" if self.seen else ""
+        more += f" inserted={self.inserted:g}" if self.inserted else ""
         return (
             f"|C|={self.items} V={self.codes} L={self.depth} "
             f"B={self.batch} M={self.beams} {self.kind}{more}"
@@ -110,6 +112,8 @@ class Workload:
         cls, point: Point, data: Path | None = None, *, codes: CodeSet | None = None, seed: int = 1
     ) -> "Workload":
         """Draw the items (unless they are given), the rules and the logits."""
+        if point.filters and point.inserted:
+            raise GenretError("point: found filters and inserted items, expected one of them")
         codes = codes or CodeSet(point, data)
         rng = np.random.default_rng(3)
         shares = np.geomspace(0.95, 0.001, point.filters)
@@ -240,10 +244,16 @@ def prepare(name: str, work: Workload) -> tuple[Figures, Method | None, Search |
 
 
 def _built(kind: type[Method], work: Workload, figures: Figures) -> Method:
-    """Build the index of a method, and let it obey the filters."""
+    """Build the index of a method, with the items that come late and the filters."""
+    late = np.zeros(work.point.items, bool)
+    count = round(work.point.inserted * work.point.items)
+    late[np.random.default_rng(4).permutation(work.point.items)[:count]] = True
+    base, more = work.catalog.codes[~late], work.catalog.codes[late]
     with timed(figures, "build_s"):
-        method = kind.build(work.catalog.codes, work.codes.sizes)
+        method = kind.build(base, work.codes.sizes)
         jax.block_until_ready(method)
+    if len(more):
+        method = _updated(method, work, base, more, figures)
     if work.masks:
         restrict = getattr(method, "restrict", None)
         if restrict is None:
@@ -251,6 +261,38 @@ def _built(kind: type[Method], work: Workload, figures: Figures) -> Method:
         with timed(figures, "restrict_s"):
             method = jax.block_until_ready(restrict(work.masks, work.filter_of))
     return method
+
+
+def _updated(
+    method: Method, work: Workload, base: np.ndarray, late: np.ndarray, figures: Figures
+) -> Method:
+    """Let a method hold items that came later; add ``update_s`` and ``refresh_s`` to its figures.
+
+    They are the times from the late codes, or from all codes in no order, to the first answer that could
+    hold them. Each change is made twice, with other items of the same number; the second is timed: what
+    was compiled for the first and can be used again is. A method that cannot take items up is rebuilt.
+    """
+    everything = np.concatenate([base, late])
+    rng = np.random.default_rng(5)
+
+    def rebuilt(codes: np.ndarray) -> Method:
+        return type(method).build(SortedCatalog.of(codes).codes, work.codes.sizes)
+
+    refresh = getattr(method, "refresh", rebuilt)
+    insert = getattr(method, "insert", lambda codes: rebuilt(np.concatenate([base, codes])))
+    others = (late + 1) % np.asarray(work.codes.sizes, late.dtype)
+    changed = method
+    for figure, change, codes in (
+        ("refresh_s", refresh, rng.permutation(everything)),
+        ("refresh_s", refresh, rng.permutation(everything)),
+        ("update_s", insert, others),
+        ("update_s", insert, late),
+    ):
+        with timed(figures, figure):
+            changed = change(codes)
+            sizes = work.point.depth, work.point.beams
+            jax.block_until_ready(changed.run(work.model, work.history, *sizes))
+    return changed
 
 
 def quality(method: Method, answer: Beams, work: Workload) -> Figures:

@@ -83,12 +83,12 @@ table(one)
 picture(plots.who_wins([one]))
 
 # %% [markdown]
-# ## Skew and rules
-# Real codes are skewed; requests have rules. What a method cannot do, its row says.
+# ## Skew, rules, new items
+# Real codes are skewed; requests have rules; catalogs change. What a method cannot do, its row says.
 
 # %% tags=["axes"]
 some = ("unconstrained", "genret", "static-style", "ppv-incremental")
-for more in ({"kind": "zipf"}, {"filters": 2}):
+for more in ({"kind": "zipf"}, {"filters": 2}, {"inserted": 0.01}):
     line = point(**{"items": 100_000, "codes": 2048, "methods": some} | small | more)
     display(Markdown(f"**{line['key']}**"), table(line))
 

@@ -42,7 +42,8 @@ class Beams:
 class Method:
     """A way to keep a beam search inside the catalog; an instance is a pytree, its index.
 
-    A method that can obey sets of allowed items has ``restrict(masks, filter_of)``.
+    A method that can take items up has ``insert(codes)`` and ``refresh(codes)``, one that can obey
+    sets of allowed items ``restrict(masks, filter_of)``.
     """
 
     name: ClassVar[str]  # as tables say it

@@ -12,7 +12,7 @@ from genret import ItemFilter, TrieIndex
 from genret.decoding.accelerated import next_beams
 from genret.decoding.arguments import searched_of
 from genret.decoding.beams import BeamState
-from genret.index import FilterStack
+from genret.index import FilterStack, LiveIndex
 from genret.pytree import register_pytree
 from genret.typing import Array, Codes, Float, Int
 
@@ -22,7 +22,7 @@ from genret.typing import Array, Codes, Float, Int
 class Ours(Method):
     """The step of :func:`genret.beam_search`."""
 
-    index: TrieIndex
+    index: TrieIndex | LiveIndex
     filters: FilterStack | None = None  # the sets of allowed items; None allows all
     filter_of: Int[Array, "B"] | None = None  # the set of each request
 
@@ -32,6 +32,17 @@ class Ours(Method):
     def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
         """Build the index."""
         return cls(index=TrieIndex.from_codes(codes, codes_per_level=codes_per_level))
+
+    def insert(self, codes: Codes) -> Self:
+        """Add items."""
+        live = self.index if isinstance(self.index, LiveIndex) else LiveIndex(self.index)
+        return dataclasses.replace(self, index=live.insert(codes))
+
+    def refresh(self, codes: Codes) -> Self:
+        """Take other items, in the room of those that were there."""
+        counts = self.index.codes_per_level
+        index = TrieIndex.from_codes(codes, codes_per_level=counts, like=self.index)
+        return dataclasses.replace(self, index=index)
 
     def restrict(self, masks: Sequence[np.ndarray], filter_of: Sequence[int]) -> Self:
         """Let request b be answered the items of ``masks[filter_of[b]]`` alone."""

@@ -64,7 +64,9 @@ def test_bars_are_ratios_of_cycles(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(rows[0]) == len(titles)
     absent = {"chip": "h100", "method": acc.OURS, "error": "jax[cuda12] is absent: pip install it"}
     record.add(f"h100 {acc.OURS} {acc.MAIN.size}", absent)
-    assert [row[1:] for row in acc.table("h100", record.document).rows] == [["jax[cuda12] is absent: pip install it"]]
+    assert [row[1:] for row in acc.table("h100", record.document).rows] == [
+        ["jax[cuda12] is absent: pip install it"]
+    ]
 
 
 def test_sizes_have_names_of_their_own() -> None:

@@ -20,7 +20,7 @@ from benchmarks.process import in_own_process
 from benchmarks.record import Record, read
 from benchmarks.suite import measure
 from benchmarks.timing import interleave, merge, more_than, times_of
-from benchmarks.workload import Point
+from benchmarks.workload import Point, Workload
 from genret.errors import GenretError
 
 pytestmark = pytest.mark.slow  # dozens of programs are compiled and timed
@@ -341,14 +341,20 @@ def test_the_smoke_preset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.slow
-def test_filters_are_a_point(tmp_path: Path) -> None:
+def test_filters_and_updates_are_points(tmp_path: Path) -> None:
     methods = (*METHODS_OF_TEST, "ppv-incremental")
     found = measure(Point(items=200, filters=2, methods=methods, **SMALL))["methods"]
     assert found["genret"]["of_exact"] == 1.0
     assert found["genret"]["restrict_s"] > 0
     assert "an index for each set" in found["static-style"]["error"]
+    found = measure(Point(items=200, inserted=0.1, methods=methods, **SMALL))["methods"]
+    for name in methods[1:]:
+        assert found[name]["of_exact"] == 1.0  # the late items are among the answers
+        assert min(found[name]["update_s"], found[name]["refresh_s"], found[name]["queued_ms"]) > 0
     absent = measure(Point(items=200, kind="office", methods=methods, **SMALL), tmp_path)
     assert all("found no" in own["error"] for own in absent["methods"].values())
+    with pytest.raises(GenretError, match="expected one of them"):
+        Workload.of(Point(items=200, filters=1, inserted=0.1, **SMALL))
 
 
 def test_a_run_beside_the_paper() -> None:
