@@ -113,7 +113,7 @@ def beam_search(
     if axis is None:
         result, nan_level = _search(model, history, index, limits, sample, options=options)
     else:
-        result, nan_level = _search_apart(
+        result, nan_level = _search_sharded(
             model, history, index, limits, sample,
             options=options, axis=axis, specs=axis.specs(history, mesh is not None),
         )  # fmt: skip
@@ -223,7 +223,7 @@ def _search(
 
 
 @functools.partial(jax.jit, static_argnames=("options", "axis", "specs"))
-def _search_apart(
+def _search_sharded(
     model: GenerativeModel,
     history: History,
     index: TrieIndex | LiveIndex,
