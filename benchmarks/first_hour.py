@@ -1,6 +1,6 @@
 """What a new user waits for: from files to a first recommendation, and small commands from a cold start.
 
-    python -m benchmarks.first_hour --out benchmarks/results/first_hour.json
+    python -m benchmarks.first_hour --json benchmarks/results/first_hour.json
 
 An invented shop (items with titles, categories, prices and stock; purchases with ISO times) is written
 as CSV and as Parquet. Every command is a process of its own, as in a terminal. "First" means that the
@@ -21,58 +21,77 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
-from rich.console import Console
 
-from benchmarks.bars import Bar, at_most
+from benchmarks.bars import over
 from benchmarks.process import Figures
-from benchmarks.program import Table, finish, make_main
-from benchmarks.record import ROOT, environment
+from benchmarks.program import Columns, Program, Table, make_main
+from benchmarks.record import ROOT, Points
 from genret.errors import GenretError
 
 KINDS = ("lamp", "desk", "chair", "mug", "rug", "clock", "shelf", "vase", "plant", "kettle")
 LOOKS = ("calm", "bold", "amber", "slate", "olive", "ivory", "rustic", "modern", "tiny", "grand")
 FORMS = ("csv", "parquet")
-TWO_COMMANDS, ONE_USER = 180.0, 6.0
-"""Seconds that two commands, and one recommendation, may take."""
-COLUMNS = {
-    "wall, s": ("wall_s", "{:.1f}"),
-    "CPU, s": ("cpu_s", "{:.1f}"),
-    "wall again, s": ("again_wall_s", "{:.1f}"),
-    "CPU again, s": ("again_cpu_s", "{:.1f}"),
-}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class FirstHour:
+class FirstHour(Program):
     """Measure the commands of a first hour; see the module's docstring."""
+
+    name: ClassVar[str] = "benchmarks.first_hour"
+    title: ClassVar[str] = "A first hour"
+    bars: ClassVar = [
+        *(
+            over(f"two commands from {f}, s", "", f"two_commands_{f}_s", max, 180.0, at_most=True)
+            for f in FORMS
+        ),
+        over("recommend, first, s", "", "recommend_s", max, 6.0, at_most=True),
+    ]
+    columns: ClassVar[Columns] = {
+        "wall, s": ("wall_s", "{:.1f}"),
+        "CPU, s": ("cpu_s", "{:.1f}"),
+        "wall again, s": ("again_wall_s", "{:.1f}"),
+        "CPU again, s": ("again_cpu_s", "{:.1f}"),
+    }
 
     users: int = 5000  # Users of the shop.
     items: int = 3000  # Items of the shop.
     repeats: int = 3  # Times that a small command is repeated; medians are shown.
-    out: Path | None = None  # Where to write the figures as JSON.
 
-    def main(self, console: Console) -> int:
-        """Measure and show."""
-        document: Figures = {
-            "program": "benchmarks.first_hour",
-            "options": {name: getattr(self, name) for name in ("users", "items", "repeats")},
-            "environment": environment(),
-            "commands": {},
-        }
-        with tempfile.TemporaryDirectory() as scratch:
-            measure(Path(scratch), self, document["commands"])
-        shown = Table.of("A first hour", COLUMNS, document["commands"], "command")
-        return finish(document, bars(), self.out, console, shown)
+    def points(self) -> Points:
+        """Run all commands on one shop, one after the other."""
+        small = {"users": 200, "items": 100, "repeats": 1}
+        asked = dataclasses.replace(self, **small) if self.smoke else self
+        return {f"{asked.users:,} users, {asked.items:,} items": partial(measure, asked)}
+
+    def tables(self, document: Figures) -> list[Table]:
+        """Return a row for each command."""
+        points = document["points"].values()
+        return [
+            Table.of(self.title, self.columns, p.get("commands", {}), "command") for p in points
+        ]
 
 
-def measure(folder: Path, asked: FirstHour, found: dict[str, Figures]) -> None:
-    """Write the shop and run the commands; ``found`` gets the figures of each."""
+def measure(asked: FirstHour) -> Figures:
+    """Write the shop and run the commands; return the figures of each, and those of the bars."""
+    with tempfile.TemporaryDirectory() as scratch:
+        found = commands(Path(scratch), asked)
+    walls = {name: own["wall_s"] for name, own in found.items()}
+    both = {f: walls[f"quickstart, {f}"] + walls[f"recommend after it, {f}"] for f in FORMS}
+    figures = {f"two_commands_{f}_s": seconds for f, seconds in both.items()}
+    return {"commands": found, **figures, "recommend_s": walls["recommend"]}
+
+
+def commands(folder: Path, asked: FirstHour) -> dict[str, Figures]:
+    """Write the shop and run the commands in its folder; return the figures of each."""
+    found: dict[str, Figures] = {}
     write_shop(folder, asked.users, asked.items)
     history = ("--history", "calm lamp 0", "SKU-00010")
     for form in FORMS:
@@ -91,6 +110,7 @@ def measure(folder: Path, asked: FirstHour, found: dict[str, Figures]) -> None:
     Terminal(folder, "changes").run("add-items", "csv", "--items", "tonight.csv")
     live = "recommend with a filter, live index"
     found[live] = twice(Terminal(folder, "live"), small["recommend with a filter"], asked.repeats)
+    return found
 
 
 def twice(here: "Terminal", words: Sequence[str], repeats: int) -> Figures:
@@ -135,23 +155,6 @@ class Terminal:
 def _cpu_of_children() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-def bars() -> list[Bar]:
-    """Return what the figures have to reach."""
-
-    def together(form: str) -> Bar:
-        names = (f"quickstart, {form}", f"recommend after it, {form}")
-        return at_most(
-            f"two commands from {form}, s",
-            lambda d: sum(d["commands"][name]["wall_s"] for name in names),
-            TWO_COMMANDS,
-        )
-
-    return [
-        *map(together, FORMS),
-        at_most("recommend, first, s", lambda d: d["commands"]["recommend"]["wall_s"], ONE_USER),
-    ]
 
 
 def write_shop(folder: Path, users: int, items: int) -> None:
