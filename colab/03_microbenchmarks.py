@@ -50,13 +50,21 @@ print(f"JAX sees {len(jax.devices())} x {jax.devices()[0].device_kind}")
 # Change the numbers to yours: items, codes of a level, levels, requests, beams.
 
 # %% tags=["point"]
-from benchmarks import paper, show
+import io
+
+from benchmarks import paper, plots, show
 from benchmarks.suite import Point, measure
-from IPython.display import Markdown, display
+from IPython.display import Image, Markdown, display
 
 
 def table(line):
     return Markdown(show.table(line["key"], line).markdown())
+
+
+def picture(figure):
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=110)
+    return Image(file.getvalue(), width=640)
 
 
 def point(**sizes):
@@ -69,6 +77,12 @@ one = point(**{"items": 100_000, "codes": 2048} | small)
 table(one)
 
 # %% [markdown]
+# Which method wins, and by how much.
+
+# %%
+picture(plots.who_wins([one]))
+
+# %% [markdown]
 # ## Skew, rules, new items
 # Real codes are skewed; requests have rules; catalogs change. What a method cannot do, its row says.
 
@@ -79,8 +93,13 @@ for more in ({"kind": "zipf"}, {"filters": 2}, {"inserted": 0.01}):
     display(Markdown(f"**{line['key']}**"), table(line))
 
 # %% [markdown]
-# Beside a transformer these differences are small: give `point` a `model` ("0.3M", "30M" or "300M").
-#
+# ## Inside a transformer
+# A decoder-only model in bfloat16 with random weights: beside the model, a constraint costs little.
+
+# %%
+table(point(**{"items": 100_000, "codes": 2048, "methods": some, "model": "0.3M"} | small))
+
+# %% [markdown]
 # ## The paper's tables beside this machine
 # Theirs are milliseconds of a TPU v6e. What travels between machines is the order of the methods and
 # how each grows with the catalog. Add 10,000,000 items, and the sizes of V, where memory and patience

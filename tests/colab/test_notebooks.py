@@ -225,7 +225,7 @@ WAYS = ("unconstrained", "random", "constrained")
 PICTURES = {
     "01_quickstart": 4,
     "02_your_own_ids": 0,
-    "03_microbenchmarks": 0,
+    "03_microbenchmarks": 1,
     "04_cold_start_and_filters": 3,
     "05_batch_scoring": 1,
 }
