@@ -47,8 +47,9 @@ class TokenizeConfig(Config):
     clusters are cut as finely, for their size, as wide ones: fewer items collide."""
     local_last: bool = False
     """rq_kmeans, rq_vae: the last level is cut around the center of the items that share the codes
-    before, in units of their spread, so that few collide (none with --collisions reassign); keeps a
-    vector for every prefix that items share."""
+    before, in units of their spread, and each of them gets a last code of its own as long as there
+    are enough (--collisions reassign finds one elsewhere); keeps a vector for every prefix that
+    items share."""
     fsq_levels: tuple[int, ...] = (8, 6, 5)
     """fsq: steps of each number of a code; their product is the number of codes of a level."""
     title_pieces: int = 16

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from genret.tokenizers import Tokenizer
     from genret.typing import Vectors
 
+LOCAL_LAST = ("rq_kmeans", "rq_vae")
+"""Methods whose last level may be cut around the items of each prefix."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Made:
@@ -46,6 +49,7 @@ def make_codes(
       GenretError: what the method reads is not there or does not fit.
     """
     from genret.embed import load_vectors
+    from genret.tokenizers.reassign import separate_below_prefixes
     from genret.tokenizers.store import TOKENIZERS
 
     if config.method not in TOKENIZERS:
@@ -63,7 +67,10 @@ def make_codes(
         progress.say(f"contrast: {pairs.nnz:,} pairs of items in training histories")
     with progress.progress("parts", config.levels) as advance:
         tokenizer = TOKENIZERS[config.method].fit(vectors, config, seed, advance, pairs)
-    return Made(semantic_ids=tokenizer.encode(vectors), tokenizer=tokenizer, vectors=vectors)
+    codes = tokenizer.encode(vectors)
+    if config.local_last and config.levels > 1 and config.method in LOCAL_LAST:
+        codes = separate_below_prefixes(codes, vectors, tokenizer)
+    return Made(semantic_ids=codes, tokenizer=tokenizer, vectors=vectors)
 
 
 def resolve(made: Made, how: str) -> "SemanticIds":

@@ -1,4 +1,4 @@
-"""Items with equal codes: moved to the nearest codes that are free."""
+"""Items with equal codes: moved to other codes, the nearest in total."""
 
 import dataclasses
 
@@ -68,6 +68,57 @@ def reassign_collisions(
         )
     moved = _Board(found, sizes, fixed).settle(x, tokenizer)
     return dataclasses.replace(semantic_ids, codes=moved)
+
+
+def separate_below_prefixes(
+    semantic_ids: SemanticIds, vectors: ArrayLike, tokenizer: Tokenizer
+) -> SemanticIds:
+    r"""Give the items of each prefix different last codes, as far as there are enough of them.
+
+    Where two items of a prefix collide, all of its items are assigned anew, one to a code, with the
+    least total cost :math:`Σ ‖x_i − decode(codes_i)‖²`. Prefixes never change, and a prefix with
+    more items than there are last codes stays as it is.
+
+    Args:
+      semantic_ids: codes [N, L].
+      vectors: what was encoded, [N, D].
+      tokenizer: what encoded them.
+
+    Returns:
+      Codes int32 [N, L]: two items share a row of codes only where their prefix has more items than
+      there are last codes.
+
+    Raises:
+      GenretError: vectors that do not fit.
+
+    >>> from genret.config import TokenizeConfig
+    >>> from genret.tokenizers import RQKMeans
+    >>> vectors = np.repeat(np.eye(4, dtype=np.float32), 2, axis=0)
+    >>> tokenizer = RQKMeans.fit(vectors, TokenizeConfig(levels=2, codebook_size=4), seed=0)
+    >>> codes = tokenizer.encode(vectors)
+    >>> found = separate_below_prefixes(codes, vectors, tokenizer).codes
+    >>> len(np.unique(codes.codes, axis=0)), len(np.unique(found, axis=0))
+    (4, 8)
+    """
+    x = check_vectors(vectors)
+    found = semantic_ids.codes.astype(np.int32)
+    if len(x) != len(found):
+        raise GenretError(f"vectors: found {len(x)} rows, expected {len(found)}, one an item")
+    leaves = np.arange(semantic_ids.codes_per_level[-1], dtype=np.int32)[:, None]
+    _, prefix_of, sizes = np.unique(found[:, :-1], axis=0, return_inverse=True, return_counts=True)
+    prefix_of = prefix_of.reshape(-1)
+    _, code_of, sharing = np.unique(found, axis=0, return_inverse=True, return_counts=True)
+    collide = np.zeros(len(sizes), bool)
+    collide[prefix_of[sharing[code_of.reshape(-1)] > 1]] = True
+    movers = np.flatnonzero((collide & (sizes <= len(leaves)))[prefix_of])
+    movers = movers[np.argsort(prefix_of[movers], kind="stable")]
+    starts = np.flatnonzero(np.diff(prefix_of[movers], prepend=-1))
+    for rows in np.split(movers, starts[1:]) if len(movers) else []:
+        prefix = np.broadcast_to(found[rows[0], :-1], (len(leaves), found.shape[1] - 1))
+        costs = _costs(x[rows], tokenizer.decode(np.concatenate([prefix, leaves], axis=1)))
+        who, where = scipy.optimize.linear_sum_assignment(costs)
+        found[rows[who], -1] = where
+    return dataclasses.replace(semantic_ids, codes=found)
 
 
 class _Board:

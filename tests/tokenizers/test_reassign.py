@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from genret.errors import GenretError
 from genret.semantic_ids import SemanticIds
 from genret.tokenizers.collisions import Collisions
-from genret.tokenizers.reassign import reassign_collisions
+from genret.tokenizers.reassign import reassign_collisions, separate_below_prefixes
 
 
 class Grid:
@@ -83,6 +83,39 @@ def test_moves_are_few_and_short(rows: list[tuple[int, int]], taken: list[tuple[
         ]
         mine = sum(float((x[i, 0] - grid.decode(found[i : i + 1])[0, 0]) ** 2) for i in movers)
         assert mine == pytest.approx(min(costs), abs=1e-4)
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 1), st.integers(0, 1), st.integers(0, 3)), min_size=1, max_size=9
+    )
+)
+def test_items_of_a_prefix_get_codes_of_their_own(rows: list[tuple[int, int, int]]) -> None:
+    grid, codes = Grid(2, 2, 4), np.array(rows)
+    ids = SemanticIds.from_codes(codes, codes_per_level=(2, 2, 4))
+    x = grid.decode(codes) + np.linspace(-0.4, 0.4, len(rows), dtype=np.float32)[:, None]
+    found = separate_below_prefixes(ids, x, grid).codes
+    np.testing.assert_array_equal(found[:, :2], codes[:, :2])
+    for prefix in itertools.product((0, 1), (0, 1)):
+        own = np.flatnonzero((codes[:, :2] == prefix).all(axis=1))
+        before, after = codes[own, 2], found[own, 2]
+        if len(set(before.tolist())) == len(own) or len(own) > 4:
+            np.testing.assert_array_equal(after, before)
+            continue
+        assert len(set(after.tolist())) == len(own)
+
+        def cost(chosen: Any, own: Any = own, prefix: Any = prefix) -> float:
+            leaves = np.array([[*prefix, c] for c in chosen])
+            return float(((x[own] - grid.decode(leaves)) ** 2).sum())
+
+        least = min(cost(chosen) for chosen in itertools.permutations(range(4), len(own)))
+        assert cost(after) == pytest.approx(least, abs=1e-4)
+
+
+def test_separating_needs_a_vector_an_item() -> None:
+    with pytest.raises(GenretError, match="vectors: found 1 rows, expected 2"):
+        separate_below_prefixes(SemanticIds.from_codes([[0], [0]]), [[1.0]], Grid(2))
 
 
 def test_a_full_prefix_overflows_to_the_nearest_other() -> None:
