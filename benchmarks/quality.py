@@ -22,17 +22,25 @@ from rich.console import Console
 from benchmarks.bars import sentence
 from benchmarks.process import Figures, verb
 from benchmarks.program import Table, make_main
-from benchmarks.quality_results import DATA, METHODS, Records, summarize, summarize_cold
+from benchmarks.quality_pairs import with_ranks
+from benchmarks.quality_results import (
+    BASELINES,
+    DATA,
+    METHODS,
+    Records,
+    summarize,
+    summarize_cold,
+)
 from benchmarks.record import ROOT, environment, write_json
 from genret.artifacts import Run, read_manifest
-from genret.config import EvaluateConfig, FeaturesConfig, SASRecConfig, recipe
+from genret.config import BSAREC, EvaluateConfig, FeaturesConfig, SASRecConfig, recipe
 from genret.data import load_run_data
 from genret.errors import GenretError
 from genret.evaluation import evaluate_model
 from genret.index import TrieIndex
 from genret.json_files import read_json
-from genret.models import load_model
-from genret.pipeline import BASELINES, evaluate_baseline, missed_by_beams, training_use
+from genret.models import capabilities_of, load_model
+from genret.pipeline import evaluate_baseline, missed_by_beams, training_use
 from genret.tokenizers import load_codes
 
 RULES = {
@@ -95,10 +103,10 @@ class Options:
                     )
             self._write(records, data, console)
 
-    @property
-    def sasrec(self) -> SASRecConfig:
-        """The baseline."""
-        return SASRecConfig(epochs=2, max_items=8) if self.smoke else SASRecConfig()
+    def sasrec(self, name: str = "sasrec") -> SASRecConfig:
+        """Return the configuration of SASRec, or of BSARec."""
+        config = BSAREC if name == "bsarec" else SASRecConfig()
+        return dataclasses.replace(config, epochs=2, max_items=8) if self.smoke else config
 
     def _record(self, records: Records, data: str, name: str, seed: int) -> str:
         """Measure a record that is missing."""
@@ -116,7 +124,7 @@ class Options:
     def _settings(self, data: str, name: str) -> Any:
         """Return what a record depends on, beside data and seed."""
         if name in BASELINES:
-            return self.sasrec.to_dict() if name == "sasrec" else {}
+            return self.sasrec(name).to_dict() if name in ("sasrec", "bsarec") else {}
         method, chosen = METHODS[name], recipe(METHODS[name]["recipes"][data])
         settings = {option: method[option] for option in ("tokenize", "embed", "coldstart")}
         return settings | {"model": chosen.model.to_dict(), "train": chosen.train.to_dict()}
@@ -145,10 +153,18 @@ class Options:
         run = Run.open(self._run_folder(data, name, seed))
         catalog, histories = load_run_data(run.folder("catalog"))
         own = run, histories, catalog.num_items
-        return {
-            rule: evaluate_baseline(name, *own, config, self.sasrec, seed=seed)  # type: ignore[arg-type]
-            for rule, config in RULES.items()
+        kind, config = "sasrec" if name == "bsarec" else name, self.sasrec(name)
+        figures: Figures = {
+            rule: with_ranks(
+                evaluate_baseline(kind, *own, how, config, seed=seed, keep_lists=True),  # type: ignore[arg-type]
+                histories.held_out("test"),
+            )
+            for rule, how in RULES.items()
         }
+        if kind == "sasrec":
+            trained = read_manifest(run.path / "baselines" / "sasrec").summary
+            figures["valid_ndcg@10"] = trained["valid_ndcg@10"]
+        return figures
 
     def _method(self, data: str, name: str, seed: int) -> Figures:
         """Make the run of a generative method by its verbs, as far as it is not made; measure it."""
@@ -183,18 +199,31 @@ class Options:
         model, test = load_model(folder / "model"), histories.held_out("test")
         use = training_use(histories, catalog.num_items)
 
-        def evaluate(config: EvaluateConfig) -> Figures:
-            most = model.config.max_items
-            return evaluate_model(
-                model, codes, index, test, config, max_items=most, seed=seed, **use
+        def evaluate(config: EvaluateConfig, dense_share: float | None = None) -> Figures:
+            found = evaluate_model(
+                model,
+                codes,
+                index,
+                test,
+                config,
+                max_items=model.config.max_items,
+                dense_share=dense_share,
+                seed=seed,
+                keep_lists=True,
+                **use,
             )
+            return with_ranks(found, test)
 
+        figures = {rule: evaluate(config) for rule, config in RULES.items()}
+        if capabilities_of(model).dense_share is not None:
+            figures["heads"] = {
+                head: {rule: _short(evaluate(config, share)) for rule, config in RULES.items()}
+                for head, share in (("codes", 0.0), ("dense", 1.0))
+            }
         wide = dataclasses.replace(RULES["test"], beams=50, users=EXACT_USERS)
         exact = dataclasses.replace(wide, exact=True)
-        missed = missed_by_beams(evaluate(wide), evaluate(exact))
-        return {rule: evaluate(config) for rule, config in RULES.items()} | {
-            "beams_50_against_exact": missed
-        }
+        figures["beams_50_against_exact"] = missed_by_beams(evaluate(wide), evaluate(exact))
+        return figures
 
     def _write(self, records: Records, data: str, console: Console) -> None:
         """Write and print the results of a data set, from all records that are there."""
@@ -224,6 +253,11 @@ class Options:
             judged = judged | summary["bars"]
         for name, verdict in judged.items():
             console.print(sentence(f"{data}, {name}", verdict))
+
+
+def _short(found: Figures) -> Figures:
+    """Return the metrics that are shown."""
+    return {metric: found[metric] for metric in SHOWN}
 
 
 main = make_main("benchmarks.quality", Options)

@@ -8,10 +8,12 @@ from typing import Any
 
 from benchmarks.bars import judge
 from benchmarks.program import Table
+from benchmarks.quality_pairs import hybrid_block
 from benchmarks.record import write_json
+from genret.config import Config, ModelConfig, SASRecConfig, TrainConfig
 from genret.errors import GenretError
 from genret.json_files import read_json
-from genret.pipeline import BASELINES
+from genret.pipeline import BASELINES as RUN_BASELINES
 
 Record = dict[str, Any]
 DATA, _METHODS, TITLES = read_json(Path(__file__).with_name("quality.json")).values()
@@ -20,6 +22,8 @@ METHODS = {
     for name, method in _METHODS.items()
 }
 """Generative methods by name; the first is the one whose figures a result file holds as "test"."""
+BASELINES = (*RUN_BASELINES, "bsarec")
+"""The baselines of an evaluation, and BSARec: SASRec with a filter beside its attention."""
 MAIN, DISTINCT = "shipped", "own_distinct_codes"
 RULE = (
     'leave-one-out; all items ranked, items counted and not semantic IDs; "test": items of the '
@@ -47,7 +51,7 @@ class Records:
             return None
         found: Record = read_json(file)
         # Through JSON: what was a tuple comes back as a list.
-        return found if found["settings"] == json.loads(json.dumps(settings)) else None
+        return found if complete(found["settings"]) == json.loads(json.dumps(settings)) else None
 
     def put(self, data: str, method: str, seed: int, settings: Any, figures: Record) -> Record:
         """Write a record."""
@@ -58,10 +62,35 @@ class Records:
     def all(self, data: str, method: str) -> list[Record]:
         """Return the records of all seeds, in their order."""
         files = self.folder.glob(f"{data}-{method}-[0-9]*.json")
-        return sorted(map(read_json, files), key=lambda record: record["seed"])
+        records = [read_json(file) for file in files]
+        records = [one | {"settings": complete(one["settings"])} for one in records]
+        return sorted(records, key=lambda record: record["seed"])
 
     def _file(self, data: str, method: str, seed: int) -> Path:
         return self.folder / f"{data}-{method}-{seed}.json"
+
+
+def complete(settings: Any) -> Any:
+    """Return the settings of a record with the fields that configurations have got since then.
+
+    Those are at their defaults, under which nothing changed. Settings that a configuration does not
+    know are returned as they are.
+
+    >>> complete({"width": 64, "epochs": 3})["loss"]
+    'full'
+    """
+    try:
+        if "model" in settings:
+            filled: dict[str, Config] = {
+                "model": ModelConfig.from_dict(settings["model"]),
+                "train": TrainConfig.from_dict(settings["train"]),
+            }
+            found = settings | {name: config.to_dict() for name, config in filled.items()}
+        else:
+            found = SASRecConfig.from_dict(settings).to_dict() if settings else settings
+    except GenretError:
+        return settings
+    return json.loads(json.dumps(found))
 
 
 def over_seeds(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -113,6 +142,7 @@ def summarize(data: str, found: Mapping[str, Sequence[Record]]) -> Record:
         "methods": {n: summary[n] for n in METHODS if n in summary},
         "peers": {"recall@10": DATA[data]["peers"]},
         "bars": _judge(data, summary),
+        "hybrid": hybrid_block(found),
     }
 
 
@@ -170,7 +200,7 @@ def _summary(records: Sequence[Record]) -> Record:
     }
     for rule in ("test", "test_unseen"):
         summary[rule] = over_seeds([record[rule] for record in records])
-    for name in ("train", "codes", "valid_ndcg@10", "beams_50_against_exact"):
+    for name in ("train", "codes", "valid_ndcg@10", "beams_50_against_exact", "heads"):
         if all(name in record for record in records):
             summary[name] = [record[name] for record in records]
     return summary

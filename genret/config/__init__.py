@@ -5,7 +5,7 @@ The command line is made from these classes: a field is an option, the text unde
 
 from genret.config._autoencoder import AutoencoderConfig
 from genret.config._base import Config, require
-from genret.config._baselines import SASRecConfig
+from genret.config._baselines import BSAREC, SASRecConfig
 from genret.config._data import ColumnsConfig, IngestConfig
 from genret.config._embed import EmbedConfig
 from genret.config._evaluate import EvaluateConfig
@@ -33,6 +33,7 @@ from genret.config.models import (
 )
 
 __all__ = [
+    "BSAREC",
     "FOUND_BY_JAX",
     "MESH_AXES",
     "MODEL_KINDS",

@@ -45,6 +45,10 @@ class SASRecConfig(Config):
     """Peak of the learning rate."""
     weight_decay: float = 0.01
     """AdamW's decoupled decay of the matrices."""
+    low_pass_share: float = 0.0
+    """Share of BSARec's frequency filter beside attention; 0 is SASRec."""
+    low_pass_frequencies: int = 3
+    """low_pass_share: lowest frequencies that the filter counts as slow."""
 
     def __post_init__(self) -> None:
         require_counts(
@@ -61,6 +65,7 @@ class SASRecConfig(Config):
             0 <= self.gbce_calibration <= 1,
             f"gbce_calibration: found {self.gbce_calibration}, expected 0 to 1",
         )
+        self.model(1)
 
     def model(self, num_items: int) -> SASRecModelConfig:
         """Return the architecture for a catalog.
@@ -76,6 +81,8 @@ class SASRecConfig(Config):
             mlp_dim=self.mlp_dim,
             max_items=self.max_items,
             dropout=self.dropout,
+            low_pass_share=self.low_pass_share,
+            low_pass_frequencies=self.low_pass_frequencies,
         )
 
     def training(self, events: int) -> TrainConfig:
@@ -84,8 +91,8 @@ class SASRecConfig(Config):
         >>> SASRecConfig(epochs=10, batch_size=2, max_items=9).training(200).steps
         100
         """
-        rows = self.batch_size * (self.max_items + 1)
-        steps = max(1, round(self.epochs * events / rows))
+        config = TrainConfig(epochs=self.epochs, batch_size=self.batch_size)
+        steps = config.for_events(events, self.max_items + 1).steps
         every = max(1, steps // _VALIDATIONS)
         return TrainConfig(
             steps=steps,
@@ -102,3 +109,8 @@ class SASRecConfig(Config):
             sampled_from="popularity" if self.loss == "sampled" else "uniform",
             gbce_calibration=self.gbce_calibration,
         )
+
+
+BSAREC = SASRecConfig(low_pass_share=0.7, low_pass_frequencies=3)
+"""BSARec: SASRec's settings with the filter, whose share and frequencies are the authors' for Beauty
+(alpha .7, c 5, which keeps three frequencies)."""

@@ -13,6 +13,7 @@ from genret.models._decode import CodeModel, shift_right
 from genret.models._features import SideFeatures
 from genret.models._history import History
 from genret.models._layers import Embedding, Linear, as_block, dropout, split_key
+from genret.models._low_pass import FrequencyFilter
 from genret.typing import Array, Bool, Float, Int
 
 
@@ -31,6 +32,10 @@ class SASRec(CodeModel):
     Of the architecture it takes ``width``, ``layers``, ``heads``, ``mlp_dim``, ``max_items``,
     ``dropout``, ``norm_eps``, ``tie_embeddings`` and ``dtype``. Blocks normalize before attention
     and before the MLP, and once at the end.
+
+    With ``low_pass_share`` α > 0 a :class:`~genret.models._low_pass.FrequencyFilter` stands beside
+    the attention of each block, and the block adds α times its output and 1 − α times that of the
+    attention: the model of BSARec.
 
     Sources: Kang and McAuley, Self-Attentive Sequential Recommendation, 2018; Klenitskiy and
       Vasilev, Turning Dross Into Gold Loss: is BERT4Rec really better than SASRec?, 2023 (full
@@ -133,7 +138,7 @@ class SASRec(CodeModel):
 
 
 class _Block(nnx.Module):
-    """``x + attention(norm(x))``, then ``x + relu(norm(x) U) V``."""
+    """``x + attention(norm(x))``, perhaps beside a filter, then ``x + relu(norm(x) U) V``."""
 
     def __init__(self, config: SASRecModelConfig, *, rngs: nnx.Rngs) -> None:
         width = config.width
@@ -145,6 +150,13 @@ class _Block(nnx.Module):
         self.down_proj = Linear(config.mlp_dim, width, bias=True, rngs=rngs)
         self.heads = config.heads
         self.dropout = config.dropout
+        self.low_pass_share = config.low_pass_share
+        positions, frequencies = config.max_items + 1, config.low_pass_frequencies
+        self.filter = (
+            FrequencyFilter(positions, frequencies, width, rngs=rngs)
+            if config.low_pass_share > 0
+            else None
+        )
 
     def __call__(
         self, x: Float[Array, "B T W"], mask: Bool[Array, "B T T"], key: Array | None
@@ -152,9 +164,14 @@ class _Block(nnx.Module):
         """Process a row."""
         attention_key, hidden_key, mlp_key = split_key(key, 3)
         heads = (*x.shape[:2], self.heads, -1)
-        q, k, v = jnp.split(self.qkv_proj(self.attention_norm(x)), 3, axis=-1)
+        normed = self.attention_norm(x)
+        q, k, v = jnp.split(self.qkv_proj(normed), 3, axis=-1)
         mixed = attend(q.reshape(heads), k.reshape(heads), v.reshape(heads), mask)
-        x = x + dropout(self.o_proj(mixed.reshape(x.shape)), self.dropout, attention_key)
+        mixed = self.o_proj(mixed.reshape(x.shape))
+        if self.filter is not None:
+            share = self.low_pass_share
+            mixed = share * self.filter(normed, mask) + (1 - share) * mixed
+        x = x + dropout(mixed, self.dropout, attention_key)
         hidden = jax.nn.relu(self.up_proj(self.mlp_norm(x)))
         hidden = self.down_proj(dropout(hidden, self.dropout, hidden_key))
         return x + dropout(hidden, self.dropout, mlp_key)

@@ -1,0 +1,130 @@
+"""Both heads against a baseline, user by user: ratios, and intervals of the paired differences."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks.bars import judge
+from genret.data import HeldOut
+from genret.errors import GenretError
+from genret.evaluation import bootstrap_interval
+from genret.evaluation.metrics import ndcg, recall, target_ranks
+from genret.typing import Float, Int
+
+Record = Mapping[str, Any]
+
+RATIOS = {"ndcg@10": 1.08, "recall@10": 1.05}
+"""What both heads should reach over each baseline."""
+
+RIVALS = ("sasrec", "bsarec")
+_METRICS = {"ndcg@10": ndcg, "recall@10": recall}
+_CUT, _RESAMPLES = 10, 1000
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def with_ranks(found: dict[str, Any], held_out: HeldOut) -> dict[str, Any]:
+    """Put the rank of each user's item in the place of the lists.
+
+    Args:
+      found: what was measured, with ``lists`` and ``asked``.
+      held_out: who was asked for what.
+
+    Returns:
+      The figures with ``ranks``, see :func:`packed`.
+    """
+    lists, asked = found["lists"], found["asked"]
+    ranks = target_ranks(lists, held_out.targets[asked])
+    kept = {name: value for name, value in found.items() if name not in ("lists", "asked")}
+    return kept | {"ranks": packed(ranks)}
+
+
+def packed(ranks: Int[np.ndarray, "U"]) -> str:
+    """Write ranks as text, a character each: 0 (not in the list), 1 to 9, a (10), b (11), …, z (35).
+
+    Raises:
+      GenretError: a rank above 35.
+
+    >>> packed(np.array([0, 3, 10, 20]))
+    '03ak'
+    """
+    if len(ranks) and ranks.max() >= len(_DIGITS):
+        raise GenretError(f"ranks: found {ranks.max()}, expected at most {len(_DIGITS) - 1}")
+    return "".join(_DIGITS[rank] for rank in ranks.tolist())
+
+
+def unpacked(text: str) -> Int[np.ndarray, "U"]:
+    """Read ranks from text.
+
+    >>> unpacked("03ak").tolist()
+    [0, 3, 10, 20]
+    """
+    return np.array([int(character, len(_DIGITS)) for character in text], np.int64)
+
+
+def over(ours: Sequence[Record], theirs: Sequence[Record], rule: str) -> dict[str, Any]:
+    """Compare the records of two methods over the seeds that both have.
+
+    The interval is that of the mean difference over users, each user's being the mean over the
+    seeds; it says nothing of how much seeds differ.
+
+    Args:
+      ours: records of our method.
+      theirs: those of the other one.
+      rule: "test" or "test_unseen".
+
+    Returns:
+      ``seeds``; each metric's ratio of the means; ``difference``, metric -> theirs taken from ours;
+      and ``interval``, metric -> its 95 % interval, or None where a record holds no ranks.
+
+    Raises:
+      GenretError: other users in one of the records.
+    """
+    pairs = {
+        one["seed"]: (one, two) for one in ours for two in theirs if one["seed"] == two["seed"]
+    }
+    found: dict[str, Any] = {"seeds": sorted(pairs), "difference": {}, "interval": {}}
+    sides = [[pairs[seed][side][rule] for seed in found["seeds"]] for side in (0, 1)]
+    ranked = all("ranks" in one for side in sides for one in side)
+    for metric in RATIOS:
+        means = [statistics.fmean(one[metric] for one in side) for side in sides]
+        found[metric] = means[0] / means[1]
+        found["difference"][metric] = means[0] - means[1]
+        found["interval"][metric] = None
+        if ranked:
+            by_user = _by_user(sides[0], metric) - _by_user(sides[1], metric)
+            interval = bootstrap_interval(by_user, resamples=_RESAMPLES, seed=0)
+            found["interval"][metric] = list(interval)
+    return found
+
+
+def hybrid_block(found: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
+    """Return how both heads stand to each baseline, by both rules on seen items, and the bars.
+
+    Args:
+      found: method or baseline -> its records.
+
+    Returns:
+      ``over_sasrec`` and ``over_bsarec``, see :func:`over`, each with ``bars``, and with the same
+      for seen items that are forbidden as ``unseen``. One is left out with which no seed is shared.
+    """
+    block = {}
+    ours = found.get("hybrid", ())
+    for rival in RIVALS:
+        theirs = found.get(rival, ())
+        if not {one["seed"] for one in ours} & {one["seed"] for one in theirs}:
+            continue
+        entry = over(ours, theirs, "test")
+        entry["bars"] = {name: judge(entry[name], least) for name, least in RATIOS.items()}
+        block[f"over_{rival}"] = entry | {"unseen": over(ours, theirs, "test_unseen")}
+    return block
+
+
+def _by_user(records: Sequence[Record], metric: str) -> Float[np.ndarray, "U"]:
+    """Return each user's metric, the mean over the seeds."""
+    values = [_METRICS[metric](unpacked(one["ranks"]), _CUT) for one in records]
+    counts = sorted({len(one) for one in values})
+    if len(counts) > 1:
+        raise GenretError(f"ranks: found records of {counts} users, expected the same users in all")
+    return np.mean(values, axis=0)
