@@ -82,6 +82,8 @@ def choose(
     require(preset is None or recipe is None, "--recipe: found with --preset, expected one of them")
     optimization = {f.name: getattr(train, f.name) for f in dataclasses.fields(train)}
     optimization = {name: value for name, value in optimization.items() if name in given}
+    if "steps" in given and "epochs" not in given:
+        optimization["epochs"] = 0
     if recipe is not None:
         base = find_recipe(recipe)
         require(

@@ -9,6 +9,7 @@ from genret.config._mesh import NO_MESH, mesh_axes
 
 _SINCE = (
     ("accumulate", 1), ("dense_weight", 1.0), ("dense_negatives", 0), ("gbce_calibration", 0.75),
+    ("dense_smoothing", 0.0), ("epochs", 0),
 )  # fmt: skip
 """Fields that older checkpoints do not have, at what they did."""
 
@@ -19,6 +20,8 @@ class TrainConfig(Config):
 
     steps: int = 2000
     """Optimizer steps at most."""
+    epochs: int = 0
+    """Passes over the training events, which then decide the number of steps; 0 takes steps."""
     batch_size: int = 64
     """Rows of a batch; a row holds max_items positions, filled with one history or several."""
     packing: Literal["pack", "bucket", "pad"] = "pack"
@@ -49,6 +52,8 @@ class TrainConfig(Config):
     dense_negatives: int = 0
     """Items drawn in each step that the dense head's target competes with, as sampled_from says; 0:
     all that training knows."""
+    dense_smoothing: float = 0.0
+    """Share of the dense head's target that is spread evenly over the items that compete."""
     apao: Literal["none", "pointwise", "pairwise"] = "none"
     """Prefix loss of APAO beside the cross-entropy: of the item alone, or against other items."""
     apao_weight: float = 0.3
@@ -84,17 +89,16 @@ class TrainConfig(Config):
             self, "steps", "batch_size", "eval_every", "checkpoint_every", "log_every",
             "accumulate", "sampled_codes", "apao_negatives",
         )  # fmt: skip
-        require_counts(self, "eval_users", "patience", "dense_negatives", least=0)
+        require_counts(self, "eval_users", "patience", "dense_negatives", "epochs", least=0)
         require_finite(self, "learning_rate", positive=True)
         require_finite(self, "weight_decay", "apao_weight", "apao_rate", "dense_weight")
         require(
             0 <= self.warmup < 1, f"warmup: found {self.warmup}, expected 0 or more and less than 1"
         )
         require(self.clip > 0, f"clip: found {self.clip}, expected more than 0")
-        require(
-            0 <= self.label_smoothing < 1,
-            f"label_smoothing: found {self.label_smoothing}, expected 0 or more and less than 1",
-        )
+        for name in ("label_smoothing", "dense_smoothing"):
+            value = getattr(self, name)
+            require(0 <= value < 1, f"{name}: found {value}, expected 0 or more and less than 1")
         require(
             self.label_smoothing == 0 or self.loss not in ("sampled", "gbce"),
             f"label_smoothing: found with loss {self.loss!r}, expected another loss",
@@ -114,6 +118,22 @@ class TrainConfig(Config):
         )
         if self.mesh != NO_MESH:
             mesh_axes(self.mesh)
+
+    def for_events(self, events: int, events_per_row: int) -> "TrainConfig":
+        """Return it with the number of steps that its epochs take.
+
+        Args:
+          events: training events.
+          events_per_row: events that a row of a batch holds when it is full: positions that are
+            targets.
+
+        >>> TrainConfig(epochs=10, batch_size=2).for_events(200, 10).steps
+        100
+        """
+        if self.epochs == 0:
+            return self
+        steps = round(self.epochs * events / (self.batch_size * events_per_row))
+        return dataclasses.replace(self, steps=max(1, steps), epochs=0)
 
     def what_is_learned(self) -> dict[str, Any]:
         """Return the fields that decide what is learned, as JSON values.

@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from genret.config import FeaturesConfig, ModelConfig
@@ -45,6 +46,14 @@ class CodeModel(nnx.Module):
             time_buckets=self.config.time_buckets,
             user_buckets=self.config.user_buckets,
         )
+
+    def forget(self, items: Int[np.ndarray, "C"]) -> None:
+        """Take from items the learned vectors of their own: training will not see them.
+
+        Args:
+          items: their rows.
+        """
+        self.features.forget(items)
 
     @property
     def codes_per_level(self) -> tuple[int, ...]:

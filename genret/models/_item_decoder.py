@@ -7,6 +7,7 @@ import numpy as np
 from flax import nnx
 
 from genret.config import ItemDecoderConfig
+from genret.errors import GenretError
 from genret.models._attention import causal_mask
 from genret.models._cache import Cache
 from genret.models._capabilities import Capabilities
@@ -82,6 +83,14 @@ class ItemDecoder(CachedDecoder):
         self.dense_proj = (
             Linear(config.width, config.width, rngs=rngs) if config.dense_head else None
         )
+        self.dense_blocks = (
+            Transformer(config, config.dense_layers, rngs=rngs) if config.dense_layers else None
+        )
+        if config.dense_items and config.num_items < 1:
+            raise GenretError("num_items: found 0, expected the number of items of the catalog")
+        self.dense_items = (
+            Embedding(config.num_items, config.width, rngs=rngs) if config.dense_items else None
+        )
 
     @property
     def capabilities(self) -> Capabilities:
@@ -100,7 +109,7 @@ class ItemDecoder(CachedDecoder):
     ) -> Float[Array, "B T L W"]:
         """Return the state that predicts each code; see :meth:`CachedDecoder.states`."""
         history_key, code_key = split_key(dropout_key, 2)
-        states = self._item_states(codes, segments, positions, side, history_key)
+        states, _ = self._item_states(codes, segments, positions, side, history_key, dense=False)
         return self._code_states(states, codes, code_key)
 
     def heads(
@@ -114,12 +123,14 @@ class ItemDecoder(CachedDecoder):
     ) -> tuple[Float[Array, "B T L W"], Float[Array, "B T W2"]]:
         """Return :meth:`states`, and of the same pass over the items the states of the dense head."""
         history_key, code_key = split_key(dropout_key, 2)
-        states = self._item_states(codes, segments, positions, side, history_key)
+        states, dense = self._item_states(codes, segments, positions, side, history_key)
         assert self.dense_proj is not None
-        return self._code_states(states, codes, code_key), self.dense_proj(states)
+        return self._code_states(states, codes, code_key), self.dense_proj(dense)
 
     def item_vectors(self, codes: Int[Array, "N L"]) -> Float[Array, "N W"]:
-        """Return the vectors that the dense head scores items by: those that histories are read as.
+        """Return the vectors that the dense head scores items by.
+
+        They are those that histories are read as, and with ``dense_items`` learned ones are added.
 
         Args:
           codes: the codes of the items, by row.
@@ -127,7 +138,18 @@ class ItemDecoder(CachedDecoder):
         offsets = jnp.asarray(level_offsets(self.codes_per_level), jnp.int32)
         rows = jnp.arange(len(codes), dtype=jnp.int32)[None]
         of_codes = self.embedding(codes + offsets[None, :], self._dtype).sum(axis=1)
-        return of_codes + self.features.of_rows(rows, self._dtype)[0]
+        vectors = of_codes + self.features.of_rows(rows, self._dtype)[0]
+        if self.dense_items is None:
+            return vectors
+        # Items that came after the training have no vector of their own.
+        own = self.dense_items(rows[0], self._dtype)
+        return vectors + jnp.where((rows[0] < self.config.num_items)[:, None], own, 0)
+
+    def forget(self, items: Int[np.ndarray, "C"]) -> None:
+        """Take from items the learned vectors of their own: training will not see them."""
+        super().forget(items)
+        if self.dense_items is not None:
+            self.dense_items.table[...] = self.dense_items.table[...].at[items].set(0)
 
     def _code_states(
         self,
@@ -155,7 +177,7 @@ class ItemDecoder(CachedDecoder):
         Returns:
           Float32 logits [B, 1, V] of the first code, and the cache for :meth:`step`.
         """
-        return self._begin(self._newest(history))
+        return self._begin(self._newest(history, dense=False)[0])
 
     def prefill_heads(
         self, history: History, codes: Int[Array, "N L"]
@@ -170,9 +192,9 @@ class ItemDecoder(CachedDecoder):
           What :meth:`prefill` returns, and the float32 scores of all items as the next one, by the
           dense head.
         """
-        newest = self._newest(history)
+        newest, state = self._newest(history)
         assert self.dense_proj is not None
-        dense = readout(self.dense_proj(newest), self.item_vectors(codes))
+        dense = readout(self.dense_proj(state), self.item_vectors(codes))
         return self._begin(newest), dense[:, None]
 
     def _begin(self, newest: Float[Array, "B W"]) -> tuple[Float[Array, "B 1 V"], Cache]:
@@ -184,15 +206,18 @@ class ItemDecoder(CachedDecoder):
         cache = Cache.of_history(keys, values, ones, hidden[:, 0], context)
         return self.readout(hidden, 0), cache
 
-    def _newest(self, history: History) -> Float[Array, "B W"]:
-        """Return the state that knows a whole history."""
+    def _newest(
+        self, history: History, *, dense: bool = True
+    ) -> tuple[Float[Array, "B W"], Float[Array, "B W"]]:
+        """Return for each head the state that knows a whole history."""
         batch, items = history.codes.shape[:2]
         # Position T predicts the item after a full history; its own codes are never read.
         codes = jnp.pad(history.codes, ((0, 0), (0, 1), (0, 0)))
         positions = np.arange(items + 1)[None]
         side = None if history.side is None else history.side.with_room()
         segments, last = jnp.ones((batch, items + 1), jnp.int32), history.lengths[:, None]
-        return self._item_states(codes, segments, positions, side, None, wanted=last)[:, 0]
+        states = self._item_states(codes, segments, positions, side, None, wanted=last, dense=dense)
+        return states[0][:, 0], states[1][:, 0]
 
     def _item_states(
         self,
@@ -202,8 +227,20 @@ class ItemDecoder(CachedDecoder):
         side: SideFeatures | None,
         dropout_key: Array | None,
         wanted: Int[Array, "B Q"] | None = None,
-    ) -> Float[Array, "B Q W"]:
-        """Return the state of each position (or those ``wanted``), which knows the items before it."""
+        *,
+        dense: bool = True,
+    ) -> tuple[Float[Array, "B Q W"], Float[Array, "B Q W"]]:
+        """Return for each head the state of each position, which knows the items before it.
+
+        Args:
+          codes: codes of the items.
+          segments: history of each position.
+          positions: position of each item in its history.
+          side: what the architecture reads beside codes.
+          dropout_key: a JAX key; None drops nothing.
+          wanted: positions whose states are asked for; None: all.
+          dense: whether the dense head's state is asked for; otherwise it is that of the codes.
+        """
         input_key, block_key = split_key(dropout_key, 2)
         offsets = jnp.asarray(level_offsets(self.codes_per_level), jnp.int32)
         vectors = self.embedding(codes + offsets[None, None, :], self._dtype)
@@ -213,8 +250,11 @@ class ItemDecoder(CachedDecoder):
         items = pooled + self.item_mlp(pooled)
         x = shift_right(items, self._starts(self.bos[...], side), segments)
         x = dropout(x, self.config.dropout, input_key)
-        states, _, _ = self.item_blocks(x, positions, causal_mask(segments), block_key, wanted)
-        return states
+        mask = causal_mask(segments)
+        if dense and self.dense_blocks is not None:
+            return self.item_blocks.forked(self.dense_blocks, x, positions, mask, block_key, wanted)
+        states, _, _ = self.item_blocks(x, positions, mask, block_key, wanted)
+        return states, states
 
     def _extend(
         self, codes: Int[Array, "B M T"], cache: Cache

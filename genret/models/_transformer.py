@@ -1,6 +1,7 @@
 """The stack of pre-norm blocks that every model here is made of."""
 
 import functools
+from collections.abc import Iterable, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -136,18 +137,48 @@ class Transformer(nnx.Module):
         # The stream is flat: XLA's loops over [B T, W] were four times faster on a CPU than those
         # over [B, T, W] with a small T.
         flat = x.reshape(-1, x.shape[-1])
-        all_keys, all_values = [], []
-        block_keys = split_key(dropout_key, len(self.blocks))
-        for number, (block, key) in enumerate(zip(self.blocks, block_keys, strict=True), 1):
-            asked = wanted if number == len(self.blocks) else None
-            run = functools.partial(
-                block, shape=x.shape[:2], rotary=rotary, mask=mask, dropout_key=key, wanted=asked
-            )
-            flat, keys, values = as_block(run)(flat)
-            all_keys.append(keys)
-            all_values.append(values)
+        keys = split_key(dropout_key, len(self.blocks))
+        flat, all_keys, all_values = _pass(
+            self.blocks, flat, (len(x), x.shape[1]), rotary, mask, keys, wanted
+        )
         hidden = self.norm(flat).reshape(len(x), -1, x.shape[-1])
-        return hidden, tuple(all_keys), tuple(all_values)
+        return hidden, all_keys, all_values
+
+    def forked(
+        self,
+        other: "Transformer",
+        x: Float[Array, "B T W"],
+        positions: Positions,
+        mask: Bool[Array, "#B T T"],
+        dropout_key: Array | None = None,
+        wanted: Int[Array, "B Q"] | None = None,
+    ) -> tuple[Float[Array, "B Q W"], Float[Array, "B Q W"]]:
+        """Return two normalized hidden states: this stack's, and those with its last blocks replaced.
+
+        The blocks below, which both have in common, run once.
+
+        Args:
+          other: its blocks stand in the place of as many last blocks of this stack.
+          x: see :meth:`__call__`, as for all that follow.
+          positions: the positions.
+          mask: the mask.
+          dropout_key: a JAX key; None drops nothing.
+          wanted: slots whose states are asked for.
+        """
+        rotary, shape = self._rotary(positions), (len(x), x.shape[1])
+        own, others = len(self.blocks), len(other.blocks)
+        keys = split_key(dropout_key, own + others)
+        common = own - others
+        flat = x.reshape(-1, x.shape[-1])
+        flat, _, _ = _pass(self.blocks[:common], flat, shape, rotary, mask, keys[:common], None)
+        found = []
+        for stack, blocks, their in (
+            (self, self.blocks[common:], keys[common:own]),
+            (other, other.blocks, keys[own:]),
+        ):
+            last, _, _ = _pass(blocks, flat, shape, rotary, mask, their, wanted)
+            found.append(stack.norm(last).reshape(len(x), -1, x.shape[-1]))
+        return found[0], found[1]
 
     def extend(
         self, x: Float[Array, "B M T W"], positions: Positions, cache: Cache
@@ -183,6 +214,28 @@ class Transformer(nnx.Module):
 
     def _rotary(self, positions: Positions) -> Rotary:
         return rotary_angles(positions, self.head_dim, self.rope_theta, self.rope_scaling)
+
+
+def _pass(
+    blocks: Iterable[Block],
+    flat: Float[Array, "N W"],
+    shape: tuple[int, int],
+    rotary: Rotary,
+    mask: Bool[Array, "#B T T"],
+    dropout_keys: Sequence[Array | None],
+    wanted: Int[Array, "B Q"] | None,
+) -> tuple[Float[Array, "_ W"], KeysValues, KeysValues]:
+    """Run blocks one after another; the last one goes on at the positions ``wanted`` alone."""
+    all_keys, all_values = [], []
+    for number, (block, key) in enumerate(zip(blocks, dropout_keys, strict=True), 1):
+        asked = wanted if number == len(dropout_keys) else None
+        run = functools.partial(
+            block, shape=shape, rotary=rotary, mask=mask, dropout_key=key, wanted=asked
+        )
+        flat, keys, values = as_block(run)(flat)
+        all_keys.append(keys)
+        all_values.append(values)
+    return flat, tuple(all_keys), tuple(all_values)
 
 
 def _take(x: Array, positions: Int[Array, "B Q"]) -> Array:

@@ -113,7 +113,9 @@ def train(
         fresh = shrink_and_perturb(load_model(folder), fresh, shrink=shrink, perturb=perturb)
     architecture = fresh.config
     events = histories.training()
-    fresh.features.forget(np.flatnonzero(events.item_counts(catalog.num_items) == 0))
+    full = 1 if fresh.capabilities.one_target_a_row else architecture.max_items + 1
+    config = config.for_events(events.num_events, full)
+    fresh.forget(np.flatnonzero(events.item_counts(catalog.num_items) == 0))
     require(
         not fresh.capabilities.time_buckets or events.times is not None,
         "--time-buckets: found a catalog whose interactions have no times",
@@ -231,9 +233,10 @@ def _fresh_model(run: Run, asked: ModelConfig, num_items: int, seed: int) -> Mod
     if not isinstance(asked, FeaturesConfig):
         return build_model(asked, seed)
     vectors = load_vectors(run.folder("vectors")) if asked.item_vectors else None
+    own_items = isinstance(asked, ItemDecoderConfig) and asked.dense_items
     asked = dataclasses.replace(
         asked,
-        num_items=num_items if asked.item_ids or asked.item_vectors else 0,
+        num_items=num_items if asked.item_ids or asked.item_vectors or own_items else 0,
         vector_dim=0 if vectors is None else vectors.shape[1],
     )
     model = build_model(asked, seed)

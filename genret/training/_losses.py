@@ -77,13 +77,16 @@ def sampled_nll(
     codes: Int[Array, "B T"],
     sample: Int[Array, " S"],
     log_expected: Float[Array, " S"],
+    *,
+    smoothing: float = 0.0,
 ) -> Float[Array, "B T"]:
     r"""Sampled softmax of one level: the code against a sample that all targets share.
 
     .. math:: -\log \frac{e^{s_c}}{e^{s_c} + \sum_{j: a_j \ne c} e^{s_j - \log S q_j}}
 
     In expectation over the sample the denominator is that of the whole level, without the part
-    of :math:`c` counted twice. Sources: Jean et al., On Using Very Large Target Vocabulary, 2015;
+    of :math:`c` counted twice. With label smoothing, the mean logit of the level stands for a share
+    of the target's; it is estimated from the sample. Sources: Jean et al., On Using Very Large Target Vocabulary, 2015;
     Yi et al., Sampling-Bias-Corrected Neural Modeling, 2019.
 
     Args:
@@ -92,6 +95,7 @@ def sampled_nll(
       codes: the codes to predict, int32 [B, T].
       sample: the S sampled codes a_j, with repetitions.
       log_expected: log of how often each is expected in the sample, ``log S q_j``.
+      smoothing: share of the target that is spread evenly over the level.
 
     Returns:
       Nats, float32 [B, T].
@@ -102,9 +106,14 @@ def sampled_nll(
     >>> float(jnp.exp(sampled_nll(one, jnp.zeros((1, 1, 4)), jnp.array([[3]]), sample, expected))[0, 0])
     3.0
     """
-    others = others - log_expected[None, None, :]
-    others = jnp.where(sample[None, None, :] == codes[:, :, None], MASKED, others)
-    return jax.nn.logsumexp(jnp.concatenate([own[:, :, None], others], axis=2), axis=2) - own
+    corrected = others - log_expected[None, None, :]
+    corrected = jnp.where(sample[None, None, :] == codes[:, :, None], MASKED, corrected)
+    total = jax.nn.logsumexp(jnp.concatenate([own[:, :, None], corrected], axis=2), axis=2)
+    if smoothing == 0:
+        return total - own
+    # A code that is drawn twice as often counts half as much.
+    mean = others @ jax.nn.softmax(-log_expected)
+    return total - (1 - smoothing) * own - smoothing * mean
 
 
 def gbce_nll(

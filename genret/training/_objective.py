@@ -13,7 +13,7 @@ from genret.models import SideFeatures, capabilities_of, readout
 from genret.semantic_ids import SemanticIds
 from genret.training._apao import adapt_weights, draw_pairs, pairwise_losses, pointwise_losses
 from genret.training._legal import LegalCodes
-from genret.training._losses import MASKED, code_nll, gbce_nll, mean_by_level, sampled_nll
+from genret.training._losses import code_nll, gbce_nll, mean_by_level, sampled_nll
 from genret.typing import Array, Bool, Float, Int
 
 Batch = dict[str, Array]
@@ -178,8 +178,12 @@ class Objective:
         config, shares = self.config, self.item_shares
         vectors, known = model.item_vectors(self.codes), shares > 0
         if not config.dense_negatives:
-            logits = jnp.where(known[None, None], readout(states, vectors), MASKED)
-            return code_nll((logits,), items[..., None])
+            return code_nll(
+                (readout(states, vectors),),
+                items[..., None],
+                allowed=(known[None, None],),
+                smoothing=config.dense_smoothing,
+            )
         if config.sampled_from == "uniform":
             shares = known / known.sum(dtype=jnp.float32)
         rows = jnp.arange(len(shares), dtype=jnp.int32)
@@ -192,7 +196,9 @@ class Objective:
             preferred_element_type=jnp.float32,
         )
         others = readout(states, vectors.at[sample].get(mode="clip"))
-        return sampled_nll(own, others, items, sample, expected)[..., None]
+        smoothing = config.dense_smoothing
+        nll = sampled_nll(own, others, items, sample, expected, smoothing=smoothing)
+        return nll[..., None]
 
     def _sampled(
         self, model: Any, states: Float[Array, "B T L W"], wanted: Int[Array, "B T L"], key: Array

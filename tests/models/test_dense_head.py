@@ -21,9 +21,13 @@ CODES = jnp.asarray(np.stack([RNG.integers(0, v, 24) for v in SIZES], axis=1), j
 VECTORS = RNG.normal(size=(20, 6)).astype(np.float32)
 
 
+APART = dataclasses.replace(CONFIG, layers=2, dense_layers=1, dense_items=True)
+
+
 @pytest.mark.slow
-def test_a_search_sees_what_training_saw(tmp_path: Path) -> None:
-    model = build_model(CONFIG, 0)
+@pytest.mark.parametrize("config", [CONFIG, APART, dataclasses.replace(APART, dense_layers=2)])
+def test_a_search_sees_what_training_saw(config: ItemDecoderConfig, tmp_path: Path) -> None:
+    model = build_model(config, 0)
     model.features.set_vectors(VECTORS)
     own = [3, 17, 3, 8]
     row = jnp.asarray([[*own, 0]], jnp.int32)
@@ -40,7 +44,7 @@ def test_a_search_sees_what_training_saw(tmp_path: Path) -> None:
         assert cache is None
         (first, _), both = model.prefill_heads(history, CODES)
         np.testing.assert_array_equal(both, scores)
-        np.testing.assert_array_equal(first, model.prefill(history)[0])
+        np.testing.assert_allclose(first, model.prefill(history)[0], rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(
             scores[0, 0], vectors @ np.asarray(dense)[0, length], rtol=2e-5, atol=2e-5
         )
@@ -66,6 +70,44 @@ def test_vectors_of_items_that_training_does_not_know() -> None:
     assert (own[2] == 0).all()
     # Four items came after the training: they have codes, and nothing else.
     np.testing.assert_allclose(found[20:], of_codes[20:], rtol=1e-5)
+
+
+def test_the_dense_head_has_last_blocks_and_vectors_of_its_own() -> None:
+    model = build_model(APART, 0)
+    model.features.set_vectors(VECTORS)
+    model.forget(np.array([2]))
+    shared = build_model(CONFIG, 0)
+    shared.embedding, shared.features = model.embedding, model.features
+    own = np.asarray(model.dense_items.table[...])
+    assert (own[2] == 0).all()
+    assert (own[3] != 0).any()
+    added = np.asarray(model.item_vectors(CODES)) - np.asarray(shared.item_vectors(CODES))
+    np.testing.assert_allclose(added, np.concatenate([own, np.zeros((4, 16))]), atol=1e-6)
+
+    history = History.from_items(np.asarray(CODES), [[3, 17, 5]], 4)
+    (codes, _), dense = model.prefill_heads(history, CODES)
+    for blocks, moves in ((model.dense_blocks, (False, True)), (model.item_blocks, (True, False))):
+        kernel = blocks.blocks[-1].mlp.down_proj.kernel
+        before = kernel[...]
+        kernel[...] = before + 0.1 * RNG.normal(size=before.shape).astype(np.float32)
+        (other_codes, _), other_dense = model.prefill_heads(history, CODES)
+        kernel[...] = before
+        found = (np.abs(other_codes - codes).max() > 1e-4, np.abs(other_dense - dense).max() > 1e-4)
+        assert found == moves
+
+
+def test_what_only_a_dense_head_has_is_refused_without_one() -> None:
+    for changes, says in (
+        ({"dense_layers": 2}, "dense_layers: found 2, expected at most layers 1"),
+        ({"dense_head": False, "dense_layers": 1}, "dense_layers: found 1 without dense_head"),
+        ({"dense_head": False, "dense_items": True}, "dense_items: found True without dense_head"),
+    ):
+        with pytest.raises(GenretError, match=says):
+            dataclasses.replace(CONFIG, **changes)
+    alone = {"item_ids": False, "item_vectors": False, "num_items": 0, "dense_items": True}
+    unfilled = dataclasses.replace(CONFIG, **alone)
+    with pytest.raises(GenretError, match="num_items: found 0, expected the number of items"):
+        build_model(unfilled, 0)
 
 
 def test_a_share_out_of_range_is_refused() -> None:

@@ -325,14 +325,16 @@ def test_gbce_equals_its_numpy_twin(calibration: float) -> None:
         np.testing.assert_allclose(found[place], wanted, rtol=1e-4)
 
 
-@pytest.mark.parametrize("negatives", [0, 6])
-def test_the_dense_head_equals_its_numpy_twin(negatives: int) -> None:
+@pytest.mark.parametrize(("negatives", "smoothing"), [(0, 0.0), (6, 0.0), (0, 0.2), (6, 0.2)])
+def test_the_dense_head_equals_its_numpy_twin(negatives: int, smoothing: float) -> None:
     """Items that training never saw do not compete; a sample is corrected by how often it is drawn."""
     rng = np.random.default_rng(3)
     codes = catalog(12)
     model = build_model(dataclasses.replace(MODEL, dense_head=True), 0)
     known = np.append(np.arange(1, 10), [0, 0, 0])
-    config = TrainConfig(dense_negatives=negatives, sampled_from="popularity")
+    config = TrainConfig(
+        dense_negatives=negatives, sampled_from="popularity", dense_smoothing=smoothing
+    )
     objective = Objective.of(config, SemanticIds.from_codes(codes, codes_per_level=SIZES), known)
     items = rng.integers(0, 9, (2, 4)).astype(np.int32)
     states = jnp.asarray(rng.normal(size=(2, 4, MODEL.width)), jnp.float32)
@@ -353,7 +355,9 @@ def test_the_dense_head_equals_its_numpy_twin(negatives: int) -> None:
             for j in sample
             if j != own
         ]
-        wanted = np.log(np.exp(scores[own]) + sum(others)) - scores[own]
+        wanted = np.log(np.exp(scores[own]) + sum(others)) - (1 - smoothing) * scores[own]
+        weights = 1 / shares[sample] if negatives else np.ones(9)
+        wanted -= smoothing * (weights * scores[sample]).sum() / weights.sum()
         np.testing.assert_allclose(found[place], wanted, rtol=1e-4)
 
 
