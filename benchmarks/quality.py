@@ -30,6 +30,7 @@ from benchmarks.quality_results import (
     Records,
     summarize,
     summarize_cold,
+    tokenize_options,
 )
 from benchmarks.record import ROOT, environment, write_json
 from genret.artifacts import Run, read_manifest
@@ -126,7 +127,8 @@ class Options:
         if name in BASELINES:
             return self.sasrec(name).to_dict() if name in ("sasrec", "bsarec") else {}
         method, chosen = METHODS[name], recipe(METHODS[name]["recipes"][data])
-        settings = {option: method[option] for option in ("tokenize", "embed", "coldstart")}
+        settings = {option: method[option] for option in ("embed", "coldstart")}
+        settings["tokenize"] = tokenize_options(name, data)
         return settings | {"model": chosen.model.to_dict(), "train": chosen.train.to_dict()}
 
     def _run_folder(self, data: str, name: str, seed: int) -> Path:
@@ -171,8 +173,9 @@ class Options:
         method, chosen = METHODS[name], METHODS[name]["recipes"][data]
         folder = self._run_folder(data, name, seed)
         files, model = DATA[data]["files"], recipe(chosen).model
-        codes = SMOKE_TOKENIZE if self.smoke else method["tokenize"]
-        ready = method["tokenize"] is None and files
+        options = tokenize_options(name, data)
+        codes = SMOKE_TOKENIZE if self.smoke else options
+        ready = options is None and files
         if ready:
             codes = ("--codes", self.folder / data / "index.json", "--collisions", "keep")
         if not ready or (isinstance(model, FeaturesConfig) and model.item_vectors):

@@ -70,6 +70,16 @@ class Records:
         return self.folder / f"{data}-{method}-{seed}.json"
 
 
+def tokenize_options(method: str, data: str) -> list[str] | None:
+    """Return what a method asks ``genret tokenize`` for; None: the data's ready codes.
+
+    >>> tokenize_options("hybrid", "office") is None, tokenize_options("hybrid", "sports")[:2]
+    (True, ['--levels', '2'])
+    """
+    options = METHODS[method]["tokenize"]
+    return options.get(data) if isinstance(options, dict) else options
+
+
 def complete(settings: Any) -> Any:
     """Return the settings of a record with the fields that configurations have got since then.
 
@@ -141,6 +151,10 @@ def summarize(data: str, found: Mapping[str, Sequence[Record]]) -> Record:
         "baselines": {n: summary[n] for n in BASELINES if n in summary},
         "methods": {n: summary[n] for n in METHODS if n in summary},
         "peers": {"recall@10": DATA[data]["peers"]},
+        "published": [
+            {"method": who, "recall@10": recall, "ndcg@10": ndcg, "seen_items": rule or "not said"}
+            for who, recall, ndcg, rule in DATA[data].get("published", [])
+        ],
         "bars": _judge(data, summary),
         "hybrid": hybrid_block(found),
     }
