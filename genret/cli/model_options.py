@@ -83,7 +83,7 @@ def choose(
     optimization = {f.name: getattr(train, f.name) for f in dataclasses.fields(train)}
     optimization = {name: value for name, value in optimization.items() if name in given}
     if "steps" in given and "epochs" not in given:
-        optimization["epochs"] = 0
+        optimization["epochs"] = 0.0
     if recipe is not None:
         base = find_recipe(recipe)
         require(

@@ -126,21 +126,26 @@ HYBRID = Recipe(
         dropout=0.4,
         item_vectors=True,
         dense_head=True,
+        dense_layers=1,
+        dense_items=True,
     ),
     train=dataclasses.replace(
         _OFFICE_TRAIN,
-        steps=1400,
-        eval_every=1400,
-        eval_users=1000,
+        epochs=43.3,
+        eval_every=1_000_000,
+        eval_users=5000,
         checkpoint_every=200,
-        dense_negatives=512,
+        dense_negatives=4096,
+        dense_smoothing=0.1,
     ),
 )
 """Codes and a dense head on one encoder, for any data; it reads the items' vectors.
 
-On Office with its shipped semantic IDs, test split, one seed, seen items not removed, 20 beams:
-Recall@10 .0968 and NDCG@10 .0566, where SASRec of the same seed has .0960 and .0498; the dense head
-alone .0934 and .0543, the codes alone .0911 and .0515. Half an hour on one shared CPU core.
+The head has the last of the two blocks and vectors of the items for itself, so that its mistakes are
+others than those of the codes. Office with its shipped semantic IDs is 1,400 steps; there all items
+compete in the head's loss, elsewhere a sample of 4,096. On its validation split, seed 0, seen items
+not removed, all items scored: Recall@10 .1286 and NDCG@10 .0729, where the best SASRec that was tried
+has .118 and .0646; the dense head alone .1217 and .0689, the codes alone .1211 and .0664.
 """
 
 RECIPES = {

@@ -9,7 +9,7 @@ from genret.config._mesh import NO_MESH, mesh_axes
 
 _SINCE = (
     ("accumulate", 1), ("dense_weight", 1.0), ("dense_negatives", 0), ("gbce_calibration", 0.75),
-    ("dense_smoothing", 0.0), ("epochs", 0),
+    ("dense_smoothing", 0.0), ("epochs", 0.0),
 )  # fmt: skip
 """Fields that older checkpoints do not have, at what they did."""
 
@@ -20,7 +20,7 @@ class TrainConfig(Config):
 
     steps: int = 2000
     """Optimizer steps at most."""
-    epochs: int = 0
+    epochs: float = 0.0
     """Passes over the training events, which then decide the number of steps; 0 takes steps."""
     batch_size: int = 64
     """Rows of a batch; a row holds max_items positions, filled with one history or several."""
@@ -50,8 +50,8 @@ class TrainConfig(Config):
     dense_weight: float = 1.0
     """Weight of the loss of the dense head, for a model that has one: the cross-entropy of the item."""
     dense_negatives: int = 0
-    """Items drawn in each step that the dense head's target competes with, as sampled_from says; 0:
-    all that training knows."""
+    """Items drawn in each step that the dense head's target competes with, as sampled_from says; 0, or
+    as many as the catalog has: all that training knows."""
     dense_smoothing: float = 0.0
     """Share of the dense head's target that is spread evenly over the items that compete."""
     apao: Literal["none", "pointwise", "pairwise"] = "none"
@@ -89,9 +89,9 @@ class TrainConfig(Config):
             self, "steps", "batch_size", "eval_every", "checkpoint_every", "log_every",
             "accumulate", "sampled_codes", "apao_negatives",
         )  # fmt: skip
-        require_counts(self, "eval_users", "patience", "dense_negatives", "epochs", least=0)
+        require_counts(self, "eval_users", "patience", "dense_negatives", least=0)
         require_finite(self, "learning_rate", positive=True)
-        require_finite(self, "weight_decay", "apao_weight", "apao_rate", "dense_weight")
+        require_finite(self, "weight_decay", "apao_weight", "apao_rate", "dense_weight", "epochs")
         require(
             0 <= self.warmup < 1, f"warmup: found {self.warmup}, expected 0 or more and less than 1"
         )
@@ -133,7 +133,7 @@ class TrainConfig(Config):
         if self.epochs == 0:
             return self
         steps = round(self.epochs * events / (self.batch_size * events_per_row))
-        return dataclasses.replace(self, steps=max(1, steps), epochs=0)
+        return dataclasses.replace(self, steps=max(1, steps), epochs=0.0)
 
     def what_is_learned(self) -> dict[str, Any]:
         """Return the fields that decide what is learned, as JSON values.

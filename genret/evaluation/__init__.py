@@ -18,10 +18,15 @@ pictures of a report (it loads matplotlib).
 from genret.evaluation._bootstrap import bootstrap_interval
 from genret.evaluation._cold_start import evaluate_cold_start
 from genret.evaluation._compare import compare, compare_lists
-from genret.evaluation._evaluate import evaluate_lists, evaluate_model, evaluate_popularity
+from genret.evaluation._evaluate import (
+    chosen_users,
+    evaluate_lists,
+    evaluate_model,
+    evaluate_popularity,
+)
 
 # Metrics
-from genret.evaluation.metrics import mrr, ndcg, recall  # isort: skip
+from genret.evaluation.metrics import mrr, ndcg, recall, target_ranks  # isort: skip
 
 # Baselines
 from genret.evaluation._item_knn import ItemKNN  # isort: skip
@@ -30,6 +35,7 @@ from genret.evaluation.popularity import popular_items  # isort: skip
 __all__ = [
     "ItemKNN",
     "bootstrap_interval",
+    "chosen_users",
     "compare",
     "compare_lists",
     "evaluate_cold_start",
@@ -40,4 +46,5 @@ __all__ = [
     "ndcg",
     "popular_items",
     "recall",
+    "target_ranks",
 ]

@@ -180,7 +180,7 @@ def evaluate_lists(
     Raises:
       GenretError: there are no users to evaluate.
     """
-    rows = _chosen(held_out, config, seed)
+    rows = chosen_users(held_out, config, seed)
     asked = held_out.take(rows)
     lists = answer(asked.histories)
     result = measure(
@@ -268,8 +268,12 @@ def measure(
     return result
 
 
-def _chosen(held_out: HeldOut, config: EvaluateConfig, seed: int) -> Int[np.ndarray, "U"]:
-    """Return the rows of the questions to ask: all, or some by seed."""
+def chosen_users(held_out: HeldOut, config: EvaluateConfig, seed: int) -> Int[np.ndarray, "U"]:
+    """Return the rows of the questions that an evaluation asks: all, or some by seed.
+
+    Raises:
+      GenretError: there are none.
+    """
     users = len(held_out)
     require(users > 0, f"split {config.split!r}: no user has a held-out item in it")
     if not 0 < config.users < users:

@@ -20,15 +20,17 @@ from genret.config import (
     TrainConfig,
     require,
 )
-from genret.data import load_run_data
+from genret.data import HeldOut, load_run_data
 from genret.embed import load_vectors
-from genret.evaluation import evaluate_model
+from genret.evaluation import chosen_users, evaluate_model, ndcg, target_ranks
 from genret.evaluation.model_card import write_model_card
 from genret.index import TrieIndex
 from genret.models import Model, build_model, load_model, num_parameters, save_model
 from genret.pipeline._progress import SILENT, Progress
 from genret.pipeline._trackers import TrackerName, tracker
 from genret.pipeline._writing import first_writes_run
+from genret.recommend import lists_by_share
+from genret.semantic_ids import SemanticIds
 from genret.tokenizers import load_codes
 from genret.training import TrainResult, is_first, shrink_and_perturb, wait_for_all
 from genret.training import train as fit
@@ -131,7 +133,7 @@ def train(
         bootstrap=1,
     )
 
-    def validate(model: Any, dense_share: float | None = None) -> dict[str, float]:
+    def validate(model: Any) -> dict[str, float]:
         found = evaluate_model(
             model,
             semantic_ids.codes,
@@ -139,7 +141,6 @@ def train(
             held_out,
             validation,
             max_items=architecture.max_items,
-            dense_share=dense_share,
             seed=seed,
         )
         return {name: found[name] for name in ("ndcg@10", "recall@10", "valid")}
@@ -199,7 +200,7 @@ def train(
             "loss": result.losses[-1],
         }
         if fresh.capabilities.dense_share is not None and len(held_out):
-            tried = {share: validate(result.model, share)["ndcg@10"] for share in DENSE_SHARES}
+            tried = _by_share(result.model, semantic_ids, trie, held_out, validation, seed)
             best = max(tried, key=tried.__getitem__)
             values = result.model.config.to_dict() | {"dense_share": best}
             result.model.config = ModelConfig.from_dict(values)
@@ -217,6 +218,32 @@ def train(
         "tokens_per_second": result.items_per_second * semantic_ids.depth,
         "fingerprint": read_manifest(opened.folder("model"), "model").fingerprint,
     }
+
+
+def _by_share(
+    model: Any,
+    semantic_ids: SemanticIds,
+    trie: TrieIndex,
+    held_out: HeldOut,
+    validation: EvaluateConfig,
+    seed: int,
+) -> dict[float, float]:
+    """Return the NDCG@10 of each weight of the dense head, for the users of a validation."""
+    asked = held_out.take(chosen_users(held_out, validation, seed))
+    lists = lists_by_share(
+        model,
+        trie,
+        semantic_ids.codes,
+        asked.histories,
+        DENSE_SHARES,
+        max_items=model.config.max_items,
+        k=10,
+        beams=validation.beams,
+        exclude_seen=validation.exclude_seen,
+        users_per_batch=validation.batch_size,
+    )
+    values = [float(ndcg(target_ranks(each, asked.targets), 10).mean()) for each in lists]
+    return dict(zip(DENSE_SHARES, values, strict=True))
 
 
 def _write(run: Run, result: TrainResult[Any], facts: dict[str, Any]) -> None:

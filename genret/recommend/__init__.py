@@ -12,6 +12,7 @@ from genret.recommend._layout import Search, widths_of  # isort: skip
 
 # Several searches of the same items, on plain arrays
 from genret.recommend._fusion import Channel, fused_search  # isort: skip
+from genret.recommend._shares import lists_by_share  # isort: skip
 
 # The items of a run, which come and go
 from genret.recommend._live import LiveItems, fingerprints_of, known_histories  # isort: skip
@@ -34,6 +35,7 @@ __all__ = [
     "fused_search",
     "history_of",
     "known_histories",
+    "lists_by_share",
     "newest_items",
     "search",
     "widths_of",

@@ -128,6 +128,34 @@ def fused_search(
             "at least 2"
         )
     check_fuse(fuse)
+    items, by_item = competing(
+        channels, beams=beams, filter_of=filter_of, exclude=exclude, exact=exact
+    )
+    return best_fused(items, by_item, weights, fuse, k)
+
+
+def competing(
+    channels: Sequence[Channel],
+    *,
+    beams: int,
+    filter_of: Integers | None = None,
+    exclude: Integers | None = None,
+    exact: bool = False,
+) -> tuple[Int[Array, "B C"], Float[Array, "H B C"]]:
+    """Return the items that a channel finds, and their scores in every channel.
+
+    Whatever the weights of the channels are, these are the items that they rank.
+
+    Args:
+      channels: H searches.
+      beams: as in :func:`fused_search`.
+      filter_of: as in :func:`beam_search`, for all channels.
+      exclude: as in :func:`beam_search`, for all channels.
+      exact: all items.
+
+    Returns:
+      Item positions, padded with -1, in ascending order but for the padding; and log-probabilities.
+    """
 
     def limits(channel: Channel) -> dict[str, Any]:
         of = None if channel.filters is None else filter_of
@@ -143,24 +171,42 @@ def fused_search(
             for each in channels
         ]
         items = jnp.broadcast_to(jnp.arange(size, dtype=jnp.int32), by_item[0].shape)
-    else:
-        # XLA does not see that a search and the scoring after it read the same histories.
-        channels = [_prefilled(each) for each in channels]
-        found = [
-            beam_search(each.model, each.history, each.index, beams=beams, **limits(each))
-            for each in channels
-        ]
-        items = jnp.concatenate([each.items for each in found], axis=1)
-        by_item = []
-        for own, each in enumerate(channels):
-            # What a channel has found has a score already.
-            others = jnp.concatenate([x.items for n, x in enumerate(found) if n != own], axis=1)
-            more = score_items(each.model, each.history, each.index, others, **limits(each))
-            parts = [more[:, : own * beams], found[own].scores, more[:, own * beams :]]
-            by_item.append(jnp.concatenate(parts, axis=1))
-        order, items = distinct(items)
-        by_item = [take_beams(scores, order) for scores in by_item]
-    scores = fused_scores(jnp.stack(by_item), weights, fuse)
+        return items, jnp.stack(by_item)
+    # XLA does not see that a search and the scoring after it read the same histories.
+    channels = [_prefilled(each) for each in channels]
+    found = [
+        beam_search(each.model, each.history, each.index, beams=beams, **limits(each))
+        for each in channels
+    ]
+    items = jnp.concatenate([each.items for each in found], axis=1)
+    by_item = []
+    for own, each in enumerate(channels):
+        # What a channel has found has a score already.
+        others = jnp.concatenate([x.items for n, x in enumerate(found) if n != own], axis=1)
+        more = score_items(each.model, each.history, each.index, others, **limits(each))
+        parts = [more[:, : own * beams], found[own].scores, more[:, own * beams :]]
+        by_item.append(jnp.concatenate(parts, axis=1))
+    order, items = distinct(items)
+    return items, jnp.stack([take_beams(scores, order) for scores in by_item])
+
+
+def best_fused(
+    items: Int[Array, "B C"],
+    by_item: Float[Array, "H B C"],
+    weights: Float[Array, "H"],
+    fuse: str,
+    k: int,
+) -> Fused:
+    """Rank competing items by their fused scores.
+
+    Args:
+      items: see :func:`competing`.
+      by_item: see :func:`competing`.
+      weights: of the channels.
+      fuse: "product" or "mixture".
+      k: K, ranks of the answer.
+    """
+    scores = fused_scores(by_item, weights, fuse)
     best, place = top_k(jnp.where(items < 0, -jnp.inf, scores), k)
     return Fused(items=jnp.where(best > -jnp.inf, take_beams(items, place), -1), scores=best)
 

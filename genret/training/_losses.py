@@ -15,7 +15,7 @@ def code_nll(
     logits: Sequence[Float[Array, "B T _"]],
     codes: Int[Array, "B T L"],
     *,
-    allowed: Sequence[Bool[Array, "B T _"]] | None = None,
+    allowed: Sequence[Bool[Array, "#B #T _"]] | None = None,
     smoothing: float = 0.0,
 ) -> Float[Array, "B T L"]:
     r"""Negative log-likelihood of every code, given those before it.
@@ -32,7 +32,8 @@ def code_nll(
       logits: for each level, float32 [B, T, V].
       codes: the codes of the items to predict, int32 [B, T, L]; the position of a code in its
         level's logits.
-      allowed: for each level, the codes that compete, bool [B, T, V]; None: all of them.
+      allowed: for each level, the codes that compete, bool [B, T, V], or [1, 1, V] of all targets;
+        None: all of them.
       smoothing: share of the target that is spread evenly over the codes that compete.
 
     Returns:

@@ -177,7 +177,7 @@ class Objective:
         """Return the losses of the dense head: the items compete that training knows, or a sample."""
         config, shares = self.config, self.item_shares
         vectors, known = model.item_vectors(self.codes), shares > 0
-        if not config.dense_negatives:
+        if not 0 < config.dense_negatives < len(shares):
             return code_nll(
                 (readout(states, vectors),),
                 items[..., None],

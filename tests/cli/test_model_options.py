@@ -75,6 +75,16 @@ def test_an_option_beside_a_recipe_counts_and_is_told() -> None:
     assert told == "recipe beauty"
 
 
+def test_steps_count_where_a_recipe_asks_for_epochs() -> None:
+    assert asked("--recipe", "hybrid")[0].train.for_events(43_448, 21).steps == 1400
+    found, told = asked("--recipe", "hybrid", "--steps", "7")
+    assert found.train.for_events(43_448, 21).steps == 7
+    assert told == "recipe hybrid, but steps 7 instead of 1700, epochs 0.0 instead of 43.3"
+    found, told = asked("--recipe", "hybrid", "--epochs", "2")
+    assert found.train.for_events(43_448, 21).steps == 65
+    assert told == "recipe hybrid, but epochs 2.0 instead of 43.3"
+
+
 def test_an_option_beside_a_preset_counts_and_is_told() -> None:
     found, told = asked("--preset", "small", "--layers", "3", "--kind", "decoder_only")
     assert told == "preset small, but layers 3 instead of 2"
