@@ -285,11 +285,31 @@ def _table(document: Record) -> str:
     missed = [bar for bar, said in document["bars"].items() if not said["met"]]
     return (
         f"**{data.capitalize()}**, test:\n\n{Table.of('', columns, rows, '').markdown()}\n\n"
-        f"Others publish: {peers}. "
+        f"{_ratios(document.get('hybrid', {}))}Others publish: {peers}. "
         + (f"Missed of what we asked of ourselves: {'; '.join(missed)}. " if missed else "")
         + f"[quality-{data}.json](../benchmarks/results/quality-{data}.json), "
         + _measured_at(commits)
     )
+
+
+def _ratios(block: Mapping[str, Any]) -> str:
+    """Say how both heads stand to each baseline; nothing where they were not compared."""
+    said = []
+    for name, entry in block.items():
+        rival = {"over_sasrec": "SASRec", "over_bsarec": "BSARec"}[name]
+        parts = []
+        for metric, shown in (("ndcg@10", "NDCG@10"), ("recall@10", "Recall@10")):
+            interval = entry["interval"][metric]
+            part = f"{shown} {entry[metric]:.2f} times"
+            if interval is not None:
+                low, high = interval
+                part += (
+                    f" (difference {entry['difference'][metric]:+.4f} [{low:+.4f}, {high:+.4f}])"
+                )
+            parts.append(part)
+        seeds = ", ".join(map(str, entry["seeds"]))
+        said.append(f"Both heads against {rival}, seed {seeds}: {'; '.join(parts)}. ")
+    return "".join(said)
 
 
 def _cold_table(found: Mapping[str, Record]) -> str:

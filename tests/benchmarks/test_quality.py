@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks import quality
-from benchmarks.quality_results import markdown, over_seeds, summarize, summarize_cold
+from benchmarks.quality_results import (
+    complete,
+    markdown,
+    over_seeds,
+    summarize,
+    summarize_cold,
+)
+from genret.config import SASRecConfig, recipe
 from genret.errors import GenretError
 
 
@@ -119,6 +126,32 @@ def test_results_are_held_against_the_bars(tmp_path: Path) -> None:
     assert "measured at commit abc." in shown
     assert "Missed of what we asked of ourselves: shipped codes against SASRec; " in shown
     assert shown.index("hardly collide") < shown.index("shipped semantic IDs")
+
+
+def test_both_heads_are_compared_in_words(tmp_path: Path) -> None:
+    ranked = [_record(seed, 0.1) for seed in (0, 0, 0)]
+    for one, ranks in zip(ranked, ("1100", "1000", "0000"), strict=True):
+        rule = one["test"] | {"ranks": ranks}
+        one |= {"test": rule, "test_unseen": rule}
+    names = ("hybrid", "sasrec", "bsarec")
+    document = summarize("office", {n: [one] for n, one in zip(names, ranked, strict=True)})
+    (tmp_path / "quality-office.json").write_text(json.dumps(document))
+    shown = markdown(tmp_path)
+    # The means are those of the records; the interval is that of the ranks.
+    assert "Both heads against SASRec, seed 0: NDCG@10 1.00 times (difference +0.0000 [" in shown
+    assert "Both heads against BSARec, seed 0: NDCG@10 1.00 times" in shown
+
+
+def test_settings_of_older_records_are_completed() -> None:
+    old = {name: value for name, value in SASRecConfig().to_dict().items() if name != "loss"}
+    assert complete(old) == json.loads(json.dumps(SASRecConfig().to_dict()))
+    assert complete({"unknown": 1}) == {"unknown": 1}
+    assert complete({}) == {}
+    chosen = recipe("office")
+    train = chosen.train.to_dict()
+    settings = {"tokenize": None, "model": chosen.model.to_dict(), "train": train}
+    without = {name: value for name, value in train.items() if name != "epochs"}
+    assert complete(settings | {"train": without}) == json.loads(json.dumps(settings))
 
 
 def test_seeds_of_other_settings_are_not_put_together() -> None:
