@@ -30,6 +30,9 @@ RULE = (
     'history are kept, as the peers do; "test_unseen": they are forbidden'
 )
 
+RIVALS = {"over_sasrec": "SASRec", "over_bsarec": "BSARec"}
+"""The baselines that both heads are compared with, by the name of the comparison."""
+
 COLD_RATIO = 3.0
 """Recall@1 among the newest items, over that of chance."""
 
@@ -143,6 +146,12 @@ def summarize(data: str, found: Mapping[str, Sequence[Record]]) -> Record:
       found: method or baseline -> its records, one of each seed.
     """
     summary = {name: _summary(records) for name, records in found.items()}
+    block = hybrid_block(found)
+    over = {
+        f"both heads against {RIVALS[name]}, {metric}, same seeds": verdict
+        for name, entry in block.items()
+        for metric, verdict in entry["bars"].items()
+    }
     return {
         "data": data,
         "seeds": sorted({record["seed"] for records in found.values() for record in records}),
@@ -155,8 +164,8 @@ def summarize(data: str, found: Mapping[str, Sequence[Record]]) -> Record:
             {"method": who, "recall@10": recall, "ndcg@10": ndcg, "seen_items": rule or "not said"}
             for who, recall, ndcg, rule in DATA[data].get("published", [])
         ],
-        "bars": _judge(data, summary),
-        "hybrid": hybrid_block(found),
+        "bars": _judge(data, summary) | over,
+        "hybrid": block,
     }
 
 
@@ -296,7 +305,7 @@ def _ratios(block: Mapping[str, Any]) -> str:
     """Say how both heads stand to each baseline; nothing where they were not compared."""
     said = []
     for name, entry in block.items():
-        rival = {"over_sasrec": "SASRec", "over_bsarec": "BSARec"}[name]
+        rival = RIVALS[name]
         parts = []
         for metric, shown in (("ndcg@10", "NDCG@10"), ("recall@10", "Recall@10")):
             interval = entry["interval"][metric]

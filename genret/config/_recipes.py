@@ -143,9 +143,11 @@ HYBRID = Recipe(
 
 The head has the last of the two blocks and vectors of the items for itself, so that its mistakes are
 others than those of the codes. Office with its shipped semantic IDs is 1,400 steps; there all items
-compete in the head's loss, elsewhere a sample of 4,096. On its validation split, seed 0, seen items
-not removed, all items scored: Recall@10 .1286 and NDCG@10 .0729, where the best SASRec that was tried
-has .118 and .0646; the dense head alone .1217 and .0689, the codes alone .1211 and .0664.
+compete in the head's loss, elsewhere a sample of 4,096. Seed 0, seen items not removed: on its
+validation split Recall@10 .1286 and NDCG@10 .0729, where the best SASRec that was tried has .118 and
+.0646; on its test split, 20 beams, .0985 and .0565, where SASRec of the same seed has .0960 and .0498,
+the dense head alone .0871 and .0500, the codes alone .0901 and .0518. Twenty minutes on one shared
+CPU core.
 """
 
 RECIPES = {

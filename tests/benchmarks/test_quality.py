@@ -140,6 +140,7 @@ def test_both_heads_are_compared_in_words(tmp_path: Path) -> None:
     # The means are those of the records; the interval is that of the ranks.
     assert "Both heads against SASRec, seed 0: NDCG@10 1.00 times (difference +0.0000 [" in shown
     assert "Both heads against BSARec, seed 0: NDCG@10 1.00 times" in shown
+    assert "both heads against BSARec, recall@10, same seeds" in shown
 
 
 def test_settings_of_older_records_are_completed() -> None:
