@@ -81,8 +81,8 @@ class Scoring(Program):
 
 def make_run(folder: Path, model: str) -> Path:
     """Make a run of an Office-like catalog with a model of one training step."""
-    synthetic = ("--synthetic", "--synthetic-users", 2000, "--synthetic-items", ITEMS)
-    verb("ingest", folder, *synthetic)
+    sizes = ("--synthetic-users", 2000, "--synthetic-items", ITEMS, "--synthetic-events", EVENTS)
+    verb("ingest", folder, "--synthetic", *sizes)
     verb("embed", folder, "--text-dim", 16, "--cooccurrence-dim", 16)
     verb("tokenize", folder, "--levels", 4, "--codebook-size", 256, "--iterations", 3)
     verb("index", folder)
