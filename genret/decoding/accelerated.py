@@ -17,6 +17,7 @@ from genret.decoding.beams import BeamState, OneTrie, Searched, constrained_step
 from genret.decoding.live import TwoTries
 from genret.decoding.readout import Projection, Readout
 from genret.index.accelerated import AcceleratedLayout
+from genret.index.cells import DenseLines
 from genret.index.levels import DenseLevel, Level, RaggedLevel
 from genret.index.lines import Load, gathered
 from genret.index.nodes import NodeRange, take_beams
@@ -213,9 +214,13 @@ def _words(
     """Return the codes of each beam that lead to an allowed row, as bits."""
     load = _load(plan, level)
     dead = None if restriction is None else plan.dead_codes(level, restriction, load)
-    if isinstance(stored, DenseLevel):
-        return stored.legal_words(nodes, restriction, dead)
     branch = plan.branches[level]
+    if isinstance(stored, DenseLevel):
+        words = None
+        if branch is not None and (restriction is None or restriction.filters is None):
+            assert isinstance(branch, DenseLines)
+            words = branch.words(nodes.nodes, load)
+        return stored.legal_words(nodes, restriction, dead, words)
     assert isinstance(stored, RaggedLevel)
     assert isinstance(branch, RaggedLines)
     words = branch.words(nodes, load)

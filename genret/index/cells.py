@@ -4,14 +4,16 @@ import dataclasses
 from collections.abc import Callable
 from typing import Protocol
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
+from genret.index.bits import WORD_BITS
 from genret.index.levels import DenseLevel
 from genret.index.lines import LANES, Load, gathered, pick
 from genret.index.nodes import NodeRange
 from genret.pytree import register_pytree, static_field
-from genret.typing import Array, Bool, Int
+from genret.typing import Array, Bool, Int, UInt
 
 MOST_CELLS = 1 << 26
 """Cells (node, code) of a dense level whose first rows are stored: 256 MiB."""
@@ -95,10 +97,13 @@ class DenseLines:
     Attributes:
       cells: one for each code of each node.
       num_codes: V.
+      masks: int32 [T, 128], the bits of the codes of several nodes in each line, W words a node; None:
+        a node's words fill a line, or nobody reads whole lines.
     """
 
     cells: Cells
     num_codes: int = static_field()
+    masks: Int[Array, "T 128"] | None = None
 
     @classmethod
     def of(
@@ -125,7 +130,36 @@ class DenseLines:
         edge = np.searchsorted(nodes * level.num_codes + codes, np.arange(size + 1))
         rows = np.append(first_rows, above.size)[edge]
         numbers = None if number is None else number(edge)
-        return cls(cells=Cells.of(rows, numbers, whole), num_codes=level.num_codes)
+        masks = np.asarray(level.masks)
+        nodes_of_line = LANES // masks.shape[1]
+        lines: Array | None = None
+        if whole and nodes_of_line > 1:
+            padded = np.pad(masks, ((0, -masks.shape[0] % nodes_of_line), (0, 0)))
+            several = padded.reshape(-1, nodes_of_line * masks.shape[1]).view(np.int32)
+            lines = jnp.asarray(np.pad(several, ((0, 0), (0, LANES - several.shape[1]))))
+        return cls(cells=Cells.of(rows, numbers, whole), num_codes=level.num_codes, masks=lines)
+
+    def words(self, nodes: Int[Array, "B M"], load: Load) -> UInt[Array, "B M W"] | None:
+        """Return the codes of each node, as bits; None: ``masks`` has none.
+
+        XLA stores a table of a few words a node with the nodes as its minor axis, and turns all of it
+        around before it gathers.
+
+        Args:
+          nodes: int32.
+          load: see :meth:`ChildLines.child`.
+        """
+        if self.masks is None:
+            return None
+        words = -(-self.num_codes // WORD_BITS)
+        line, place = jnp.divmod(nodes, LANES // words)
+        few = self.masks.shape[0] <= MOST_HELD
+        found = (gathered if few else load)(self.masks, line)
+        own = found[..., :words]
+        for other in range(1, LANES // words):
+            there = found[..., other * words :][..., :words]
+            own = jnp.where((place == other)[..., None], there, own)
+        return jax.lax.bitcast_convert_type(own, jnp.uint32)
 
     def child(self, nodes: NodeRange, codes: Int[Array, "B K"], load: Load) -> NodeRange:
         """See :meth:`ChildLines.child`."""

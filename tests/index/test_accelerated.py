@@ -8,6 +8,7 @@ from genret_kernels.rows_level import layout
 
 from genret import ItemFilter, TrieIndex
 from genret.index import FilterStack
+from genret.index.cells import DenseLines
 from genret.index.levels import DenseLevel
 from genret.index.lines import gathered
 
@@ -69,3 +70,21 @@ def test_dead_codes_are_those_of_the_trie(filtered: bool) -> None:
             np.where(found.dead, found.codes, -1), np.where(found.dead, expected.codes, -1)
         )
         np.testing.assert_array_equal(found.rows, expected.rows)
+
+
+@pytest.mark.parametrize("counts", [(4, 9, 300), (7, 256, 40), (3, 2048, 70)])
+def test_bits_of_several_nodes_are_in_a_line(counts: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    index = TrieIndex.from_codes(rng.integers(0, counts, (3000, 3)), codes_per_level=counts)
+    plan = index.to("tpu").trie.accelerated
+    assert plan is not None
+    found = 0
+    for level, branch in zip(index.trie.levels, plan.branches, strict=False):
+        if isinstance(branch, DenseLines) and isinstance(level, DenseLevel):
+            masks = np.asarray(level.masks)
+            nodes = rng.integers(0, masks.shape[0], (2, 50))
+            words = branch.words(jnp.asarray(nodes, jnp.int32), gathered)
+            assert words is not None
+            np.testing.assert_array_equal(words, masks[nodes])
+            found += 1
+    assert found > 1

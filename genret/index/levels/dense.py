@@ -87,6 +87,7 @@ class DenseLevel(BranchingLevel):
         nodes: NodeRange,
         restriction: Restriction | None,
         dead: DeadCodes | None = None,
+        words: UInt[Array, "B M W"] | None = None,
     ) -> UInt[Array, "B M W"]:
         """Return the codes of each beam that lead to an allowed row, as bits.
 
@@ -94,8 +95,11 @@ class DenseLevel(BranchingLevel):
           nodes: where the beams stand.
           restriction: what the requests may not be answered; None forbids nothing.
           dead: the codes that exclusions may forbid; None: they are looked up here.
+          words: the codes that lead to a row that the filter of the beam's request allows; None: they
+            are looked up here.
         """
-        words = self._words(nodes, restriction)
+        if words is None:
+            words = self._words(nodes, restriction)
         if restriction is not None and dead is None:
             dead = self.dead_codes(restriction)
         if dead is not None:
