@@ -125,7 +125,7 @@ class IngestReport:
             )
         idle = [rule.name for rule in self.rules if not rule.count]
         if idle:
-            lines.append(f"none: {', '.join(idle)}")
+            lines.append(f"there were no {', no '.join(idle)}")
         return lines
 
     def save(self, folder: Path) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from genret.index.layout import (
@@ -111,7 +111,7 @@ def build_sorted(
     return Trie(
         levels=tuple(levels),
         positions=None if positions is None else _padded(positions, room),
-        num_rows=jnp.asarray(num_rows, jnp.int32),
+        num_rows=jax.device_put(np.int32(num_rows)),
         layout=Layout(
             rows=room,
             permuted=positions is not None,
@@ -236,6 +236,7 @@ def any_layout(capacity: int, depth: int, rules: LayoutRules) -> Layout:
         width=4,
         steps=steps_for(capacity),
         edges=capacity,
+        first_rows=capacity <= rules.few_edges,
         least_pass=rules.least_pass,
     )
     return Layout(rows=capacity, permuted=True, leaf_steps=level.steps, levels=(level,) * depth)
@@ -339,7 +340,7 @@ def _leaf_steps(most_rows: int, like: Layout | None, reserve: float) -> int:
 
 
 def _padded(positions: Int[np.ndarray, "N"], size: int) -> Int[Array, "N2"]:
-    return jnp.asarray(np.pad(positions, (0, size - positions.size)))
+    return jax.device_put(np.pad(positions, (0, size - positions.size)))
 
 
 def _ascending(columns: Sequence[np.ndarray]) -> bool:

@@ -25,6 +25,8 @@ class LayoutRules:
       window_rows: most rows of a node of a window level, at most 32.
       ragged_width: most children a beam that a pass over a ragged level makes room for.
       least_pass: least children of a request that such a pass makes room for.
+      few_edges: most edges of a level for which the first row of each is stored, however many rows
+        there are: looking it up is one kernel of a compiled search, selecting it some twenty.
     """
 
     single_rows: int = 1
@@ -32,6 +34,7 @@ class LayoutRules:
     window_rows: int = 32
     ragged_width: int = 16
     least_pass: int = 256
+    few_edges: int = 1 << 16
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -97,14 +100,15 @@ class LevelLayout:
     least_pass: int = 0
 
     @classmethod
-    def of(cls, kind: type, shape: LevelShape, **facts: int) -> "LevelLayout":
+    def of(cls, kind: type, shape: LevelShape, rules: LayoutRules, **facts: int) -> "LevelLayout":
         """Return the layout of a level of some kind, with the room that its shape asks for."""
+        few = max(rules.few_edges, shape.num_rows // 8)
         return cls(
             kind=kind,
             steps=steps_for(shape.roomy_rows),
             edges=shape.capacity_of(shape.num_edges),
             # To select a row for each winner is cheap; a number for each of many edges is not small.
-            first_rows=shape.num_edges * 8 <= shape.num_rows,
+            first_rows=shape.num_edges <= few,
             **facts,
         )
 

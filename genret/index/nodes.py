@@ -11,6 +11,8 @@ from genret.typing import Array, Bool, Int, Shaped
 
 MOST_COMPARED = 1024
 """Values of a row up to which a TPU compares with all of them."""
+FEW = 64
+"""Values of a row up to which every platform does."""
 
 
 @register_pytree
@@ -82,8 +84,9 @@ def count_before(
 ) -> Int[Array, "B S"]:
     """Return how many values of a row are less than each that is asked for.
 
-    On a TPU each value is compared with all, which takes fewer cycles than the gathers of a binary
-    search. Other platforms search, as :func:`jax.numpy.searchsorted` does. That one carries two
+    Each value is compared with all where they are few, which is quicker than the gathers of a binary
+    search and one kernel instead of a dozen; a TPU also does so where they are many. Other
+    platforms then search, as :func:`jax.numpy.searchsorted` does. That one carries two
     bounds, and each of its steps makes two new ones out of both: unrolled, the paths from the first
     step to the last double with every step, and XLA's compiler for CPUs (from jaxlib 0.12 on) walks all
     of them, for minutes or for ever. Here one count is carried, and a step adds to it.
@@ -103,9 +106,11 @@ def count_before(
     """
     asked = jnp.broadcast_to(asked, (ascending.shape[0], asked.shape[-1]))
     search = functools.partial(_count_by_bisection, equal=equal)
+    compare = functools.partial(count_by_comparison, equal=equal)
     if ascending.shape[1] > MOST_COMPARED:
         return search(ascending, asked)
-    compare = functools.partial(count_by_comparison, equal=equal)
+    if ascending.shape[1] <= FEW:
+        return compare(ascending, asked)
     return jax.lax.platform_dependent(ascending, asked, tpu=compare, default=search)
 
 

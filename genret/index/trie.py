@@ -184,8 +184,8 @@ class Trie:
                 masks.append(None)
                 continue
             leads = np.logical_or.reduceat(mask, edges.first_rows) if mask.size else mask
-            masks.append(jnp.asarray(level.allowed_bits(edges, leads)[None]))
-        rows = jnp.asarray(pack_bits(mask, self.layout.rows)[None])
+            masks.append(jax.device_put(level.allowed_bits(edges, leads)[None]))
+        rows = jax.device_put(pack_bits(mask, self.layout.rows)[None])
         return AllowedRows(rows=rows, masks=tuple(masks))
 
     @functools.cached_property

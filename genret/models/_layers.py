@@ -33,7 +33,7 @@ class Linear(nnx.Module):
         scale: float = 1.0,
         rngs: nnx.Rngs,
     ) -> None:
-        self.kernel = nnx.Param(scale * _initializer(rngs.params(), (inputs, outputs), jnp.float32))
+        self.kernel = nnx.Param(scale * _drawn(_initializer, rngs, (inputs, outputs)))
         self.bias = nnx.Param(jnp.zeros((outputs,), jnp.float32)) if bias else None
 
     def __call__(self, x: Float[Array, "*batch I"]) -> Float[Array, "*batch O"]:
@@ -86,7 +86,7 @@ class Embedding(nnx.Module):
 
     def __init__(self, rows: int, width: int, *, rngs: nnx.Rngs) -> None:
         start = jax.nn.initializers.truncated_normal(width**-0.5)
-        self.table = nnx.Param(start(rngs.params(), (rows, width), jnp.float32))
+        self.table = nnx.Param(_drawn(start, rngs, (rows, width)))
 
     def __call__(self, rows: Int[Array, "*batch"], dtype: jnp.dtype) -> Float[Array, "*batch D"]:
         """Return the rows; numbers out of range (padding) read some row and never fail."""
@@ -185,6 +185,31 @@ def dropout(x: Float[Array, "*shape"], rate: float, key: Array | None) -> Float[
     random_bytes = random_bytes.reshape(*x.shape[:-1], -1)[..., : x.shape[-1]]
     scale = jnp.asarray(256 / (256 - dropped), x.dtype)
     return jnp.where(random_bytes >= dropped, x * scale, jnp.zeros_like(x))
+
+
+_shapes_alone = contextvars.ContextVar("shapes_alone", default=False)
+
+
+@contextlib.contextmanager
+def shapes_alone() -> Iterator[None]:
+    """In the block, layers are made with zeros: for models whose parameters come from elsewhere.
+
+    Drawing parameters takes long to trace, also where nothing is computed.
+    """
+    token = _shapes_alone.set(True)
+    try:
+        yield
+    finally:
+        _shapes_alone.reset(token)
+
+
+def _drawn(
+    initialize: Callable[..., Array], rngs: nnx.Rngs, shape: tuple[int, ...]
+) -> Float[Array, "I O"]:
+    """Return initial parameters."""
+    if _shapes_alone.get():
+        return jnp.zeros(shape, jnp.float32)
+    return initialize(rngs.params(), shape, jnp.float32)
 
 
 _rematerializing = contextvars.ContextVar("rematerializing", default=False)

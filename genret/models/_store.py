@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -14,6 +13,7 @@ from flax import nnx
 from genret.artifacts import MANIFEST, read_manifest, verify_files
 from genret.config import ModelConfig
 from genret.errors import GenretError
+from genret.models._layers import shapes_alone
 from genret.models._registry import KINDS, Model
 from genret.typing import PathLike
 
@@ -78,8 +78,8 @@ def load_model(path: PathLike, *, dtype: str | None = None) -> Model:
     if dtype is not None:
         config = ModelConfig.from_dict(config.to_dict() | {"dtype": dtype}, where="dtype")
     found = _read_arrays(path / PARAMETERS)
-    # The shapes come without the work of drawing initial parameters.
-    model = nnx.eval_shape(lambda: KINDS[config.kind](config, rngs=nnx.Rngs(0)))
+    with shapes_alone():
+        model = nnx.eval_shape(lambda: KINDS[config.kind](config, rngs=nnx.Rngs(0)))
     graphdef, state = nnx.split(model)
     expected = _named(state)
     for name in sorted(expected.keys() - found.keys()):
@@ -95,7 +95,7 @@ def load_model(path: PathLike, *, dtype: str | None = None) -> Model:
             )
         _check_finite(value, f"{path / PARAMETERS}: parameter {name!r}")
     structure = jax.tree.structure(state)
-    leaves = [jnp.asarray(found[name]) for name in expected]
+    leaves = [jax.device_put(found[name]) for name in expected]
     return nnx.merge(graphdef, jax.tree.unflatten(structure, leaves))
 
 

@@ -140,12 +140,16 @@ def recommend_to_some(
     )
     seen = histories.whole(chosen)
     assert shop.catalog is not None
-    found = shop.recommend_many(known_histories(seen, catalog, shop.catalog), k=k, beams=beams)
+    known = known_histories(seen, catalog, shop.catalog)
+    # One by one: that is the program which `genret recommend` then finds compiled.
+    each = [
+        shop.recommend_many(known.slice(i, i + 1), k=k, beams=beams)[0] for i in range(len(known))
+    ]
     return [
         {
             "user": str(histories.user_ids[int(user)].as_py()),
             "history": [catalog.titles[row] for row in seen[i]],
-            "recommendations": [one.to_dict() for one in found[i]],
+            "recommendations": [one.to_dict() for one in each[i]],
         }
         for i, user in enumerate(chosen)
     ]

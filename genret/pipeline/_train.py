@@ -163,6 +163,7 @@ def train(
             f"{architecture.kind}: {num_parameters(fresh):,} parameters; "
             f"{events.num_events:,} training events of {histories.num_users:,} users"
         )
+        advance(0, "compiling the program of a step")
         shown = 0
 
         def log(record: dict[str, Any]) -> None:
@@ -170,7 +171,7 @@ def train(
             track(record)
             if on_metrics is not None:
                 on_metrics(record)
-            advance(record["step"] - shown)
+            advance(record["step"] - shown, "")
             shown = record["step"]
             if "valid" in record:
                 progress.say(

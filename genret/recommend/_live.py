@@ -26,7 +26,6 @@ from genret.index import LiveIndex, TrieIndex
 from genret.models import capabilities_of
 from genret.semantic_ids import SemanticIds
 from genret.tensors import read_npy
-from genret.tokenizers import load_codes
 from genret.typing import Bool
 
 KIND = "live"
@@ -67,7 +66,9 @@ class LiveItems:
             return cls._load_changed(run)
         place = run.folder("catalog")
         verify_files(place, read_manifest(place, "catalog"))
-        semantic_ids = load_codes(run.folder("codes"))
+        codes = run.folder("codes")
+        verify_files(codes, read_manifest(codes, "codes"))
+        semantic_ids = SemanticIds.load(codes)
         return cls(
             catalog=Catalog.load(place),
             semantic_ids=semantic_ids,

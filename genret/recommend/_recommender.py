@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from genret.artifacts import Run
@@ -180,7 +179,7 @@ class Recommender:
         self._item_ids = None if index.item_ids is None else index.ids_of(np.arange(len(codes)))
         self.decoder: Decoder = fused(
             Searcher(
-                model=self.model, index=index, codes=jnp.asarray(codes, jnp.int32),
+                model=self.model, index=index, codes=jax.device_put(np.asarray(codes, np.int32)),
                 max_items=self._own_items, normalize=self._reads.normalize,
             ),
             self._dense_share,

@@ -1,5 +1,6 @@
 """A whole job: from histories to a folder of Parquet files, by either engine."""
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
@@ -148,7 +149,7 @@ def _local(
 
     if not todo:
         return
-    scorer = Scorer.load(run, config, engine)
+    scorer = Scorer.load(run, config, engine, meter.compiling)
     meter.scorer = scorer
     yield from score_shards(scorer, job, todo, meter.advance)
 
@@ -164,13 +165,23 @@ class _Meter:
         self._shards, self._done = len(todo), 0
         whole = len(todo) == len(job.shards)
         self._total = job.rows if whole else None
-        self._positions = self._padding = 0
+        self._positions = self._padding = self._programs = 0
 
     def advance(self, users: int) -> None:
         """Count users."""
         self.users += users
         if self._progress is not None:
             self._progress(users, self.note())
+
+    @contextlib.contextmanager
+    def compiling(self, program: tuple[int, int]) -> Iterator[None]:
+        """Say which program is compiled in the block, of how many that the job may need."""
+        self._programs += 1
+        if self._progress is not None:
+            likely = 1 if self.scorer is None else len(self.scorer.engine.search.widths)
+            most = max(likely, self._programs)
+            self._progress(0, f"compiling program {self._programs} of {most}")
+        yield
 
     def note(self) -> str:
         """Return speed, time to go, and padding."""

@@ -30,11 +30,12 @@ def exact_model(counts: tuple[int, ...], seed: int, spread: int, dtype: Any = No
 
 RULES = {
     "auto": LayoutRules(least_pass=8),
-    "dense": LayoutRules(single_rows=0, window_rows=0, dense_ratio=10**9),
+    "dense": LayoutRules(single_rows=0, window_rows=0, dense_ratio=10**9, few_edges=0),
     "window": LayoutRules(dense_ratio=0, least_pass=8),
-    "ragged": LayoutRules(single_rows=0, window_rows=0, dense_ratio=0, least_pass=8),
+    "ragged": LayoutRules(single_rows=0, window_rows=0, dense_ratio=0, least_pass=8, few_edges=0),
 }
-"""Rules that store all levels in one way, and let ragged ones take several passes."""
+"""Rules that store all levels in one way, and let ragged ones take several passes. Two of them look
+first rows of edges up, and two search for them."""
 
 
 def index_of(codes: np.ndarray, stored: str = "auto", **options: Any) -> TrieIndex:

@@ -102,7 +102,9 @@ def test_every_way_to_store_a_level(kind: str) -> None:
     codes = random_codes(900, (6, 30, 50), kind, seed=4)
     kinds = set()
     for ratio, rows in [(64, 32), (0, 32), (0, 0), (2, 8)]:
-        rules = LayoutRules(dense_ratio=ratio, window_rows=rows, single_rows=min(1, rows))
+        rules = LayoutRules(
+            dense_ratio=ratio, window_rows=rows, single_rows=min(1, rows), few_edges=ratio
+        )
         index = TrieIndex.from_codes(codes, rules=rules)
         check_against_oracle(index, codes)
         kinds |= set(index.stored_as)

@@ -37,6 +37,7 @@ class Heard:
         self.stages: list[str] = []
         self.said: list[str] = []
         self.parts: dict[str, list[int]] = {}
+        self.notes: list[str | None] = []
 
     def stage(self, title: str) -> Any:
         self.stages.append(title)
@@ -52,6 +53,7 @@ class Heard:
             def __enter__(inner) -> Any:
                 def advance(n: int = 1, note: str | None = None) -> None:
                     self.parts[title][0] += n
+                    self.notes.append(note)
 
                 return advance
 
@@ -79,6 +81,7 @@ def test_train_and_evaluate_tell_and_return_what_they_did(run: Path) -> None:
     assert found["fingerprint"] == read_manifest(run / "model", "model").fingerprint
     assert heard.stages == ["train"]
     assert heard.parts["steps"] == [4, 4]
+    assert heard.notes[:2] == ["compiling the program of a step", ""]
     assert any("validation NDCG@10" in text for text in heard.said)
     codes = read_manifest(run / "codes", "codes").summary["codes_per_level"]
     assert list(load_model(run / "model").config.codes_per_level) == codes

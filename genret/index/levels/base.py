@@ -47,13 +47,15 @@ class LevelParts:
     layout: LevelLayout
     room: int
 
+    # What is on the host is put on the device as it is: jnp.asarray compiles a program for each shape.
+
     def padded_codes(self) -> UInt[Array, "E2"]:
         """Return the codes on the device, padded to the capacity."""
-        return jnp.asarray(np.pad(self.codes, (0, self.layout.edges - self.codes.size)))
+        return jax.device_put(np.pad(self.codes, (0, self.layout.edges - self.codes.size)))
 
     def start_bits(self) -> UInt[Array, "W"]:
         """Return the rank bits of the rows at which an edge starts, on the device."""
-        return jnp.asarray(pack_bits(self.starts, self.room))
+        return jax.device_put(pack_bits(self.starts, self.room))
 
     def first_rows(self) -> Int[Array, "E2"] | None:
         """Return the first row of each edge, then N, on the device; None: they are not stored."""
@@ -61,7 +63,7 @@ class LevelParts:
             return None
         rows = np.full(self.layout.edges + 1, self.starts.size, np.int32)
         rows[: self.codes.size] = np.flatnonzero(self.starts)
-        return jnp.asarray(rows)
+        return jax.device_put(rows)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -212,14 +214,15 @@ class Level(abc.ABC):
           The edge, int32, and whether there is one (else the edge is any).
         """
         first, end = self.edges_before(lo), self.edges_before(hi)
-        last = end
-        for _ in range(min(self.layout.steps, self.num_codes.bit_length())):
-            middle = (first + last) // 2
-            before = self.codes_at(middle) < codes
-            first, last = (
-                jnp.where(before & (first < last), middle + 1, first),
-                jnp.where(before, last, middle),
-            )
+        # One number is carried, as in `count_before`: a step that carries two bounds takes XLA's
+        # compiler far longer.
+        left = min(1 << (self.layout.steps - 1), self.num_codes)  # edges that may still come before
+        while left:
+            step = (left + 1) // 2
+            last = first + (step - 1)
+            before = (last < end) & (self.codes_at(last) < codes)
+            first = jnp.where(before, first + step, first)
+            left -= step
         return first, (self.codes_at(first) == codes) & (first < end)
 
 

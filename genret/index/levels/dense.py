@@ -41,7 +41,7 @@ class DenseLevel(BranchingLevel):
         """Return how to store a level; None where another kind has to."""
         if shape.num_nodes * shape.num_codes > rules.dense_ratio * shape.num_edges:
             return None
-        return LevelLayout.of(cls, shape, nodes=shape.capacity_of(shape.num_nodes))
+        return LevelLayout.of(cls, shape, rules, nodes=shape.capacity_of(shape.num_nodes))
 
     @classmethod
     def fits(cls, layout: LevelLayout, shape: LevelShape) -> bool:
@@ -57,7 +57,7 @@ class DenseLevel(BranchingLevel):
             codes=parts.padded_codes(),
             starts=parts.start_bits(),
             first_rows=parts.first_rows(),
-            masks=jnp.asarray(masks),
+            masks=jax.device_put(masks),
             num_codes=parts.num_codes,
             number=parts.number,
             layout=parts.layout,

@@ -49,7 +49,7 @@ class RaggedLevel(BranchingLevel):
     def layout_for(cls, shape: LevelShape, rules: LayoutRules) -> LevelLayout:
         """Return how to store a level of any shape."""
         width = min(rules.ragged_width, power_of_two(round(shape.typical_children)))
-        return LevelLayout.of(cls, shape, width=width, least_pass=rules.least_pass)
+        return LevelLayout.of(cls, shape, rules, width=width, least_pass=rules.least_pass)
 
     @classmethod
     def build(cls, parts: LevelParts) -> "RaggedLevel":

@@ -26,7 +26,7 @@ class SingleLevel(Level):
         """Return how to store a level; None where another kind has to."""
         if shape.roomy_rows > rules.single_rows:
             return None
-        layout = LevelLayout.of(cls, shape, width=1)
+        layout = LevelLayout.of(cls, shape, rules, width=1)
         return dataclasses.replace(layout, first_rows=False)
 
     @classmethod

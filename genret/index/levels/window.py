@@ -41,7 +41,7 @@ class WindowLevel(BranchingLevel):
         if shape.most_rows > rules.window_rows:
             return None
         width = min(rules.window_rows, power_of_two(shape.roomy_rows))
-        return LevelLayout.of(cls, shape, width=width)
+        return LevelLayout.of(cls, shape, rules, width=width)
 
     @classmethod
     def fits(cls, layout: LevelLayout, shape: LevelShape) -> bool:

@@ -1,0 +1,39 @@
+"""The invented shop of the program that measures a first hour, and its bars."""
+
+import csv
+from pathlib import Path
+
+import pyarrow.csv
+import pyarrow.parquet
+
+from benchmarks.bars import verdicts
+from benchmarks.first_hour import bars, write_shop
+
+
+def test_both_forms_hold_the_same_shop(tmp_path: Path) -> None:
+    write_shop(tmp_path, users=60, items=40)
+    for name, key in (("items", "sku"), ("log", "customer")):
+        as_csv = [*csv.DictReader((tmp_path / f"{name}.csv").open(encoding="utf-8"))]
+        as_parquet = pyarrow.parquet.read_table(tmp_path / f"{name}.parquet").to_pylist()
+        assert [row[key] for row in as_csv] == [row[key] for row in as_parquet]
+    known = {row["sku"] for row in csv.DictReader((tmp_path / "items.csv").open(encoding="utf-8"))}
+    new = {row["sku"] for row in csv.DictReader((tmp_path / "tonight.csv").open(encoding="utf-8"))}
+    assert (len(known), len(new), known & new) == (40, 30, set())
+    bought = pyarrow.csv.read_csv(tmp_path / "log.csv")
+    assert set(bought["sku"].to_pylist()) <= known
+    fifty = {row["customer"] for row in csv.DictReader((tmp_path / "fifty.csv").open())}
+    assert fifty == {f"c{n}" for n in range(50)}
+
+
+def test_a_slow_command_misses_its_bar() -> None:
+    seconds = {"quickstart, csv": 100, "quickstart, parquet": 179, "recommend": 6.5}
+    commands = {name: {"wall_s": wall} for name, wall in seconds.items()}
+    commands |= {f"recommend after it, {form}": {"wall_s": 5} for form in ("csv", "parquet")}
+    met = {
+        name: verdict["met"] for name, verdict in verdicts({"commands": commands}, bars()).items()
+    }
+    assert met == {
+        "two commands from csv, s": True,
+        "two commands from parquet, s": False,
+        "recommend, first, s": False,
+    }
