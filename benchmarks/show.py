@@ -32,11 +32,14 @@ COLUMNS = {
 }
 """Figure and form of each column. First: the first method."""
 
-STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}
-header p{margin:.2rem 0;color:#444}.wide{overflow-x:auto}svg{max-width:100%;height:auto}
+STYLE = """:root{color-scheme:light dark;--page:#fff;--ink:#1f2328;--soft:#444;--even:#f6f6f6}
+@media (prefers-color-scheme:dark){:root{--page:#0d1117;--ink:#e6edf3;--soft:#a0aab5;--even:#161b22}}
+body{background:var(--page);color:var(--ink);font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}
+header p{margin:.2rem 0;color:var(--soft)}.wide{overflow-x:auto}svg{max-width:100%;height:auto}
 table{border-collapse:collapse;margin:.5rem 0 2rem}td,th{padding:.2rem .8rem;text-align:right}
 td:first-child,th:first-child,.said{text-align:left}th{border-bottom:1px solid #999}
-tr:nth-child(even){background:#f6f6f6}code{font-size:.9em}figure{margin:1.5rem 0}"""
+tr:nth-child(even){background:var(--even)}code{font-size:.9em}
+figure{margin:1.5rem 0;padding:.5rem;border-radius:.4rem;background:#fff;color:#1f2328}"""
 
 HOW = (
     "Times are medians of interleaved rounds, and ratios are taken over all pairs of rounds. The "

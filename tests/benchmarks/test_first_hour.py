@@ -10,18 +10,23 @@ from benchmarks.bars import verdicts
 from benchmarks.first_hour import bars, write_shop
 
 
+def rows_of(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as stream:
+        return [*csv.DictReader(stream)]
+
+
 def test_both_forms_hold_the_same_shop(tmp_path: Path) -> None:
     write_shop(tmp_path, users=60, items=40)
     for name, key in (("items", "sku"), ("log", "customer")):
-        as_csv = [*csv.DictReader((tmp_path / f"{name}.csv").open(encoding="utf-8"))]
+        as_csv = rows_of(tmp_path / f"{name}.csv")
         as_parquet = pyarrow.parquet.read_table(tmp_path / f"{name}.parquet").to_pylist()
         assert [row[key] for row in as_csv] == [row[key] for row in as_parquet]
-    known = {row["sku"] for row in csv.DictReader((tmp_path / "items.csv").open(encoding="utf-8"))}
-    new = {row["sku"] for row in csv.DictReader((tmp_path / "tonight.csv").open(encoding="utf-8"))}
+    known = {row["sku"] for row in rows_of(tmp_path / "items.csv")}
+    new = {row["sku"] for row in rows_of(tmp_path / "tonight.csv")}
     assert (len(known), len(new), known & new) == (40, 30, set())
     bought = pyarrow.csv.read_csv(tmp_path / "log.csv")
     assert set(bought["sku"].to_pylist()) <= known
-    fifty = {row["customer"] for row in csv.DictReader((tmp_path / "fifty.csv").open())}
+    fifty = {row["customer"] for row in rows_of(tmp_path / "fifty.csv")}
     assert fifty == {f"c{n}" for n in range(50)}
 
 

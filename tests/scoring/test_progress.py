@@ -2,12 +2,14 @@
 
 from unittest.mock import Mock
 
+from genret.scoring._job import Job
 from genret.scoring._score import _Meter
 
 
 def test_a_job_says_which_program_is_compiled() -> None:
     told: list[tuple[int, str]] = []
-    meter = _Meter(Mock(shards=[1], rows=5), [Mock()], lambda *said: told.append(said))
+    job = Mock(spec=Job, shards=[], rows=5)
+    meter = _Meter(job, [], lambda *said: told.append(said))
     meter.scorer = Mock()
     meter.scorer.engine.search.widths = (4, 8)
     for excluded in (64, 64, 256):  # a user who has seen more than usual needs a further one
