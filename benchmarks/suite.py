@@ -4,6 +4,7 @@ import dataclasses
 import gc
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,10 +48,22 @@ def run(
                 say(point.key, record.add(point.key, measure(point, data)))
                 continue
             keys = [f"{point.key}, process {n}" for n in range(point.processes)]
-            record.point(keys[part], partial(in_own_process, measure, _share(point), data))
+            record.point(keys[part], partial(_apart, _share(point), data))
             if part + 1 == point.processes:
                 parts = [record.points.pop(key) for key in keys]
                 say(point.key, record.add(point.key, _whole(point, parts)))
+
+
+def _apart(share: Point, data: Path | None) -> Figures:
+    """Measure in a process of its own.
+
+    Raises:
+      GenretError: the process was killed.
+    """
+    try:
+        return in_own_process(measure, share, data)
+    except BrokenProcessPool:
+        raise GenretError("the process of this point was killed (out of memory?)") from None
 
 
 def _share(point: Point) -> Point:

@@ -49,7 +49,7 @@ class Engine:
 
     A history is padded to one of the search's widths and decoded in groups of one size, so what a
     user is answered does not depend on who else is asked for, nor on the size of a batch, nor on
-    the number of devices.
+    the number of devices, but for the last bits of scores between one device and several.
 
     Args:
       decoder: the models, the indices and the filters, on the devices.

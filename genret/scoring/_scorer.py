@@ -19,7 +19,8 @@ class Scorer:
 
     A history is padded to one of the job's widths and decoded in groups of ``config.decode_batch``
     users, so what a user is answered does not depend on who else is scored, nor on
-    ``users_per_batch``, nor on the number of devices.
+    ``users_per_batch``, nor on the number of devices, but for the last bits of scores between one
+    device and several.
 
     Args:
       recommender: the model, the index and the catalog.

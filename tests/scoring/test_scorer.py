@@ -123,7 +123,11 @@ def test_eight_devices_answer_the_same_without_asking_each_other() -> None:
     lists = Histories.from_lists(users(90))
     many = scorer(EngineConfig(users_per_batch=64))
     assert many.users_per_batch == 64
-    assert_same(many.score(lists), ALONE.score(lists))
+    found, alone = many.score(lists), ALONE.score(lists)
+    np.testing.assert_array_equal(found.items, alone.items)
+    # One device and several run two programs, and an optimizing compiler may fuse these differently:
+    # the largest difference seen on a CPU is 5e-7.
+    np.testing.assert_allclose(found.scores, alone.scores, rtol=0, atol=2e-6)
     for program in many.engine._compiled.values():
         text = program.as_text()
         for collective in ("all-reduce", "all-gather", "all-to-all", "collective-permute"):
