@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from benchmarks.bars import sentence
@@ -35,14 +36,17 @@ from benchmarks.quality_results import (
 from benchmarks.record import ROOT, environment, write_json
 from genret.artifacts import Run, read_manifest
 from genret.config import BSAREC, EvaluateConfig, FeaturesConfig, SASRecConfig, recipe
-from genret.data import load_run_data
+from genret.data import SplitHistories, load_run_data
 from genret.errors import GenretError
-from genret.evaluation import evaluate_model
+from genret.evaluation import evaluate_lists, evaluate_model
+from genret.histories import Histories
 from genret.index import TrieIndex
 from genret.json_files import read_json
-from genret.models import capabilities_of, load_model
+from genret.models import Transitions, capabilities_of, load_model
 from genret.pipeline import evaluate_baseline, missed_by_beams, training_use
+from genret.recommend import Recommender
 from genret.tokenizers import load_codes
+from genret.typing import Int
 
 RULES = {
     rule: EvaluateConfig(k=(1, 5, 10, 20), beams=20, exclude_seen=exclude_seen)
@@ -52,6 +56,10 @@ RULES = {
 
 EXACT_USERS = 5000
 """Users of whom every item is scored: seconds on Office, half an hour for all of Beauty's."""
+
+COUNTED_SHARE, COUNTED_ITEMS = 0.5, 20
+"""Weight of counted transitions beside a model with both heads, and the items of a history that they
+read; chosen on Office's validation split."""
 
 SHOWN = ("recall@5", "ndcg@5", "recall@10", "ndcg@10")
 
@@ -155,6 +163,8 @@ class Options:
         run = Run.open(self._run_folder(data, name, seed))
         catalog, histories = load_run_data(run.folder("catalog"))
         own = run, histories, catalog.num_items
+        if name == "transitions":
+            return self._transitions(histories, catalog.num_items, seed)
         kind, config = "sasrec" if name == "bsarec" else name, self.sasrec(name)
         figures: Figures = {
             rule: with_ranks(
@@ -167,6 +177,16 @@ class Options:
             trained = read_manifest(run.path / "baselines" / "sasrec").summary
             figures["valid_ndcg@10"] = trained["valid_ndcg@10"]
         return figures
+
+    def _transitions(self, histories: SplitHistories, num_items: int, seed: int) -> Figures:
+        """Evaluate counted transitions."""
+        model, index, codes = counted(histories, num_items)
+        test, use = histories.held_out("test"), training_use(histories, num_items)
+        most = {"max_items": COUNTED_ITEMS, "seed": seed, "keep_lists": True}
+        return {
+            rule: with_ranks(evaluate_model(model, codes, index, test, how, **most, **use), test)  # type: ignore[arg-type]
+            for rule, how in RULES.items()
+        }
 
     def _method(self, data: str, name: str, seed: int) -> Figures:
         """Make the run of a generative method by its verbs, as far as it is not made; measure it."""
@@ -219,6 +239,7 @@ class Options:
 
         figures = {rule: evaluate(config) for rule, config in RULES.items()}
         if capabilities_of(model).dense_share is not None:
+            figures["with_transitions"] = self._with_transitions(folder, seed)
             figures["heads"] = {
                 head: {rule: _short(evaluate(config, share)) for rule, config in RULES.items()}
                 for head, share in (("codes", 0.0), ("dense", 1.0))
@@ -227,6 +248,41 @@ class Options:
         exact = dataclasses.replace(wide, exact=True)
         figures["beams_50_against_exact"] = missed_by_beams(evaluate(wide), evaluate(exact))
         return figures
+
+    def _with_transitions(self, folder: Path, seed: int) -> Figures:
+        """Evaluate a run fused with counted transitions, by both rules."""
+        catalog, histories = load_run_data(folder)
+        codes, index = load_codes(folder / "codes").codes, TrieIndex.load(folder / "index")
+        model, test = load_model(folder / "model"), histories.held_out("test")
+        use = training_use(histories, catalog.num_items)
+        counts, items, own = counted(histories, catalog.num_items)
+        fused = Recommender(
+            model,
+            index,
+            codes,
+            max_items=model.config.max_items,
+            channels=[Recommender(counts, items, own, max_items=COUNTED_ITEMS)],
+            weights=[1 - COUNTED_SHARE, COUNTED_SHARE],
+        )
+
+        def evaluate(config: EvaluateConfig) -> Figures:
+            def answer(asked: Histories) -> Int[np.ndarray, "U K"]:
+                found = fused.recommend_many(
+                    asked,
+                    k=max(config.k),
+                    beams=config.beams,
+                    exclude_seen=config.exclude_seen,
+                    users_per_batch=config.batch_size,
+                )
+                return found.items
+
+            found = evaluate_lists(
+                answer, test, config,
+                num_items=catalog.num_items, seed=seed, keep_lists=True, **use,
+            )  # fmt: skip
+            return with_ranks(found, test)
+
+        return {rule: evaluate(config) for rule, config in RULES.items()}
 
     def _write(self, records: Records, data: str, console: Console) -> None:
         """Write and print the results of a data set, from all records that are there."""
@@ -256,6 +312,15 @@ class Options:
             judged = judged | summary["bars"]
         for name, verdict in judged.items():
             console.print(sentence(f"{data}, {name}", verdict))
+
+
+def counted(
+    histories: SplitHistories, num_items: int
+) -> tuple[Transitions, TrieIndex, Int[np.ndarray, "N 1"]]:
+    """Return the transitions of a run's training histories, and their index and codes of items."""
+    codes = np.arange(num_items, dtype=np.int32)[:, None]
+    model = Transitions.fit(histories.training(), num_items)
+    return model, TrieIndex.from_codes(codes), codes
 
 
 def _short(found: Figures) -> Figures:

@@ -19,6 +19,8 @@ RATIOS = {"ndcg@10": 1.08, "recall@10": 1.05}
 """What both heads should reach over each baseline."""
 
 RIVALS = ("sasrec", "bsarec")
+COUNTED = "hybrid_transitions"
+"""Both heads fused with transitions, as a method."""
 _METRICS = {"ndcg@10": ndcg, "recall@10": recall}
 _CUT, _RESAMPLES = 10, 1000
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -108,9 +110,23 @@ def hybrid_block(found: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
     Returns:
       ``over_sasrec`` and ``over_bsarec``, see :func:`over`, each with ``bars``, and with the same
       for seen items that are forbidden as ``unseen``. One is left out with which no seed is shared.
+      ``with_transitions`` has the same for both heads fused with counted transitions.
     """
+    block = _against(found.get("hybrid", ()), found)
+    counted = found.get(COUNTED, ())
+    return block | ({"with_transitions": _against(counted, found)} if counted else {})
+
+
+def with_counted(found: Mapping[str, Sequence[Record]]) -> dict[str, Sequence[Record]]:
+    """Return the records with those of both heads fused with transitions as a method of its own."""
+    ours = [one for one in found.get("hybrid", ()) if "with_transitions" in one]
+    counted = [{**one, **one["with_transitions"]} for one in ours]
+    return {**found, **({COUNTED: counted} if counted else {})}
+
+
+def _against(ours: Sequence[Record], found: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
+    """Compare records with those of each baseline that has a seed in common."""
     block = {}
-    ours = found.get("hybrid", ())
     for rival in RIVALS:
         theirs = found.get(rival, ())
         if not {one["seed"] for one in ours} & {one["seed"] for one in theirs}:

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.bars import judge
 from benchmarks.program import Table
-from benchmarks.quality_pairs import hybrid_block
+from benchmarks.quality_pairs import COUNTED, hybrid_block, with_counted
 from benchmarks.record import write_json
 from genret.config import Config, ModelConfig, SASRecConfig, TrainConfig
 from genret.errors import GenretError
@@ -22,8 +22,8 @@ METHODS = {
     for name, method in _METHODS.items()
 }
 """Generative methods by name; the first is the one whose figures a result file holds as "test"."""
-BASELINES = (*RUN_BASELINES, "bsarec")
-"""The baselines of an evaluation, and BSARec: SASRec with a filter beside its attention."""
+BASELINES = (*RUN_BASELINES, "bsarec", "transitions")
+"""The baselines of an evaluation; BSARec, SASRec with a filter beside its attention; and counts."""
 MAIN, DISTINCT = "shipped", "own_distinct_codes"
 RULE = (
     'leave-one-out; all items ranked, items counted and not semantic IDs; "test": items of the '
@@ -145,11 +145,13 @@ def summarize(data: str, found: Mapping[str, Sequence[Record]]) -> Record:
       data: name of the data set.
       found: method or baseline -> its records, one of each seed.
     """
+    found = with_counted(found)
     summary = {name: _summary(records) for name, records in found.items()}
     block = hybrid_block(found)
     over = {
         f"both heads against {RIVALS[name]}, {metric}, same seeds": verdict
         for name, entry in block.items()
+        if name in RIVALS
         for metric, verdict in entry["bars"].items()
     }
     return {
@@ -158,7 +160,7 @@ def summarize(data: str, found: Mapping[str, Sequence[Record]]) -> Record:
         "rule": RULE,
         "test": summary.get(MAIN, {}).get("test", {}),
         "baselines": {n: summary[n] for n in BASELINES if n in summary},
-        "methods": {n: summary[n] for n in METHODS if n in summary},
+        "methods": {n: summary[n] for n in (*METHODS, COUNTED) if n in summary},
         "peers": {"recall@10": DATA[data]["peers"]},
         "published": [
             {"method": who, "recall@10": recall, "ndcg@10": ndcg, "seen_items": rule or "not said"}
@@ -304,7 +306,10 @@ def _table(document: Record) -> str:
 def _ratios(block: Mapping[str, Any]) -> str:
     """Say how both heads stand to each baseline; nothing where they were not compared."""
     said = []
-    for name, entry in block.items():
+    counted = block.get("with_transitions", {})
+    pairs = [("Both heads", *pair) for pair in block.items() if pair[0] in RIVALS]
+    pairs += [("With transitions", *pair) for pair in counted.items()]
+    for who, name, entry in pairs:
         rival = RIVALS[name]
         parts = []
         for metric, shown in (("ndcg@10", "NDCG@10"), ("recall@10", "Recall@10")):
@@ -317,7 +322,7 @@ def _ratios(block: Mapping[str, Any]) -> str:
                 )
             parts.append(part)
         seeds = ", ".join(map(str, entry["seeds"]))
-        said.append(f"Both heads against {rival}, seed {seeds}: {'; '.join(parts)}. ")
+        said.append(f"{who} against {rival}, seed {seeds}: {'; '.join(parts)}. ")
     return "".join(said)
 
 

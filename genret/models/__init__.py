@@ -21,6 +21,7 @@ from genret.models._prompts import Prompts
 from genret.models._registry import PRESETS, Model, build_model, num_parameters
 from genret.models._sasrec import SASRec
 from genret.models._store import load_model, save_model
+from genret.models._transitions import Transitions
 
 __all__ = [
     "FROZEN",
@@ -42,6 +43,7 @@ __all__ = [
     "Prompts",
     "SASRec",
     "SideFeatures",
+    "Transitions",
     "build_model",
     "capabilities_of",
     "load_model",

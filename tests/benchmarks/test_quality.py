@@ -143,6 +143,21 @@ def test_both_heads_are_compared_in_words(tmp_path: Path) -> None:
     assert "both heads against BSARec, recall@10, same seeds" in shown
 
 
+def test_transitions_beside_both_heads_are_a_method_of_their_own(tmp_path: Path) -> None:
+    ours, theirs = _record(0, 0.1), _record(0, 0.2)
+    ours["with_transitions"] = {rule: _record(0, 0.3)[rule] for rule in ("test", "test_unseen")}
+    document = summarize("office", {"hybrid": [ours], "sasrec": [theirs]})
+    assert document["hybrid"]["over_sasrec"]["recall@10"] == pytest.approx(0.5)
+    found = document["hybrid"]["with_transitions"]["over_sasrec"]
+    assert found["recall@10"] == pytest.approx(1.5)
+    assert found["unseen"]["ndcg@10"] == pytest.approx(1.5)
+    assert document["methods"]["hybrid_transitions"]["test"]["recall@10"]["mean"] == 0.3
+    (tmp_path / "quality-office.json").write_text(json.dumps(document))
+    shown = markdown(tmp_path)
+    assert "| `ItemDecoder` with a dense head, fused with transitions | .3000 [" in shown
+    assert "With transitions against SASRec, seed 0: NDCG@10 1.50 times" in shown
+
+
 def test_settings_of_older_records_are_completed() -> None:
     old = {name: value for name, value in SASRecConfig().to_dict().items() if name != "loss"}
     assert complete(old) == json.loads(json.dumps(SASRecConfig().to_dict()))
