@@ -38,7 +38,7 @@ def _compared(few: int, many: int) -> Figures:
 
 
 def _trained(events: int) -> Figures:
-    with tempfile.TemporaryDirectory(dir=".") as folder:
+    with tempfile.TemporaryDirectory() as folder:
         run = Path(folder, "run")
         users = in_own_process(_prepare, run, events)
         figures: Figures = {"events": events, "users": users}

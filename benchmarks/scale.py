@@ -19,7 +19,13 @@ if __name__ == "__main__":  # before the first import of jax
 
 from typing import ClassVar
 
-from benchmarks import histories_points, mesh_points, process_points, shard_points
+from benchmarks import (
+    histories_points,
+    mesh_points,
+    process_points,
+    shard_points,
+    vectors_points,
+)
 from benchmarks.bars import over
 from benchmarks.program import Program, make_main
 from benchmarks.record import Points
@@ -29,7 +35,7 @@ from genret.testing import FAMILIES
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scale(Program):
-    """Measure training on meshes, an index in parts and histories on disk; see the module's docstring."""
+    """Measure training on meshes, an index in parts, histories and vectors on disk; see the module's docstring."""
 
     name: ClassVar[str] = "benchmarks.scale"
     title: ClassVar[str] = "Past one device"
@@ -44,6 +50,9 @@ class Scale(Program):
         over("other_messages", "index", "other_messages", sum, 0, at_most=True),
         over("training_gib_1e8", "histories: 1", "anonymous_gib", max, 3, at_most=True),
         over("training_gib_over_1e6", "histories: 1", "over_few", max, 1.2, at_most=True),
+        over("tokenizing_gib_1e7", "vectors: 1", "resident_gib", max, 6, at_most=True),
+        over("batches_error", "batches", "error_over_full", max, 1.02, at_most=True),
+        over("batches_collisions", "batches", "collisions_over_full", max, 1.02, at_most=True),
     ]
 
     tries: int = 1000  # Random tries that are searched in parts.
@@ -62,6 +71,7 @@ class Scale(Program):
             **shard_points.cut(Size(self.items, (256,) * 4, batch=2, beams=50), DEVICES),
             **mesh_points.points(mesh_points.MESHES, 50),
             **histories_points.points(few=10**6, many=10**8),
+            **vectors_points.points(items=10**7, width=128, compared=10**5),
             **process_points.points(kills=5, steps=100),
         }
 

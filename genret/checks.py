@@ -18,6 +18,7 @@ def check_vectors(
     *,
     width: int | None = None,
     ids: Sequence[Any] | np.ndarray = (),
+    mapped: bool = False,
 ) -> Vectors:
     """Check item vectors and return them as float32.
 
@@ -26,9 +27,10 @@ def check_vectors(
       name: what to name in errors.
       width: the expected D; None takes any.
       ids: the item id of each row, to name the bad one; empty names the row alone.
+      mapped: floating-point vectors in a file (``np.memmap``) stay there, in their own precision.
 
     Returns:
-      The vectors, float32 [N, D]; not copied where they are float32 already.
+      The vectors, float32 [N, D] (but for ``mapped``); not copied where they are float32 already.
 
     Raises:
       GenretError: not such an array, another width, or a value that is NaN or infinite as float32.
@@ -38,8 +40,9 @@ def check_vectors(
     ...
     genret.errors.GenretError: vectors: row 1 holds nan at position 0, expected finite float32 numbers
     """
+    stays = mapped and isinstance(vectors, np.memmap) and vectors.dtype.kind == "f"
     try:
-        array = np.asarray(vectors)
+        array = vectors if stays else np.asarray(vectors)
     except ValueError as e:
         raise GenretError(f"{name}: rows of different lengths, expected [N, D]") from e
     if array.ndim != 2 or 0 in array.shape:
@@ -49,9 +52,10 @@ def check_vectors(
     if width is not None and array.shape[1] != width:
         raise GenretError(f"{name}: found width {array.shape[1]}, expected {width}")
     with np.errstate(over="ignore"):  # too large for float32: becomes inf and is named below
-        found = array.astype(np.float32, copy=False)
+        found = array if stays else array.astype(np.float32, copy=False)
     for start in range(0, len(found), _ROWS):
-        finite = np.isfinite(found[start : start + _ROWS])
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(found[start : start + _ROWS].astype(np.float32, copy=False))
         if not finite.all():
             row, column = np.argwhere(~finite)[0]
             row += start

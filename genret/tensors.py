@@ -93,14 +93,16 @@ def read_array(path: PathLike) -> np.ndarray:
         raise GenretError(f"{path}: cannot be read as a zarr3 array: {_reason(e)}") from e
 
 
-def read_npy(path: PathLike) -> np.ndarray:
+def read_npy(path: PathLike, most_bytes: int | None = None) -> np.ndarray:
     """Read an array in NumPy's format; what its header claims is not believed, but compared.
 
     Args:
       path: a ``.npy`` file.
+      most_bytes: an array of more bytes stays in the file, which is mapped into memory; None: none
+        does.
 
     Returns:
-      The array in memory.
+      The array in memory, or an ``np.memmap`` that is read only.
 
     Raises:
       GenretError: the file cannot be read, holds Python objects or several arrays, or is shorter than
@@ -118,7 +120,8 @@ def read_npy(path: PathLike) -> np.ndarray:
         # Mapped first: that needs no memory, and fails where the file is too short.
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(mapped, np.ndarray):
-            return np.array(mapped)
+            stays = most_bytes is not None and mapped.nbytes > most_bytes
+            return mapped if stays else np.array(mapped)
     except Exception as e:  # the header is a Python literal, whose parser raises a dozen errors
         reason = getattr(e, "strerror", None) or (str(e).splitlines() or [type(e).__name__])[0]
         if "Python objects" in reason:

@@ -57,15 +57,20 @@ def save_vectors(
             embedder.save(scratch)
 
 
-def load_vectors(folder: PathLike) -> Vectors:
+def load_vectors(folder: PathLike, most_bytes: int | None = None) -> Vectors:
     """Read the vectors of the artifact ``vectors/``, float32 [N, D].
+
+    Args:
+      folder: the artifact.
+      most_bytes: vectors of more bytes stay in the file, which is mapped into memory
+        (``np.memmap``); None: none do.
 
     Raises:
       GenretError: no such artifact, or damaged.
     """
     verify_files(folder, read_manifest(folder, "vectors"))
     file = Path(folder) / VECTORS_FILE
-    return check_vectors(read_npy(file), str(file))
+    return check_vectors(read_npy(file, most_bytes), str(file), mapped=True)
 
 
 def load_embedder(folder: PathLike) -> Embedder:

@@ -18,6 +18,10 @@ LOCAL_LAST = ("rq_kmeans", "rq_vae")
 """Methods whose last level may be cut around the items of each prefix."""
 
 
+VECTORS_IN_MEMORY = 1 << 30
+"""Bytes of vectors that are read into memory; more stay in their file."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Made:
     """Codes before collisions are resolved, and what is known about them.
@@ -54,7 +58,7 @@ def make_codes(
 
     if config.method not in TOKENIZERS:
         return _made_without_vectors(catalog, histories, config, seed, progress)
-    vectors = load_vectors(run.folder("vectors"))
+    vectors = load_vectors(run.folder("vectors"), VECTORS_IN_MEMORY)
     if len(vectors) != catalog.num_items:
         raise GenretError(
             f"{run.folder('vectors')}: found {len(vectors)} rows, the catalog has "

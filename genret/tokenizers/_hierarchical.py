@@ -9,8 +9,8 @@ import numpy as np
 from genret.config import TokenizeConfig
 from genret.tokenizers._balance import balance
 from genret.tokenizers._kmeans import kmeans, nearest, pad_rows
+from genret.tokenizers._points import BATCH
 from genret.tokenizers._vector import (
-    BATCH,
     Arrays,
     FitInput,
     VectorTokenizer,

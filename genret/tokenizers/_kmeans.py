@@ -1,17 +1,24 @@
-"""k-means on the accelerator: k-means++ start, Lloyd or mini-batch iterations."""
+"""k-means on the accelerator: k-means++ start, Lloyd's iterations at once or batch by batch."""
 
-from functools import partial
-from typing import NamedTuple
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
+from genret.tokenizers._points import Points, batches
 from genret.typing import Array, Float, Int, Vectors
 
 ROWS = 1024
 """Rows whose distances are formed together: memory stays bounded, and the arithmetic of a row is
 the same whatever the number of rows around it."""
+_BLOCK = 64
+"""Neighboring vectors that go into the same mini-batch: a file is read in runs, not row by row."""
+_BLOCKS_A_DEVICE = 8
+"""Blocks of rows below which a device is not asked to help."""
 _START_POINTS = 64
 """Points for each code among which the start is chosen."""
 _TOLERANCE = 1e-4
@@ -34,13 +41,16 @@ class KMeans(NamedTuple):
     inertia: float
 
 
-def kmeans(vectors: Vectors, codes: int, *, iterations: int, batch_size: int, seed: int) -> KMeans:
+def kmeans(
+    vectors: Vectors | Points, codes: int, *, iterations: int, batch_size: int, seed: int
+) -> KMeans:
     """Cluster vectors.
 
     Up to ``batch_size`` vectors are clustered by Lloyd's iterations over all of them. More are
-    clustered by mini-batches: ``iterations`` passes in a new order each, every centroid the
-    running mean of the points that ever chose it. Centroids that no point chose move to the
-    points with the largest error. Both stop early once a pass gains less than 1e-4.
+    clustered by at most ``iterations`` passes over batches: in the first one every centroid is the
+    running mean of the points that chose it so far, and each further one is an iteration of Lloyd's
+    over all batches. Centroids that no point chose move to the points with the largest error. Both
+    stop early once a pass gains less than 1e-4. Points that lie in a file are read batch by batch.
 
     With fewer distinct vectors than codes each distinct vector gets a code and the rest stay
     unused. Center and scale vectors to about unit variance first: distances are float32.
@@ -67,15 +77,15 @@ def kmeans(vectors: Vectors, codes: int, *, iterations: int, batch_size: int, se
     sample = np.sort(rng.choice(len(vectors), size, replace=False))
     start = _plus_plus(*pad_rows(vectors[sample]), jax.random.key(seed), codes)
     if len(vectors) <= batch_size:
-        centroids = lloyd(*pad_rows(vectors), start, iterations)
+        centroids = lloyd(*pad_rows(vectors[:]), start, iterations)
     else:
-        centroids = _mini_batches(vectors, start, iterations, batch_size, rng)
+        centroids = _by_batches(vectors, start, iterations, batch_size, rng)
     labels, errors = nearest(vectors, centroids, batch_size)
     return KMeans(np.asarray(centroids), labels, float(errors.sum(dtype=np.float64)))
 
 
 def nearest(
-    vectors: Vectors,
+    vectors: Vectors | Points,
     centroids: Float[Array, "V D"],
     batch_size: int,
     bias: Float[Array, "V"] | None = None,
@@ -83,16 +93,42 @@ def nearest(
     """Return the nearest centroid (ties: the lower one) of each vector and the squared distance.
 
     A bias makes a centroid nearer by so much, in halves of squared distances: see :func:`assign`.
+    The local devices share each batch.
     """
     labels = np.empty(len(vectors), np.int32)
     errors = np.empty(len(vectors), np.float32)
-    for first in range(0, len(vectors), batch_size):
-        batch = vectors[first : first + batch_size]
+    for rows in batches(len(vectors), batch_size):
+        batch = vectors[rows]
         points, _ = pad_rows(batch)
-        found, distances = assign(points, centroids, bias)
-        labels[first : first + len(batch)] = np.asarray(found)[: len(batch)]
-        errors[first : first + len(batch)] = np.asarray(distances)[: len(batch)]
+        found, distances = _assign_on_devices(points, centroids, bias)
+        labels[rows] = np.asarray(found)[: len(batch)]
+        errors[rows] = np.asarray(distances)[: len(batch)]
     return labels, errors
+
+
+def _assign_on_devices(
+    points: Float[Array, "N D"],
+    centroids: Float[Array, "V D"],
+    bias: Float[Array, "V"] | None = None,
+) -> tuple[Int[Array, "N"], Float[Array, "N"]]:
+    """Do what :func:`assign` does on as many local devices as the blocks of rows are enough for."""
+    count = min(len(jax.local_devices()), max(1, len(points) // (ROWS * _BLOCKS_A_DEVICE)))
+    count = 1 << (count.bit_length() - 1)  # as the blocks, a power of two
+    if count == 1:
+        return assign(points, centroids, bias)
+    mesh = Mesh(np.array(jax.local_devices()[:count]), ("rows",))
+    points = jax.device_put(points, NamedSharding(mesh, P("rows")))
+    centroids, bias = jax.device_put((centroids, bias), NamedSharding(mesh, P()))
+    return _assign_parts(mesh)(points, centroids, bias)
+
+
+@lru_cache(maxsize=4)
+def _assign_parts(mesh: Mesh) -> Any:
+    """Return :func:`assign` as a program of all devices of a mesh, each with its own rows."""
+    rows, whole = P("rows"), P()
+    return jax.jit(
+        jax.shard_map(assign, mesh=mesh, in_specs=(rows, whole, whole), out_specs=(rows, rows))
+    )
 
 
 def pad_rows(vectors: Vectors) -> tuple[Float[Array, "P D"], Float[Array, "P"]]:
@@ -233,46 +269,58 @@ def lloyd(
     return jax.lax.while_loop(unfinished, iterate, state)[1]
 
 
+_sums = jax.jit(sums, static_argnums=3)
+
+
 @jax.jit
-def _mini_batch(
-    points: Float[Array, "N D"],
-    weights: Float[Array, "N"],
+def _follow(
     centroids: Float[Array, "V D"],
     seen: Float[Array, "V"],
-) -> tuple[Float[Array, "V D"], Float[Array, "V"], Float[Array, ""]]:
-    """Move each centroid towards its points of a batch, by their share of all it has seen."""
-    labels, errors = assign(points, centroids)
-    totals, counts = sums(points, weights, labels, len(centroids))
+    totals: Float[Array, "V D"],
+    counts: Float[Array, "V"],
+) -> tuple[Float[Array, "V D"], Float[Array, "V"]]:
+    """Move each centroid towards new points, by their share of all that it has seen."""
     seen = seen + counts
     share = counts / jnp.maximum(seen, 1)
     means = totals / jnp.maximum(counts, 1)[:, None]
-    centroids = centroids + share[:, None] * (means - centroids)
-    return centroids, seen, jnp.sum(errors * weights)
+    return centroids + share[:, None] * (means - centroids), seen
 
 
-def _mini_batches(
-    vectors: Vectors,
+def _by_batches(
+    vectors: Vectors | Points,
     start: Float[Array, "V D"],
     iterations: int,
     batch_size: int,
     rng: np.random.Generator,
 ) -> Float[Array, "V D"]:
-    """Pass over shuffled batches; dead centroids are re-seeded from the last batch of a pass."""
-    centroids, seen = start, jnp.zeros(len(start), jnp.float32)
-    num_batches = -(-len(vectors) // batch_size)
+    """Pass over shuffled batches; dead centroids are re-seeded from the last batch of a pass.
+
+    In the first pass the centroids follow each batch, in the others all batches together.
+    """
+    centroids, nothing = start, (jnp.zeros_like(start), jnp.zeros(len(start), jnp.float32))
+    size = min(_BLOCK, batch_size)
+    num_blocks = -(-len(vectors) // size)
+    num_batches = -(-num_blocks // (batch_size // size))
     before = np.inf
-    for _ in range(iterations):
-        order = rng.permutation(len(vectors))
-        used = seen
-        inertia = 0.0
-        for rows in np.array_split(order, num_batches):
-            points, weights = pad_rows(vectors[rows])
-            centroids, seen, errors = _mini_batch(points, weights, centroids, seen)
-            inertia += float(errors)
+    for number in range(iterations):
+        (totals, seen), inertia = nothing, 0.0
+        for blocks in np.array_split(rng.permutation(num_blocks), num_batches):
+            rows = (blocks[:, None] * size + np.arange(size)[None, :]).ravel()
+            points, weights = pad_rows(vectors[rows[rows < len(vectors)]])
+            found = _assign_on_devices(points, centroids)
+            labels, errors = jax.device_put(found, start.sharding)
+            own_totals, counts = _sums(points, weights, labels, len(start))
+            if number == 0:
+                centroids, seen = _follow(centroids, seen, own_totals, counts)
+            else:
+                totals, seen = totals + own_totals, seen + counts
+            inertia += float(jnp.sum(errors * weights))
+        if number > 0:
+            means = totals / jnp.maximum(seen, 1)[:, None]
+            centroids = jnp.where((seen > 0)[:, None], means, centroids)
         _, distances = assign(points, centroids)
         noise = _NOISE * jnp.sum(points**2) / jnp.sum(weights)
-        centroids, moved = _reseed(centroids, seen == used, points, distances * weights, noise)
-        seen = jnp.where(moved, 0, seen)
+        centroids, moved = _reseed(centroids, seen == 0, points, distances * weights, noise)
         if not moved.any() and inertia >= (1 - _TOLERANCE) * before:
             break
         before = inertia

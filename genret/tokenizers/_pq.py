@@ -10,8 +10,8 @@ from genret.config import TokenizeConfig
 from genret.errors import GenretError
 from genret.tokenizers._autoencoder import by_blocks, principal_axes
 from genret.tokenizers._kmeans import kmeans, lloyd, nearest, pad_rows
+from genret.tokenizers._points import BATCH
 from genret.tokenizers._vector import (
-    BATCH,
     Arrays,
     FitInput,
     VectorTokenizer,

@@ -1,6 +1,7 @@
 """Residual quantization: each level clusters what the levels before left over."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -9,8 +10,8 @@ import numpy as np
 from genret.tokenizers._balance import balance
 from genret.tokenizers._kmeans import kmeans, nearest, pad_rows
 from genret.tokenizers._local import Prefixes
+from genret.tokenizers._points import BATCH, Points, Rows, batches
 from genret.tokenizers._vector import (
-    BATCH,
     Arrays,
     FitInput,
     VectorTokenizer,
@@ -38,6 +39,10 @@ class RQKMeans(VectorTokenizer):
 
     - ``local_last``: see :class:`~genret.tokenizers._local.Prefixes`.
 
+    Vectors in a file (``np.memmap``) are read batch by batch, and none of what the levels leave is
+    held; the parameters are those of the same vectors in memory. ``local_last`` needs all that is
+    left for the last level at once, 4·D bytes a vector.
+
     Attributes:
       codes_per_level: codes of each level, [L].
       codebooks: float32 [V_l, D] for each level.
@@ -61,6 +66,7 @@ class RQKMeans(VectorTokenizer):
     """
 
     kind: ClassVar[str] = "rq_kmeans"
+    streams: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -79,15 +85,15 @@ class RQKMeans(VectorTokenizer):
 
     @classmethod
     def _fit(cls, data: FitInput) -> "RQKMeans":
-        points, config, seed = data.points, data.config, data.seed
+        points, config, seed = data.streamed, data.config, data.seed
         size = config.codebook_size or default_codebook_size(len(points), config.levels)
         codebooks, spreads, biases = [], [], []
         codes = np.empty((len(points), config.levels), np.int32)
         prefixes = None
         for level in range(config.levels):
             if config.local_last and 0 < level == config.levels - 1:
-                prefixes = Prefixes.fit(codes[:, :level], points)
-                points = prefixes.standardize(codes[:, :level], points)
+                prefixes = Prefixes.fit(codes[:, :level], points[:])
+                points.change(partial(_centered, prefixes, codes[:, :level]))
             result = kmeans(
                 points,
                 size,
@@ -101,10 +107,10 @@ class RQKMeans(VectorTokenizer):
                 biases.append(bias)
             codebooks.append(codebook)
             codes[:, level] = labels
-            points -= codebook[labels]
+            points.change(partial(_left_over, codebook, codes[:, level]))
             if config.normalize_residuals:
                 spreads.append(spread_of(points, labels, size))
-                points /= spreads[-1][labels][:, None]
+                points.change(partial(_divided, spreads[-1], codes[:, level]))
             data.advance()
         return cls(
             codebooks, data.offset, data.scale, spreads=spreads, biases=biases, prefixes=prefixes
@@ -184,8 +190,35 @@ class RQKMeans(VectorTokenizer):
         )
 
 
+def _left_over(
+    codebook: Float[np.ndarray, "V D"],
+    labels: Int[np.ndarray, "N"],
+    points: Float[np.ndarray, "R D"],
+    rows: Rows,
+) -> Float[np.ndarray, "R D"]:
+    """Return what the codes of some points leave of them."""
+    return points - codebook[labels[rows]]
+
+
+def _divided(
+    spread: Float[np.ndarray, "V"],
+    labels: Int[np.ndarray, "N"],
+    points: Float[np.ndarray, "R D"],
+    rows: Rows,
+) -> Float[np.ndarray, "R D"]:
+    """Return points divided by the spread of their code."""
+    return points / spread[labels[rows]][:, None]
+
+
+def _centered(
+    prefixes: Prefixes, codes: Int[np.ndarray, "N L"], points: Float[np.ndarray, "R D"], rows: Rows
+) -> Float[np.ndarray, "R D"]:
+    """Return points around the center of those of their prefix."""
+    return prefixes.standardize(codes[rows], points)
+
+
 def spread_of(
-    residuals: Float[np.ndarray, "N D"], labels: Int[np.ndarray, "N"], size: int
+    residuals: Float[np.ndarray, "N D"] | Points, labels: Int[np.ndarray, "N"], size: int
 ) -> Float[np.ndarray, "V"]:
     """Return the root mean square of each code's residuals.
 
@@ -196,7 +229,10 @@ def spread_of(
     >>> [round(float(s), 2) for s in spread]
     [2.45, 3.0]
     """
-    squares = np.einsum("nd,nd->n", residuals, residuals, dtype=np.float64)
+    squares = np.empty(len(residuals), np.float64)
+    for rows in batches(len(residuals)):
+        own = residuals[rows]
+        squares[rows] = np.einsum("nd,nd->n", own, own, dtype=np.float64)
     counts = np.bincount(labels, minlength=size)
     spread = np.sqrt(np.bincount(labels, squares, size) / np.maximum(counts, 1))
     overall = float(np.sqrt(squares.mean())) or 1.0
@@ -204,13 +240,13 @@ def spread_of(
 
 
 def _balanced(
-    points: Vectors, codebook: Float[np.ndarray, "V D"], batch_size: int, seed: int
+    points: Points, codebook: Float[np.ndarray, "V D"], batch_size: int, seed: int
 ) -> tuple[Float[np.ndarray, "V D"], np.ndarray, Float[np.ndarray, "V"]]:
     """Balance a level on (a sample of) its points; return codebook, labels and bias."""
-    sample = points
+    rows: Rows = slice(None)
     if len(points) > batch_size:
-        rows = np.random.default_rng(seed).choice(len(points), batch_size, replace=False)
-        sample = points[np.sort(rows)]
-    moved, bias = balance(*pad_rows(sample), jnp.asarray(codebook))
+        chosen = np.random.default_rng(seed).choice(len(points), batch_size, replace=False)
+        rows = np.sort(chosen)
+    moved, bias = balance(*pad_rows(points[rows]), jnp.asarray(codebook))
     labels, _ = nearest(points, moved, BATCH, bias)
     return np.asarray(moved), labels, np.asarray(bias)

@@ -23,10 +23,10 @@ from genret.tokenizers._autoencoder import (
 from genret.tokenizers._balance import potentials
 from genret.tokenizers._kmeans import kmeans, lloyd, nearest, pad_rows
 from genret.tokenizers._local import Prefixes
+from genret.tokenizers._points import BATCH
 from genret.tokenizers._quantize import Books, commitment, follow, pass_gradients, quantize
 from genret.tokenizers._rq_kmeans import spread_of
 from genret.tokenizers._vector import (
-    BATCH,
     Arrays,
     FitInput,
     VectorTokenizer,

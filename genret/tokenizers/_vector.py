@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,13 +18,12 @@ from genret.checks import check_vectors
 from genret.config import TokenizeConfig
 from genret.errors import GenretError
 from genret.semantic_ids import SemanticIds
+from genret.tokenizers._points import BATCH, Points, batches
 from genret.tokenizers.report import code_report
 from genret.typing import Codes, Float, PathLike, Vectors
 
 T = TypeVar("T", bound="VectorTokenizer")
 Arrays = dict[str, np.ndarray]
-BATCH = 65536
-"""Vectors in work at a time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,22 +31,36 @@ class FitInput:
     """What a tokenizer is fitted to.
 
     Attributes:
-      points: standardized vectors, float32 [N, D].
-      offset: their mean before, [D].
-      scale: their root mean square distance to the mean before.
+      vectors: as they were given, [N, D]: float32, or in a file (``np.memmap``).
+      offset: their mean, [D].
+      scale: their root mean square distance to the mean.
       config: the options.
       seed: of everything random.
       advance: called after each of the ``config.levels`` parts of the work.
       pairs: how often items occur together, [N, N], for methods that pull such items together.
     """
 
-    points: Vectors
+    vectors: np.ndarray
     offset: Float[np.ndarray, "D"]
     scale: float
     config: TokenizeConfig
     seed: int
     advance: Callable[[], None]
     pairs: sp.csr_matrix | None
+
+    @functools.cached_property
+    def points(self) -> Vectors:
+        """Standardized vectors, float32 [N, D], which may be overwritten."""
+        return self._standardize(self.vectors)
+
+    @property
+    def streamed(self) -> Points:
+        """The same points, of which none is held where the vectors lie in a file."""
+        held = not isinstance(self.vectors, np.memmap)
+        return Points(self.vectors, self._standardize, held=held)
+
+    def _standardize(self, vectors: np.ndarray) -> Vectors:
+        return _standardize(vectors, self.offset, self.scale)
 
 
 class VectorTokenizer(abc.ABC):
@@ -63,6 +77,8 @@ class VectorTokenizer(abc.ABC):
     """
 
     kind: ClassVar[str]
+    streams: ClassVar[bool] = False
+    """Whether vectors in a file are fitted batch by batch; other methods hold them as float32."""
 
     def __init__(
         self, codes_per_level: tuple[int, ...], offset: Float[np.ndarray, "D"], scale: float
@@ -83,7 +99,8 @@ class VectorTokenizer(abc.ABC):
         """Learn the parameters.
 
         Args:
-          vectors: item vectors [N, D].
+          vectors: item vectors [N, D]; those of ``np.load(file, mmap_mode="r")`` are read batch by
+            batch where the method can (``streams``).
           config: the options; see each method.
           seed: of everything random.
           advance: called after each of the ``config.levels`` parts of the work.
@@ -96,17 +113,16 @@ class VectorTokenizer(abc.ABC):
         Raises:
           GenretError: vectors that are no finite numbers [N, D].
         """
-        found = check_vectors(vectors)
+        found = check_vectors(vectors, mapped=cls.streams)
         offset = found.mean(axis=0, dtype=np.float64).astype(np.float32)
         scale = _rms_distance(found, offset)
-        points = _standardize(found, offset, scale)
-        return cls._fit(FitInput(points, offset, scale, config, seed, advance, pairs))
+        return cls._fit(FitInput(found, offset, scale, config, seed, advance, pairs))
 
     def encode(self, vectors: ArrayLike) -> SemanticIds:
         """Give semantic IDs to vectors, of items known or new; the parameters stay as they are.
 
         Args:
-          vectors: [N, D].
+          vectors: [N, D]; those of ``np.load(file, mmap_mode="r")`` are read batch by batch.
 
         Returns:
           The semantic IDs, codes int32 [N, L]; items may share a row.
@@ -114,11 +130,10 @@ class VectorTokenizer(abc.ABC):
         Raises:
           GenretError: vectors that are no finite numbers or of another width.
         """
-        found = check_vectors(vectors, width=len(self.offset))
+        found = check_vectors(vectors, width=len(self.offset), mapped=True)
         codes = np.empty((len(found), len(self.codes_per_level)), np.int32)
-        for first in range(0, len(found), BATCH):
-            batch = _standardize(found[first : first + BATCH], self.offset, self.scale)
-            codes[first : first + len(batch)] = self._encode(batch)
+        for rows in batches(len(found)):
+            codes[rows] = self._encode(_standardize(found[rows], self.offset, self.scale))
         return SemanticIds(codes=codes, codes_per_level=self.codes_per_level)
 
     def decode(self, codes: ArrayLike) -> Vectors:
@@ -202,7 +217,7 @@ class VectorTokenizer(abc.ABC):
     @classmethod
     @abc.abstractmethod
     def _fit(cls: type[T], data: FitInput) -> T:
-        """Learn from standardized vectors, which may be overwritten."""
+        """Learn from standardized vectors."""
 
     @abc.abstractmethod
     def _encode(self, points: Vectors) -> Codes:
@@ -268,19 +283,18 @@ def default_codebook_size(num_items: int, levels: int) -> int:
     return min(256, max(2, for_names, for_sharing))
 
 
-def _rms_distance(vectors: Vectors, offset: Float[np.ndarray, "D"]) -> float:
+def _rms_distance(vectors: np.ndarray, offset: Float[np.ndarray, "D"]) -> float:
     """Return √(mean ‖x − offset‖²), in float64 so that no square overflows; 1 where it is 0."""
     total = 0.0
-    for first in range(0, len(vectors), BATCH):
-        centered = vectors[first : first + BATCH].astype(np.float64) - offset[None, :]
+    for rows in batches(len(vectors)):
+        centered = vectors[rows].astype(np.float64) - offset[None, :]
         total += float(np.vdot(centered, centered))
     return float(np.sqrt(total / len(vectors))) or 1.0
 
 
-def _standardize(vectors: Vectors, offset: Float[np.ndarray, "D"], scale: float) -> Vectors:
+def _standardize(vectors: np.ndarray, offset: Float[np.ndarray, "D"], scale: float) -> Vectors:
     """Return (x − offset) / scale as float32, formed in float64."""
     result = np.empty(vectors.shape, np.float32)
-    for first in range(0, len(vectors), BATCH):
-        part = vectors[first : first + BATCH].astype(np.float64)
-        result[first : first + BATCH] = (part - offset[None, :]) / scale
+    for rows in batches(len(vectors)):
+        result[rows] = (vectors[rows].astype(np.float64) - offset[None, :]) / scale
     return result

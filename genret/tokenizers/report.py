@@ -53,7 +53,7 @@ def code_report(
     depth = levels or len(sizes if tokenizer is None else tokenizer.codes_per_level)
     errors: list[float | None] = [None] * len(sizes)
     if tokenizer is not None and vectors is not None:
-        errors[:depth] = _errors(check_vectors(vectors), found[:, :depth], tokenizer)
+        errors[:depth] = _errors(check_vectors(vectors, mapped=True), found[:, :depth], tokenizer)
     figures = []
     for level, size in enumerate(sizes):
         _, counts = np.unique(found[:, level], return_counts=True)  # codes may be sparse

@@ -101,6 +101,22 @@ def test_a_vector_gets_the_same_code_in_any_company() -> None:
         np.testing.assert_array_equal(nearest(vectors[rows], centroids, 333)[0], whole[rows])
 
 
+def test_devices_share_the_search_for_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The codes are those of one device, with a bias and without."""
+    from genret.tokenizers import _kmeans
+
+    vectors = blobs(5000, 30, 4, 1.0, seed=7)
+    centroids, bias = jnp.asarray(vectors[:9]), jnp.linspace(0, 0.3, 9)
+    alone = [nearest(vectors, centroids, 10**6, pull) for pull in (None, bias)]
+    monkeypatch.setattr(_kmeans, "_BLOCKS_A_DEVICE", 2)
+    for pull, expected in zip((None, bias), alone, strict=True):
+        points, _ = pad_rows(vectors)
+        labels, _ = _kmeans._assign_on_devices(points, centroids, pull)
+        assert len(labels.sharding.device_set) == 4
+        for found, wanted in zip(nearest(vectors, centroids, 10**6, pull), expected, strict=True):
+            np.testing.assert_array_equal(found, wanted)
+
+
 def test_ties_go_to_the_lower_code() -> None:
     points, _ = pad_rows(np.zeros((3, 2), np.float32))
     labels, _ = assign(points, jnp.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]]))

@@ -55,6 +55,35 @@ def test_it_is_a_semantic_tokenizer(tokenizer: RQKMeans) -> None:
     assert tokenizer.codes_per_level == (8, 8, 8)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"balanced": True, "normalize_residuals": True}, {"local_last": True}],
+    ids=["plain", "balanced and normalized", "local"],
+)
+def test_vectors_in_a_file_make_the_codes_of_those_in_memory(
+    options: dict[str, bool], dtype: Any, tmp_path: Path
+) -> None:
+    vectors = (np.random.default_rng(5).normal(size=(700, 6)) + 3).astype(dtype)
+    np.save(tmp_path / "vectors.npy", vectors)
+    mapped = np.load(tmp_path / "vectors.npy", mmap_mode="r")
+    config = TokenizeConfig(levels=3, codebook_size=8, iterations=3, batch_size=256, **options)
+    held, read = (RQKMeans.fit(given, config, seed=1) for given in (vectors, mapped))
+    for name, array in held._state()[1].items():
+        np.testing.assert_array_equal(array, read._state()[1][name], err_msg=name)
+    np.testing.assert_array_equal(held.offset, read.offset)
+    np.testing.assert_array_equal(read.encode(mapped).codes, held.encode(vectors).codes)
+    assert read.report(mapped) == held.report(vectors)
+
+
+def test_a_bad_vector_in_a_file_is_named(tmp_path: Path) -> None:
+    vectors = VECTORS.copy()
+    vectors[7, 2] = np.nan
+    np.save(tmp_path / "vectors.npy", vectors)
+    with pytest.raises(GenretError, match="vectors: row 7 holds nan at position 2"):
+        RQKMeans.fit(np.load(tmp_path / "vectors.npy", mmap_mode="r"), CONFIG, seed=0)
+
+
 def test_each_level_lowers_the_error(tokenizer: RQKMeans) -> None:
     codes = tokenizer.encode(VECTORS).codes
     errors = [((VECTORS - tokenizer.decode(codes[:, :n])) ** 2).sum() for n in (1, 2, 3)]
