@@ -190,7 +190,7 @@ class EncoderDecoder(CachedDecoder):
 
     def _without_start(self, cache: Cache) -> Cache:
         """Count the codes of the cache only: the start token is none."""
-        return dataclasses.replace(cache, level=cache.keys[0].shape[2] - 1)
+        return dataclasses.replace(cache, level=cache.paths.shape[2] - 1)
 
     def _output_vectors(
         self, level: int, codes: Int[Array, "*codes"] | None = None

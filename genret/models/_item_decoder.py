@@ -269,25 +269,43 @@ class ItemDecoder(CachedDecoder):
         """Return the code decoder's input vectors for codes of the levels from ``first`` on."""
         offsets = level_offsets(self.codes_per_level)[first : first + codes.shape[2]]
         rows = codes + jnp.asarray(offsets, jnp.int32)[None, None, :]
-        table = self.embedding.table[...].astype(self._dtype) * self.config.width**0.5
+        table, scale = self.embedding.table[...], self.config.width**0.5
         # Project what is fewer: the rows of the table, or the rows that are read.
         if rows.size > len(table):
-            return self.code_proj(table).at[rows].get(mode="clip")
-        return self.code_proj(table.at[rows].get(mode="clip"))
+            return self.code_proj(table.astype(self._dtype) * scale).at[rows].get(mode="clip")
+        return self.code_proj(self.embedding(rows, self._dtype) * scale)
 
     def _levels(self, first: int, count: int) -> Float[Array, "1 T W"]:
         return self.level_vectors[...].astype(self._dtype)[None, first : first + count]
 
-    def _output_vectors(
-        self, level: int, codes: Int[Array, "*codes"] | None = None
+    def readout(
+        self, hidden: Float[Array, "*batch W2"], level: int, codes: Int[Array, " S"] | None = None
+    ) -> Float[Array, "*batch V"]:
+        """See :meth:`CodeModel.readout`; states of the narrow decoder meet vectors of the wide one."""
+        rows = self._output_rows(level, codes)
+        states, (width, narrow) = hidden.size // hidden.shape[-1], self.output_proj.kernel.shape
+        # Project what takes fewer multiplications: the vectors down, or the states up.
+        if states * (narrow + len(rows)) * width < len(rows) * narrow * (width + states):
+            upward = self.output_proj.kernel[...].astype(hidden.dtype).T
+            return readout(hidden @ upward, rows)
+        return readout(hidden, self.output_proj(rows))
+
+    def _output_rows(
+        self, level: int, codes: Int[Array, "*codes"] | None
     ) -> Float[Array, "*codes W"]:
+        """Return the rows of the output embedding for the codes of a level: all, or some."""
         source = (self.embedding if self.output is None else self.output).table[...]
         first = level_offsets(self.codes_per_level)[level]
         if codes is None:
             rows = source[first : first + self.codes_per_level[level]]
         else:
             rows = source.at[first + codes].get(mode="clip")
-        return self.output_proj(rows.astype(self._dtype))
+        return rows.astype(self._dtype)
+
+    def _output_vectors(
+        self, level: int, codes: Int[Array, "*codes"] | None = None
+    ) -> Float[Array, "*codes W"]:
+        return self.output_proj(self._output_rows(level, codes))
 
 
 def _code_config(config: ItemDecoderConfig) -> ItemDecoderConfig:

@@ -90,7 +90,20 @@ class Embedding(nnx.Module):
 
     def __call__(self, rows: Int[Array, "*batch"], dtype: jnp.dtype) -> Float[Array, "*batch D"]:
         """Return the rows; numbers out of range (padding) read some row and never fail."""
-        return self.table[...].astype(dtype).at[rows].get(mode="clip")
+        return self.table[...].at[rows].get(mode="clip").astype(dtype)
+
+
+def narrow_matrices(model: nnx.Module, dtype: str) -> None:
+    """Hold the kernels and the embeddings of a model in the type that they are computed in.
+
+    Vectors (norms, biases) stay float32: they are small, and norms are computed in it.
+    """
+    for _, module in nnx.iter_modules(model):
+        # An assignment to [...] would keep the type.
+        if isinstance(module, Linear):
+            module.kernel.set_value(module.kernel[...].astype(dtype))
+        elif isinstance(module, Embedding):
+            module.table.set_value(module.table[...].astype(dtype))
 
 
 def readout(

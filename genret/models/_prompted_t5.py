@@ -75,4 +75,4 @@ class PromptedEncoderDecoder(Prompted):
 
 def _without_start(cache: Cache) -> Cache:
     """Count the codes of the cache only: the start token is none."""
-    return dataclasses.replace(cache, level=cache.keys[0].shape[2] - 1)
+    return dataclasses.replace(cache, level=cache.paths.shape[2] - 1)

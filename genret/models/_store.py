@@ -13,7 +13,7 @@ from flax import nnx
 from genret.artifacts import MANIFEST, read_manifest, verify_files
 from genret.config import ModelConfig
 from genret.errors import GenretError
-from genret.models._layers import shapes_alone
+from genret.models._layers import narrow_matrices, shapes_alone
 from genret.models._registry import KINDS, Model
 from genret.typing import PathLike
 
@@ -54,12 +54,15 @@ def save_model(folder: PathLike, model: Model) -> None:
         raise GenretError(f"{folder}: cannot be written: {e.strerror or e}") from e
 
 
-def load_model(path: PathLike, *, dtype: str | None = None) -> Model:
+def load_model(path: PathLike, *, dtype: str | None = None, serving: bool = False) -> Model:
     """Read a model.
 
     Args:
       path: the artifact ``model/`` of a run, or any folder that :func:`save_model` wrote into.
       dtype: type of the activations, "float32" or "bfloat16"; None: as in its configuration.
+      serving: hold matrices and embeddings in the type of the activations. They are converted to it
+        before each product anyway, so the answers are the same; a bfloat16 model then takes half the
+        memory, and a step of a search reads half the bytes. Such a model is neither trained nor saved.
 
     Returns:
       The model.
@@ -96,7 +99,10 @@ def load_model(path: PathLike, *, dtype: str | None = None) -> Model:
         _check_finite(value, f"{path / PARAMETERS}: parameter {name!r}")
     structure = jax.tree.structure(state)
     leaves = [jax.device_put(found[name]) for name in expected]
-    return nnx.merge(graphdef, jax.tree.unflatten(structure, leaves))
+    model = nnx.merge(graphdef, jax.tree.unflatten(structure, leaves))
+    if serving and config.dtype != "float32":
+        narrow_matrices(model, config.dtype)
+    return model
 
 
 def _named(state: Any) -> dict[str, Any]:

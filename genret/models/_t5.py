@@ -15,7 +15,7 @@ from flax import nnx
 
 from genret.config import EncoderDecoderConfig
 from genret.models._attention import softmax_parts
-from genret.models._cache import Cache
+from genret.models._cache import Cache, take_beams
 from genret.models._layers import Linear, RMSNorm, as_block, dropout, split_key
 from genret.typing import Array, Bool, Float, Int
 
@@ -243,11 +243,11 @@ class DecoderBlock(nnx.Module):
           beams: sequences of a request.
 
         Returns:
-          The new residual stream, and the keys and values of all positions up to now.
+          The new residual stream, and the keys and values of the new positions.
         """
         self_key, mixed_key, cross_key, crossed_key, inner_key, mlp_key = split_key(dropout_key, 6)
         normed = self.attention_norm(x)
-        keys, values = self.attention.keys_values(normed)
+        new = keys, values = self.attention.keys_values(normed)
         if before is not None:
             keys = jnp.concatenate([before[0], keys], axis=1)
             values = jnp.concatenate([before[1], values], axis=1)
@@ -261,7 +261,7 @@ class DecoderBlock(nnx.Module):
         crossed = t5_attend(side_by_side, *shared, shared_bias, self.dropout, cross_key)
         x = x + dropout(self.cross.merge(crossed.reshape(queries.shape)), self.dropout, crossed_key)
         x = x + dropout(self.mlp(self.mlp_norm(x), inner_key), self.dropout, mlp_key)
-        return x, keys, values
+        return x, *new
 
 
 class Decoder(nnx.Module):
@@ -297,10 +297,10 @@ class Decoder(nnx.Module):
           beams: sequences of a request.
 
         Returns:
-          Normalized states, and for each block keys and values of all positions up to now.
+          Normalized states, and for each block keys and values of the new positions.
         """
         first_key, last_key, *keys = split_key(dropout_key, 2 + len(self.blocks))
-        past, length = cache.keys[0].shape[2], x.shape[1]
+        past, length = cache.paths.shape[2], x.shape[1]
         bias = self.relative_bias(length, past + length, past)
         seen = jnp.tril(jnp.ones((length, past + length), bool), past)
         bias = bias + mask_bias(seen)[None, None]
@@ -314,8 +314,9 @@ class Decoder(nnx.Module):
         for number, (block, key) in enumerate(zip(self.blocks, keys, strict=True)):
             before = None
             if past:
+                paths = cache.paths.reshape(len(cache.paths), -1)
                 before = tuple(
-                    part.reshape(-1, *part.shape[2:])
+                    take_beams(part, paths).reshape(-1, past, *part.shape[2:])
                     for part in (cache.keys[number], cache.values[number])
                 )
             shared = (cache.shared_keys[number], cache.shared_values[number])

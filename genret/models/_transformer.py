@@ -69,8 +69,8 @@ class Block(nnx.Module):
 
     def extend(
         self, x: Float[Array, "N W"], beams: int, rotary: Rotary, cache: Cache, block: int
-    ) -> tuple[Float[Array, "N W"], Float[Array, "B M P K D"], Float[Array, "B M P K D"]]:
-        """Process T new positions of each beam (N = B M T); return also its keys and values."""
+    ) -> tuple[Float[Array, "N W"], Float[Array, "B M T K D"], Float[Array, "B M T K D"]]:
+        """Process T new positions of each beam (N = B M T); return also their keys and values."""
         batch = len(cache.shared_lengths)
         # Rotary angles are those of the request's positions, equal for all of its beams.
         rotary = tuple(jnp.tile(part, (1, beams, 1)) for part in rotary)  # type: ignore[assignment]
@@ -80,13 +80,14 @@ class Block(nnx.Module):
             *self.attention.keys_values(normed, shape, rotary),
         )
         queries, keys, values = (part.reshape(batch, beams, -1, *part.shape[2:]) for part in new)
-        keys = jnp.concatenate([cache.keys[block], keys], axis=2)
-        values = jnp.concatenate([cache.values[block], values], axis=2)
         mixed = shared_prefix_attention(
             queries,
             cache.shared_keys[block],
             cache.shared_values[block],
             cache.shared_lengths,
+            cache.keys[block],
+            cache.values[block],
+            cache.paths,
             keys,
             values,
             implementation=self.implementation,

@@ -113,7 +113,8 @@ class Recommender:
         Args:
           run: the run folder, with ``catalog/``, ``codes/``, ``index/`` and ``model/``, and ``live/``
             where items were added or removed.
-          dtype: type of the model's activations; None: as it was trained.
+          dtype: type of the model's activations, and of the matrices that they are multiplied with;
+            None: as it was trained.
           options: other arguments of :class:`Recommender`.
 
         Raises:
@@ -122,7 +123,7 @@ class Recommender:
         folder = Run.open(run)
         folder.require("model")
         items = LiveItems.load(folder)
-        model = load_model(folder.folder("model"), dtype=dtype)
+        model = load_model(folder.folder("model"), dtype=dtype, serving=True)
         return cls(model, items.index, items.semantic_ids, items.catalog, **options)
 
     @property

@@ -10,6 +10,26 @@ def grouped(queries: jax.Array, kv_heads: int) -> jax.Array:
     return (queries * width**-0.5).reshape(*outer, kv_heads, heads // kv_heads, width)
 
 
+def beams_own(earlier: jax.Array, paths: jax.Array, new: jax.Array) -> jax.Array:
+    """Put the positions of each beam's path before its new ones.
+
+    Args:
+      earlier: [B, E, K, D].
+      paths: int32 [B, M, P].
+      new: [B, M, T, K, D].
+
+    Returns:
+      [B, M, P + T, K, D].
+    """
+    if not paths.shape[2]:
+        return new
+    batch, beams, length = paths.shape
+    index = paths.reshape(batch, beams * length, 1, 1)
+    own = jnp.take_along_axis(earlier, index, axis=1, mode="clip")
+    own = own.reshape(batch, beams, length, *earlier.shape[2:])
+    return jnp.concatenate([own, new], axis=2)
+
+
 def suffix_scores(queries: jax.Array, keys: jax.Array) -> jax.Array:
     """Score each beam's own positions, of which the last T belong to the queries.
 

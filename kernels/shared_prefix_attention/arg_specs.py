@@ -15,7 +15,7 @@ class ArgSpec:
       batch: B, requests.
       beams: M, beams of a request.
       history: S, positions of a history.
-      suffix: P, own positions of a beam.
+      levels: P, earlier positions of a beam; all beams of a request have E = P M of them.
       heads: H, query heads.
       kv_heads: K, key heads.
       width: D, width of a head.
@@ -26,7 +26,7 @@ class ArgSpec:
     batch: int
     beams: int
     history: int
-    suffix: int = 4
+    levels: int = 3
     heads: int = 16
     kv_heads: int = 8
     width: int = 128
@@ -37,12 +37,16 @@ class ArgSpec:
         """Return the shapes and types of the op's arrays, in its order."""
         beams = (self.batch, self.beams)
         shared = (self.batch, self.history, self.kv_heads, self.width)
-        own = (*beams, self.suffix, self.kv_heads, self.width)
+        earlier = (self.batch, self.levels * self.beams, self.kv_heads, self.width)
+        own = (*beams, self.length, self.kv_heads, self.width)
         return (
             jax.ShapeDtypeStruct((*beams, self.length, self.heads, self.width), self.dtype),
             jax.ShapeDtypeStruct(shared, self.dtype),
             jax.ShapeDtypeStruct(shared, self.dtype),
             jax.ShapeDtypeStruct((self.batch,), jnp.int32),
+            jax.ShapeDtypeStruct(earlier, self.dtype),
+            jax.ShapeDtypeStruct(earlier, self.dtype),
+            jax.ShapeDtypeStruct((*beams, self.levels), jnp.int32),
             jax.ShapeDtypeStruct(own, self.dtype),
             jax.ShapeDtypeStruct(own, self.dtype),
         )

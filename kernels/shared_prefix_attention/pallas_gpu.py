@@ -10,7 +10,7 @@ from jax.experimental import pallas as pl
 from .._dispatch import KernelError, check_fits
 from .._triton import LEAST
 from .._triton import triton as plgpu
-from ._parts import grouped, history_rows, join_parts, suffix_scores
+from ._parts import beams_own, grouped, history_rows, join_parts, suffix_scores
 
 ROWS = 64
 """Most queries of a program."""
@@ -30,12 +30,15 @@ def shared_prefix_attention(
     shared_keys: jax.Array,
     shared_values: jax.Array,
     shared_lengths: jax.Array,
+    earlier_keys: jax.Array,
+    earlier_values: jax.Array,
+    paths: jax.Array,
     keys: jax.Array,
     values: jax.Array,
     *,
     interpret: Any,
 ) -> jax.Array:
-    """Attend over both parts; see :func:`genret_kernels.shared_prefix_attention.api`."""
+    """Attend over all parts; see :func:`genret_kernels.shared_prefix_attention.api`."""
     width = queries.shape[-1]
     check_fits("shared_prefix_attention", "D with 'pallas_gpu'", width, MOST_WIDTH)
     if width < LEAST or width & (width - 1):
@@ -44,6 +47,8 @@ def shared_prefix_attention(
             f"expected a power of two from {LEAST}; use 'xla'"
         )
     queries = grouped(queries, keys.shape[3])
+    keys = beams_own(earlier_keys, paths, keys)
+    values = beams_own(earlier_values, paths, values)
     history, logsumexp = attend_history(
         history_rows(queries),
         shared_keys.swapaxes(1, 2),

@@ -9,7 +9,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
 from .._dispatch import check_fits
-from ._parts import grouped, history_rows, join_parts, suffix_scores
+from ._parts import beams_own, grouped, history_rows, join_parts, suffix_scores
 
 ROWS = 512
 """Queries of a block."""
@@ -29,14 +29,19 @@ def shared_prefix_attention(
     shared_keys: jax.Array,
     shared_values: jax.Array,
     shared_lengths: jax.Array,
+    earlier_keys: jax.Array,
+    earlier_values: jax.Array,
+    paths: jax.Array,
     keys: jax.Array,
     values: jax.Array,
     *,
     interpret: Any,
 ) -> jax.Array:
-    """Attend over both parts; see :func:`genret_kernels.shared_prefix_attention.api`."""
+    """Attend over all parts; see :func:`genret_kernels.shared_prefix_attention.api`."""
     check_fits("shared_prefix_attention", "D with 'pallas_tpu'", queries.shape[-1], MOST_WIDTH)
     queries = grouped(queries, keys.shape[3])
+    keys = beams_own(earlier_keys, paths, keys)
+    values = beams_own(earlier_values, paths, values)
     history, logsumexp = attend_history(
         history_rows(queries),
         shared_keys.swapaxes(1, 2),

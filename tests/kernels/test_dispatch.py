@@ -33,6 +33,9 @@ def call(op: str, **changed: Any) -> Callable[..., Any]:
                 "shared_keys": ones(2, 5, 2, 16),
                 "shared_values": ones(2, 5, 2, 16),
                 "shared_lengths": whole(2),
+                "earlier_keys": ones(2, 9, 2, 16),
+                "earlier_values": ones(2, 9, 2, 16),
+                "paths": whole(2, 3, 4),
                 "keys": ones(2, 3, 1, 2, 16),
                 "values": ones(2, 3, 1, 2, 16),
             },
@@ -70,9 +73,11 @@ def test_unknown_name(op: str) -> None:
         ("shared_prefix_attention", {"queries": ones(2, 3, 1, 3, 16)}, "found 3 heads"),
         (
             "shared_prefix_attention",
-            {"queries": ones(2, 3, 2, 4, 16)},
-            "1 own positions, expected 2",
+            {"paths": ones(2, 3, 10, dtype=jnp.int32)},
+            "paths: found 10 positions of a beam, expected at most E=9",
         ),
+        ("shared_prefix_attention", {"paths": ones(2, 3, 4)}, "paths: found float32"),
+        ("shared_prefix_attention", {"queries": ones(2, 3, 2, 4, 16)}, r"keys: .*T=2"),
         ("shared_prefix_attention", {"keys": ones(2, 3, 1, 1, 16)}, r"keys: .*K=2"),
         (
             "shared_prefix_attention",
@@ -104,7 +109,9 @@ def test_shapes_that_a_kernel_cannot_take(
     i32 = lambda *shape: jax.ShapeDtypeStruct(shape, jnp.int32)  # noqa: E731
     shared, own = f32(2, 5, 2, width), f32(2, beams, 1, 2, width)
     arguments: dict[str, tuple[Any, ...]] = {
-        "shared_prefix_attention": (own, shared, shared, i32(2), own, own),
+        "shared_prefix_attention": (
+            own, shared, shared, i32(2), shared, shared, i32(2, beams, 1), own, own,
+        ),
     }  # fmt: skip
     function = call(op).func  # type: ignore[attr-defined]
     jax.eval_shape(function, *arguments[op])

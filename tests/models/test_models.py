@@ -343,3 +343,20 @@ def test_one_level_of_codes(name) -> None:
     scores = score_tail(model, jnp.asarray([[[4], [0]]]), jnp.asarray([[0, 0]]), cache)
     expected = jax.nn.log_softmax(logits[0, 0])[jnp.asarray([4, 0])]
     np.testing.assert_allclose(scores[0, :, 0], expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("level", range(4))
+@pytest.mark.parametrize("name", ["items", "items-deep"])
+def test_states_meet_vectors_in_either_width(name, level) -> None:
+    """Few states are projected up, many meet vectors that are projected down: to the same logits."""
+    model = make(name)
+    many = jnp.asarray(np.random.default_rng(3).normal(size=(4000, 24)), jnp.float32)
+    many = many[:, : model.output_proj.kernel.shape[1]]
+    shapes = [str(jax.make_jaxpr(lambda x: model.readout(x, level))(x)) for x in (many, many[:2])]
+    assert shapes[0].count("transpose") < shapes[1].count("transpose")  # of the projection
+    found = np.concatenate([model.readout(many[i : i + 2], level) for i in (0, 2)])
+    np.testing.assert_allclose(found, model.readout(many, level)[:4], rtol=1e-4, atol=1e-5)
+    some = jnp.asarray([2, 0, 2])
+    np.testing.assert_allclose(
+        model.readout(many[:2], level, some), found[:2, some], rtol=1e-4, atol=1e-5
+    )

@@ -47,7 +47,8 @@ def test_presets(preset, kind) -> None:
     assert logits.shape == (batch, 50, 256)
     history_items = 1 if kind == "item_decoder" else items * 4 + 1
     assert cache.shared_keys[0].shape[:2] == (batch, history_items)
-    assert cache.keys[0].shape[:3] == (batch, 50, 1)
+    assert cache.keys[0].shape[:2] == (batch, 50)
+    assert cache.paths.shape == (batch, 50, 1)
 
 
 def test_presets_are_named_in_the_order_of_their_size() -> None:

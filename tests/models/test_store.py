@@ -164,3 +164,29 @@ def test_a_broken_model_is_not_saved(tmp_path, model) -> None:
     assert not list(tmp_path.iterdir())
     with pytest.raises(GenretError, match="cannot be written"):
         save_model(tmp_path / "nowhere", model)
+
+
+@pytest.mark.parametrize("kind", ["item_decoder", "decoder_only", "encoder_decoder"])
+def test_a_served_model_holds_its_matrices_as_it_computes_them(tmp_path, kind) -> None:
+    """Half the bytes, and operation by operation the very same logits."""
+    model = build_model(CONFIG.as_kind(kind, dtype="bfloat16"), 5)
+    save_model(tmp_path, model)
+    served = load_model(tmp_path, serving=True)
+    whole, half = (sum(x.nbytes for x in jax.tree.leaves(m)) for m in (model, served))
+    assert half < 0.55 * whole
+    with jax.disable_jit():
+        expected, cache = model.prefill(HISTORY)
+        found, served_cache = served.prefill(HISTORY)
+        np.testing.assert_array_equal(found, expected)
+        codes, parents = jnp.asarray([[3, 0]]), jnp.asarray([[0, 0]])
+        expected, _ = model.step(codes, parents, cache)
+        found, _ = served.step(codes, parents, served_cache)
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_float32_model_is_served_as_it_is(folder, model) -> None:
+    served = load_model(folder, serving=True)
+    assert jax.tree.all(jax.tree.map(np.array_equal, served, model))
+    short = load_model(folder, dtype="bfloat16", serving=True)
+    assert short.embedding.table[...].dtype == jnp.bfloat16
+    assert short.item_norm.scale[...].dtype == jnp.float32
