@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
+from benchmarks import model_programs
 from benchmarks.bars import Bar, at_most, evaluate, sentence
 from benchmarks.cycles import CHIPS, TPU_TOPOLOGIES, compile_for
 from benchmarks.hlo import KINDS
@@ -47,6 +48,8 @@ HOW = (
     "The answers were checked on the CPU first."
 )
 OURS, STYLE = "genret", "static-style"
+MODELS = "models"
+"""The preset whose points are models with their search."""
 
 BASE = Point(items=10**6, methods=(OURS, STYLE, RIVAL))
 MAIN = dataclasses.replace(BASE, methods=(OURS, STYLE, RIVAL, "unconstrained"))
@@ -224,6 +227,8 @@ def over_budget(
 
 def table(chip: str, document: Mapping[str, Any]) -> Table:
     """Return the table of a chip; what did not compile says why."""
+    if document.get("preset") == MODELS:
+        return model_programs.table(chip, document, f"{chip}: {LABEL}")
     rows = {
         key.removeprefix(f"{chip} ").replace(" L=8", "").replace(" M=70", ""): {
             **point, **point.get("kinds", {})
@@ -247,7 +252,8 @@ class Accelerators:
     """Count what searches cost on accelerators that need not be there."""
 
     preset: str = "bars"
-    """"smoke", "main" (the point of the README), "bars" (hours on two cores) or "aot" (all methods)."""
+    """"smoke", "main" (the point of the README), "bars" (hours on two cores), "aot" (all methods) or
+    "models": a model with its search, prefill and steps apart, for TPUs."""
     chips: str = "v6e,v7x,v5e,h100"
     """Chips, from v5e, v6e, v7x, a100, h100, b200."""
     methods: tuple[str, ...] = ()
@@ -271,21 +277,26 @@ class Accelerators:
         unknown = [chip for chip in chips if chip not in CHIPS]
         if unknown or not chips:
             raise GenretError(f"chips: found {unknown or 'none'}, expected some of {[*CHIPS]}")
-        if self.preset not in SIZES:
-            raise GenretError(f"preset: found {self.preset!r}, expected one of {[*SIZES]}")
+        if self.preset not in (*SIZES, MODELS):
+            raise GenretError(f"preset: found {self.preset!r}, expected one of {[*SIZES, MODELS]}")
         use(self.static)
         heading = {
             "program": "benchmarks.accelerators", "preset": self.preset, "figures": LABEL,
             "environment": environment(),
         }  # fmt: skip
         record = Record(self.json, heading, resume=self.resume, say=console.print)
-        points = [
+        every = model_programs.POINTS if self.preset == MODELS else SIZES[self.preset]
+        points: list[Any] = [
             point
-            for point in SIZES[self.preset]
+            for point in every
             if not self.only or any(part in point.size for part in self.only)
         ]
-        measure(points, chips, record, self.gpu_python, self.methods)
-        evaluate(record.document, bars())
+        if self.preset == MODELS:
+            tpus = [chip for chip in chips if chip in TPU_TOPOLOGIES]
+            model_programs.measure(points, tpus, record)
+        else:
+            measure(points, chips, record, self.gpu_python, self.methods)
+            evaluate(record.document, bars())
         record.write()
         for chip in chips:
             table(chip, record.document).show(console)

@@ -19,7 +19,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Hashable
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +189,43 @@ def read_dumps(folder: Path) -> Figures:
         **figures,
         "slowest": slowest[:20],
     }
+
+
+def by_scope(folder: Path, scopes: Collection[str]) -> dict[str, Figures]:
+    """Share what :func:`read_dumps` counts among parts of a program.
+
+    Args:
+      folder: where :func:`compile_for` kept the dumps (``keep``).
+      scopes: names of ``jax.named_scope``.
+
+    Returns:
+      For each scope, and "" for what is under none: ``cycles`` (None without a profile), ``operations``
+      and ``hbm_bytes``.
+    """
+    module = Module(only(folder / "hlo", "*.after_codegen.txt"))
+    executed = list(module.executed())
+    alike: dict[Hashable, list[str]] = {}
+    for each, _ in executed:
+        alike.setdefault(module.code(each), []).append(each.name)
+    cycles: dict[str, float] = {}
+    groups = read_profile(folder / "profile")
+    for name, one, count in groups:
+        named = module.by_name.get(name)
+        # A group is named after one of the operations that share its code.
+        members = alike.get(module.code(named), [name]) if named else [name]
+        for member in members:
+            cycles[member] = cycles.get(member, 0) + one * count / len(members)
+    found: dict[str, Figures] = {
+        scope: {"cycles": 0 if groups else None, "operations": 0, "hbm_bytes": 0}
+        for scope in (*scopes, "")
+    }
+    for each, times in executed:
+        own = found[module.scope(each, scopes) or ""]
+        own["operations"] += times
+        own["hbm_bytes"] += times * module.bytes_of(each)
+        if groups:
+            own["cycles"] += round(times * cycles.get(each.name, 0))
+    return found
 
 
 def read_profile(folder: Path) -> list[tuple[str, int, int]]:

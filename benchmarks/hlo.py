@@ -1,9 +1,10 @@
 """Reads the text of a compiled HLO module: its instructions, how often each runs, and of what kind it is."""
 
 import dataclasses
+import functools
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Hashable, Iterator
 from pathlib import Path
 
 from genret.errors import GenretError
@@ -26,6 +27,8 @@ _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?(\S+) = (.*?) ([a-z][a-z0-9-]*)\((.*
 _COMPUTATION = re.compile(r"^(ENTRY )?%?(\S+) \(.*\{$")
 _CALLED = re.compile(r"(?:calls|to_apply|condition|body|called_computations)=\{?%?([\w.\-]+)")
 _BRANCHES = re.compile(r"(?:branch_computations|true_computation|false_computation)=\{?([^},]+)")
+_OP_NAME = re.compile(r'op_name="([^"]*)"')
+_NO_CODE = re.compile(r", (?:metadata|backend_config|frontend_attributes)=\{.*$")
 _ARRAY = re.compile(r"([a-z]+[0-9]*(?:e[0-9]m[0-9]\w*)?)\[([0-9,]*)\](?:\{([^{}]*)\})?")
 _BITS = {"pred": 8, "token": 0}
 
@@ -96,6 +99,49 @@ class Module:
             return "reduce"
         return "copy" if opcodes <= _COPIES | {"fusion", "copy-start", "copy-done"} else "other"
 
+    def scope(self, each: Instruction, scopes: Collection[str]) -> str | None:
+        """Return which of ``jax.named_scope``'s names an instruction is under; None: none of them.
+
+        Copies and prefetches that the compiler adds have no name; they serve the first that reads them.
+        """
+        seen, asked = {each.name}, [each]
+        while asked:
+            named = [name for own in asked for name in _OP_NAME.findall(own.attributes)]
+            if named:
+                return next((part for part in named[0].split("/") if part in scopes), None)
+            readers = {r.name: r for own in asked for r in self.readers.get(own.name, ())}
+            asked = [reader for name, reader in readers.items() if name not in seen]
+            seen |= set(readers)
+        return None
+
+    @functools.cached_property
+    def readers(self) -> dict[str, list[Instruction]]:
+        """The instructions that read each instruction of their computation."""
+        found: dict[str, list[Instruction]] = {}
+        for own in self.computations.values():
+            for each in own:
+                for name in dict.fromkeys(each.operands):
+                    found.setdefault(name, []).append(each)
+        return found
+
+    def code(self, each: Instruction) -> Hashable:
+        """Return what two instructions have in common that share their compiled code."""
+        places: dict[str, int] = {}
+
+        def text(one: Instruction) -> Hashable:
+            operands = tuple(
+                places[name] if name in places else getattr(self.by_name.get(name), "shape", name)
+                for name in one.operands
+            )
+            places[one.name] = len(places)
+            inner = tuple(
+                text(x) for name in one.called("calls") for x in self.computations.get(name, ())
+            )
+            plain = _CALLED.sub("", _NO_CODE.sub("", one.attributes))
+            return one.opcode, one.shape, operands, plain, inner
+
+        return text(each)
+
     def on_sparse_core(self) -> int:
         """Count the calls that run on a SparseCore; no schedule of ours tells their cycles."""
         return sum(
@@ -110,20 +156,30 @@ class Module:
         Arrays count whose layout names no other memory (``S(1)`` is VMEM). What a gather reads of
         its table is as much as it returns.
         """
-        total = 0
-        for each, times in self.executed():
-            if each.opcode.endswith(("-done", "-update")):
-                continue
-            wrote = _bytes(each.shape.split("), ")[0] if "-start" in each.opcode else each.shape)
-            gathers = self.kind(each) == "gather"
-            returned = _bytes(each.shape, everywhere=True)
-            read = 0
-            for name in each.operands:
-                source = self.by_name.get(name)
-                size = _bytes(source.shape) if source else 0
-                read += min(size, returned) if gathers else size
-            total += times * (read if "-start" in each.opcode else read + wrote)
-        return total
+        return sum(times * self.bytes_of(each) for each, times in self.executed())
+
+    def elements(self, each: Instruction) -> int:
+        """Return the numbers in the largest array that an instruction makes, in any memory."""
+        shapes = _ARRAY.findall(each.shape)
+        return max(
+            (math.prod(int(n) for n in sizes.split(",") if n) for _, sizes, _ in shapes), default=0
+        )
+
+    def bytes_of(self, each: Instruction) -> int:
+        """Add up what one run of an operation reads from and writes to main memory."""
+        if each.opcode.endswith(("-done", "-update")):
+            return 0
+        wrote = _bytes(each.shape.split("), ")[0] if "-start" in each.opcode else each.shape)
+        gathers = self.kind(each) == "gather"
+        returned = _bytes(each.shape, everywhere=True)
+        read = 0
+        for name in each.operands:
+            source = self.by_name.get(name)
+            size = _bytes(source.shape) if source else 0
+            if each.name.startswith("slice-start"):  # its shape names the source and the slice
+                size = min(size, returned - size)
+            read += min(size, returned) if gathers else size
+        return read if "-start" in each.opcode else read + wrote
 
     def _inside(self, each: Instruction) -> tuple[set[str], list[str]]:
         """Return the opcodes of an instruction and of what it fuses, and the custom calls' targets."""

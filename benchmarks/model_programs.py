@@ -1,0 +1,299 @@
+"""What a model and its search cost on TPUs by the compiler's count: prefill, each step, and the search.
+
+`python -m benchmarks accelerators --preset models` compiles `beam_search` with a model in it as the one
+program that it is, from shapes alone: parameters of gigabytes are never made. The operations are told apart
+by what they are for. Where cycles are given they are the compiler's schedule and not a time; the least time
+is that of a roofline: no part can be faster than its cycles, its matrix products at the chip's peak, or its
+bytes at the bandwidth of the memory.
+"""
+
+import dataclasses
+import functools
+import math
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, Jaxpr
+
+from benchmarks.cycles import by_scope, compile_for
+from benchmarks.draws import draw_codes
+from benchmarks.process import Figures
+from benchmarks.program import Table
+from benchmarks.record import Record
+from genret import TrieIndex, beam_search
+from genret.config import ItemDecoderConfig
+from genret.models import History, build_model, num_parameters
+from genret.pytree import register_pytree
+from genret.typing import Array, Int
+
+SHAPES = {
+    "1M": (128, 4, 4, 4, 32, 384),
+    "30M": (512, 8, 8, 8, 64, 1408),
+    "300M": (1280, 16, 10, 10, 128, 3456),
+    "1.7B": (2048, 28, 16, 8, 128, 6144),
+}
+"""Width, layers, heads, key heads, width of a head and of the MLP; the last one is Qwen3-1.7B's."""
+
+KINDS = ("item_decoder", "decoder_only")
+CODE_LAYERS = 2
+"""Layers of `ItemDecoder`'s small decoder, as in the larger presets."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Peak:
+    """What a device of a chip can do at most, as its data sheet has it.
+
+    Attributes:
+      clock: cycles a second: that at which its matrix units reach the peak.
+      flops: bfloat16 operations a second.
+      bandwidth: bytes a second of its memory.
+    """
+
+    clock: float
+    flops: float
+    bandwidth: float
+
+
+PEAKS = {
+    "v5e": Peak(1.5e9, 197e12, 819e9),
+    "v6e": Peak(1.75e9, 918e12, 1640e9),
+    "v7x": Peak(2.2e9, 2307e12 / 2, 7380e9 / 2),
+}
+"""Of a v7x, one of its two TensorCores, which JAX calls a device."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelPoint:
+    """A model and a search.
+
+    Attributes:
+      kind: kind of model.
+      shape: a key of :data:`SHAPES`.
+      batch: B, requests.
+      beams: M, beams of a request.
+      history: items of a request; every one has L codes.
+      items: |C|.
+      codes: V, codes of a level.
+      depth: L.
+      parameters: type of the parameters.
+    """
+
+    kind: str
+    shape: str
+    batch: int = 2
+    beams: int = 70
+    history: int = 125
+    items: int = 10**6
+    codes: int = 2048
+    depth: int = 8
+    parameters: str = "bfloat16"
+
+    @property
+    def size(self) -> str:
+        """Name of the point."""
+        more = "" if self.parameters == "bfloat16" else f" {self.parameters} parameters"
+        size = f"L={self.depth} B={self.batch} M={self.beams} T={self.history}"
+        return f"{self.kind} {self.shape} {size}{more}"
+
+    def model(self, **changes: Any) -> Any:
+        """Return the shapes of the model's parameters, as a model."""
+        width, layers, heads, kv_heads, head_dim, mlp_dim = SHAPES[self.shape]
+        config = ItemDecoderConfig(
+            codes_per_level=(self.codes,) * self.depth, max_items=self.history, dtype="bfloat16",
+            width=width, layers=layers, code_layers=CODE_LAYERS, heads=heads, kv_heads=kv_heads,
+            head_dim=head_dim, mlp_dim=mlp_dim,
+        ).as_kind(self.kind, **changes)  # fmt: skip
+        model = jax.eval_shape(lambda: build_model(config, 0))
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, jnp.dtype(self.parameters)), model
+        )
+
+    def requests(self) -> History:
+        """Return a batch of full histories."""
+        return History(
+            codes=jnp.zeros((self.batch, self.history, self.depth), jnp.int32),
+            lengths=jnp.full((self.batch,), self.history, jnp.int32),
+        )
+
+
+POINTS = tuple(ModelPoint(kind=kind, shape=shape) for shape in SHAPES for kind in KINDS)
+
+
+@register_pytree
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Named:
+    """A model whose operations a compiled program tells apart: those of ``prefill`` and of each step."""
+
+    model: Any
+
+    def prefill(self, history: Any) -> tuple[Any, Any]:
+        """Read the histories."""
+        with jax.named_scope("prefill"):
+            return self.model.prefill(history)
+
+    def step(
+        self, codes: Int[Array, "B M"], parents: Int[Array, "B M"], cache: Any
+    ) -> tuple[Any, Any]:
+        """Take a step."""
+        with jax.named_scope(f"step{cache.level + 1}"):
+            return self.model.step(codes, parents, cache)
+
+
+def matmul_flops(function: Callable[..., Any], *arguments: Any) -> int:
+    """Count the floating-point operations of a function's matrix products, two a multiplication.
+
+    Of branches, such as those by platform, the one with the fewest counts: the others do more work for
+    the same result.
+
+    >>> matmul_flops(lambda x, y: x @ y, jnp.ones((2, 3)), jnp.ones((3, 5)))
+    60
+    """
+
+    def count(jaxpr: Jaxpr) -> int:
+        total = 0
+        for equation in jaxpr.eqns:
+            if equation.primitive.name == "dot_general":
+                (contracted, _), _ = equation.params["dimension_numbers"]
+                shape = equation.invars[0].aval.shape
+                depth = math.prod(shape[axis] for axis in contracted)
+                total += 2 * depth * math.prod(equation.outvars[0].aval.shape)
+            for value in equation.params.values():
+                if isinstance(value, ClosedJaxpr):
+                    total += count(value.jaxpr)
+                elif isinstance(value, Jaxpr):
+                    total += count(value)
+                elif isinstance(value, tuple) and value and isinstance(value[0], ClosedJaxpr):
+                    total += min(count(branch.jaxpr) for branch in value)
+        return total
+
+    return count(jax.make_jaxpr(function)(*arguments).jaxpr)
+
+
+def flops(model: Any, point: ModelPoint) -> dict[str, int]:
+    """Return the operations of the matrix products of prefill and of each step."""
+    history = point.requests()
+    beams = jax.ShapeDtypeStruct((point.batch, point.beams), jnp.int32)
+    found = {"prefill": matmul_flops(lambda m, h: m.prefill(h), model, history)}
+    _, cache = jax.eval_shape(lambda m, h: m.prefill(h), model, history)
+    for level in range(1, point.depth):
+        found[f"step{level}"] = matmul_flops(lambda m, b, c: m.step(b, b, c), model, beams, cache)
+        _, cache = jax.eval_shape(lambda m, b, c: m.step(b, b, c), model, beams, cache)
+    return found
+
+
+def bounded(part: Mapping[str, Any], peak: Peak) -> Figures:
+    """Add the least time of a part by the roofline, and the share of the peak that is then used."""
+    limits = {
+        "schedule": (part["cycles"] or 0) / peak.clock,
+        "matrix units": part["flops"] / peak.flops,
+        "memory": part["hbm_bytes"] / peak.bandwidth,
+    }
+    seconds = max(limits.values())
+    return {
+        **part, "least_us": 1e6 * seconds, "bound_by": max(limits, key=limits.__getitem__),
+        "mfu": part["flops"] / peak.flops / seconds if seconds else 0.0,
+    }  # fmt: skip
+
+
+def count(point: ModelPoint, chip: str, index: TrieIndex, keep: Path | None = None) -> Figures:
+    """Compile the search of a point for a TPU and share what it costs among its parts."""
+    model, peak = point.model(), PEAKS[chip]
+
+    def search(model: Any, history: Any, index: TrieIndex) -> Any:
+        return beam_search(Named(model=model), history, index, beams=point.beams)
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = keep or Path(scratch)
+        figures = compile_for(chip, search, model, point.requests(), index, keep=folder)
+        if "error" in figures:
+            return figures
+        products = flops(model, point)
+        scopes = by_scope(folder, [*products])
+    parts = {
+        scope or "search": bounded({**own, "flops": products.get(scope, 0)}, peak)
+        for scope, own in scopes.items()
+    }
+    return figures | {"parameters": num_parameters(model), "parts": parts} | shares(parts)
+
+
+def shares(parts: Mapping[str, Figures]) -> Figures:
+    """Return the steps' mean, and the search's share of cycles and of least times."""
+    steps = [own for name, own in parts.items() if name.startswith("step")]
+    names = ("cycles", "hbm_bytes", "flops", "least_us", "mfu", "operations")
+    mean = {
+        f"step_{name}": sum(own[name] for own in steps) / len(steps)
+        for name in names
+        if all(own[name] is not None for own in steps)
+    }
+    found: Figures = {
+        "search_of_time": parts["search"]["least_us"] / sum(p["least_us"] for p in parts.values())
+    }
+    if parts["search"]["cycles"] is not None:
+        total = sum(own["cycles"] for own in parts.values())
+        found["search_of_cycles"] = parts["search"]["cycles"] / total
+    return mean | found
+
+
+@functools.cache
+def index_for(items: int, codes: int, depth: int) -> TrieIndex:
+    """Return an index of random items, laid out for a TPU."""
+    sizes = (codes,) * depth
+    drawn = draw_codes(items, sizes, "uniform")
+    return TrieIndex.from_codes(drawn, codes_per_level=sizes).to("tpu")
+
+
+def measure(points: Sequence[ModelPoint], chips: Sequence[str], record: Record) -> None:
+    """Compile each point for each chip; a point and chip is a point of the record."""
+    for point in points:
+        for chip in chips:
+            about = {"chip": chip, "size": dataclasses.asdict(point)}
+
+            def measured(point: ModelPoint = point, chip: str = chip) -> Figures:
+                index = index_for(point.items, point.codes, point.depth)
+                return about | count(point, chip, index)  # noqa: B023
+
+            record.point(f"{chip} {point.size}", measured)
+            jax.clear_caches()
+
+
+def _thousands(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _megabytes(value: float) -> str:
+    return f"{value / 1e6:,.1f}"
+
+
+COLUMNS = {
+    "parameters": ("parameters", _thousands),
+    "prefill cycles": ("prefill_cycles", _thousands),
+    "MB": ("prefill_hbm_bytes", _megabytes),
+    "least us": ("prefill_least_us", "{:.1f}"),
+    "MFU": ("prefill_mfu", "{:.0%}"),
+    "step cycles": ("step_cycles", _thousands),
+    "MB a step": ("step_hbm_bytes", _megabytes),
+    "least us a step": ("step_least_us", "{:.1f}"),
+    "MFU of a step": ("step_mfu", "{:.0%}"),
+    "search cycles": ("search_cycles", _thousands),
+    "share of cycles": ("search_of_cycles", "{:.2%}"),
+    "share of least time": ("search_of_time", "{:.2%}"),
+}
+
+
+def table(chip: str, document: Mapping[str, Any], title: str) -> Table:
+    """Return the table of a chip; what did not compile says why."""
+    rows = {}
+    for key, point in document["points"].items():
+        if point.get("chip") == chip:
+            parts = point.get("parts", {})
+            flat = {
+                f"{name}_{figure}": value
+                for name in ("prefill", "search")
+                for figure, value in parts.get(name, {}).items()
+            }
+            rows[key.removeprefix(f"{chip} ")] = {**point, **flat}
+    return Table.of(title, COLUMNS, rows, "model")
