@@ -1,14 +1,19 @@
-"""Models on TPUs by the compiler's count: parts of a program, and rooflines."""
+"""Models on TPUs by the compiler's count: parts of a program, rooflines, and what a step reads."""
 
+import importlib.util
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import pytest
 
 from benchmarks import model_programs as programs
-from benchmarks.cycles import by_scope
+from benchmarks.cycles import by_scope, compile_for
+from benchmarks.hlo import Module, only
 from benchmarks.record import Record
+from genret.config import DecoderOnlyConfig
+from genret.models import History, build_model
 
 TEXT = """HloModule jit_f, is_scheduled=true
 
@@ -109,3 +114,51 @@ def test_operations_are_those_of_the_weights_and_the_attention() -> None:
         seen = 1 + point.history * point.depth + step
         expected = 2 * weights + 4 * layers * width * seen
         assert counted[f"step{step}"] == point.batch * point.beams * expected
+
+
+needs_libtpu = pytest.mark.skipif(
+    importlib.util.find_spec("libtpu") is None,
+    reason="compiling for TPU needs libtpu (pip install 'jax[tpu]')",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.tpu_backend
+@needs_libtpu
+def test_a_step_reads_the_history_once_whatever_its_beams(tmp_path: Path) -> None:
+    """A cache of 262 MB, twice the vector memory: it is read in place, and four times the beams add little."""
+    batch, items, levels = 16, 1000, (64,) * 4
+    config = DecoderOnlyConfig(
+        codes_per_level=levels, max_items=items, dtype="bfloat16", width=256, layers=1, heads=8,
+        kv_heads=8, head_dim=128, mlp_dim=256,
+    )  # fmt: skip
+    model = jax.eval_shape(lambda: build_model(config, 0))
+    model = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, jnp.bfloat16), model)
+    history = History(
+        codes=jnp.zeros((batch, items, len(levels)), jnp.int32),
+        lengths=jnp.full((batch,), items, jnp.int32),
+    )
+
+    def two_steps(model: Any, history: Any, codes: Any) -> Any:
+        named = programs.Named(model=model)
+        _, cache = named.prefill(history)
+        _, cache = named.step(codes, jnp.zeros_like(codes), cache)
+        return named.step(codes, codes % codes.shape[1], cache)[0]
+
+    keys = batch * (1 + 4 * items) * config.kv_heads * config.head_dim
+    read = {}
+    for beams in (4, 16):
+        folder = tmp_path / str(beams)
+        codes = jax.ShapeDtypeStruct((batch, beams), jnp.int32)
+        found = compile_for("v6e", two_steps, model, history, codes, keep=folder)
+        assert "error" not in found
+        scopes = ("prefill", "step1", "step2")
+        read[beams] = by_scope(folder, scopes)["step2"]["hbm_bytes"]
+        module = Module(only(folder / "hlo", "*.after_codegen.txt"))
+        for each, _ in module.executed():
+            if module.kind(each) == "copy" and module.scope(each, scopes) != "prefill":
+                assert module.elements(each) < keys, each
+    both = 2 * 2 * keys  # keys and values, two bytes each
+    # A part of them stays in the vector memory from the step before.
+    assert both / 2 < read[4] < 1.1 * both
+    assert read[16] - read[4] < 0.05 * both
