@@ -15,6 +15,7 @@ from genret.config._presets import MODEL_PRESETS
 from genret.config._processes import FOUND_BY_JAX, ProcessesConfig
 from genret.config._recipes import RECIPES, Recipe, recipe
 from genret.config._score import EngineConfig, ScoreConfig
+from genret.config._serve import ServeConfig
 from genret.config._source import SourceConfig
 from genret.config._tokenize import TokenizeConfig
 from genret.config._tokenizer_presets import TOKENIZER_PRESETS, tokenizer_preset
@@ -61,6 +62,7 @@ __all__ = [
     "SASRecConfig",
     "SASRecModelConfig",
     "ScoreConfig",
+    "ServeConfig",
     "SourceConfig",
     "TokenizeConfig",
     "TrainConfig",

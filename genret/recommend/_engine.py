@@ -1,6 +1,7 @@
 """The engine: histories of any length and number through few compiled programs."""
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ import numpy as np
 
 from genret.histories import Histories
 from genret.recommend._decode import Decoder, Placement, Users
-from genret.recommend._layout import Asked, Program, Search, blank
+from genret.recommend._layout import Asked, Program, Search, blank, exclusion_widths
 from genret.recommend._memory import free_bytes, is_out_of_memory, program_bytes
 from genret.typing import Float, Int
 
@@ -97,6 +98,21 @@ class Engine:
         left in another way, and the last bits are no longer those of larger batches.
         """
         return max(self._per_copy, 2 * self.group_size)
+
+    def compile_for(self, longest: int) -> None:
+        """Compile all programs of users who have seen at most ``longest`` different items.
+
+        Answers to such users then compile nothing.
+        """
+        asked = Asked.of(Histories.from_lists([]), self.search, self._filter_numbers(0, None))
+        wide = [0]
+        if self.search.exclude_seen:
+            wide = exclusion_widths(self.search.widths[-1], longest).tolist()
+        for program in itertools.product(self.search.widths, wide):
+            if not self._per_copy:
+                self._probe(program, asked)
+            size = self._slots_per_copy * self._placement.copies
+            self._program(program, blank(size, program, asked))
 
     def answer(
         self,

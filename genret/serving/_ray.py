@@ -1,0 +1,102 @@
+"""The service as a deployment of Ray Serve, which takes the requests, batches them and places replicas.
+
+The only file of this package that imports Ray.
+"""
+
+import asyncio
+import functools
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from genret.config import ServeConfig
+from genret.errors import GenretError
+from genret.kept_programs import keep_programs
+from genret.serving._requests import Request
+from genret.serving._service import Answer, Service
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+try:
+    import starlette.requests
+    from ray import serve
+    from starlette.responses import JSONResponse
+except ImportError as e:
+    raise GenretError("serving: found no 'ray', expected it: pip install genret[ray]") from e
+
+T = TypeVar("T")
+RETRY_AFTER_S = 1
+"""Seconds after which a request that was refused may be sent again, as its answer says."""
+
+
+class Recommend:
+    """A replica: loads the run, compiles, then answers.
+
+    Args:
+      config: fields of :class:`genret.config.ServeConfig`.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        keep_programs()
+        self._config = ServeConfig.from_dict(config)
+        self._service = Service(self._config)
+        self._answer.set_max_batch_size(self._service.largest_batch)
+        self._answer.set_batch_wait_timeout_s(self._config.wait_ms / 1000)
+        self._batches = ThreadPoolExecutor(1)
+
+    async def __call__(self, request: starlette.requests.Request) -> JSONResponse:
+        """Answer over HTTP: POST a request, or GET what the service answers."""
+        if request.method == "GET":
+            return JSONResponse(self._service.describe())
+        if request.method != "POST":
+            error = {"error": f"method: found {request.method}, expected POST or GET"}
+            return JSONResponse(error, status_code=405, headers={"Allow": "GET, POST"})
+        try:
+            asked = Request.parse(await request.body(), self._config)
+            return JSONResponse(await self._answered(asked))
+        except GenretError as e:
+            return JSONResponse({"error": str(e)}, status_code=400)
+
+    async def recommend(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Answer a request that comes through a handle, as JSON values.
+
+        Raises:
+          GenretError: a request that cannot be answered.
+        """
+        return await self._answered(Request.read(values, self._config))
+
+    async def _answered(self, request: Request) -> dict[str, Any]:
+        answer: Answer = await self._answer(request)
+        if isinstance(answer, GenretError):
+            raise answer
+        return answer
+
+    @serve.batch
+    async def _answer(self, requests: list[Request]) -> list[Answer]:
+        return await self._in_thread(self._batches, self._service.answer, requests)
+
+    @staticmethod
+    async def _in_thread(pool: ThreadPoolExecutor, function: Callable[..., T], *args: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(
+            pool, functools.partial(function, *args)
+        )
+
+
+def deployment_of(config: ServeConfig) -> serve.Application:
+    """Return the service as an application of Ray Serve."""
+    options: dict[str, Any] = {"num_cpus": config.cpus_per_replica}
+    if config.gpus_per_replica:
+        options["num_gpus"] = config.gpus_per_replica
+    if config.tpus_per_replica:
+        options["resources"] = {"TPU": config.tpus_per_replica}
+    largest = max(config.batch_sizes, default=512 if len(options) > 1 else 32)
+    place = serve.deployment(
+        num_replicas=config.replicas,
+        # One batch is computed while the next one gathers.
+        max_ongoing_requests=2 * largest,
+        max_queued_requests=config.queue,
+        backpressure_config={"retry_after_s": RETRY_AFTER_S},
+        ray_actor_options=options,
+        logging_config={"enable_access_log": False},  # a line a request costs more than its parsing
+    )
+    return place(Recommend).bind(config.to_dict())

@@ -1,0 +1,195 @@
+"""Service: answers requests in batches of compiled sizes."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from genret.config import ServeConfig, require
+from genret.data import load_user_ids
+from genret.errors import GenretError
+from genret.histories import Histories
+from genret.index import ItemFilter
+from genret.json_files import read_json
+from genret.recommend import Engine, Recommender
+from genret.serving._requests import Request
+
+_SIZES = (1, 8, 64)
+"""Sizes of batches below the largest."""
+
+Answer = dict[str, Any] | GenretError
+"""JSON values, or why a request cannot be answered."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Items:
+    """What answers from the items and filters of the run.
+
+    Attributes:
+      shop: the model and the items.
+      row_of: the row of each item, by the text of its id.
+      engines: a search for each size of a batch, ascending.
+      filters: the number of each filter by its name.
+      user_rows: row of each user in the training data by id, for a model that learned something about
+        each.
+    """
+
+    shop: Recommender
+    row_of: Mapping[str, int]
+    engines: Mapping[int, Engine]
+    filters: Mapping[str, int]
+    user_rows: Mapping[str, int]
+
+
+class Service:
+    """Answers requests about one run.
+
+    All programs that answers need are compiled before it is ready. Several threads may call it.
+
+    Args:
+      config: the run, and how to answer.
+
+    Raises:
+      GenretError: an artifact of the run is missing, stale or damaged, or a filter that cannot be
+        used.
+    """
+
+    def __init__(self, config: ServeConfig) -> None:
+        self.config = config
+        self._items = self._load()
+
+    @property
+    def largest_batch(self) -> int:
+        """Most requests that are answered together."""
+        return max(self._items.engines)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the service answers, as JSON values."""
+        items = self._items
+        return {
+            "run": self.config.run,
+            "items": len(items.shop.index.items_below(())),
+            "filters": list(items.filters),
+            "k": self.config.k,
+            "batch_sizes": list(items.engines),
+        }
+
+    def answer(self, requests: Sequence[Request]) -> list[Answer]:
+        """Answer requests, in their order.
+
+        Args:
+          requests: any number; batches of :attr:`largest_batch` are computed together.
+
+        Returns:
+          For each request ``{"items": [{"rank", "item_id", "title", "score"}, ...],
+          "unknown_items": n}``, or the error of one that cannot be answered.
+        """
+        items = self._items
+        answers: list[Answer] = []
+        size = max(items.engines)
+        for start in range(0, len(requests), size):
+            answers += self._answer_batch(items, requests[start : start + size])
+        return answers
+
+    def _answer_batch(self, items: _Items, requests: Sequence[Request]) -> list[Answer]:
+        asked: list[tuple[list[int], list[int]]] = []
+        errors: dict[int, GenretError] = {}
+        for place, one in enumerate(requests):
+            try:
+                asked.append(self._known_events(items, one))
+            except GenretError as e:
+                errors[place] = e
+                asked.append(([], []))
+        numbers = [
+            -1 if one.filter is None else items.filters.get(one.filter, -1) for one in requests
+        ]
+        histories = Histories.from_lists(
+            [rows for rows, _ in asked],
+            times=[times for _, times in asked] if items.shop.reads_times else None,
+            users=[items.user_rows.get(one.user or "", -1) for one in requests],
+        )
+        engine = next(engine for size, engine in items.engines.items() if size >= len(requests))
+        found, scores = engine.answer(histories, np.array(numbers, np.int32))
+        return [
+            errors[place]
+            if place in errors
+            else {
+                "items": _ranked(items.shop, found[place], scores[place], one.k),
+                "unknown_items": len(one.history) - len(asked[place][0]),
+            }
+            for place, one in enumerate(requests)
+        ]
+
+    def _known_events(self, items: _Items, one: Request) -> tuple[list[int], list[int]]:
+        """Return the rows of the items of a history that the catalog has, and their times."""
+        require(
+            one.filter is None or one.filter in items.filters,
+            f"filter: found {one.filter!r}, expected one of {', '.join(items.filters) or 'none'}",
+        )
+        require(
+            not items.shop.reads_times or one.times is not None or not one.history,
+            "times: left out, expected the time of each item of the history: the model reads them",
+        )
+        rows = [items.row_of.get(item, -1) for item in one.history]
+        known = [place for place, row in enumerate(rows) if row >= 0]
+        if self.config.unknown_items == "reject" and len(known) < len(rows):
+            unknown = one.history[rows.index(-1)]
+            raise GenretError(f"history: found {unknown[:80]!r}, expected items of the catalog")
+        times = one.times or (0,) * len(rows)
+        return [rows[place] for place in known], [times[place] for place in known]
+
+    def _load(self) -> _Items:
+        """Load what the run and the file of filters have now, and compile what it needs."""
+        config = self.config
+        shop = Recommender.load(config.run, dtype=config.dtype)
+        assert shop.catalog is not None
+        users = load_user_ids(config.run).to_pylist() if shop.reads_users else []
+        conditions = read_filters(config.filters)
+        filters = [shop.item_filter(condition) for condition in conditions.values()]
+        everything = ItemFilter.from_mask(shop.index, np.ones(shop.num_items, bool))
+        largest = shop.default_group_size
+        sizes = config.batch_sizes or (*(size for size in _SIZES if size < largest), largest)
+        engines = {}
+        for size in sizes:
+            search = shop.search(
+                config.k, config.beams, exclude_seen=config.exclude_seen, group_size=size
+            )
+            engines[size] = shop.engine(search, filters or [everything], users_per_batch=size)
+            engines[size].compile_for(config.most_items)
+        return _Items(
+            shop=shop,
+            row_of={str(item): row for row, item in enumerate(shop.catalog.item_ids.tolist())},
+            engines=engines,
+            filters={name: number for number, name in enumerate(conditions)},
+            user_rows={user: row for row, user in enumerate(users)},
+        )
+
+
+def read_filters(file: str | None) -> dict[str, str]:
+    """Return the conditions of a file of filters by their names; none where there is no file.
+
+    Raises:
+      GenretError: the file cannot be read, or is no JSON object of strings.
+    """
+    if file is None:
+        return {}
+    found = read_json(file)
+    require(
+        isinstance(found, dict) and all(isinstance(one, str) for one in found.values()),
+        f'{file}: found {str(found)[:80]}, expected an object such as {{"cheap": "price < 20"}}',
+    )
+    return dict(found)
+
+
+def _ranked(
+    shop: Recommender, items: np.ndarray, scores: np.ndarray, k: int | None
+) -> list[dict[str, Any]]:
+    """Return a list of answers as JSON values, without padding."""
+    assert shop.catalog is not None
+    rows = items[items >= 0][:k]
+    columns = (shop.catalog.item_ids[rows].tolist(), rows.tolist(), scores.tolist())
+    return [
+        {"rank": rank, "item_id": item, "title": shop.catalog.titles[row], "score": score}
+        for rank, (item, row, score) in enumerate(zip(*columns, strict=False), 1)
+    ]
