@@ -91,7 +91,7 @@ class SASRecConfig(Config):
         >>> SASRecConfig(epochs=10, batch_size=2, max_items=9).training(200).steps
         100
         """
-        config = TrainConfig(epochs=self.epochs, batch_size=self.batch_size)
+        config = TrainConfig(epochs=float(self.epochs), batch_size=self.batch_size)
         steps = config.for_events(events, self.max_items + 1).steps
         every = max(1, steps // _VALIDATIONS)
         return TrainConfig(

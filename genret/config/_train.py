@@ -127,7 +127,7 @@ class TrainConfig(Config):
           events_per_row: events that a row of a batch holds when it is full: positions that are
             targets.
 
-        >>> TrainConfig(epochs=10, batch_size=2).for_events(200, 10).steps
+        >>> TrainConfig(epochs=10.0, batch_size=2).for_events(200, 10).steps
         100
         """
         if self.epochs == 0:

@@ -50,7 +50,7 @@ def read_vectors(
 
     Raises:
       GenretError: the file cannot be read, an array has no ids, the file lacks an item or holds it
-        twice, a vector is missing, of another width, NaN or infinite, or all of them are the same.
+        twice, or a vector is missing, of another width, NaN or infinite.
     """
     text = os.fspath(path)
     file = Path(text)
@@ -60,7 +60,7 @@ def read_vectors(
     if suffix in (".parquet", ".pq"):
         if ids is not None:
             raise GenretError(f"{text}: has ids of its own; leave --ids out")
-        return _telling(_read_parquet(file, item_ids, column, item, superset, batch_rows), text)
+        return _read_parquet(file, item_ids, column, item, superset, batch_rows)
     if column is not None:
         raise GenretError(f"{text}: is no Parquet file, so it has no column {column!r}")
     if suffix == ".npz":
@@ -84,17 +84,7 @@ def read_vectors(
         names = read_ids(Path(ids), item)
     fits = found.shape[:1] == (len(names),)
     checked = check_vectors(found, text, ids=names if fits else ())
-    return _telling(in_order(names, checked, item_ids, text, superset=superset), text)
-
-
-def _telling(vectors: Vectors, name: str) -> Vectors:
-    """Refuse vectors that are all the same, because they say nothing about the items."""
-    if len(vectors) > 1 and (vectors == vectors[0]).all():
-        kind = "0" if not vectors[0].any() else "the same vector"
-        raise GenretError(
-            f"{name}: all {len(vectors):,} items have {kind}, expected vectors that differ"
-        )
-    return vectors
+    return in_order(names, checked, item_ids, text, superset=superset)
 
 
 def _read_parquet(

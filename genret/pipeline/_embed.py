@@ -79,6 +79,11 @@ def embed(
             joined = read_vectors(
                 vectors, catalog.item_ids, vectors_column, item=item, ids=ids, superset=superset
             )
+            require(
+                len(joined) == 1 or bool((joined != joined[0]).any()),
+                f"{vectors}: all {len(joined):,} items have {'the same vector' if joined[0].any() else '0'}, "
+                "expected vectors that differ",
+            )
             parts = {"brought": joined}
             embedder = Embedder(width=joined.shape[1])
         else:
