@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from flax import nnx
 
 from benchmarks import training
 from genret.errors import GenretError
@@ -55,7 +56,7 @@ def test_a_sample_is_whole_histories_of_the_data() -> None:
 def test_work_not_done_is_refused() -> None:
     def result(targets: int, *losses: float) -> TrainResult:
         records = [{"targets": targets, "loss": loss} for loss in losses]
-        return TrainResult(None, records, 2, 2, None, 1.0)  # type: ignore[type-var]
+        return TrainResult(nnx.Module(), records, 2, 2, None, 1.0)
 
     training.check("packed", result(10, 2.0, 1.0), 20)
     with pytest.raises(GenretError, match="packed: trained 18 events, expected 20"):
