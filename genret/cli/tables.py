@@ -250,7 +250,9 @@ def show_run(reporter: Reporter, described: Mapping[str, Any]) -> None:
             continue
         a = artifacts[kind]
         figures = ", ".join(
-            f"{name} {_text(value)}" for name, value in a["summary"].items() if _is_figure(value)
+            f"{name} {_figure(name, value)}"
+            for name, value in a["summary"].items()
+            if _is_figure(value)
         )
         rows.append((kind, a["state"], _size(a["bytes"]), a["fingerprint"][:12], figures))
     columns = ("artifact", "state", "size", "fingerprint", "figures")
@@ -278,7 +280,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
                 text = ", ".join(f"{key} {_text(v)}" for key, v in record.items())
                 yield f"{prefix}{name} {i}", text
         else:
-            yield prefix + name, _text(value)
+            yield prefix + name, _figure(name, value)
 
 
 def _is_figure(value: Any) -> bool:
@@ -286,6 +288,15 @@ def _is_figure(value: Any) -> bool:
     if isinstance(value, list):
         return all(isinstance(v, int | float) for v in value)
     return not isinstance(value, dict)
+
+
+def _figure(name: str, value: Any) -> str:
+    """Spell a figure of a manifest; the first and the last time of a catalog are dates."""
+    if name in ("first_time", "last_time") and isinstance(value, int):
+        from genret.data import date_text
+
+        return f"{date_text(value)} (UTC)"
+    return _text(value)
 
 
 def _text(value: Any) -> str:

@@ -16,7 +16,7 @@ from genret.data._columns import find_column, listed  # isort: skip
 from genret.data._ids import distinct_ids  # isort: skip
 from genret.data._source import Source  # isort: skip
 from genret.data._sources import open_sources  # isort: skip
-from genret.data._times import BAD_TIME, NO_TIME, read_times  # isort: skip
+from genret.data._times import BAD_TIME, NO_TIME, date_text, read_times  # isort: skip
 from genret.data._new_items import NewItems, read_item_ids, read_new_items  # isort: skip
 from genret.data._id_lists import parse_id_lists  # isort: skip
 
@@ -44,6 +44,7 @@ __all__ = [
     "bucket_gaps",
     "bucket_users",
     "by_time",
+    "date_text",
     "distinct_ids",
     "find_column",
     "hold_out_items",

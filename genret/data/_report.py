@@ -1,13 +1,14 @@
 """What ingestion read and did: columns and formats, a count for each rule, what was left out."""
 
 import dataclasses
-import datetime
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet
+
+from genret.data._times import date_text
 
 REJECTED_FILE = "rejected.parquet"
 _KINDS = ("text", "conditions", "numbers", "dates", "lists", "other")
@@ -112,7 +113,7 @@ class IngestReport:
         if kinds:
             lines.append(f"items: {kinds}")
         if self.first_time is not None and self.last_time is not None:
-            first, last = (_date(t) for t in (self.first_time, self.last_time))
+            first, last = (date_text(t) for t in (self.first_time, self.last_time))
             lines.append(f"events from {first} to {last} (UTC)")
         elif any("user" in source.roles for source in self.sources):
             lines.append(
@@ -143,8 +144,3 @@ class IngestReport:
             "sources": [vars(s) | {"roles": dict(s.roles)} for s in self.sources],
             "kinds": dict(self.kinds),
         }
-
-
-def _date(microseconds: int) -> str:
-    moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=microseconds)
-    return moment.isoformat(" ", "seconds")

@@ -165,6 +165,16 @@ def read_times(column: pa.Array, where: str) -> Int[np.ndarray, "E"]:
     return times.microseconds(times.add(column, where=where))
 
 
+def date_text(microseconds: int) -> str:
+    """Spell a time in microseconds since 1970 (UTC) as a date and a time of day.
+
+    >>> date_text(1_790_841_600_000_000)
+    '2026-10-01 08:00:00'
+    """
+    moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=microseconds)
+    return moment.isoformat(" ", "seconds")
+
+
 def spelled(chunk: TimeChunk, row: int) -> str:
     """Return what stands in a row of a chunk, for a message."""
     if row in chunk.texts:

@@ -52,10 +52,12 @@ class Template:
         >>> Template.load("sequential").separator
         ', '
         """
-        own = resources.files("genret.hf") / "templates"
+        own = resources.files("genret.hf.templates")
         path = Path(name)
         if path.suffix != ".json":
-            known = sorted(f.name.removesuffix(".json") for f in own.iterdir())
+            known = sorted(
+                f.name.removesuffix(".json") for f in own.iterdir() if f.name.endswith(".json")
+            )
             if str(name) not in known:
                 raise GenretError(
                     f"template: found {str(name)!r}, expected a file or one of {known}"

@@ -82,6 +82,7 @@ def test_the_first_hour(tmp_path: Path) -> None:
     assert "validation NDCG@10" in told.stdout
     lines = (tmp_path / "shop/model/metrics.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(lines[-1])["step"] == 20
+    assert "first_time 2026-10-01 08:00:00 (UTC)" in user.genret("inspect", "shop").stdout
     assert "genret.Recommender.load" in (tmp_path / "shop/README.md").read_text(encoding="utf-8")
 
     # Tonight's items, by the run's own embedder; some leave again; a condition holds for all answers.
