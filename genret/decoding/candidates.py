@@ -20,6 +20,10 @@ from genret.typing import Array, Float, Int, UInt
 BLOCK = 4 * WORD_BITS
 """Codes of a block: wide enough that most of the search for its best code fills vectors."""
 
+FEW = 1 << 16
+"""Codes of all beams of a batch up to which all of them compete at once: for so few, starting the
+kernels of a choice by blocks takes longer than the choice."""
+
 
 @register_pytree
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,7 +77,8 @@ def best_children(
         return best_of_passes(passes, nodes, beams, draw)
     if isinstance(level, DenseLevel) and draw is None and scored.normalizer is not None:
         words = level.legal_words(nodes, restriction)
-        scores, parents, slots = best_of_words(words, scored, beams)
+        choose = best_of_few if words.size * WORD_BITS <= FEW else best_of_words
+        scores, parents, slots = choose(words, scored, beams)
         codes, found = level.locate(nodes, None, parents, slots)
     else:
         assert isinstance(level, SlottedLevel)
@@ -186,6 +191,19 @@ def top_k(values: Float[Array, "B K"], k: int) -> tuple[Float[Array, "B k"], Int
         values = jnp.pad(values, ((0, 0), (0, k - size)), constant_values=-jnp.inf)
     best, where = top_m(values, k)
     return best, jnp.minimum(where, size - 1)
+
+
+def best_of_few(
+    words: UInt[Array, "B M W"], scored: Scored, beams: int
+) -> tuple[Float[Array, "B M2"], Int[Array, "B M2"], Int[Array, "B M2"]]:
+    """Return what :func:`best_of_words` does: all codes compete at once."""
+    assert scored.normalizer is not None
+    legal = bits_of(words).reshape(*words.shape[:2], -1)
+    logits = jnp.where(legal, fitted(scored.logits, legal.shape[2]), -jnp.inf)
+    base, normalizer = scored.per_beam(scored.base), scored.per_beam(scored.normalizer)
+    return top_candidates(
+        log_probs_to_scores(logits, base[..., None], normalizer[..., None]), beams
+    )
 
 
 def best_of_words(

@@ -1,26 +1,30 @@
-"""The best children of a dense level, found by blocks and groups, against a sort of all of them."""
+"""The best children of a dense level, chosen by blocks or at once, against a sort of all of them."""
+
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genret.decoding.candidates import BLOCK, best_of_words
+from genret.decoding.candidates import BLOCK, best_of_few, best_of_words
 from genret.decoding.readout import Scored
 from genret.index.bits import WORD_BITS
 
 SEEDS = range(6)
 
 
+@pytest.mark.parametrize("choose", [best_of_words, best_of_few])
 @pytest.mark.parametrize("readouts", ["one", "all"])
 @pytest.mark.parametrize(
     ("num_beams", "num_codes", "beams"),
     [(1, 5, 3), (3, 33, 40), (2, BLOCK, 1), (5, BLOCK + 2, 7), (4, 3 * BLOCK, 200), (9, 300, 6)],
 )
-def test_blocks_and_groups_equal_a_stable_sort(
-    num_beams: int, num_codes: int, beams: int, readouts: str
+def test_the_choice_equals_a_stable_sort(
+    num_beams: int, num_codes: int, beams: int, readouts: str, choose: Callable[..., Any]
 ) -> None:
-    search = jax.jit(best_of_words, static_argnames="beams")
+    search = jax.jit(choose, static_argnames="beams")
     for seed in SEEDS:
         rng = np.random.default_rng(seed)
         rows = num_beams if readouts == "all" else 1
