@@ -14,16 +14,16 @@ whether it is also asked for the newest items.
 import dataclasses
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 from benchmarks.bars import sentence
 from benchmarks.process import Figures, verb
 from benchmarks.program import Table, make_main
-from benchmarks.quality_pairs import with_ranks
+from benchmarks.quality_pairs import RIVALS, with_ranks
 from benchmarks.quality_results import (
     BASELINES,
     DATA,
@@ -38,15 +38,20 @@ from genret.artifacts import Run, read_manifest
 from genret.config import BSAREC, EvaluateConfig, FeaturesConfig, SASRecConfig, recipe
 from genret.data import SplitHistories, load_run_data
 from genret.errors import GenretError
-from genret.evaluation import evaluate_lists, evaluate_model
-from genret.histories import Histories
+from genret.evaluation import chosen_users, evaluate_model
 from genret.index import TrieIndex
 from genret.json_files import read_json
-from genret.models import Transitions, capabilities_of, load_model
-from genret.pipeline import evaluate_baseline, missed_by_beams, training_use
-from genret.recommend import Recommender
+from genret.models import Transitions, capabilities_of, load_model, load_transitions
+from genret.pipeline import (
+    evaluate_baseline,
+    item_codes,
+    missed_by_beams,
+    ndcg_by_share,
+    train_sasrec,
+    training_use,
+)
+from genret.semantic_ids import SemanticIds
 from genret.tokenizers import load_codes
-from genret.typing import Int
 
 RULES = {
     rule: EvaluateConfig(k=(1, 5, 10, 20), beams=20, exclude_seen=exclude_seen)
@@ -57,9 +62,10 @@ RULES = {
 EXACT_USERS = 5000
 """Users of whom every item is scored: seconds on Office, half an hour for all of Beauty's."""
 
-COUNTED_SHARE, COUNTED_ITEMS = 0.5, 20
-"""Weight of counted transitions beside a model with both heads, and the items of a history that they
-read; chosen on Office's validation split."""
+VALIDATION = EvaluateConfig(
+    split="valid", k=(10,), beams=20, users=5000, exclude_seen=False, bootstrap=1
+)
+"""By what weights of fused parts are chosen for the rivals: as the recipe of both heads does."""
 
 SHOWN = ("recall@5", "ndcg@5", "recall@10", "ndcg@10")
 
@@ -120,7 +126,9 @@ class Options:
     def _record(self, records: Records, data: str, name: str, seed: int) -> str:
         """Measure a record that is missing."""
         settings = self._settings(data, name)
-        if records.get(data, name, seed, settings) is not None:
+        found = records.get(data, name, seed, settings)
+        # Older records of the rivals hold no ranks, and nothing of a fusion.
+        if found is not None and (name not in RIVALS or "with_transitions" in found):
             return "there"
         here, start = environment(), time.perf_counter()
         figures = (self._baseline if name in BASELINES else self._method)(data, name, seed)
@@ -176,17 +184,14 @@ class Options:
         if kind == "sasrec":
             trained = read_manifest(run.path / "baselines" / "sasrec").summary
             figures["valid_ndcg@10"] = trained["valid_ndcg@10"]
+            model = train_sasrec(*own, config, seed=seed)  # the one that is there
+            figures["with_transitions"] = _fused_with_counts(model, histories, own[2], seed)
         return figures
 
     def _transitions(self, histories: SplitHistories, num_items: int, seed: int) -> Figures:
         """Evaluate counted transitions."""
-        model, index, codes = counted(histories, num_items)
-        test, use = histories.held_out("test"), training_use(histories, num_items)
-        most = {"max_items": COUNTED_ITEMS, "seed": seed, "keep_lists": True}
-        return {
-            rule: with_ranks(evaluate_model(model, codes, index, test, how, **most, **use), test)  # type: ignore[arg-type]
-            for rule, how in RULES.items()
-        }
+        model = Transitions.fit(histories.training(), num_items)
+        return _by_both_rules(model, *item_codes(num_items), histories, model.max_items, seed)
 
     def _method(self, data: str, name: str, seed: int) -> Figures:
         """Make the run of a generative method by its verbs, as far as it is not made; measure it."""
@@ -200,11 +205,11 @@ class Options:
             codes = ("--codes", self.folder / data / "index.json", "--collisions", "keep")
         if not ready or (isinstance(model, FeaturesConfig) and model.item_vectors):
             verb("embed", folder, *method["embed"], "--seed", seed)
-        train = (
-            ("--kind", recipe(chosen).model.kind, *SMOKE_TRAIN)
-            if self.smoke
-            else ("--recipe", chosen)
-        )
+        train: tuple[str, ...] = ("--recipe", chosen)
+        if self.smoke:
+            train = ("--kind", model.kind, *SMOKE_TRAIN)
+            if name == "hybrid":
+                train += ("--dense-head", "--transitions")
         verb("tokenize", folder, *(codes or ()), "--seed", seed)
         verb("index", folder, "--seed", seed)
         figures = {"train": verb("train", folder, *train, "--seed", seed)}
@@ -217,72 +222,31 @@ class Options:
 
     def _evaluate(self, folder: Path, seed: int) -> Figures:
         """Evaluate a run by both rules, and the search with 50 beams against exact scores."""
-        catalog, histories = load_run_data(folder)
-        codes, index = load_codes(folder / "codes").codes, TrieIndex.load(folder / "index")
-        model, test = load_model(folder / "model"), histories.held_out("test")
-        use = training_use(histories, catalog.num_items)
-
-        def evaluate(config: EvaluateConfig, dense_share: float | None = None) -> Figures:
-            found = evaluate_model(
-                model,
-                codes,
-                index,
-                test,
-                config,
-                max_items=model.config.max_items,
-                dense_share=dense_share,
-                seed=seed,
-                keep_lists=True,
-                **use,
-            )
-            return with_ranks(found, test)
-
-        figures = {rule: evaluate(config) for rule, config in RULES.items()}
+        _, histories = load_run_data(folder)
+        codes, index = load_codes(folder / "codes"), TrieIndex.load(folder / "index")
+        model, counts = load_model(folder / "model"), load_transitions(folder / "model")
+        of = model, codes, index, histories, model.config.max_items, seed
+        figures = _by_both_rules(*of, transitions=counts)
+        if counts is not None:
+            figures["transitions_share"] = counts.share
         if capabilities_of(model).dense_share is not None:
-            figures["with_transitions"] = self._with_transitions(folder, seed)
+            (share, _), _ = _best_shares(*of[:-1], None, seed)
+            if counts is not None:
+                figures["without_transitions"] = _by_both_rules(*of, dense_share=share)
             figures["heads"] = {
-                head: {rule: _short(evaluate(config, share)) for rule, config in RULES.items()}
-                for head, share in (("codes", 0.0), ("dense", 1.0))
+                head: {
+                    rule: _short(found)
+                    for rule, found in _by_both_rules(*of, dense_share=alone).items()
+                }
+                for head, alone in (("codes", 0.0), ("dense", 1.0))
             }
         wide = dataclasses.replace(RULES["test"], beams=50, users=EXACT_USERS)
-        exact = dataclasses.replace(wide, exact=True)
-        figures["beams_50_against_exact"] = missed_by_beams(evaluate(wide), evaluate(exact))
+        found = [
+            _by_both_rules(*of, rules={"test": how}, transitions=counts)["test"]
+            for how in (wide, dataclasses.replace(wide, exact=True))
+        ]
+        figures["beams_50_against_exact"] = missed_by_beams(*found)
         return figures
-
-    def _with_transitions(self, folder: Path, seed: int) -> Figures:
-        """Evaluate a run fused with counted transitions, by both rules."""
-        catalog, histories = load_run_data(folder)
-        codes, index = load_codes(folder / "codes").codes, TrieIndex.load(folder / "index")
-        model, test = load_model(folder / "model"), histories.held_out("test")
-        use = training_use(histories, catalog.num_items)
-        counts, items, own = counted(histories, catalog.num_items)
-        fused = Recommender(
-            model,
-            index,
-            codes,
-            max_items=model.config.max_items,
-            channels=[Recommender(counts, items, own, max_items=COUNTED_ITEMS)],
-            weights=[1 - COUNTED_SHARE, COUNTED_SHARE],
-        )
-
-        def evaluate(config: EvaluateConfig) -> Figures:
-            def answer(asked: Histories) -> Int[np.ndarray, "U K"]:
-                found = fused.recommend_many(
-                    asked,
-                    k=max(config.k),
-                    beams=config.beams,
-                    exclude_seen=config.exclude_seen,
-                    users_per_batch=config.batch_size,
-                )
-                return found.items
-
-            found = evaluate_lists(
-                answer, test, config,
-                num_items=catalog.num_items, seed=seed, keep_lists=True, **use,
-            )  # fmt: skip
-            return with_ranks(found, test)
-
-        return {rule: evaluate(config) for rule, config in RULES.items()}
 
     def _write(self, records: Records, data: str, console: Console) -> None:
         """Write and print the results of a data set, from all records that are there."""
@@ -314,13 +278,57 @@ class Options:
             console.print(sentence(f"{data}, {name}", verdict))
 
 
-def counted(
-    histories: SplitHistories, num_items: int
-) -> tuple[Transitions, TrieIndex, Int[np.ndarray, "N 1"]]:
-    """Return the transitions of a run's training histories, and their index and codes of items."""
-    codes = np.arange(num_items, dtype=np.int32)[:, None]
-    model = Transitions.fit(histories.training(), num_items)
-    return model, TrieIndex.from_codes(codes), codes
+def _by_both_rules(
+    model: Any,
+    codes: SemanticIds,
+    index: TrieIndex,
+    histories: SplitHistories,
+    max_items: int,
+    seed: int,
+    *,
+    rules: Mapping[str, EvaluateConfig] = RULES,
+    **fused: Any,
+) -> Figures:
+    """Evaluate a model on the test split by each rule; ``fused`` says what it is fused with."""
+    test, use = histories.held_out("test"), training_use(histories, index.num_items)
+    return {
+        rule: with_ranks(
+            evaluate_model(
+                model, codes.codes, index, test, how,
+                max_items=max_items, seed=seed, keep_lists=True, **use, **fused,
+            ),
+            test,
+        )
+        for rule, how in rules.items()
+    }  # fmt: skip
+
+
+def _best_shares(
+    model: Any,
+    codes: SemanticIds,
+    index: TrieIndex,
+    histories: SplitHistories,
+    max_items: int,
+    counts: Transitions | None,
+    seed: int,
+) -> tuple[tuple[float | None, float | None], float]:
+    """Return the weights of what is fused that are the best on validation, and their NDCG@10."""
+    valid = histories.held_out("valid")
+    asked = valid.take(chosen_users(valid, VALIDATION, seed))
+    tried = ndcg_by_share(model, counts, codes, index, asked, VALIDATION, max_items=max_items)
+    best = max(tried, key=tried.__getitem__)
+    return best, tried[best]
+
+
+def _fused_with_counts(model: Any, histories: SplitHistories, num_items: int, seed: int) -> Figures:
+    """Fuse a SASRec with counted transitions as a run's training does, and evaluate it."""
+    counts = Transitions.fit(histories.training(), num_items)
+    of = model, *item_codes(num_items), histories, model.config.max_items
+    (_, share), reached = _best_shares(*of, counts, seed)
+    assert share is not None
+    counts = dataclasses.replace(counts, share=share)
+    figures = _by_both_rules(*of, seed, transitions=counts)
+    return figures | {"transitions_share": share, "valid_ndcg@10": reached}
 
 
 def _short(found: Figures) -> Figures:

@@ -19,8 +19,14 @@ RATIOS = {"ndcg@10": 1.08, "recall@10": 1.05}
 """What both heads should reach over each baseline."""
 
 RIVALS = ("sasrec", "bsarec")
-COUNTED = "hybrid_transitions"
-"""Both heads fused with transitions, as a method."""
+"""The baselines that the bars ask about."""
+HEADS = "hybrid_heads"
+"""Both heads without transitions, as a method."""
+PARTS = {
+    HEADS: ("hybrid", "without_transitions"),
+    **{f"{rival}_transitions": (rival, "with_transitions") for rival in RIVALS},
+}
+"""Methods whose figures are a part of another one's records: whose, and which."""
 _METRICS = {"ndcg@10": ndcg, "recall@10": recall}
 _CUT, _RESAMPLES = 10, 1000
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -102,38 +108,45 @@ def over(ours: Sequence[Record], theirs: Sequence[Record], rule: str) -> dict[st
 
 
 def hybrid_block(found: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
-    """Return how both heads stand to each baseline, by both rules on seen items, and the bars.
+    """Return how both heads with transitions stand to each baseline, and the bars.
 
     Args:
-      found: method or baseline -> its records.
+      found: method or baseline -> its records, with :func:`with_parts`.
 
     Returns:
       ``over_sasrec`` and ``over_bsarec``, see :func:`over`, each with ``bars``, and with the same
-      for seen items that are forbidden as ``unseen``. One is left out with which no seed is shared.
-      ``with_transitions`` has the same for both heads fused with counted transitions.
+      for seen items that are forbidden as ``unseen``; ``over_sasrec_transitions`` and
+      ``over_bsarec_transitions``, the same against the baselines with transitions, without bars; and
+      the first two for both heads alone as ``without_transitions``. What shares no seed is left out.
     """
-    block = _against(found.get("hybrid", ()), found)
-    counted = found.get(COUNTED, ())
-    return block | ({"with_transitions": _against(counted, found)} if counted else {})
-
-
-def with_counted(found: Mapping[str, Sequence[Record]]) -> dict[str, Sequence[Record]]:
-    """Return the records with those of both heads fused with transitions as a method of its own."""
-    ours = [one for one in found.get("hybrid", ()) if "with_transitions" in one]
-    counted = [{**one, **one["with_transitions"]} for one in ours]
-    return {**found, **({COUNTED: counted} if counted else {})}
-
-
-def _against(ours: Sequence[Record], found: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
-    """Compare records with those of each baseline that has a seed in common."""
-    block = {}
-    for rival in RIVALS:
-        theirs = found.get(rival, ())
-        if not {one["seed"] for one in ours} & {one["seed"] for one in theirs}:
-            continue
-        entry = over(ours, theirs, "test")
+    ours = found.get("hybrid", ())
+    block = _against(ours, found, RIVALS)
+    for entry in block.values():
         entry["bars"] = {name: judge(entry[name], least) for name, least in RATIOS.items()}
-        block[f"over_{rival}"] = entry | {"unseen": over(ours, theirs, "test_unseen")}
+    block |= _against(ours, found, [f"{rival}_transitions" for rival in RIVALS])
+    alone = _against(found.get(HEADS, ()), found, RIVALS)
+    return block | ({"without_transitions": alone} if alone else {})
+
+
+def with_parts(found: Mapping[str, Sequence[Record]]) -> dict[str, Sequence[Record]]:
+    """Return the records with the parts of some as methods of their own, see :data:`PARTS`."""
+    parts = {}
+    for name, (whole, part) in PARTS.items():
+        records = [{**one, **one[part]} for one in found.get(whole, ()) if part in one]
+        parts |= {name: records} if records else {}
+    return {**found, **parts}
+
+
+def _against(
+    ours: Sequence[Record], found: Mapping[str, Sequence[Record]], rivals: Sequence[str]
+) -> dict[str, Any]:
+    """Compare records with those of each rival that has a seed in common."""
+    block = {}
+    for rival in rivals:
+        theirs = found.get(rival, ())
+        if {one["seed"] for one in ours} & {one["seed"] for one in theirs}:
+            entry = over(ours, theirs, "test")
+            block[f"over_{rival}"] = entry | {"unseen": over(ours, theirs, "test_unseen")}
     return block
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.bars import judge
 from benchmarks.program import Table
-from benchmarks.quality_pairs import COUNTED, hybrid_block, with_counted
+from benchmarks.quality_pairs import HEADS, PARTS, hybrid_block, with_parts
 from benchmarks.record import write_json
 from genret.config import Config, ModelConfig, SASRecConfig, TrainConfig
 from genret.errors import GenretError
@@ -30,8 +30,13 @@ RULE = (
     'history are kept, as the peers do; "test_unseen": they are forbidden'
 )
 
-RIVALS = {"over_sasrec": "SASRec", "over_bsarec": "BSARec"}
-"""The baselines that both heads are compared with, by the name of the comparison."""
+RIVALS = {
+    "over_sasrec": "SASRec",
+    "over_bsarec": "BSARec",
+    "over_sasrec_transitions": "SASRec with transitions",
+    "over_bsarec_transitions": "BSARec with transitions",
+}
+"""What both heads are compared with, by the name of the comparison."""
 
 COLD_RATIO = 3.0
 """Recall@1 among the newest items, over that of chance."""
@@ -145,22 +150,22 @@ def summarize(data: str, found: Mapping[str, Sequence[Record]]) -> Record:
       data: name of the data set.
       found: method or baseline -> its records, one of each seed.
     """
-    found = with_counted(found)
+    found = with_parts(found)
     summary = {name: _summary(records) for name, records in found.items()}
     block = hybrid_block(found)
+    rivals = [name for name in PARTS if name != HEADS]
     over = {
-        f"both heads against {RIVALS[name]}, {metric}, same seeds": verdict
+        f"both heads with transitions against {RIVALS[name]}, {metric}, same seeds": verdict
         for name, entry in block.items()
-        if name in RIVALS
-        for metric, verdict in entry["bars"].items()
+        for metric, verdict in entry.get("bars", {}).items()
     }
     return {
         "data": data,
         "seeds": sorted({record["seed"] for records in found.values() for record in records}),
         "rule": RULE,
         "test": summary.get(MAIN, {}).get("test", {}),
-        "baselines": {n: summary[n] for n in BASELINES if n in summary},
-        "methods": {n: summary[n] for n in (*METHODS, COUNTED) if n in summary},
+        "baselines": {n: summary[n] for n in (*BASELINES, *rivals) if n in summary},
+        "methods": {n: summary[n] for n in (*METHODS, HEADS) if n in summary},
         "peers": {"recall@10": DATA[data]["peers"]},
         "published": [
             {"method": who, "recall@10": recall, "ndcg@10": ndcg, "seen_items": rule or "not said"}
@@ -225,7 +230,9 @@ def _summary(records: Sequence[Record]) -> Record:
     }
     for rule in ("test", "test_unseen"):
         summary[rule] = over_seeds([record[rule] for record in records])
-    for name in ("train", "codes", "valid_ndcg@10", "beams_50_against_exact", "heads"):
+    for name in (
+        "train", "codes", "valid_ndcg@10", "transitions_share", "beams_50_against_exact", "heads",
+    ):  # fmt: skip
         if all(name in record for record in records):
             summary[name] = [record[name] for record in records]
     return summary
@@ -306,9 +313,8 @@ def _table(document: Record) -> str:
 def _ratios(block: Mapping[str, Any]) -> str:
     """Say how both heads stand to each baseline; nothing where they were not compared."""
     said = []
-    counted = block.get("with_transitions", {})
-    pairs = [("Both heads", *pair) for pair in block.items() if pair[0] in RIVALS]
-    pairs += [("With transitions", *pair) for pair in counted.items()]
+    pairs = [("Both heads with transitions", *pair) for pair in block.items() if pair[0] in RIVALS]
+    pairs += [("Both heads alone", *pair) for pair in block.get("without_transitions", {}).items()]
     for who, name, entry in pairs:
         rival = RIVALS[name]
         parts = []

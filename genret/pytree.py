@@ -8,9 +8,9 @@ import jax
 C = TypeVar("C")
 
 
-def static_field() -> Any:
+def static_field(default: Any = dataclasses.MISSING) -> Any:
     """Return a dataclass field that is part of the tree's structure, not a leaf."""
-    return dataclasses.field(metadata={"kind": "static"})
+    return dataclasses.field(default=default, metadata={"kind": "static"})
 
 
 def host_field(default: Any = None) -> Any:

@@ -1,5 +1,6 @@
 """A small run that nobody trained: every artifact that answering needs, in seconds."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from genret.cli.main import main
 from genret.config import ItemDecoderConfig
 from genret.data import load_run_data
 from genret.index import TrieIndex
-from genret.models import build_model, save_model
+from genret.models import Transitions, build_model, save_model, save_transitions
 from genret.semantic_ids import SemanticIds
 from genret.tokenizers import save_codes
 
@@ -19,14 +20,15 @@ ITEMS = 60
 MAX_ITEMS = 5
 
 
-def write_small_run(folder: Path, **shape: Any) -> Path:
+def write_small_run(folder: Path, *, transitions: float | None = None, **shape: Any) -> Path:
     """Write catalog, codes, index and model of made-up users and items into a new folder.
 
+    ``transitions`` is the weight of counts of the training histories, which are saved with the model;
     ``shape`` changes fields of the model's architecture.
     """
     options = ("--synthetic", "--synthetic-users", "30", "--synthetic-items", str(ITEMS))
     assert main(["ingest", str(folder), "--json", *options]) == 0
-    catalog, _ = load_run_data(folder)
+    catalog, histories = load_run_data(folder)
     made_from = {"catalog": read_manifest(folder / "catalog").fingerprint}
     rng = np.random.default_rng(0)
     codes = np.stack([rng.integers(0, size, catalog.num_items) for size in SIZES], axis=1)
@@ -41,4 +43,7 @@ def write_small_run(folder: Path, **shape: Any) -> Path:
     )  # fmt: skip
     with write_folder(folder / "model", "model", inputs=inputs) as scratch:
         save_model(scratch, build_model(config, 1))
+        if transitions is not None:
+            counts = Transitions.fit(histories.training(), catalog.num_items)
+            save_transitions(scratch, dataclasses.replace(counts, share=transitions))
     return folder

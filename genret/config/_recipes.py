@@ -137,6 +137,7 @@ HYBRID = Recipe(
         checkpoint_every=200,
         dense_negatives=4096,
         dense_smoothing=0.1,
+        transitions=True,
     ),
 )
 """Codes and a dense head on one encoder, for any data; it reads the items' vectors.

@@ -62,6 +62,9 @@ class TrainConfig(Config):
     """apao: how fast weight moves to the worst prefix (eta)."""
     apao_negatives: int = 100
     """apao pairwise: items drawn evenly that the target competes with."""
+    transitions: bool = False
+    """Count which items followed which in the training histories, and fuse the counts with the model
+    by the weight that is the best on the validation split; where that is 0 they are dropped."""
     eval_every: int = 200
     """Steps between validations."""
     exclude_seen: bool = True
@@ -138,12 +141,13 @@ class TrainConfig(Config):
     def what_is_learned(self) -> dict[str, Any]:
         """Return the fields that decide what is learned, as JSON values.
 
-        Where it is computed and what is kept in memory is left out: a training may go on on another
-        mesh. What is at the default since it exists is left out too, so that older checkpoints go on.
+        Where it is computed, what is kept in memory and what is counted after it is left out: a
+        training may go on on another mesh. What is at the default since it exists is left out too, so
+        that older checkpoints go on.
         """
         fields = self.to_dict()
         return {
             name: value
             for name, value in fields.items()
-            if name not in ("mesh", "remat") and (name, value) not in _SINCE
+            if name not in ("mesh", "remat", "transitions") and (name, value) not in _SINCE
         }

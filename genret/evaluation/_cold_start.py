@@ -10,6 +10,7 @@ from genret.data import HeldOut
 from genret.decoding import GenerativeModel
 from genret.evaluation._evaluate import evaluate_model
 from genret.index import ItemFilter, TrieIndex
+from genret.models import Transitions
 from genret.typing import Int
 
 
@@ -22,6 +23,7 @@ def evaluate_cold_start(
     config: EvaluateConfig,
     *,
     max_items: int,
+    transitions: Transitions | None = None,
     seed: int = 0,
     progress: Callable[..., object] | None = None,
 ) -> dict[str, Any]:
@@ -39,6 +41,8 @@ def evaluate_cold_start(
       cold: rows of the cold items.
       config: cut-offs, beams, exclusions, how many users.
       max_items: longest history that the model sees.
+      transitions: counts that are fused with the model, without the cold items; None: it is ranked
+        alone.
       seed: seed of the choice of users and of the intervals.
       progress: called with the number of users after each batch, twice for each user.
 
@@ -65,6 +69,7 @@ def evaluate_cold_start(
             config,
             max_items=max_items,
             filters=filters,
+            transitions=transitions,
             seed=seed,
             progress=progress,
         )

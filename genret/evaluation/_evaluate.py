@@ -33,6 +33,7 @@ from genret.evaluation.metrics import (
 from genret.evaluation.popularity import popular_items
 from genret.histories import Histories
 from genret.index import ItemFilter, TrieIndex
+from genret.models import Transitions
 from genret.recommend import Recommender
 from genret.typing import Float, Int
 
@@ -54,6 +55,7 @@ def evaluate_model(
     seen_share: Float[np.ndarray, "N"] | None = None,
     filters: Sequence[ItemFilter] | None = None,
     dense_share: float | None = None,
+    transitions: Transitions | None = None,
     seed: int = 0,
     keep_lists: bool = False,
     progress: Callable[..., object] | None = None,
@@ -71,6 +73,7 @@ def evaluate_model(
       seen_share: see :func:`measure`.
       filters: one filter that all answers obey; the other items still count as the catalog.
       dense_share: weight of the dense head of a model that has one; None: as trained.
+      transitions: counts that are fused with the model; None: it is ranked alone.
       seed: seed of the choice of users and of the intervals.
       keep_lists: also return what was measured, see :func:`evaluate_lists`.
       progress: called with the number of users after each batch.
@@ -81,7 +84,10 @@ def evaluate_model(
     Raises:
       GenretError: there are no users to evaluate.
     """
-    recommender = Recommender(model, index, codes, max_items=max_items, dense_share=dense_share)
+    recommender = Recommender(
+        model, index, codes,
+        max_items=max_items, dense_share=dense_share, transitions=transitions,
+    )  # fmt: skip
 
     def answer(histories: Histories) -> Lists:
         found = recommender.recommend_many(

@@ -79,9 +79,21 @@ def _model_facts(model: Manifest) -> dict[str, str]:
         kept = f"step {made['best_step']:,}, the best validation NDCG@10: {best}"
     return {
         "model": size,
+        **_ranked_by(made),
         "training": f"{made['steps']:,} steps, seed {model.seed}, genret {model.genret_version}",
         "kept": kept,
     }
+
+
+def _ranked_by(made: Mapping[str, Any]) -> dict[str, str]:
+    """Return what is fused in a ranking; nothing where the codes are alone."""
+    dense, counted = (made.get(name, 0.0) for name in ("dense_share", "transitions_share"))
+    own = 1 - counted
+    shares = {
+        "codes": own * (1 - dense), "dense head": own * dense, "counted transitions": counted,
+    }  # fmt: skip
+    fused = [f"{name} {share:.2f}" for name, share in shares.items() if share]
+    return {"ranked by": ", ".join(fused)} if len(fused) > 1 else {}
 
 
 def _quality(run: Run, reports: Manifest | None, model: Manifest) -> list[str]:

@@ -22,6 +22,7 @@ from genret.models._registry import PRESETS, Model, build_model, num_parameters
 from genret.models._sasrec import SASRec
 from genret.models._store import load_model, save_model
 from genret.models._transitions import Transitions
+from genret.models._transitions_store import load_transitions, save_transitions
 
 __all__ = [
     "FROZEN",
@@ -47,8 +48,10 @@ __all__ = [
     "build_model",
     "capabilities_of",
     "load_model",
+    "load_transitions",
     "num_parameters",
     "readout",
     "rematerializing",
     "save_model",
+    "save_transitions",
 ]

@@ -80,7 +80,7 @@ def load_model(path: PathLike, *, dtype: str | None = None, serving: bool = Fals
     config = _read_config(path / CONFIG)
     if dtype is not None:
         config = ModelConfig.from_dict(config.to_dict() | {"dtype": dtype}, where="dtype")
-    found = _read_arrays(path / PARAMETERS)
+    found = read_arrays(path / PARAMETERS)
     with shapes_alone():
         model = nnx.eval_shape(lambda: KINDS[config.kind](config, rngs=nnx.Rngs(0)))
     graphdef, state = nnx.split(model)
@@ -126,7 +126,12 @@ def _read_config(file: Path) -> ModelConfig:
     return ModelConfig.from_dict(values, where=str(file))
 
 
-def _read_arrays(file: Path) -> dict[str, np.ndarray]:
+def read_arrays(file: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a safetensors file.
+
+    Raises:
+      GenretError: the file is missing or damaged.
+    """
     try:
         return safetensors.numpy.load(file.read_bytes())
     except OSError as e:

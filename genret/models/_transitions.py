@@ -8,9 +8,13 @@ import scipy.sparse as sp
 
 from genret.errors import GenretError
 from genret.histories import Histories
+from genret.models._capabilities import Capabilities
 from genret.models._history import History
 from genret.pytree import register_pytree, static_field
 from genret.typing import Array, Float, Int
+
+_UNSEEN = 0.5
+"""Training events that an item counts as which has none."""
 
 
 @register_pytree
@@ -24,11 +28,11 @@ class Transitions:
     the newest one,
 
     .. math:: m_j = \sum_k \gamma^k \frac{C_{i_k j}}{\sqrt{r_{i_k} c_j}}, \qquad
-        p_j = (1 - \varepsilon) \frac{m_j}{\sum_l m_l} + \varepsilon\,\mathrm{popularity}_j.
+        p_j = (1 - \varepsilon) \frac{m_j}{\sum_l m_l} + \varepsilon\,\frac{e_j}{\sum_l e_l}.
 
-    To everything else it is a model whose semantic ID is the item itself, like SASRec: it is
-    searched, filtered and fused as the others are (:class:`genret.recommend.Channel`, or
-    ``channels=`` of :class:`genret.Recommender`). It has nothing to train.
+    with :math:`e_j` the training events of item j, at least half of one. To everything else it is a
+    model whose semantic ID is the item itself, like SASRec: it is searched, filtered and fused as
+    the others are (``transitions=`` of :class:`genret.Recommender`). It has nothing to train.
 
     Source: Sarwar et al., Item-Based Collaborative Filtering Recommendation Algorithms, 2001 (items
       by what they occur with); Garg et al., Sequence and Time Aware Neighborhood for Session-based
@@ -38,9 +42,11 @@ class Transitions:
       neighbors: the items of the largest weights of each item, int32 [N, K]; which one stands where
         there are fewer does not matter.
       weights: their weights, float32 [N, K]; 0 where there are fewer.
-      popularity: share of the training events of each item, float32 [N], all above 0.
+      events: the training events of each item, float32 [N], 0.5 where there are none.
       decay: γ.
       smoothing: ε.
+      share: weight in a ranking that fuses it with a model, 0 to 1; ``genret train`` chooses it.
+      max_items: items of a history that it reads, the newest ones.
 
     >>> import numpy as np
     >>> from genret.histories import Histories
@@ -52,9 +58,11 @@ class Transitions:
 
     neighbors: Int[Array, "N K"]
     weights: Float[Array, "N K"]
-    popularity: Float[Array, " N"]
+    events: Float[Array, " N"]
     decay: float = static_field()
     smoothing: float = static_field()
+    share: float = static_field(0.5)
+    max_items: int = static_field(20)
 
     @classmethod
     def fit(
@@ -99,14 +107,50 @@ class Transitions:
         of_rows, of_columns = (np.asarray(counts.sum(axis=axis)).ravel() for axis in (1, 0))
         scale = [sp.diags(1 / np.sqrt(np.maximum(sums, 1e-12))) for sums in (of_rows, of_columns)]
         rows, weights = _largest((scale[0] @ counts @ scale[1]).tocsr(), neighbors)
-        # An item that training never saw is as likely as half an event.
-        seen = np.maximum(np.bincount(items, minlength=num_items), 0.5)
+        seen = np.maximum(np.bincount(items, minlength=num_items), _UNSEEN)
         return cls(
             neighbors=jnp.asarray(rows, jnp.int32),
             weights=jnp.asarray(weights, jnp.float32),
-            popularity=jnp.asarray(seen / seen.sum(), jnp.float32),
+            events=jnp.asarray(seen, jnp.float32),
             decay=decay,
             smoothing=smoothing,
+        )
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """It reads the newest ``max_items`` items of a history, and nothing else."""
+        return Capabilities(max_items=self.max_items)
+
+    @property
+    def num_items(self) -> int:
+        """N."""
+        return self.events.shape[0]
+
+    def with_items(self, num_items: int) -> "Transitions":
+        """Return the counts of more items: those that came after the training have none.
+
+        Args:
+          num_items: how many items there are now; the counted ones come first.
+
+        Returns:
+          What :meth:`fit` would return for so many items.
+
+        Raises:
+          GenretError: fewer items than were counted.
+        """
+        more = num_items - self.num_items
+        if more < 0:
+            raise GenretError(
+                f"transitions: found counts of {self.num_items} items, expected at most the "
+                f"{num_items} of the index"
+            )
+        if more == 0:
+            return self
+        return dataclasses.replace(
+            self,
+            neighbors=jnp.pad(self.neighbors, ((0, more), (0, 0))),
+            weights=jnp.pad(self.weights, ((0, more), (0, 0))),
+            events=jnp.pad(self.events, (0, more), constant_values=_UNSEEN),
         )
 
     def prefill(self, history: History) -> tuple[Float[Array, "B 1 N"], None]:
@@ -126,10 +170,11 @@ class Transitions:
         rows = self.neighbors.at[items].get(mode="clip")
         added = recency[:, :, None] * self.weights.at[items].get(mode="clip")
         request = jnp.arange(batch, dtype=jnp.int32)[:, None, None]
-        mass = jnp.zeros((batch, len(self.popularity)), jnp.float32).at[request, rows].add(added)
+        mass = jnp.zeros((batch, self.num_items), jnp.float32).at[request, rows].add(added)
         total = mass.sum(axis=1, keepdims=True)
-        known = jnp.where(total > 0, mass / jnp.where(total > 0, total, 1), self.popularity[None])
-        shares = (1 - self.smoothing) * known + self.smoothing * self.popularity[None]
+        popularity = (self.events / self.events.sum())[None]
+        known = jnp.where(total > 0, mass / jnp.where(total > 0, total, 1), popularity)
+        shares = (1 - self.smoothing) * known + self.smoothing * popularity
         return jnp.log(shares)[:, None], None
 
     def step(self, codes: Int[Array, "B M"], parents: Int[Array, "B M"], cache: None) -> None:

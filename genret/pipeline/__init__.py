@@ -15,7 +15,13 @@ reports what it does to a :class:`Progress`; the default discards the reports.
 40
 """
 
-from genret.pipeline._baselines import BASELINES, evaluate_baseline, train_sasrec, training_use
+from genret.pipeline._baselines import (
+    BASELINES,
+    evaluate_baseline,
+    item_codes,
+    train_sasrec,
+    training_use,
+)
 from genret.pipeline._coldstart import coldstart
 from genret.pipeline._embed import embed
 from genret.pipeline._evaluate import evaluate, missed_by_beams, read_training_log
@@ -25,6 +31,7 @@ from genret.pipeline._ingest import ingest
 from genret.pipeline._live import add_items, compact, remove_items
 from genret.pipeline._progress import SILENT, Progress, Silent
 from genret.pipeline._quickstart import quick_configs, quickstart
+from genret.pipeline._shares import ndcg_by_share
 from genret.pipeline._source import open_source
 from genret.pipeline._tokenize import tokenize
 from genret.pipeline._train import train
@@ -43,7 +50,9 @@ __all__ = [
     "export",
     "index",
     "ingest",
+    "item_codes",
     "missed_by_beams",
+    "ndcg_by_share",
     "open_source",
     "quick_configs",
     "quickstart",

@@ -22,7 +22,7 @@ from genret.embed import load_vectors, save_vectors
 from genret.errors import GenretError
 from genret.evaluation import evaluate_cold_start
 from genret.index import TrieIndex
-from genret.models import load_model
+from genret.models import load_model, load_transitions
 from genret.pipeline._embed import embed
 from genret.pipeline._index import index
 from genret.pipeline._progress import SILENT, Progress
@@ -134,6 +134,7 @@ def _measure(
             cold,
             config,
             max_items=model.config.max_items,
+            transitions=load_transitions(run.folder("model")),
             seed=seed,
             progress=advance,
         )

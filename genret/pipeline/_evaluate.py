@@ -21,7 +21,7 @@ from genret.evaluation import compare_lists, evaluate_model
 from genret.evaluation.model_card import write_model_card
 from genret.evaluation.report import METHODS, headline_k, samples_of, write_report
 from genret.index import TrieIndex
-from genret.models import build_model, load_model
+from genret.models import build_model, load_model, load_transitions
 from genret.pipeline._baselines import BASELINES, evaluate_baseline, training_use
 from genret.pipeline._progress import SILENT, Progress
 from genret.pipeline._writing import writes_run
@@ -72,18 +72,18 @@ def evaluate(
     catalog, histories = load_run_data(opened.folder("catalog"))
     semantic_ids = load_codes(opened.folder("codes"))
     index = TrieIndex.load(opened.folder("index"))
-    trained = load_model(opened.folder("model"))
+    trained, counts = load_model(opened.folder("model")), load_transitions(opened.folder("model"))
     held_out = histories.held_out(config.split)
     use = training_use(histories, catalog.num_items)
     results = {}
     with progress.stage("evaluate"):
         plan = {
-            "model": (trained, config),
-            "random": (build_model(trained.config, seed), config),
+            "model": (trained, counts, config),
+            "random": (build_model(trained.config, seed), None, config),
         }
         if check_beams:
-            plan["exact"] = (trained, dataclasses.replace(config, exact=True))
-        for name, (model, how) in plan.items():
+            plan["exact"] = (trained, counts, dataclasses.replace(config, exact=True))
+        for name, (model, transitions, how) in plan.items():
             users = len(held_out)
             with progress.progress(name, min(config.users or users, users)) as advance:
                 results[name] = evaluate_model(
@@ -93,6 +93,7 @@ def evaluate(
                     held_out,
                     how,
                     max_items=trained.config.max_items,
+                    transitions=transitions,
                     seed=seed,
                     progress=advance,
                     keep_lists=True,
@@ -157,6 +158,7 @@ def evaluate(
                 "codes per level": ", ".join(map(str, semantic_ids.codes_per_level)),
                 "trie nodes": sum(index.num_nodes),
                 "model": f"{trained.config.kind}, width {trained.config.width}",
+                **({"counted transitions": f"weight {counts.share}"} if counts else {}),
             },
             training=read_training_log(opened.folder("model")),
             codes=semantic_ids.codes,

@@ -9,7 +9,7 @@ from genret.artifacts import Run
 from genret.config import ExportConfig
 from genret.data import load_run_data, write_semantic_ids
 from genret.errors import GenretError
-from genret.models import DecoderOnly, load_model
+from genret.models import DecoderOnly, load_model, load_transitions
 from genret.recommend import LiveItems
 from genret.tokenizers import load_codes
 from genret.typing import PathLike
@@ -76,7 +76,10 @@ def _export_model(run: Run, folder: Path) -> str:
         )
     checkpoint, _ = checkpoint_of(model)
     save_checkpoint(folder, checkpoint)
-    return f"{folder}: a {checkpoint.fields['model_type']} of {checkpoint.vocabulary:,} tokens"
+    said = f"{folder}: a {checkpoint.fields['model_type']} of {checkpoint.vocabulary:,} tokens"
+    if load_transitions(run.folder("model")) is not None:
+        said += ", without the counted transitions that this run's rankings are fused with"
+    return said
 
 
 def _export_decode(run: Run, folder: Path, config: ExportConfig) -> str:

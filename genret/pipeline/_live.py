@@ -8,7 +8,7 @@ from genret.artifacts import Run, read_manifest
 from genret.config import ColumnsConfig, require
 from genret.data import Catalog, NewItems, read_item_ids, read_new_items
 from genret.embed import load_embedder, read_vectors
-from genret.models import load_model
+from genret.models import load_model, load_transitions
 from genret.pipeline._progress import SILENT, Progress
 from genret.pipeline._writing import writes_run
 from genret.recommend import LiveItems
@@ -135,8 +135,11 @@ def compact(run: PathLike, *, progress: Progress = SILENT) -> dict[str, Any]:
     """
     opened = Run.open(run)
     with progress.stage("compact"):
-        model = load_model(opened.folder("model")) if opened.has("model") else None
-        live = LiveItems.load(opened).compact(model)
+        made = opened.folder("model") if opened.has("model") else None
+        model = None if made is None else load_model(made)
+        live = LiveItems.load(opened).compact(
+            model, None if made is None else load_transitions(made)
+        )
         fingerprint = live.save(opened)
     return _figures(live, fingerprint)
 

@@ -20,17 +20,24 @@ from genret.config import (
     TrainConfig,
     require,
 )
-from genret.data import HeldOut, load_run_data
+from genret.data import load_run_data
 from genret.embed import load_vectors
-from genret.evaluation import chosen_users, evaluate_model, ndcg, target_ranks
+from genret.evaluation import chosen_users, evaluate_model
 from genret.evaluation.model_card import write_model_card
 from genret.index import TrieIndex
-from genret.models import Model, build_model, load_model, num_parameters, save_model
+from genret.models import (
+    Model,
+    Transitions,
+    build_model,
+    load_model,
+    num_parameters,
+    save_model,
+    save_transitions,
+)
 from genret.pipeline._progress import SILENT, Progress
+from genret.pipeline._shares import ndcg_by_share
 from genret.pipeline._trackers import TrackerName, tracker
 from genret.pipeline._writing import first_writes_run
-from genret.recommend import lists_by_share
-from genret.semantic_ids import SemanticIds
 from genret.tokenizers import load_codes
 from genret.training import TrainResult, is_first, shrink_and_perturb, wait_for_all
 from genret.training import train as fit
@@ -38,8 +45,6 @@ from genret.typing import PathLike
 
 VALIDATION_BEAMS = 20
 """Beams of the search that validates: enough for NDCG@10, and quick."""
-DENSE_SHARES = tuple(share / 10 for share in range(11))
-"""Weights of the dense head that are tried on the validation split."""
 
 
 @first_writes_run
@@ -84,8 +89,8 @@ def train(
 
     Returns:
       ``parameters``, ``steps``, ``best_step``, ``valid_ndcg@10``, ``loss``, ``users_per_second``,
-      ``tokens_per_second`` and ``fingerprint``; and of a model with a dense head its
-      ``dense_share``.
+      ``tokens_per_second`` and ``fingerprint``; of a model with a dense head its ``dense_share``; and
+      with ``config.transitions`` their ``transitions_share``, 0 where they do not help.
 
     Raises:
       GenretError: an artifact that is missing or stale, no training events, or an architecture
@@ -200,16 +205,27 @@ def train(
             "valid_ndcg@10": result.best,
             "loss": result.losses[-1],
         }
-        if fresh.capabilities.dense_share is not None and len(held_out):
-            tried = _by_share(result.model, semantic_ids, trie, held_out, validation, seed)
-            best = max(tried, key=tried.__getitem__)
-            values = result.model.config.to_dict() | {"dense_share": best}
-            result.model.config = ModelConfig.from_dict(values)
-            summary |= {"dense_share": best, "valid_ndcg@10": tried[best]}
-            progress.say(f"weight of the dense head {best}: validation NDCG@10 {tried[best]:.4f}")
+        counts = Transitions.fit(events, catalog.num_items) if config.transitions else None
+        if len(held_out) and (counts is not None or fresh.capabilities.dense_share is not None):
+            asked_of = held_out.take(chosen_users(held_out, validation, seed))
+            tried = ndcg_by_share(
+                result.model, counts, semantic_ids, trie, asked_of, validation,
+                max_items=architecture.max_items,
+            )  # fmt: skip
+            dense, counted = best = max(tried, key=tried.__getitem__)
+            summary["valid_ndcg@10"] = tried[best]
+            progress.say(f"{_weights(dense, counted)}: validation NDCG@10 {tried[best]:.4f}")
+            if dense is not None:
+                values = result.model.config.to_dict() | {"dense_share": dense}
+                result.model.config = ModelConfig.from_dict(values)
+                summary["dense_share"] = dense
+            if counts is not None:
+                counts = dataclasses.replace(counts, share=counted) if counted else None
+        if config.transitions:
+            summary["transitions_share"] = 0.0 if counts is None else counts.share
         facts = {"config": made_with, "seed": seed, "inputs": inputs, "summary": summary}
         if is_first():
-            _write(opened, result, facts)
+            _write(opened, result, counts, facts)
             shutil.rmtree(checkpoints, ignore_errors=True)
         wait_for_all("model")
     busy = int(np.count_nonzero(events.offsets[1:] > events.offsets[:-1]))
@@ -221,36 +237,20 @@ def train(
     }
 
 
-def _by_share(
-    model: Any,
-    semantic_ids: SemanticIds,
-    trie: TrieIndex,
-    held_out: HeldOut,
-    validation: EvaluateConfig,
-    seed: int,
-) -> dict[float, float]:
-    """Return the NDCG@10 of each weight of the dense head, for the users of a validation."""
-    asked = held_out.take(chosen_users(held_out, validation, seed))
-    lists = lists_by_share(
-        model,
-        trie,
-        semantic_ids.codes,
-        asked.histories,
-        DENSE_SHARES,
-        max_items=model.config.max_items,
-        k=10,
-        beams=validation.beams,
-        exclude_seen=validation.exclude_seen,
-        users_per_batch=validation.batch_size,
-    )
-    values = [float(ndcg(target_ranks(each, asked.targets), 10).mean()) for each in lists]
-    return dict(zip(DENSE_SHARES, values, strict=True))
+def _weights(dense: float | None, counted: float | None) -> str:
+    """Say which weights were chosen."""
+    said = [] if dense is None else [f"weight of the dense head {dense}"]
+    return ", ".join(said if counted is None else [*said, f"weight of the transitions {counted}"])
 
 
-def _write(run: Run, result: TrainResult[Any], facts: dict[str, Any]) -> None:
+def _write(
+    run: Run, result: TrainResult[Any], counts: Transitions | None, facts: dict[str, Any]
+) -> None:
     """Write ``model/`` and its card."""
     with write_folder(run.folder("model"), "model", **facts) as scratch:
         save_model(scratch, result.model)
+        if counts is not None:
+            save_transitions(scratch, counts)
         lines = [json.dumps(record) + "\n" for record in result.records]
         (scratch / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
     write_model_card(run)

@@ -8,7 +8,7 @@ import numpy as np
 
 from genret.config import require
 from genret.index import FilterStack, ItemFilter, TrieIndex
-from genret.models import Capabilities
+from genret.models import Capabilities, Transitions
 from genret.recommend._decode import Decoder, Searcher
 from genret.recommend._fusion import check_fuse
 from genret.typing import Float
@@ -17,6 +17,7 @@ from genret.typing import Float
 def fused(
     own: Searcher,
     dense_share: float | None,
+    transitions: Transitions | None,
     others: Sequence[Decoder],
     weights: Sequence[float],
     fuse: str,
@@ -26,20 +27,30 @@ def fused(
     Args:
       own: the first searcher.
       dense_share: weight of its model's dense head beside its codes; None: it has no such head.
+      transitions: counts that are fused with its model; None: there are none.
       others: the decoders.
       weights: of the model and each of the decoders.
       fuse: how scores are fused.
 
     Raises:
-      GenretError: decoders of another number of items, or with other ids; no way to fuse.
+      GenretError: decoders of another number of items, or with other ids; counts of more items; no
+        way to fuse.
     """
     check_fuse(fuse)
-    size = own.index.num_items
-    searchers, shares = [own], [weights[0]]
+    size, searchers = own.index.num_items, [own]
+    share = transitions.share if transitions is not None else 0.0
+    one_code = np.arange(size, dtype=np.int32)[:, None]
+    # What weighs nothing is not searched.
+    items = TrieIndex.from_codes(one_code) if dense_share or share else None
     if dense_share:
-        items = TrieIndex.from_codes(np.arange(size, dtype=np.int32)[:, None])
-        head = dataclasses.replace(own, model=None, index=items, normalize="level")
-        searchers, shares = [own, head], [weights[0] * (1 - dense_share), weights[0] * dense_share]
+        searchers.append(dataclasses.replace(own, model=None, index=items, normalize="level"))
+    if transitions is not None and share:
+        counts, codes = transitions.with_items(size), jnp.asarray(one_code)
+        searchers.append(
+            Searcher(model=counts, index=items, codes=codes, max_items=counts.max_items)
+        )
+    parts = parts_of(dense_share or None, share or None)
+    shares = [weights[0] * part for part in parts]
     for number, (other, weight) in enumerate(zip(others, weights[1:], strict=True)):
         index = other.searchers[0].index
         found, wanted = index.item_ids, own.index.item_ids
@@ -107,6 +118,21 @@ def shares_of(weights: Sequence[float] | None, count: int) -> list[float]:
         f"weights: found {found.tolist()}, expected {count} numbers, none below 0, not all 0",
     )
     return (found / found.sum()).tolist()
+
+
+def parts_of(dense: float | None, transitions: float | None) -> list[float]:
+    """Return the weights of what a model is ranked by: codes, dense head, counted transitions.
+
+    Args:
+      dense: weight of the dense head beside the codes; None: there is no such head.
+      transitions: weight of the counts beside the model; None: there are none.
+
+    >>> parts_of(0.5, 0.2), parts_of(None, 0.25), parts_of(None, None)
+    ([0.4, 0.4, 0.2], [0.75, 0.25], [1.0])
+    """
+    own = 1.0 - (transitions or 0.0)
+    parts = [own] if dense is None else [own * (1 - dense), own * dense]
+    return parts if transitions is None else [*parts, transitions]
 
 
 def chosen_share(asked: float | None, trained: float | None) -> float | None:

@@ -196,23 +196,24 @@ class LiveItems:
         left = self._live().remove(self.catalog.item_ids[rows].tolist())
         return dataclasses.replace(self, index=left)
 
-    def compact(self, model: Any = None) -> "LiveItems":
+    def compact(self, model: Any = None, transitions: Any = None) -> "LiveItems":
         """Return the items that are not removed, counted anew in their order, in one plain index.
 
         Removed items are forgotten: histories are read without them.
 
         Args:
           model: the model that is to answer them.
+          transitions: the counts that it is fused with; None: there are none.
 
         Raises:
-          GenretError: the model reads the rows of items, and others would come to have those of
-            removed ones.
+          GenretError: the model or its counts read the rows of items, and others would come to have
+            those of removed ones.
         """
         if not isinstance(self.index, LiveIndex):
             return self
         gone = int(self.removed[: self.trained].sum())
         require(
-            not (gone and capabilities_of(model).reads_items),
+            not gone or (transitions is None and not capabilities_of(model).reads_items),
             f"compact: {gone:,} items that the model was trained with were removed, and the model "
             "reads items by row, which others would come to have; train it on the new catalog",
         )

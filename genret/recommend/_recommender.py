@@ -15,7 +15,7 @@ from genret.decoding import GenerativeModel
 from genret.errors import GenretError
 from genret.histories import Histories
 from genret.index import ItemFilter, LiveIndex, TrieIndex
-from genret.models import capabilities_of, load_model
+from genret.models import Transitions, capabilities_of, load_model, load_transitions
 from genret.recommend._answers import Recommendations
 from genret.recommend._channels import chosen_share, filters_of, fused, joint, shares_of
 from genret.recommend._decode import Decoder, Placement, Searcher
@@ -57,10 +57,13 @@ class Recommender:
       fuse: "product" ranks by the weighted sum of the log-probabilities, "mixture" by the logarithm
         of the weighted sum of the probabilities.
       dense_share: weight of the dense head of a model that has one, 0 to 1; None: as trained.
+      transitions: counts that are fused with the model, ``transitions.share`` of the whole; items
+        that came after them have none. None: the model is ranked alone.
 
     Raises:
       GenretError: semantic IDs of another number of items, a catalog or channels of other items,
-        weights that are no shares, or devices that ``model_parallel`` does not divide.
+        counts of more items than there are, weights that are no shares, or devices that
+        ``model_parallel`` does not divide.
 
     Attributes:
       decoder: what is searched, on the host's device.
@@ -88,6 +91,7 @@ class Recommender:
         weights: Sequence[float] | None = None,
         fuse: str = "product",
         dense_share: float | None = None,
+        transitions: Transitions | None = None,
     ) -> None:
         devices = list(devices) if devices is not None else jax.local_devices()[:model_parallel]
         require(
@@ -103,6 +107,7 @@ class Recommender:
         self._own_items, self._channels, self._fuse = max_items, tuple(channels), fuse
         self._weights = shares_of(weights, 1 + len(channels))
         self._dense_share = chosen_share(dense_share, self._reads.dense_share)
+        self._transitions = transitions
         self._placement = Placement.over(devices, model_parallel)
         self._place(index, semantic_ids)
 
@@ -115,7 +120,8 @@ class Recommender:
             where items were added or removed.
           dtype: type of the model's activations, and of the matrices that they are multiplied with;
             None: as it was trained.
-          options: other arguments of :class:`Recommender`.
+          options: other arguments of :class:`Recommender`; ``transitions`` are those that the model
+            was saved with, unless they are given.
 
         Raises:
           GenretError: an artifact is missing, stale or damaged.
@@ -124,6 +130,8 @@ class Recommender:
         folder.require("model")
         items = LiveItems.load(folder)
         model = load_model(folder.folder("model"), dtype=dtype, serving=True)
+        if "transitions" not in options:
+            options["transitions"] = load_transitions(folder.folder("model"))
         return cls(model, items.index, items.semantic_ids, items.catalog, **options)
 
     @property
@@ -184,6 +192,7 @@ class Recommender:
                 max_items=self._own_items, normalize=self._reads.normalize,
             ),
             self._dense_share,
+            self._transitions,
             [one.decoder for one in self._channels],
             self._weights,
             self._fuse,

@@ -15,7 +15,7 @@ from genret.config import ExportConfig, require
 from genret.errors import GenretError
 from genret.index import TrieIndex
 from genret.json_files import encode_json
-from genret.models import load_model
+from genret.models import load_model, load_transitions
 from genret.recommend import (
     Decoder,
     LiveItems,
@@ -106,12 +106,13 @@ def export_decode(
             count == 0,
             f"model: found {name} {count}, expected 0: an exported program is given items alone",
         )
-    live = LiveItems.load(folder).compact(model)
+    counts = load_transitions(folder.folder("model"))
+    live = LiveItems.load(folder).compact(model, counts)
     catalog, codes, index = live.catalog, live.semantic_ids.codes, live.index
     assert isinstance(index, TrieIndex)
     max_items = model.config.max_items
     history = config.history or max(max_items, LONG_HISTORY)
-    decoder = Recommender(model, index, codes).decoder
+    decoder = Recommender(model, index, codes, transitions=counts).decoder
     builders = [FilterBuilder.of(one.index) for one in decoder.searchers] if config.filters else []
     constants = (decoder, builders)
     leaves, structure = jax.tree.flatten(constants)

@@ -59,6 +59,22 @@ def test_seeds_widen_the_interval_of_the_users() -> None:
     assert apart["low"] == pytest.approx(0.5 - half)
 
 
+@pytest.mark.slow
+def test_rivals_are_fused_with_transitions_too(tmp_path: Path) -> None:
+    folders = ["--work", str(tmp_path / "work"), "--out", str(tmp_path)]
+    methods = ["--methods", "sasrec", "transitions", "hybrid"]
+    assert quality.main(["--smoke", "--seeds", "0", *folders, *methods]) == 0
+    document = json.loads((tmp_path / "quality-synthetic.json").read_text())
+    assert set(document["baselines"]) == {"sasrec", "transitions", "sasrec_transitions"}
+    (share,) = document["baselines"]["sasrec_transitions"]["transitions_share"]
+    assert 0 <= share < 1
+    assert {"over_sasrec", "over_sasrec_transitions"} <= set(document["hybrid"])
+    for entry in document["hybrid"].values():
+        assert entry.get("over_sasrec", entry)["interval"]["recall@10"] is not None
+    if "hybrid_heads" in document["methods"]:  # the counts helped
+        assert document["methods"]["hybrid"]["transitions_share"][0] > 0
+
+
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
@@ -138,24 +154,36 @@ def test_both_heads_are_compared_in_words(tmp_path: Path) -> None:
     (tmp_path / "quality-office.json").write_text(json.dumps(document))
     shown = markdown(tmp_path)
     # The means are those of the records; the interval is that of the ranks.
-    assert "Both heads against SASRec, seed 0: NDCG@10 1.00 times (difference +0.0000 [" in shown
-    assert "Both heads against BSARec, seed 0: NDCG@10 1.00 times" in shown
-    assert "both heads against BSARec, recall@10, same seeds" in shown
+    assert (
+        "Both heads with transitions against SASRec, seed 0: NDCG@10 1.00 times (difference +0.0000 ["
+        in shown
+    )
+    assert "Both heads with transitions against BSARec, seed 0: NDCG@10 1.00 times" in shown
+    assert "both heads with transitions against BSARec, recall@10, same seeds" in shown
 
 
-def test_transitions_beside_both_heads_are_a_method_of_their_own(tmp_path: Path) -> None:
-    ours, theirs = _record(0, 0.1), _record(0, 0.2)
-    ours["with_transitions"] = {rule: _record(0, 0.3)[rule] for rule in ("test", "test_unseen")}
+def test_what_is_fused_with_transitions_is_a_method_of_its_own(tmp_path: Path) -> None:
+    rules = ("test", "test_unseen")
+    ours, theirs = _record(0, 0.3), _record(0, 0.2)
+    ours["without_transitions"] = {rule: _record(0, 0.1)[rule] for rule in rules}
+    theirs["with_transitions"] = {rule: _record(0, 0.25)[rule] for rule in rules}
     document = summarize("office", {"hybrid": [ours], "sasrec": [theirs]})
-    assert document["hybrid"]["over_sasrec"]["recall@10"] == pytest.approx(0.5)
-    found = document["hybrid"]["with_transitions"]["over_sasrec"]
-    assert found["recall@10"] == pytest.approx(1.5)
-    assert found["unseen"]["ndcg@10"] == pytest.approx(1.5)
-    assert document["methods"]["hybrid_transitions"]["test"]["recall@10"]["mean"] == 0.3
+    block = document["hybrid"]
+    assert block["over_sasrec"]["recall@10"] == pytest.approx(1.5)
+    assert block["over_sasrec"]["unseen"]["ndcg@10"] == pytest.approx(1.5)
+    assert block["over_sasrec_transitions"]["recall@10"] == pytest.approx(1.2)
+    assert "bars" not in block["over_sasrec_transitions"]
+    assert block["without_transitions"]["over_sasrec"]["recall@10"] == pytest.approx(0.5)
+    assert document["methods"]["hybrid_heads"]["test"]["recall@10"]["mean"] == 0.1
+    assert document["baselines"]["sasrec_transitions"]["test"]["recall@10"]["mean"] == 0.25
     (tmp_path / "quality-office.json").write_text(json.dumps(document))
     shown = markdown(tmp_path)
-    assert "| `ItemDecoder` with a dense head, fused with transitions | .3000 [" in shown
-    assert "With transitions against SASRec, seed 0: NDCG@10 1.50 times" in shown
+    assert "| `ItemDecoder` with a dense head and transitions: `hybrid` | .3000 [" in shown
+    assert "| SASRec, fused with transitions | .2500 [" in shown
+    assert (
+        "Both heads with transitions against SASRec with transitions, seed 0: NDCG@10 1.20" in shown
+    )
+    assert "Both heads alone against SASRec, seed 0: NDCG@10 0.50 times" in shown
 
 
 def test_settings_of_older_records_are_completed() -> None:

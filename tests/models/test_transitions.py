@@ -1,12 +1,14 @@
 """Transitions: the counts of plain loops, for any histories."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +16,7 @@ from genret.decoding import beam_search
 from genret.errors import GenretError
 from genret.histories import Histories
 from genret.index import ItemFilter, TrieIndex
-from genret.models import History, Transitions
+from genret.models import History, Transitions, load_transitions, save_transitions
 
 ITEMS = 6
 CODES = np.arange(ITEMS)[:, None]
@@ -111,5 +113,67 @@ def test_needs_events() -> None:
     with pytest.raises(GenretError, match="transitions: found no training events"):
         Transitions.fit(Histories.from_lists([[]]), ITEMS)
     model = Transitions.fit(Histories.from_lists([[0, 1]]), ITEMS)
+    assert model.capabilities.max_items == model.max_items == 20
     with pytest.raises(GenretError, match="transitions have one level"):
         model.step(jnp.zeros((1, 1), jnp.int32), jnp.zeros((1, 1), jnp.int32), None)
+
+
+@given(training=LISTS.filter(any), more=st.integers(0, 3))
+def test_items_that_come_later_have_no_counts(training: list[list[int]], more: int) -> None:
+    """The counts are those that a fit to the larger catalog would have made."""
+    histories = Histories.from_lists(training)
+    grown = Transitions.fit(histories, ITEMS).with_items(ITEMS + more)
+    expected = Transitions.fit(histories, ITEMS + more)
+    assert grown.num_items == ITEMS + more
+    for name in ("weights", "events"):
+        np.testing.assert_allclose(getattr(grown, name), getattr(expected, name), rtol=1e-6)
+    counted = np.asarray(grown.weights) > 0
+    np.testing.assert_array_equal(
+        np.asarray(grown.neighbors)[counted], np.asarray(expected.neighbors)[counted]
+    )
+
+
+def test_fewer_items_than_were_counted_are_refused() -> None:
+    model = Transitions.fit(Histories.from_lists([[0, 1]]), ITEMS)
+    with pytest.raises(GenretError, match="found counts of 6 items, expected at most the 5 of"):
+        model.with_items(5)
+
+
+def test_comes_back_from_the_disk(tmp_path: Path) -> None:
+    assert load_transitions(tmp_path) is None
+    fitted = Transitions.fit(Histories.from_lists([[0, 1, 2], [4, 1]]), ITEMS, decay=0.7)
+    fitted = dataclasses.replace(fitted, share=0.3, max_items=4)
+    save_transitions(tmp_path, fitted)
+    found = load_transitions(tmp_path)
+    assert found is not None
+    for field in dataclasses.fields(fitted):
+        np.testing.assert_array_equal(getattr(found, field.name), getattr(fitted, field.name))
+    assert isinstance(found.share, float)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"neighbors": np.full((ITEMS, 2), 6, np.int32)}, "damaged: its numbers"),
+        ({"weights": np.full((ITEMS, 2), np.nan, np.float32)}, "damaged: its numbers"),
+        ({"weights": np.ones((ITEMS, 1), np.float32)}, "damaged: its numbers"),
+        ({"events": np.zeros(ITEMS, np.float32)}, "damaged: its numbers"),
+        ({"share": np.float64(1.5)}, "damaged: its numbers"),
+        ({"events": np.ones(ITEMS, np.float64)}, "expected decay, events, max_items, neighbors"),
+        ({"more": np.ones(3)}, "found .*more.*, expected decay, events"),
+    ],
+)
+def test_damaged_files_are_refused(
+    tmp_path: Path, changes: dict[str, np.ndarray], says: str
+) -> None:
+    save_transitions(tmp_path, Transitions.fit(Histories.from_lists([[0, 1, 2]]), ITEMS))
+    file = tmp_path / "transitions.safetensors"
+    arrays = safetensors.numpy.load(file.read_bytes()) | changes
+    file.write_bytes(
+        safetensors.numpy.save({name: np.asarray(value) for name, value in arrays.items()})
+    )
+    with pytest.raises(GenretError, match=says):
+        load_transitions(tmp_path)
+    file.write_bytes(b"none")
+    with pytest.raises(GenretError, match=r"transitions.safetensors: damaged \("):
+        load_transitions(tmp_path)

@@ -1,6 +1,7 @@
 """The stages as functions: a run from tables to figures, in Python alone."""
 
 import dataclasses
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ from genret import pipeline
 from genret.artifacts import Run, read_manifest
 from genret.config import (
     EmbedConfig,
+    EngineConfig,
     EvaluateConfig,
     ItemDecoderConfig,
     SASRecModelConfig,
+    ScoreConfig,
     TokenizeConfig,
     TrainConfig,
 )
@@ -21,7 +24,9 @@ from genret.data import load_run_data, synthetic_tables
 from genret.errors import GenretError
 from genret.evaluation import evaluate_model
 from genret.index import TrieIndex
-from genret.models import load_model
+from genret.models import load_model, load_transitions
+from genret.recommend import Recommender
+from genret.scoring import Scorer
 from genret.tokenizers import load_codes
 
 MODEL = ItemDecoderConfig(
@@ -109,6 +114,70 @@ def test_the_weight_of_a_dense_head_is_chosen_on_validation_and_kept(run: Path) 
             max_items=8, dense_share=share,
         )  # fmt: skip
         assert other["ndcg@10"] <= found["valid_ndcg@10"] + 1e-9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dense", [False, True])
+def test_counted_transitions_are_weighed_on_validation_kept_and_used(
+    run: Path, dense: bool
+) -> None:
+    shape = dataclasses.replace(MODEL, dense_head=dense)
+    how = dataclasses.replace(TRAIN, steps=12, transitions=True)
+    found = pipeline.train(run, how, model=shape)
+    share = found["transitions_share"]
+    assert share > 0, "a model of 12 steps knows less than counts"
+    manifest = read_manifest(run / "model", "model")
+    assert manifest.summary["transitions_share"] == share
+    assert "transitions.safetensors" in manifest.files
+    assert f"counted transitions {share:.2f}" in (run / "README.md").read_text()
+    counts = load_transitions(run / "model")
+    assert counts is not None
+    assert counts.share == share
+    # The evaluation ranks by them, and no other weight is better on these users.
+    config = EvaluateConfig(split="valid", k=(10,), beams=20, users=20, bootstrap=5)
+    document = pipeline.evaluate(run, config)
+    assert document["model"]["ndcg@10"] == pytest.approx(found["valid_ndcg@10"])
+    _, histories = load_run_data(run)
+    codes, trie, model = (
+        load_codes(run / "codes"),
+        TrieIndex.load(run / "index"),
+        load_model(run / "model"),
+    )
+    held_out = histories.held_out("valid")
+    for other in (0.0, 0.5, 0.9):
+        weighed = dataclasses.replace(counts, share=other)
+        value = evaluate_model(
+            model, codes.codes, trie, held_out, config, max_items=8, transitions=weighed
+        )
+        assert value["ndcg@10"] <= found["valid_ndcg@10"] + 1e-9
+    # So do the answers of a run that is loaded, and of a job.
+    shop = Recommender.load(run)
+    answers = shop.recommend_many(held_out.histories, k=5, beams=40)
+    by_hand = Recommender(model, trie, codes, transitions=counts)
+    assert (answers.items == by_hand.recommend_many(held_out.histories, k=5, beams=40).items).all()
+    alone = Recommender.load(run, transitions=None).recommend_many(held_out.histories, k=5)
+    assert (answers.items != alone.items).any()
+    scorer = Scorer.load(
+        run, ScoreConfig(k=5, beams=40, exclude_seen=True), EngineConfig(users_per_batch=16)
+    )
+    assert (scorer.score(held_out.histories).items == answers.items).all()
+    # An edited file is found out.
+    file = run / "model" / "transitions.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(GenretError, match=r"transitions\.safetensors"):
+        Recommender.load(run)
+    shutil.rmtree(run / "model")
+
+
+@pytest.mark.slow
+def test_transitions_that_do_not_help_are_dropped(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genret.pipeline._shares.TRANSITION_SHARES", (0.0,))
+    found = pipeline.train(run, dataclasses.replace(TRAIN, transitions=True), model=MODEL)
+    assert found["transitions_share"] == 0
+    assert load_transitions(run / "model") is None
+    assert "ranked by" not in (run / "README.md").read_text()
 
 
 @pytest.mark.slow

@@ -87,8 +87,9 @@ def test_answers_are_those_of_the_library(run: Path, exported: Exported) -> None
 
 
 @pytest.mark.slow
-def test_both_heads_are_exported_and_scored(run: Path, tmp_path: Path) -> None:
-    hybrid = write_small_run(tmp_path / "run", dense_head=True, dense_share=0.6)
+def test_what_is_fused_is_exported_and_scored(run: Path, tmp_path: Path) -> None:
+    shares = {"dense_share": 0.6, "transitions": 0.3}
+    hybrid = write_small_run(tmp_path / "run", dense_head=True, **shares)
     config = ExportConfig(k=4, beams=6, batch=BATCH, history=12, filters=2)
     export_decode(hybrid, tmp_path / "decode", config)
     items, scores = Exported(tmp_path / "decode")(HISTORIES, ALL, FIRST)
