@@ -46,7 +46,7 @@ class DenseHead:
         Returns:
           Float32 scores [B, 1, N] of the next item, and no cache: no level follows.
         """
-        _, scores = self.model.prefill_heads(history, self.codes)
+        _, scores = self.model.prefill_heads(history, self.model.item_vectors(self.codes))
         return scores, None
 
     def step(self, codes: Int[Array, "B M"], parents: Int[Array, "B M"], cache: None) -> None:

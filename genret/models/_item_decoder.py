@@ -180,13 +180,13 @@ class ItemDecoder(CachedDecoder):
         return self._begin(self._newest(history, dense=False)[0])
 
     def prefill_heads(
-        self, history: History, codes: Int[Array, "N L"]
+        self, history: History, vectors: Float[Array, "N W"]
     ) -> tuple[tuple[Float[Array, "B 1 V"], Cache], Float[Array, "B 1 N"]]:
         """Read the histories once for both heads.
 
         Args:
           history: B histories.
-          codes: the codes of the items, by row.
+          vectors: :meth:`item_vectors` of the items.
 
         Returns:
           What :meth:`prefill` returns, and the float32 scores of all items as the next one, by the
@@ -194,7 +194,7 @@ class ItemDecoder(CachedDecoder):
         """
         newest, state = self._newest(history)
         assert self.dense_proj is not None
-        dense = readout(self.dense_proj(state), self.item_vectors(codes))
+        dense = readout(self.dense_proj(state), vectors)
         return self._begin(newest), dense[:, None]
 
     def _begin(self, newest: Float[Array, "B W"]) -> tuple[Float[Array, "B 1 V"], Cache]:

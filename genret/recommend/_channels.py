@@ -9,7 +9,7 @@ import numpy as np
 from genret.config import require
 from genret.index import FilterStack, ItemFilter, TrieIndex
 from genret.models import Capabilities, Transitions
-from genret.recommend._decode import Decoder, Searcher
+from genret.recommend._decode import Decoder, Searcher, item_vectors
 from genret.recommend._fusion import check_fuse
 from genret.typing import Float
 
@@ -43,7 +43,10 @@ def fused(
     # What weighs nothing is not searched.
     items = TrieIndex.from_codes(one_code) if dense_share or share else None
     if dense_share:
-        searchers.append(dataclasses.replace(own, model=None, index=items, normalize="level"))
+        vectors = item_vectors(own.model, own.codes)
+        searchers.append(
+            dataclasses.replace(own, model=None, vectors=vectors, index=items, normalize="level")
+        )
     if transitions is not None and share:
         counts, codes = transitions.with_items(size), jnp.asarray(one_code)
         searchers.append(

@@ -34,6 +34,7 @@ class Searcher:
 
     Attributes:
       model: the model; None: the dense head of the searcher before it.
+      vectors: of such a head, [N, W]: the vectors of the items, which are the same for all users.
       index: the items, by the codes that the model spells.
       codes: int32 [N, L], the codes of each item that the model reads.
       filters: what may be answered, the last one allows every item; None: no filters.
@@ -45,6 +46,7 @@ class Searcher:
     index: Any
     codes: Any
     filters: Any = None
+    vectors: Any = None
     max_items: int = dataclasses.field(metadata={"static": True})
     normalize: str = dataclasses.field(default="level", metadata={"static": True})
 
@@ -87,7 +89,7 @@ class Decoder:
             if model is None:  # its histories are those of the codes: both heads read them once
                 codes = found.pop()
                 head = DenseHead(model=codes.model, codes=each.codes)
-                (first, cache), scores = _prefill_heads(codes.model, codes.history, each.codes)
+                (first, cache), scores = _prefill_heads(codes.model, codes.history, each.vectors)
                 known = Prefilled(model=codes.model, readout=first, cache=cache)
                 found.append(dataclasses.replace(codes, model=known))
                 model = Prefilled(model=head, readout=scores, cache=None)
@@ -222,7 +224,11 @@ class Placement:
             return jax.device_put(leaf, NamedSharding(self.mesh, split_of(leaf.shape, size)))
 
         searchers = tuple(
-            dataclasses.replace(each, model=jax.tree.map(split, each.model))
+            dataclasses.replace(
+                each,
+                model=jax.tree.map(split, each.model),
+                vectors=jax.tree.map(split, each.vectors),
+            )
             for each in placed.searchers
         )
         return dataclasses.replace(placed, searchers=searchers)
@@ -344,9 +350,15 @@ def search(
 
 
 @jax.jit
-def _prefill_heads(model: Any, history: History, codes: Int[Array, "N L"]) -> Any:
+def _prefill_heads(model: Any, history: History, vectors: Float[Array, "N W"]) -> Any:
     """Read histories for both heads of a model; compiled also where nothing around it is."""
-    return model.prefill_heads(history, codes)
+    return model.prefill_heads(history, vectors)
+
+
+@jax.jit
+def item_vectors(model: Any, codes: Int[Array, "N L"]) -> Float[Array, "N W"]:
+    """Return the vectors that the dense head of a model scores items by."""
+    return model.item_vectors(codes)
 
 
 def history_of(codes: Int[Array, "N L"], users: Users) -> History:

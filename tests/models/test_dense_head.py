@@ -42,7 +42,7 @@ def test_a_search_sees_what_training_saw(config: ItemDecoderConfig, tmp_path: Pa
         history = History.from_items(np.asarray(CODES), [own[:length]], 4)
         scores, cache = head.prefill(history)
         assert cache is None
-        (first, _), both = model.prefill_heads(history, CODES)
+        (first, _), both = model.prefill_heads(history, model.item_vectors(CODES))
         np.testing.assert_array_equal(both, scores)
         np.testing.assert_allclose(first, model.prefill(history)[0], rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(
@@ -85,12 +85,12 @@ def test_the_dense_head_has_last_blocks_and_vectors_of_its_own() -> None:
     np.testing.assert_allclose(added, np.concatenate([own, np.zeros((4, 16))]), atol=1e-6)
 
     history = History.from_items(np.asarray(CODES), [[3, 17, 5]], 4)
-    (codes, _), dense = model.prefill_heads(history, CODES)
+    (codes, _), dense = model.prefill_heads(history, model.item_vectors(CODES))
     for blocks, moves in ((model.dense_blocks, (False, True)), (model.item_blocks, (True, False))):
         kernel = blocks.blocks[-1].mlp.down_proj.kernel
         before = kernel[...]
         kernel[...] = before + 0.1 * RNG.normal(size=before.shape).astype(np.float32)
-        (other_codes, _), other_dense = model.prefill_heads(history, CODES)
+        (other_codes, _), other_dense = model.prefill_heads(history, model.item_vectors(CODES))
         kernel[...] = before
         found = (np.abs(other_codes - codes).max() > 1e-4, np.abs(other_dense - dense).max() > 1e-4)
         assert found == moves
