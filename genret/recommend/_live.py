@@ -54,16 +54,25 @@ class LiveItems:
     insert_capacity: int = INSERT_CAPACITY
 
     @classmethod
-    def load(cls, run: Run) -> "LiveItems":
+    def load(cls, run: Run, *, model: Any = None, transitions: Any = None) -> "LiveItems":
         """Read the items of a run.
 
+        Args:
+          run: the run.
+          model: the model that is to answer them; None: no matter which.
+          transitions: the counts that it is fused with; None: there are none.
+
         Raises:
-          GenretError: an artifact is missing, stale or damaged.
+          GenretError: an artifact is missing, stale or damaged; or the model or its counts read the
+            rows of items, and others have those of removed ones.
         """
         for kind in ("catalog", "codes", "index"):
             run.require(kind)
         if run.has(KIND):
-            return cls._load_changed(run)
+            changed = cls._load_changed(run)
+            if _by_row(model, transitions):
+                changed._check_rows(run)
+            return changed
         place = run.folder("catalog")
         verify_files(place, read_manifest(place, "catalog"))
         codes = run.folder("codes")
@@ -213,7 +222,7 @@ class LiveItems:
             return self
         gone = int(self.removed[: self.trained].sum())
         require(
-            not gone or (transitions is None and not capabilities_of(model).reads_items),
+            not (gone and _by_row(model, transitions)),
             f"compact: {gone:,} items that the model was trained with were removed, and the model "
             "reads items by row, which others would come to have; train it on the new catalog",
         )
@@ -225,10 +234,24 @@ class LiveItems:
             index=self.index.compact().base,
         )
 
+    def _check_rows(self, run: Run) -> None:
+        """Refuse items whose first rows are not those of the training."""
+        trained = Catalog.load(run.folder("catalog")).item_ids
+        require(
+            np.array_equal(self.catalog.item_ids[: len(trained)], trained),
+            f"{run.folder(KIND)}: items that the model was trained with were compacted away, and the "
+            "model reads items by row, which others have now; ingest the items anew and train again",
+        )
+
     def _live(self) -> LiveIndex:
         if isinstance(self.index, LiveIndex):
             return self.index
         return LiveIndex(self.index, insert_capacity=self.insert_capacity)
+
+
+def _by_row(model: Any, transitions: Any) -> bool:
+    """Return whether a model, or the counts that it is fused with, knows items by their rows."""
+    return transitions is not None or capabilities_of(model).reads_items
 
 
 def fingerprints_of(run: Run, kinds: Sequence[str]) -> dict[str, str]:

@@ -128,10 +128,10 @@ class Recommender:
         """
         folder = Run.open(run)
         folder.require("model")
-        items = LiveItems.load(folder)
         model = load_model(folder.folder("model"), dtype=dtype, serving=True)
         if "transitions" not in options:
             options["transitions"] = load_transitions(folder.folder("model"))
+        items = LiveItems.load(folder, model=model, transitions=options["transitions"])
         return cls(model, items.index, items.semantic_ids, items.catalog, **options)
 
     @property

@@ -107,7 +107,7 @@ def export_decode(
             f"model: found {name} {count}, expected 0: an exported program is given items alone",
         )
     counts = load_transitions(folder.folder("model"))
-    live = LiveItems.load(folder).compact(model, counts)
+    live = LiveItems.load(folder, model=model, transitions=counts).compact(model, counts)
     catalog, codes, index = live.catalog, live.semantic_ids.codes, live.index
     assert isinstance(index, TrieIndex)
     max_items = model.config.max_items

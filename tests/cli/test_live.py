@@ -13,14 +13,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from genret.artifacts import Run, read_manifest
+from genret.artifacts import Run, read_manifest, write_folder
 from genret.data import Catalog, load_run_data
 from genret.embed import load_embedder, load_vectors
+from genret.errors import GenretError
 from genret.histories import Histories
 from genret.index import TrieIndex
 from genret.recommend import LiveItems, Recommender, known_histories
+from genret.scoring import export_decode
 from genret.tokenizers import load_tokenizer
 from tests.cli.conftest import Command
+from tests.small_run import write_small_run
 
 
 def new_items(run: Path, count: int, first: int = 900, **columns) -> pa.Table:
@@ -112,6 +115,35 @@ def test_answers_follow_the_items(trained: Path, tmp_path: Path, genret: Command
         assert own == pytest.approx(live, abs=1e-4)
     known = [one for one in history if one["item_id"] != ids[0]]
     assert json.loads(genret(*user).out)["history"] == known
+
+
+@pytest.mark.slow
+def test_counts_are_not_read_for_other_items(tmp_path: Path, genret: Command) -> None:
+    """Counts have items by row: rows that others came to have are refused."""
+    run = write_small_run(tmp_path / "shop", transitions=0.3)
+    first = load_run_data(run)[0].item_ids.tolist()[0]
+    assert genret("remove-items", run, "--ids", first).status == 0
+    found = Recommender.load(run).recommend_many([[]], k=60, beams=60)
+    assert first not in [one.id for one in found[0]]
+    done = genret("compact", run)
+    assert done.status != 0
+    assert "the model reads items by row" in done.err
+    counts = (run / "model" / "transitions.safetensors").read_bytes()
+    inputs = read_manifest(run / "model").inputs
+    names = ("config.json", "model.safetensors")
+    parts = {name: (run / "model" / name).read_bytes() for name in names}
+
+    def put(files: dict[str, bytes]) -> None:
+        with write_folder(run / "model", "model", inputs=inputs) as scratch:
+            for name, data in files.items():
+                (scratch / name).write_bytes(data)
+
+    put(parts)  # without counts
+    assert genret("compact", run).status == 0
+    put(parts | {"transitions.safetensors": counts})
+    for load in (Recommender.load, lambda run: export_decode(run, tmp_path / "decode")):
+        with pytest.raises(GenretError, match="trained with were compacted away"):
+            load(run)
 
 
 def test_the_saved_embedder_and_tokenizer_give_the_catalog_its_codes(trained: Path) -> None:
