@@ -14,7 +14,7 @@ class ServeConfig(Config):
     """Folder of the run, with its model, as every replica sees it."""
     filters: str | None = None
     """JSON file with the filters that a request may name: {"name": "condition", ...}. It is read at
-    the start."""
+    the start and by each refresh."""
     k: int = 10
     """Most items of an answer; a request may ask for fewer."""
     beams: int = 50

@@ -13,7 +13,7 @@ from genret.serving._service import Service
 if TYPE_CHECKING:
     from ray.serve import Application
 
-__all__ = ["Request", "Service", "app"]
+__all__ = ["Request", "Service", "app", "refresh"]
 
 
 def app(options: Mapping[str, Any]) -> "Application":
@@ -29,3 +29,26 @@ def app(options: Mapping[str, Any]) -> "Application":
     from genret.serving._ray import deployment_of
 
     return deployment_of(config)
+
+
+def refresh(name: str = "default", timeout_s: float = 600.0) -> list[dict[str, Any]]:
+    """Let an application answer from what its run and its file of filters have now.
+
+    Call it in the cluster, after ``genret add-items``, ``remove-items``, ``compact``, a new training,
+    or a change of the filters. Meanwhile all requests are answered, from what was there before; when it
+    returns, no replica answers a request with an item that was removed.
+
+    Args:
+      name: name of the application, as ``serve.run`` or ``serve run --name`` gave it.
+      timeout_s: seconds to wait for the replicas.
+
+    Returns:
+      What each replica answers now, as ``GET`` says it.
+
+    Raises:
+      GenretError: no such application, a replica that does not answer in time, or one that goes on
+        with what it had, because an artifact is damaged or a filter cannot be used.
+    """
+    from genret.serving._ray import refresh_replicas
+
+    return refresh_replicas(name, timeout_s)

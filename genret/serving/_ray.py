@@ -20,6 +20,8 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 try:
     import starlette.requests
     from ray import serve
+    from ray.exceptions import RayError
+    from ray.serve.exceptions import RayServeException
     from starlette.responses import JSONResponse
 except ImportError as e:
     raise GenretError("serving: found no 'ray', expected it: pip install genret[ray]") from e
@@ -42,7 +44,8 @@ class Recommend:
         self._service = Service(self._config)
         self._answer.set_max_batch_size(self._service.largest_batch)
         self._answer.set_batch_wait_timeout_s(self._config.wait_ms / 1000)
-        self._batches = ThreadPoolExecutor(1)
+        # A refresh takes seconds: it must not wait in line with batches, nor they behind it.
+        self._batches, self._refreshes = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
 
     async def __call__(self, request: starlette.requests.Request) -> JSONResponse:
         """Answer over HTTP: POST a request, or GET what the service answers."""
@@ -65,6 +68,17 @@ class Recommend:
         """
         return await self._answered(Request.read(values, self._config))
 
+    async def refresh(self) -> dict[str, Any]:
+        """Answer from what the run and the file of filters have now; see :meth:`Service.refresh`.
+
+        Returns:
+          What the replica answers now, or ``{"error": text}`` where it goes on with what it has.
+        """
+        try:
+            return await self._in_thread(self._refreshes, self._service.refresh)
+        except GenretError as e:
+            return {"error": str(e)}
+
     async def _answered(self, request: Request) -> dict[str, Any]:
         answer: Answer = await self._answer(request)
         if isinstance(answer, GenretError):
@@ -80,6 +94,21 @@ class Recommend:
         return await asyncio.get_running_loop().run_in_executor(
             pool, functools.partial(function, *args)
         )
+
+
+def refresh_replicas(name: str, timeout_s: float) -> list[dict[str, Any]]:
+    """Refresh all replicas of an application; see :func:`genret.serving.refresh`."""
+    try:
+        found = serve.get_app_handle(name).broadcast("refresh").results(timeout_s=timeout_s)
+    except (RayServeException, RayError, TimeoutError) as e:
+        said = (str(e).strip() or type(e).__name__).splitlines()[0]
+        raise GenretError(f"refresh: found no answer of the application {name!r}: {said}") from e
+    errors = [one["error"] for one in found if "error" in one]
+    if errors:
+        raise GenretError(
+            f"refresh: {len(errors)} of {len(found)} replicas go on with what they had: {errors[0]}"
+        )
+    return found
 
 
 def deployment_of(config: ServeConfig) -> serve.Application:

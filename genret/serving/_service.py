@@ -1,6 +1,7 @@
 """Service: answers requests in batches of compiled sizes."""
 
 import dataclasses
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -45,7 +46,8 @@ class _Items:
 class Service:
     """Answers requests about one run.
 
-    All programs that answers need are compiled before it is ready. Several threads may call it.
+    All programs that answers need are compiled before it is ready. Several threads may call it: one
+    batch is computed at a time, also while another thread refreshes.
 
     Args:
       config: the run, and how to answer.
@@ -57,6 +59,7 @@ class Service:
 
     def __init__(self, config: ServeConfig) -> None:
         self.config = config
+        self._answering, self._refreshing = threading.Lock(), threading.Lock()
         self._items = self._load()
 
     @property
@@ -85,12 +88,31 @@ class Service:
           For each request ``{"items": [{"rank", "item_id", "title", "score"}, ...],
           "unknown_items": n}``, or the error of one that cannot be answered.
         """
-        items = self._items
         answers: list[Answer] = []
-        size = max(items.engines)
+        size = self.largest_batch
         for start in range(0, len(requests), size):
-            answers += self._answer_batch(items, requests[start : start + size])
+            with self._answering:
+                answers += self._answer_batch(self._items, requests[start : start + size])
         return answers
+
+    def refresh(self) -> dict[str, Any]:
+        """Answer from what the run and the file of filters have now.
+
+        While they are loaded, and compiled where arrays changed their shapes, requests are answered
+        from what was there before. When this returns, no batch is computed from that any more: no
+        later answer has an item that was removed, or that a changed filter forbids.
+
+        Returns:
+          What the service answers now, as :meth:`describe`.
+
+        Raises:
+          GenretError: as the constructor; the service goes on with what it has.
+        """
+        with self._refreshing:
+            items = self._load()
+            with self._answering:  # not in the middle of a batch
+                self._items = items
+            return self.describe()
 
     def _answer_batch(self, items: _Items, requests: Sequence[Request]) -> list[Answer]:
         asked: list[tuple[list[int], list[int]]] = []

@@ -3,17 +3,21 @@
 import contextlib
 import json
 import shutil
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from genret.errors import GenretError
+from genret.pipeline import remove_items
 from genret.recommend import Recommender
-from genret.serving import app
+from genret.serving import app, refresh
 from tests.serving.conftest import FILTERS
 from tests.training.test_rendezvous import free_port
 
@@ -70,6 +74,7 @@ def client(own_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         # A busy machine takes long to start a proxy, which Ray would kill and start anew.
         patch.setenv("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "200")
         patch.setenv("RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S", "60")
+        patch.setenv("RAY_worker_niceness", "0")
         ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="error")
         port = free_port()
         with contextlib.suppress(TimeoutError):  # it goes on starting
@@ -117,3 +122,46 @@ def test_bad_requests_are_one_error_in_json(client: Client, body: Any, said: str
     assert status == 400
     assert found["error"].startswith(said)
     assert client({}, "PUT")[0] == 405
+
+
+def test_overload_is_refused_and_does_no_harm(client: Client) -> None:
+    with ThreadPoolExecutor(100) as pool:
+        statuses = [status for status, _ in pool.map(client, [{"history": ["3"]}] * 1000)]
+    assert set(statuses) == {200, 503}
+    assert statuses.count(200) >= 24  # two batches of each replica, and the queue
+    assert client({"history": ["3"]})[0] == 200
+
+
+def test_items_and_filters_change_while_it_answers(client: Client, own_run: Path) -> None:
+    body = {"history": ["3"], "filter": "first"}
+    gone = set(ids(client(body)[1]))
+    ended = threading.Event()
+
+    def keep_asking() -> list[int]:
+        statuses = []
+        while not ended.is_set():
+            statuses.append(client(body)[0])
+        return statuses
+
+    with ThreadPoolExecutor(4) as pool:
+        users = [pool.submit(keep_asking) for _ in range(4)]
+        try:
+            remove_items(own_run, ids=[str(item) for item in gone])
+            conditions = FILTERS | {"new": "item_id <= 10"}
+            (own_run.parent / "filters.json").write_text(json.dumps(conditions))
+            described = refresh("shop")
+            late = [client(body) for _ in range(50)]
+            fresh = [client({"filter": "new"}) for _ in range(10)]
+        finally:
+            ended.set()
+        assert {status for user in users for status in user.result()} == {200}
+    assert [one["items"] for one in described] == [60 - len(gone)] * 2
+    assert all(status == 200 and not gone.intersection(ids(found)) for status, found in late)
+    assert all(status == 200 and max(ids(found)) <= 10 for status, found in fresh)
+
+    (own_run.parent / "filters.json").write_text(json.dumps({"first": "no_such_column > 1"}))
+    with pytest.raises(GenretError, match=r"2 of 2 replicas go on with what they had: .*no_such"):
+        refresh("shop")
+    assert client(body)[0] == 200
+    with pytest.raises(GenretError, match="refresh: found no answer of the application 'none'"):
+        refresh("none", timeout_s=10.0)

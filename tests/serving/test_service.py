@@ -2,6 +2,10 @@
 
 import copy
 import json
+import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ from hypothesis import strategies as st
 
 from genret.config import ServeConfig
 from genret.errors import GenretError
+from genret.pipeline import remove_items
 from genret.recommend import Recommender
 from genret.serving import Request, Service
 from tests.serving.conftest import FILTERS
@@ -87,3 +92,60 @@ def test_nothing_is_compiled_for_a_request(service: Service) -> None:
     for count in (1, 2, 8, 9):
         service.answer([Request(history=longest, filter="last")] * count)
     assert {n: dict(one.programs) for n, one in service._items.engines.items()} == before
+
+
+@pytest.fixture
+def own_config(config: ServeConfig, run: Path, tmp_path: Path) -> ServeConfig:
+    """Return a service of a run and a file of filters that may be changed."""
+    shutil.copytree(run, tmp_path / "run")
+    file = tmp_path / "filters.json"
+    file.write_text(json.dumps(FILTERS))
+    changed = {"run": str(tmp_path / "run"), "filters": str(file), "batch_sizes": (8,)}
+    return ServeConfig.from_dict(config.to_dict() | changed)
+
+
+@pytest.mark.slow
+def test_items_and_filters_change_while_it_answers(own_config: ServeConfig) -> None:
+    service = Service(own_config)
+    asked = [Request(history=("3",)), Request(filter="first")]
+    before = [ids(answer) for answer in service.answer(asked)]
+    gone = set(before[0]) | set(before[1])
+    refreshed, ended = threading.Event(), threading.Event()
+    late: list[list[Any]] = []
+
+    def keep_asking() -> None:
+        while not ended.is_set():
+            new = refreshed.is_set()
+            answers = [ids(answer) for answer in service.answer(asked)]
+            if new:
+                late.append(answers)
+
+    with ThreadPoolExecutor(3) as pool:
+        users = [pool.submit(keep_asking) for _ in range(3)]
+        try:
+            remove_items(own_config.run, ids=[str(item) for item in gone])
+            Path(str(own_config.filters)).write_text(json.dumps({"first": "item_id > 30"}))
+            assert [ids(answer) for answer in service.answer(asked)] == before
+            described = service.refresh()
+            refreshed.set()
+            while len(late) < 3 and not any(user.done() for user in users):
+                time.sleep(0.01)
+        finally:
+            ended.set()
+        for user in users:
+            user.result()
+    assert (described["items"], described["filters"]) == (ITEMS - len(gone), ["first"])
+    assert len(late) >= 3
+    for any_item, above_30 in late:
+        assert not gone.intersection(any_item)
+        assert not gone.intersection(above_30)
+        assert min(above_30) > 30
+
+
+def test_a_refresh_that_fails_changes_nothing(own_config: ServeConfig) -> None:
+    service = Service(own_config)
+    before = service.answer([Request(filter="first")])
+    Path(str(own_config.filters)).write_text(json.dumps({"first": "no_such_column > 3"}))
+    with pytest.raises(GenretError, match="no_such_column"):
+        service.refresh()
+    assert service.answer([Request(filter="first")]) == before
