@@ -3,6 +3,7 @@
 import functools
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,18 +24,14 @@ TRAIN = (
 )  # fmt: skip
 
 
-def points(few: int, many: int) -> Points:
-    """Train on few events and on many, each with ``genret train`` in a process of its own."""
-    return {f"histories: {many} events beside {few}": functools.partial(_compared, few, many)}
+def points(*events: int) -> Points:
+    """Train on so many events, each with ``genret train`` in a process of its own."""
+    return {f"histories: {count} events": functools.partial(_trained, count) for count in events}
 
 
-def _compared(few: int, many: int) -> Figures:
-    small, large = _trained(few), _trained(many)
-    return large | {
-        "few": small,
-        "over_few": large["anonymous_gib"] / small["anonymous_gib"],
-        "rate_over_few": large["users_per_second"] / small["users_per_second"],
-    }
+def spread(values: Sequence[float]) -> float | None:
+    """Return the largest of several values over the smallest; None of fewer than two."""
+    return max(values) / min(values) if len(values) > 1 else None
 
 
 def _trained(events: int) -> Figures:

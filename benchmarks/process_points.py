@@ -32,18 +32,18 @@ PREPARE = (
 
 
 def points(kills: int, steps: int) -> dict[str, Callable[[], Figures]]:
-    """Train in one process on two devices and in two processes, and in two that are killed."""
+    """Train in one process on several devices, in as many processes, and in two that are killed."""
     return {
-        "processes: 2": functools.partial(_processes, steps),
+        **{f"processes: {count}": functools.partial(_processes, count, steps) for count in (2, 4)},
         f"kills: {kills} of 2 processes": functools.partial(_kills, kills, steps),
     }
 
 
-def _processes(steps: int) -> Figures:
-    with _runs("one", "two") as (one, two):
-        _end([_start(one, steps, devices=2)])
-        _end(_start_two(two, steps))
-        found, expected = (load_file(run / "model" / "model.safetensors") for run in (two, one))
+def _processes(count: int, steps: int) -> Figures:
+    with _runs("one", "several") as (one, several):
+        _end([_start(one, steps, count, devices=count)])
+        _end(_start_all(several, steps, count))
+        found, expected = (load_file(run / "model" / "model.safetensors") for run in (several, one))
     apart = max(float(np.abs(found[name] - expected[name]).max()) for name in expected)
     return {"steps": steps, "largest_difference": apart, "equal": int(apart <= 1e-5)}
 
@@ -52,9 +52,9 @@ def _kills(kills: int, steps: int) -> Figures:
     rng = np.random.default_rng()
     at: list[int] = []
     with _runs("whole", "killed") as (whole, killed):
-        _end(_start_two(whole, steps))
+        _end(_start_all(whole, steps, 2))
         for _ in range(kills):
-            both = _start_two(killed, steps)
+            both = _start_all(killed, steps, 2)
             before = _last_checkpoint(killed)
             while _last_checkpoint(killed) == before and both[0].poll() is None:
                 time.sleep(0.002)
@@ -63,7 +63,7 @@ def _kills(kills: int, steps: int) -> Figures:
             for process in both:
                 process.wait(timeout=300)
             at.append(_last_checkpoint(killed))
-        _end(_start_two(killed, steps))
+        _end(_start_all(killed, steps, 2))
         files = ("model.safetensors", "metrics.jsonl", "manifest.json")
         same = [_bytes(killed, name) == _bytes(whole, name) for name in files]
     return {"steps": steps, "kills": kills, "checkpoints": at, "equal": int(all(same))}
@@ -91,19 +91,24 @@ def _environment(devices: int, folder: str) -> dict[str, str]:
     }
 
 
-def _start(run: Path, steps: int, *options: str, devices: int = 1) -> subprocess.Popen[bytes]:
-    train = ("train", str(run), *MODEL, "--steps", str(steps), "--mesh", "data=2", *options)
+def _start(
+    run: Path, steps: int, split: int, *options: str, devices: int = 1
+) -> subprocess.Popen[bytes]:
+    mesh = ("--mesh", f"data={split}")
+    train = ("train", str(run), *MODEL, "--steps", str(steps), *mesh, *options)
     environment = _environment(devices, str(run.parent))
     quiet = subprocess.DEVNULL
     command = [sys.executable, "-m", "genret", *train]
     return subprocess.Popen(command, env=environment, stdout=quiet, stderr=quiet)
 
 
-def _start_two(run: Path, steps: int) -> list[subprocess.Popen[bytes]]:
+def _start_all(run: Path, steps: int, count: int) -> list[subprocess.Popen[bytes]]:
     with socket.create_server(("", 0)) as server:
         port = server.getsockname()[1]
-    where = ("--coordinator", f"localhost:{port}", "--num-processes", "2", "--process-id")
-    return [_start(run, steps, *where, str(number)) for number in range(2)]
+    where = ("--coordinator", f"localhost:{port}", "--num-processes", str(count))
+    return [
+        _start(run, steps, count, *where, "--process-id", str(number)) for number in range(count)
+    ]
 
 
 def _end(processes: list[subprocess.Popen[bytes]]) -> None:

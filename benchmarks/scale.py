@@ -1,4 +1,4 @@
-"""Past one device: training on meshes and an index in parts, on devices that share this machine.
+"""Past one device: meshes, an index in parts, data on disk, processes and a service, on one machine.
 
     python -m benchmarks.scale --json benchmarks/results/scale.json
     python -m benchmarks.scale --json FILE --smoke
@@ -23,10 +23,12 @@ from benchmarks import (
     histories_points,
     mesh_points,
     process_points,
+    serve_points,
     shard_points,
     vectors_points,
 )
 from benchmarks.bars import over
+from benchmarks.histories_points import spread
 from benchmarks.program import Program, make_main
 from benchmarks.record import Points
 from benchmarks.shard_points import Size
@@ -47,19 +49,24 @@ class Scale(Program):
         over("shards_tries", "shards", "tries", sum),
         over("part_over_share", "index", "part_over_share", max, 1.05, at_most=True),
         over("all_gathers_over_levels", "index", "all_gathers_over_levels", max, 2, at_most=True),
+        over("index_temporary_over_fewer", "index", "temporary_bytes", spread, 1.05, at_most=True),
         over("other_messages", "index", "other_messages", sum, 0, at_most=True),
-        over("training_gib_1e8", "histories: 1", "anonymous_gib", max, 3, at_most=True),
-        over("training_gib_over_1e6", "histories: 1", "over_few", max, 1.2, at_most=True),
+        over("training_gib_1e8", "histories: 100000000 ", "anonymous_gib", max, 3, at_most=True),
+        over("training_gib_over_1e6", "histories: 1", "anonymous_gib", spread, 1.2, at_most=True),
         over("tokenizing_gib_1e7", "vectors: 1", "resident_gib", max, 6, at_most=True),
         over("batches_error", "batches", "error_over_full", max, 1.02, at_most=True),
         over("batches_collisions", "batches", "collisions_over_full", max, 1.02, at_most=True),
+        over("serve_over_recommend_many", "serve", "over_recommend_many", min, 0.8),
+        over("serve_p99_over_p50", "serve", "p99_over_p50", max, 5, at_most=True),
+        over("serve_failed", "serve", "failed", sum, 0, at_most=True),
+        over("serve_overload_over_best", "serve", "overload_over_best", min, 0.8),
     ]
 
     tries: int = 1000  # Random tries that are searched in parts.
     items: int = 10_000_000  # Items of the index that is cut; 10**8 take 9 GiB.
 
     def points(self) -> Points:
-        """Return the points of an index in parts, of meshes, of histories on disk and of processes."""
+        """Return the points of an index in parts, of meshes, of data on disk, of processes and of a service."""
         if self.smoke:
             return {
                 **shard_points.tries(2, FAMILIES[3:4], DEVICES),
@@ -68,11 +75,13 @@ class Scale(Program):
             }
         return {
             **shard_points.tries(self.tries, FAMILIES, DEVICES),
+            **shard_points.cut(Size(self.items // 10, (256,) * 4, batch=2, beams=50), DEVICES),
             **shard_points.cut(Size(self.items, (256,) * 4, batch=2, beams=50), DEVICES),
             **mesh_points.points(mesh_points.MESHES, 50),
-            **histories_points.points(few=10**6, many=10**8),
+            **histories_points.points(10**6, 10**8),
             **vectors_points.points(items=10**7, width=128, compared=10**5),
             **process_points.points(kills=5, steps=100),
+            **serve_points.points("base", items=10_000, seconds=5),
         }
 
 

@@ -1,0 +1,149 @@
+"""Points of a service on Ray Serve: users a second and waiting times at rising load, and overload.
+
+Proxy, replica and the clients share this machine's cores, as the model and ``recommend_many`` do that
+the service is compared with.
+"""
+
+import asyncio
+import functools
+import json
+import os
+import socket
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.process import Figures, in_own_process, verb
+from benchmarks.record import Points
+from genret.histories import Histories
+
+K, BEAMS, QUEUE = 10, 50, 128
+HISTORY = 50
+"""Longest history of a request."""
+LOADS = (1, 2, 4, 8, 16, 32, 64, 128)
+"""Clients that ask one request after the other."""
+SATURATING, OVERLOADING = 64, 512
+ROUNDS = 5
+"""Times that service and ``recommend_many`` are measured, in turn."""
+
+
+def points(preset: str, items: int, seconds: float) -> Points:
+    """Serve a model of a preset that knows so many items; each load lasts so many seconds."""
+    key = f"serve: {preset}, {items} items"
+    return {key: functools.partial(_served, preset, items, seconds)}
+
+
+def _measured(run: str, seconds: float) -> Figures:
+    """Start a service of a run and ask it, in a process of its own."""
+    os.environ |= {
+        "XLA_FLAGS": "",  # one device, as the service has
+        # A busy machine takes long to start a proxy, which Ray would kill and start anew.
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "200",
+        "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
+        "RAY_worker_niceness": "0",  # as what it is compared with; Ray's default is 15
+    }
+    import ray
+    from ray import serve
+
+    from genret.recommend import Recommender
+    from genret.serving import app
+
+    shop = Recommender.load(run)
+    rng = np.random.default_rng(0)
+    lists = [rng.integers(0, shop.num_items, n) for n in rng.integers(2, HISTORY, 2048)]
+    histories = Histories.from_lists(lists)
+    ids = shop.index.ids_of(np.arange(shop.num_items)).tolist()
+    bodies = [json.dumps({"history": [ids[row] for row in own]}).encode() for own in lists]
+
+    def alone() -> float:
+        start, users = time.perf_counter(), 0
+        while time.perf_counter() < start + seconds:
+            shop.recommend_many(histories.take(np.arange(512) + users % 2048), K, beams=BEAMS)
+            users += 512
+        return users / (time.perf_counter() - start)
+
+    with socket.create_server(("", 0)) as server:
+        port = server.getsockname()[1]
+    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="error")
+    serve.start(http_options={"port": port})
+    service = {"run": run, "k": K, "beams": BEAMS, "most_items": HISTORY, "queue": QUEUE}
+    serve.run(app(service), name="shop")
+
+    def load(clients: int) -> Figures:
+        return asyncio.run(_asked(f"http://127.0.0.1:{port}/", bodies, clients, seconds))
+
+    alone(), load(SATURATING)  # compiled, connected, warm
+    rounds = [(load(SATURATING)["users_per_second"], alone()) for _ in range(ROUNDS)]
+    loads = {str(clients): load(clients) for clients in LOADS}
+    overload = load(OVERLOADING)
+    serve.shutdown()
+    ray.shutdown()
+    best = max(one["users_per_second"] for one in loads.values())
+    below = [one for one in loads.values() if one["users_per_second"] < 0.9 * best]
+    return {
+        "over_recommend_many": statistics.median(served / own for served, own in rounds),
+        "recommend_many": statistics.median(own for _, own in rounds),
+        "users_per_second": statistics.median(served for served, _ in rounds),
+        "p99_over_p50": max(one["p99_ms"] / one["p50_ms"] for one in below),
+        "failed": sum(one["failed"] for one in (*loads.values(), overload)),
+        "refused_before": sum(one["refused"] for one in loads.values()),
+        "refused": overload["refused"],
+        "overload_over_best": overload["users_per_second"] / best,
+        "loads": loads,
+        "overload": overload,
+    }
+
+
+async def _asked(url: str, bodies: Sequence[bytes], clients: int, seconds: float) -> Figures:
+    """Let clients ask one request after the other; one that is refused waits as it is told."""
+    import aiohttp
+
+    took: list[float] = []
+    refused = failed = 0
+    start = time.perf_counter()
+
+    async def client(number: int, session: aiohttp.ClientSession) -> None:
+        nonlocal refused, failed
+        while (asked := time.perf_counter()) < start + seconds:
+            body = bodies[number % len(bodies)]
+            number += clients
+            async with session.post(url, data=body) as answer:
+                await answer.read()
+            if answer.status == 200:
+                took.append(time.perf_counter() - asked)
+            elif answer.status == 503:
+                refused += 1
+                await asyncio.sleep(float(answer.headers["Retry-After"]))
+            else:
+                failed += 1
+
+    connections = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connections) as session:
+        await asyncio.gather(*(client(number, session) for number in range(clients)))
+    p50, p99 = np.percentile(took, [50, 99]) * 1000
+    return {
+        "users_per_second": len(took) / (time.perf_counter() - start),
+        "p50_ms": float(p50),
+        "p99_ms": float(p99),
+        "refused": refused,
+        "failed": failed,
+    }
+
+
+def _served(preset: str, items: int, seconds: float) -> Figures:
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder, "run")
+        in_own_process(_prepare, run, preset, items)
+        return in_own_process(_measured, str(run), seconds)
+
+
+def _prepare(run: Path, preset: str, items: int) -> None:
+    """Write a run whose model was hardly trained: answers of any model cost the same."""
+    verb("ingest", run, "--synthetic", "--synthetic-users", 500, "--synthetic-items", items)
+    verb("tokenize", run, "--method", "random", "--levels", 4, "--codebook-size", 256)
+    verb("index", run)
+    verb("train", run, "--preset", preset, "--steps", 1, "--batch-size", 2, "--eval-users", 1)
