@@ -197,6 +197,8 @@ class Explodes(Bigram):
 
 def test_foreign_and_damaged_checkpoints_are_refused(tmp_path: Path) -> None:
     run(checkpoint_dir=tmp_path, identity={"codes": "abc"})
+    with pytest.raises(GenretError, match=r"model\.width = None, but this one has 32"):
+        run(checkpoint_dir=tmp_path, identity={"codes": "abc", "model": {"width": 32}})
     with pytest.raises(
         GenretError, match="belongs to a run with codes = 'abc', but this one has 'xyz'"
     ):
