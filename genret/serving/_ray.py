@@ -46,6 +46,8 @@ class Recommend:
         self._answer.set_batch_wait_timeout_s(self._config.wait_ms / 1000)
         # A refresh takes seconds: it must not wait in line with batches, nor they behind it.
         self._batches, self._refreshes = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     async def __call__(self, request: starlette.requests.Request) -> JSONResponse:
         """Answer over HTTP: POST a request, or GET what the service answers."""
@@ -80,6 +82,9 @@ class Recommend:
             return {"error": str(e)}
 
     async def _answered(self, request: Request) -> dict[str, Any]:
+        # Ray closes a batch after its wait, even while the one before is computed: under load each
+        # would hold one request. So what comes meanwhile waits here, and is one batch then.
+        await self._idle.wait()
         answer: Answer = await self._answer(request)
         if isinstance(answer, GenretError):
             raise answer
@@ -87,7 +92,11 @@ class Recommend:
 
     @serve.batch
     async def _answer(self, requests: list[Request]) -> list[Answer]:
-        return await self._in_thread(self._batches, self._service.answer, requests)
+        self._idle.clear()
+        try:
+            return await self._in_thread(self._batches, self._service.answer, requests)
+        finally:
+            self._idle.set()
 
     @staticmethod
     async def _in_thread(pool: ThreadPoolExecutor, function: Callable[..., T], *args: Any) -> T:
@@ -121,8 +130,9 @@ def deployment_of(config: ServeConfig) -> serve.Application:
     largest = max(config.batch_sizes, default=512 if len(options) > 1 else 32)
     place = serve.deployment(
         num_replicas=config.replicas,
-        # One batch is computed while the next one gathers.
-        max_ongoing_requests=2 * largest,
+        # One batch is computed while the next ones gather. Proxies ask a replica that is full again
+        # only after pauses of up to a second: it has to have work until then.
+        max_ongoing_requests=2 * largest + config.queue,
         max_queued_requests=config.queue,
         backpressure_config={"retry_after_s": RETRY_AFTER_S},
         ray_actor_options=options,
