@@ -30,10 +30,6 @@ Answer = TypeVar("Answer")
 
 LOG = logging.getLogger("genret")
 
-MANY_ROOTS = 8
-"""Requests from which on XLA chooses the first codes of all in fewer cycles than a kernel on a TPU: it
-sorts the rows of a batch together. The counts are in ``docs/benchmarks.md``."""
-
 
 def next_beams(
     searched: Searched,
@@ -186,8 +182,6 @@ def _dense_step(
     level = state.codes.shape[-1]
     words = _words(plan, stored, level, restriction, state.nodes)
     run = _with_fallback(plan, level, dense_level)
-    if plan.platform == "tpu" and level == 0 and readout.shape[0] >= MANY_ROOTS:
-        run = dense_level
     scores, parents, codes = run(_logits(readout), words, state.scores, beams=beams)
     valid = scores > -jnp.inf
     valid &= jnp.arange(beams, dtype=jnp.int32)[None] < limit[:, None]

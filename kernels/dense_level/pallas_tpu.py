@@ -55,7 +55,12 @@ def dense_level(
     rows = records if logits.shape[1] > 1 else 1
     size = 2 * rows * codes * logits.dtype.itemsize + records * codes * 4
     check_fits("dense_level", "bytes of logits with 'pallas_tpu'", size, MOST_LOGITS)
-    together = 2 if batch % 2 == 0 and 2 * size <= MOST_LOGITS else 1
+    # Requests of a step hide each other's waits; more of them do not fit the registers.
+    together = next(
+        n
+        for n in ((8, 4, 2, 1) if held == 1 else (4, 2, 1))
+        if n == 1 or (batch % n == 0 and n * size <= MOST_LOGITS)
+    )
     groups = codes // LANES
     chosen = min(beams, held * groups)  # groups
     slots, lanes = round_up(chosen, SUBLANES), round_up(max(beams, records), LANES)
@@ -73,7 +78,7 @@ def dense_level(
         in_specs=[block(rows, codes), block(records, word_lanes), block(records, 1)],
         out_specs=block(SUBLANES, lanes),
         scratch_shapes=[
-            pltpu.VMEM((together, groups, records, LANES), jnp.float32),
+            pltpu.VMEM((together, groups * records, LANES), jnp.float32),
             *(pltpu.VMEM(of_groups, x) for x in (jnp.float32, jnp.int32, jnp.float32)),
             pltpu.VMEM((together, SUBLANES, lanes), jnp.int32),
             pltpu.SMEM((together, SUBLANES, lanes), jnp.int32),
@@ -93,11 +98,11 @@ def _kernel(
     words: Any,  # int32 [n, R, W]
     base: Any,  # float32 [n, R, 1]
     out: Any,  # int32 [n, 8, K]: bits of the scores, beams, codes
-    scores: Any,  # float32 [n, G, R, 128]: of all codes
+    scores: Any,  # float32 [n, G R, 128]: of all codes, group by group
     maxima: Any,  # float32 [n, G, R]: of the groups
     maxima_keys: Any,  # int32
     maxima_places: Any,  # float32
-    numbers: Any,  # int32 [n, 8, K]: the chosen groups
+    numbers: Any,  # int32 [n, 8, K]: the rows of ``scores`` that the chosen groups are
     scalars: Any,  # the same in SMEM
     candidates: Any,  # float32 [n, K, 128]: the scores of the chosen groups
     keys: Any,  # int32
@@ -109,7 +114,8 @@ def _kernel(
     chosen: int,
     beams: int,
 ) -> None:
-    requests, groups = scores.shape[:2]
+    requests, records = words.shape[:2]
+    groups = scores.shape[1] // records
     slots, lanes = candidates.shape[1], out.shape[2]
     bits = (groups - 1).bit_length()  # of the number of a group of a beam
     everything = chosen == held * groups
@@ -122,18 +128,20 @@ def _kernel(
         for q in range(requests):
             for each in range(chosen):
                 beam, group = divmod(each, groups)
-                candidates[q, each : each + 1] = scores[q, group, beam : beam + 1]
+                row = group * records + beam
+                candidates[q, each : each + 1] = scores[q, row : row + 1]
     else:
         for q in range(requests):
             maxima[q] = turned(largest[q], *maxima.shape[1:])
         which = _best_groups(maxima, maxima_keys, maxima_places, held, groups, chosen, slots, bits)
         for q in range(requests):
-            numbers[q] = jnp.broadcast_to(_widened(to_row(which[q]), lanes), (SUBLANES, lanes))
+            row = (which[q] & ((1 << bits) - 1)) * records + (which[q] >> bits)
+            numbers[q] = jnp.broadcast_to(_widened(to_row(row), lanes), (SUBLANES, lanes))
         # Not `sync_copy`: jax 0.12 asks it for a TPU that a host which only compiles does not have.
         copy = pltpu.make_async_copy(numbers, scalars, copied)
         copy.start()
         copy.wait()
-        _gather(scalars, scores, candidates, bits)
+        _gather(scalars, scores, candidates)
 
     size = min(beams, chosen * LANES)
     inside = iota((slots, LANES), 0) < chosen
@@ -204,7 +212,7 @@ def _score_all(
         legal = look_up(own, (lane >> 5) + first % LANES) >> (lane & 31) & 1 == 1
         score = start + (logits.group(number) - normalizer)
         score = jnp.where(legal & real & (score > -jnp.inf), score, -jnp.inf)
-        scores[number] = score
+        scores[number * logits.rows : (number + 1) * logits.rows] = score
         if not wants_maxima:
             continue
         most = jnp.broadcast_to(jnp.max(score, axis=1, keepdims=True), shape)
@@ -212,14 +220,12 @@ def _score_all(
     return largest
 
 
-def _gather(numbers: Any, scores: Any, candidates: Any, bits: int) -> None:
+def _gather(numbers: Any, scores: Any, candidates: Any) -> None:
     """Copy the scores of the chosen groups, a row of a register each."""
 
     def copy(slot: Any, _: Any) -> Any:
         for q in range(scores.shape[0]):
-            number = numbers[q, 0, slot]
-            row = scores[q, number & ((1 << bits) - 1), pl.ds(number >> bits, 1), :]
-            candidates[q, pl.ds(slot, 1), :] = row
+            candidates[q, pl.ds(slot, 1), :] = scores[q, pl.ds(numbers[q, 0, slot], 1), :]
         return 0
 
     jax.lax.fori_loop(0, candidates.shape[1], copy, 0, unroll=SUBLANES)

@@ -206,25 +206,22 @@ def _moved(
     shape = own.shape
     lane = iota(shape, 1)
     codes = _codes_of(own, level, first, stride)
-    count, allowed, lo = (
-        own[:, COUNT : COUNT + 1],
-        own[:, ALLOWED : ALLOWED + 1],
-        own[:, LO : LO + 1],
-    )
-    if width == 1:
+    fields = {SCORE: bits_of(score)}
+    if width == 1:  # the one row stays where it is
         code, moved = codes[:, :1], own
     else:
+        count, allowed, lo = (own[:, at : at + 1] for at in (COUNT, ALLOWED, LO))
         at = jnp.broadcast_to(slot, shape)
         code = jnp.sum(jnp.where(lane == at, codes, 0), axis=1, keepdims=True)
         inside = (lane >= at) & (lane < jnp.broadcast_to(count, shape)) & (lane < stride)
         same = inside & (codes == jnp.broadcast_to(code, shape))
-        count = jnp.sum(jnp.where(same, 1, 0), axis=1, keepdims=True)
         # The child's rows move to the front of their group; what follows is never looked at.
         source = jnp.where(lane < DATA, lane, jnp.minimum(lane + at, LANES - 1))
         moved = jnp.take_along_axis(own, source, axis=1, mode="promise_in_bounds")
-        allowed = jax.lax.shift_right_logical(allowed, slot)
-        lo = lo + slot
-    fields = {level: code, SCORE: bits_of(score), LO: lo, COUNT: count, ALLOWED: allowed}
+        fields[COUNT] = jnp.sum(jnp.where(same, 1, 0), axis=1, keepdims=True)
+        fields[ALLOWED] = jax.lax.shift_right_logical(allowed, slot)
+        fields[LO] = lo + slot
+    fields[level] = code
     for place, value in fields.items():
         moved = jnp.where(lane == place, jnp.broadcast_to(value, shape), moved)
     return moved, code

@@ -92,6 +92,8 @@ def test_reference(seed: int, batch: int, held: int, codes: int, beams: int) -> 
         (1, 2, 600, 200, jnp.float32),  # more beams than groups
         (1, 3, 256, 6, jnp.float32),  # as many
         (1, 40, 500, 30, jnp.float32),  # the reference looks at groups
+        (8, 5, 256, 9, jnp.float32),  # several steps of a TPU's grid
+        (8, 1, 256, 9, jnp.float32),
     ],
 )
 @pytest.mark.parametrize("name", ["pallas_tpu", "pallas_gpu"])

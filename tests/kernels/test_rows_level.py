@@ -61,6 +61,7 @@ def drawn(
         (3, 5, 33, 4, 3, 3, 2, jnp.bfloat16),
         (1, 130, 40, 2, 4, 4, 2, jnp.float32),
         (2, 7, 5, 1, 1, 0, 0, jnp.float32),
+        (8, 9, 256, 4, 3, 2, 2, jnp.float32),  # several steps of a TPU's grid
     ],
 )
 @pytest.mark.parametrize("name", ["pallas_tpu", "pallas_gpu"])
