@@ -34,8 +34,8 @@ class ServeConfig(Config):
     wait_ms: float = 2.0
     """Longest time that a request waits for others to fill a batch while no batch is computed."""
     queue: int = 128
-    """Requests that wait at each replica beside two batches, and as many at each proxy while all
-    replicas are full; further ones are answered with status 503."""
+    """Requests that wait at each replica beside two batches; further ones are answered with status
+    503."""
     replicas: int = 1
     """Processes that answer; each has a copy of the model."""
     cpus_per_replica: float = 1.0

@@ -27,6 +27,7 @@ except ImportError as e:
     raise GenretError("serving: found no 'ray', expected it: pip install genret[ray]") from e
 
 T = TypeVar("T")
+_NEVER_FULL = 1_000_000
 RETRY_AFTER_S = 1
 """Seconds after which a request that was refused may be sent again, as its answer says."""
 
@@ -46,6 +47,7 @@ class Recommend:
         self._answer.set_batch_wait_timeout_s(self._config.wait_ms / 1000)
         # A refresh takes seconds: it must not wait in line with batches, nor they behind it.
         self._batches, self._refreshes = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        self._waiting, self._room = 0, 2 * self._service.largest_batch + self._config.queue
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -56,6 +58,10 @@ class Recommend:
         if request.method != "POST":
             error = {"error": f"method: found {request.method}, expected POST or GET"}
             return JSONResponse(error, status_code=405, headers={"Allow": "GET, POST"})
+        if self._waiting >= self._room:
+            error = {"error": f"overload: found {self._waiting} requests that wait, come again"}
+            again = {"Retry-After": str(RETRY_AFTER_S)}
+            return JSONResponse(error, status_code=503, headers=again)
         try:
             asked = Request.parse(await request.body(), self._config)
             return JSONResponse(await self._answered(asked))
@@ -84,8 +90,12 @@ class Recommend:
     async def _answered(self, request: Request) -> dict[str, Any]:
         # Ray closes a batch after its wait, even while the one before is computed: under load each
         # would hold one request. So what comes meanwhile waits here, and is one batch then.
-        await self._idle.wait()
-        answer: Answer = await self._answer(request)
+        self._waiting += 1
+        try:
+            await self._idle.wait()
+            answer: Answer = await self._answer(request)
+        finally:
+            self._waiting -= 1
         if isinstance(answer, GenretError):
             raise answer
         return answer
@@ -127,12 +137,11 @@ def deployment_of(config: ServeConfig) -> serve.Application:
         options["num_gpus"] = config.gpus_per_replica
     if config.tpus_per_replica:
         options["resources"] = {"TPU": config.tpus_per_replica}
-    largest = max(config.batch_sizes, default=512 if len(options) > 1 else 32)
     place = serve.deployment(
         num_replicas=config.replicas,
-        # One batch is computed while the next ones gather. Proxies ask a replica that is full again
-        # only after pauses of up to a second: it has to have work until then.
-        max_ongoing_requests=2 * largest + config.queue,
+        # Proxies ask a replica that is full again and again, which takes most of their time. So
+        # a replica is never full for them: it refuses by itself, at once.
+        max_ongoing_requests=_NEVER_FULL,
         max_queued_requests=config.queue,
         backpressure_config={"retry_after_s": RETRY_AFTER_S},
         ray_actor_options=options,
