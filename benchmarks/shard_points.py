@@ -81,7 +81,7 @@ def _cut(size: Size, mesh: Mesh) -> Figures:
     found = beam_search(model, history, index, **options)
     same = jax.tree.map(lambda a, b: np.array_equal(a, b), found, expected)
     program = jax.jit(functools.partial(beam_search, beams=size.beams)).lower(
-        model, jnp.asarray(history), index, exclude=seen
+        model, jnp.asarray(history), index.with_rows(), exclude=seen
     )
     compiled = program.compile()
     messages = MESSAGE.findall(compiled.as_text())

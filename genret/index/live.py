@@ -1,5 +1,6 @@
 """LiveIndex: a catalog that changes. Removed items are cleared bits, inserted ones a second trie."""
 
+import copy
 import dataclasses
 import functools
 from collections import ChainMap
@@ -198,6 +199,12 @@ class LiveIndex(FilteredIndex):
             second = self.inserted
             rows = None if second is None else second.row_of_item(self.base.trie.num_rows)
             return self.base.row_of_item, rows
+
+    def with_rows(self) -> "LiveIndex":
+        """Return the same index, which has rows with it; see :meth:`TrieIndex.with_rows`."""
+        index = copy.copy(self)
+        index.__dict__["base"] = self.base.with_rows()  # frozen: attributes cannot be set
+        return index
 
     def whole_trie(self, caller: str) -> Trie:
         """Return the trie that was built, see :meth:`TrieIndex.whole_trie`."""

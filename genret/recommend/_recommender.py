@@ -188,7 +188,8 @@ class Recommender:
         self._item_ids = None if index.item_ids is None else index.ids_of(np.arange(len(codes)))
         self.decoder: Decoder = fused(
             Searcher(
-                model=self.model, index=index, codes=jax.device_put(np.asarray(codes, np.int32)),
+                model=self.model, index=index.with_rows(),  # compiled programs take it as an argument
+                codes=jax.device_put(np.asarray(codes, np.int32)),
                 max_items=self._own_items, normalize=self._reads.normalize,
             ),
             self._dense_share,

@@ -1,5 +1,6 @@
 """The search as a compiled program: reuse, sharding, transformations; and bad arguments."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from jax.sharding import PartitionSpec as P
 from genret.decoding import beam_search
 from genret.decoding.search import _search
 from genret.errors import GenretError
-from genret.index import FilterStack, ItemFilter, TrieIndex
+from genret.index import FilterStack, ItemFilter, LiveIndex, TrieIndex
 from genret.testing import TableModel, protocol_logits, random_codes
 
 COUNTS = (6, 6, 6)
@@ -135,6 +136,37 @@ def test_inside_a_jitted_function(index: TrieIndex, model: TableModel) -> None:
     assert_equal(items(history, exclude), outside.items)
     with pytest.raises(GenretError, match="inside a JAX transformation"):
         jax.jit(lambda h: beam_search(model, h, index, beams=4, check=True).items)(history)
+
+
+@pytest.mark.parametrize(
+    ("kind", "made"),
+    [
+        ("plain", r"i32\[64\] = scatter"),
+        ("live", r"i32\[64\] = scatter"),
+        ("in parts", r"i32\[8,8\] \w+:i32\[8,8\] = sort"),
+    ],
+)
+def test_rows_of_items_are_not_made_in_every_call(
+    index: TrieIndex, model: TableModel, kind: str, made: str
+) -> None:
+    whole: Any = LiveIndex(index, insert_capacity=8) if kind == "live" else index
+    if kind == "in parts":
+        whole = index.shard(Mesh(np.array(jax.devices()), ("items",)), "items")
+    ready = whole.with_rows()
+
+    def search(index: Any) -> Any:
+        seen = np.array([[3, -1, 9], [63, 0, 5]])
+        return beam_search(model, jnp.array([0, 1]), index, beams=5, exclude=seen)
+
+    def makes_rows(index: Any) -> bool:
+        return re.search(made, str(jax.make_jaxpr(search)(index))) is not None
+
+    assert makes_rows(whole)  # as an argument; else they are kept
+    assert not makes_rows(ready)
+    expected = search(whole)
+    assert_equal(search(ready), expected)
+    assert_equal(jax.jit(search)(ready), expected)
+    assert ready.version is whole.version  # filters of the one serve the other
 
 
 def test_one_filter_needs_no_choice(index: TrieIndex, model: TableModel) -> None:

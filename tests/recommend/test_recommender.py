@@ -173,6 +173,12 @@ def test_no_users_and_progress(histories) -> None:
     assert sum(steps) == len(LENGTHS)
 
 
+def test_a_program_is_given_the_rows_of_items(shop) -> None:
+    (own,) = shop.decoder.searchers
+    assert own.index.rows is not None
+    assert shop.index.rows is None
+
+
 def test_a_warm_call_compiles_nothing(shop, histories) -> None:
     shop.warm_up(k=5)
     shop.recommend(["SKU1"], k=5, where="in_stock")
