@@ -62,7 +62,7 @@ class Tokenizers(Program):
         "codes used, by level": ("used_share", lambda x: " ".join(f"{share:.0%}" for share in x)),
         "perplexity, by level": ("perplexity", lambda x: " ".join(f"{value:,.0f}" for value in x)),
         "items that collide": ("colliding_share", "{:.2%}"),
-        "variance not explained": ("error", lambda x: f"{x[-1]:.1%}"),
+        "variance not explained": ("unexplained", lambda x: f"{x[-1]:.1%}"),
         "pairs of one history with one first code": ("together_share", "{:.2%}"),
         "moved by `reassign`": ("reassigned", "{:,}"),
         "fit": ("fit_s", "{:.0f} s"),
@@ -121,11 +121,12 @@ def measure(name: str, catalog: str, read_vectors: Any, options: Tokenizers) -> 
         moved = reassign_collisions(found, vectors, tokenizer).codes
     links = pairs.tocoo()
     together = links.data @ (codes[links.row, 0] == codes[links.col, 0])
-    by_level = ("used", "used_share", "perplexity", "prefixes", "error")
+    by_level = ("used", "used_share", "perplexity", "prefixes")
     return {
         **about,
         "codes_per_level": list(tokenizer.codes_per_level),
         **{name: [level[name] for level in report["levels"]] for name in by_level},
+        "unexplained": [level["error"] for level in report["levels"]],  # a point with "error" failed
         "collisions": report["collisions_before"],
         "colliding_share": report["collisions_before"]["items"] / len(codes),
         "together_share": float(together / links.data.sum()),

@@ -37,7 +37,7 @@ def tokenize(file: str) -> None:
     rows = np.sort(np.random.default_rng(1).choice(len(vectors), 10**5, replace=False))
     part = np.asarray(vectors[rows], np.float64)
     left = ((part - tokenizer.decode(codes[rows])) ** 2).sum()
-    figures["error"] = float(left / ((part - part.mean(axis=0)) ** 2).sum())
+    figures["unexplained"] = float(left / ((part - part.mean(axis=0)) ** 2).sum())
     print(json.dumps(figures))
 
 

@@ -24,7 +24,7 @@ def test_the_program(shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert len(points) == 4
     for figures in points.values():
         assert figures["after_reassigning"]["items"] == 0
-        assert 0 < figures["error"][-1] < 1
+        assert 0 < figures["unexplained"][-1] < 1
         assert len(figures["used_share"]) == len(figures["codes_per_level"]) == 4
     bars = json.loads(out.read_text())["bars"]
     assert "beauty: rq_kmeans, local last level: colliding items" in bars
