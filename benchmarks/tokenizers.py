@@ -126,7 +126,8 @@ def measure(name: str, catalog: str, read_vectors: Any, options: Tokenizers) -> 
         **about,
         "codes_per_level": list(tokenizer.codes_per_level),
         **{name: [level[name] for level in report["levels"]] for name in by_level},
-        "unexplained": [level["error"] for level in report["levels"]],  # a point with "error" failed
+        # Not "error", which a point has that failed.
+        "unexplained": [level["error"] for level in report["levels"]],
         "collisions": report["collisions_before"],
         "colliding_share": report["collisions_before"]["items"] / len(codes),
         "together_share": float(together / links.data.sum()),
