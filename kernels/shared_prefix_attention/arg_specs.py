@@ -53,13 +53,15 @@ class ArgSpec:
 
 
 # The beams of STATIC (arXiv 2602.22647) and of a full batch; heads of Qwen3-0.6B over a history of
-# a few hundred items, and a small ItemDecoder over one position an item.
+# a few hundred items, with one new code, with a whole item from the root ("tail"), and with one below a
+# path ("spelled"); and a small ItemDecoder over one position an item.
 ARG_SPECS = {
     f"{name}-{model}": ArgSpec(batch=batch, beams=beams, **sizes)
     for name, batch, beams in (("paper", 2, 70), ("batch", 16, 512))
     for model, sizes in {
         "qwen3": {"history": 1000},
-        "tail": {"history": 1000, "length": 4},
+        "tail": {"history": 1000, "length": 4, "levels": 0},
+        "spelled": {"history": 1000, "length": 4},
         "small": {"history": 50, "heads": 4, "kv_heads": 4, "width": 64, "dtype": jnp.float32},
     }.items()
 }
