@@ -29,6 +29,7 @@ BASE = {
     "kept_programs",
     "locks",
     "manifest",
+    "parquet",
 }
 SIDE_BY_SIDE = {"data", "embed", "tokenizers", "index"}
 MAY_IMPORT = {

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from genret.data._columns_on_disk import Column, HistoriesColumns, IdColumn
 from genret.errors import GenretError
 from genret.histories import Histories
+from genret.parquet import read_batches
 from genret.typing import Int
 
 HISTORIES_FILE = "histories.parquet"
@@ -141,7 +142,7 @@ def _read(path: Path, file: pq.ParquetFile, scratch: Path | None) -> dict[str, A
 
 
 def _batches(path: Path, file: pq.ParquetFile, names: list[str]) -> Iterator[pa.RecordBatch]:
-    for batch in file.iter_batches(_USERS_A_PIECE, columns=names):
+    for batch in read_batches(file, _USERS_A_PIECE, names):
         for name in names:
             if batch[name].null_count:
                 what = "has nulls" if name == "times" else "is missing or has nulls"

@@ -34,6 +34,7 @@ from genret.data._semantic_json import read_inter_json, read_item_json
 from genret.data._source import Source
 from genret.data._streams import compression_of, read_document, reading
 from genret.errors import GenretError
+from genret.parquet import read_batches
 
 BATCH_ROWS = 1 << 17
 """Rows of a batch from Parquet."""
@@ -174,7 +175,7 @@ def _parquet(path: Path) -> Source:
             reading(path, "Parquet"),
             pa.parquet.ParquetFile(path, page_checksum_verification=True) as file,
         ):
-            for batch in file.iter_batches(BATCH_ROWS, columns=list(columns)):
+            for batch in read_batches(file, BATCH_ROWS, columns):
                 yield plain_batch(batch)
 
     with reading(path, "Parquet"):

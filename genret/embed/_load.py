@@ -14,6 +14,7 @@ from genret.checks import check_vectors
 from genret.embed._brought import id_column, in_order, read_archive, read_ids
 from genret.errors import GenretError
 from genret.item_ids import check_companion
+from genret.parquet import read_batches
 from genret.tensors import read_npy
 from genret.typing import PathLike, Vectors
 
@@ -171,7 +172,7 @@ def _batches(
 ) -> Iterator[tuple[list[str], Vectors]]:
     """Yield ids as text and their vectors, checked, a batch at a time."""
     row = 0
-    for batch in source.iter_batches(batch_rows, columns=[id_column, vector_column]):
+    for batch in read_batches(source, batch_rows, [id_column, vector_column]):
         if batch.num_rows == 0:
             continue
         raw = batch.column(id_column)
