@@ -12,6 +12,7 @@ from genret.config import (
     ItemDecoderConfig,
     ModelConfig,
     Recipe,
+    RPGConfig,
     SASRecModelConfig,
     TrainConfig,
     model_config,
@@ -21,18 +22,18 @@ from genret.config import recipe as find_recipe
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ModelOptions(ItemDecoderConfig, EncoderDecoderConfig, SASRecModelConfig):
+class ModelOptions(ItemDecoderConfig, EncoderDecoderConfig, RPGConfig, SASRecModelConfig):
     """The fields of all kinds of models, for one command line.
 
     This is not an architecture; :meth:`chosen` makes one from the options that were given.
     """
 
-    kind: Literal["item_decoder", "decoder_only", "encoder_decoder", "one_pass", "sasrec"] = (  # type: ignore[misc]
-        "item_decoder"
-    )
+    kind: Literal[  # type: ignore[misc]
+        "item_decoder", "decoder_only", "encoder_decoder", "one_pass", "rpg", "sasrec"
+    ] = "item_decoder"
     """Items as positions and a small code decoder; flattened codes (Llama/Qwen); TIGER (T5); flattened
-    codes that give all codes of the next item in one pass (RecGPT); or the baseline whose one code is
-    the item itself."""
+    codes that give all codes of the next item in one pass (RecGPT); items as positions and a head for
+    each of many codes without an order (RPG); or the baseline whose one code is the item itself."""
     codes_per_level: Annotated[tuple[int, ...], *NO_OPTION] = ()
     num_items: Annotated[int, *NO_OPTION] = 0
     vector_dim: Annotated[int, *NO_OPTION] = 0

@@ -29,6 +29,7 @@ from genret.config.models import (
     ModelConfig,
     OnePassConfig,
     RotaryConfig,
+    RPGConfig,
     SASRecModelConfig,
     model_config,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "ModelConfig",
     "OnePassConfig",
     "ProcessesConfig",
+    "RPGConfig",
     "Recipe",
     "RotaryConfig",
     "SASRecConfig",

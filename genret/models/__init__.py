@@ -5,6 +5,7 @@ from genret.models._cache import Cache
 from genret.models._capabilities import Capabilities, capabilities_of
 
 # Models
+from genret.models._code_scores import CodeScores
 from genret.models._decoder_only import DecoderOnly, LanguageModel
 from genret.models._dense_head import DenseHead
 from genret.models._encoder_decoder import T5, EncoderDecoder
@@ -19,6 +20,7 @@ from genret.models._prompts import Prompts
 
 # Making, saving and loading them
 from genret.models._registry import PRESETS, Model, build_model, num_parameters
+from genret.models._rpg import RPG
 from genret.models._sasrec import SASRec
 from genret.models._store import load_model, save_model
 from genret.models._transitions import Transitions
@@ -27,9 +29,11 @@ from genret.models._transitions_store import load_transitions, save_transitions
 __all__ = [
     "FROZEN",
     "PRESETS",
+    "RPG",
     "T5",
     "Cache",
     "Capabilities",
+    "CodeScores",
     "DecoderOnly",
     "DenseHead",
     "EncoderDecoder",

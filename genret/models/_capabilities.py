@@ -20,6 +20,8 @@ class Capabilities:
         target; otherwise every item of a row is a target.
       dense_share: weight of its dense head in a ranking that fuses both of its heads; None: it has
         no such head.
+      scores_codes: the codes of an item are independent of each other, and a search scores every
+        item by the sum of its codes instead of spelling them.
     """
 
     max_items: int | None = None
@@ -29,6 +31,7 @@ class Capabilities:
     normalize: Literal["level", "catalog", "legal"] = "level"
     one_target_a_row: bool = False
     dense_share: float | None = None
+    scores_codes: bool = False
 
     @property
     def reads_side(self) -> bool:

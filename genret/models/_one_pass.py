@@ -1,21 +1,17 @@
 """OnePass: all codes of the next item at once, under RecGPT's hybrid mask."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from genret.config import OnePassConfig
-from genret.errors import GenretError
-from genret.models._decode import CodeModel, level_offsets
+from genret.models._decode import level_offsets
 from genret.models._features import SideFeatures
 from genret.models._history import History
 from genret.models._layers import Embedding, Positions, dropout, split_key
+from genret.models._parallel import ParallelCodes
 from genret.models._transformer import Transformer
 from genret.typing import Array, Bool, Float, Int
-
-Levels = tuple[Float[Array, "B 1 _"], ...]
-"""Log-probabilities of the codes of the levels from the current one on."""
 
 
 def hybrid_mask(segments: Int[Array, "B T"], depth: int) -> Bool[Array, "B S S"]:
@@ -32,7 +28,7 @@ def hybrid_mask(segments: Int[Array, "B T"], depth: int) -> Bool[Array, "B S S"]
     return jnp.repeat(jnp.repeat(items, depth, axis=1), depth, axis=2)
 
 
-class OnePass(CodeModel):
+class OnePass(ParallelCodes):
     r"""Reads a history code by code and predicts all codes of the next item in one pass.
 
     The L slots of an item see each other and all earlier items; the one of code l predicts code l
@@ -124,52 +120,3 @@ class OnePass(CodeModel):
         newest = history.lengths[:, None] * depth + jnp.arange(depth, dtype=jnp.int32)[None, :]
         hidden = self._hidden(codes, segments, positions, side, wanted=newest)
         return tuple(self.readout(hidden[:, level], level) for level in range(depth))
-
-    def prefill(self, history: History) -> tuple[Float[Array, "B 1 V"], Levels]:
-        """Read the histories, once per request; see :class:`genret.decoding.GenerativeModel`."""
-        levels = tuple(jax.nn.log_softmax(logits)[:, None] for logits in self(history))
-        return levels[0], levels
-
-    def step(
-        self, codes: Int[Array, "B M"], parents: Int[Array, "B M"], cache: Levels
-    ) -> tuple[Float[Array, "B 1 V"], Levels]:
-        """Return the next level's logits: they are known already, the same for all beams.
-
-        Raises:
-          GenretError: no level follows.
-        """
-        if len(cache) < 2:
-            depth = len(self.codes_per_level)
-            raise GenretError(
-                f"step: the cache is at level {depth - 1}, the last of {depth}: no level follows"
-            )
-        return cache[1], cache[1:]
-
-    def score_tail(
-        self, codes: Int[Array, "B C T"], parents: Int[Array, "B C"], cache: Levels
-    ) -> Float[Array, "B C T"]:
-        """Score the remaining codes of candidates; see :class:`genret.decoding.GenerativeModel`.
-
-        Raises:
-          GenretError: the number of codes is not the number of remaining levels.
-        """
-        if codes.shape[2] != len(cache):
-            depth = len(self.codes_per_level)
-            raise GenretError(
-                f"score_tail: found {codes.shape[2]} codes a candidate, expected {len(cache)}: "
-                f"the cache is at level {depth - len(cache)} of {depth}"
-            )
-        picked = [
-            jnp.take_along_axis(level[:, 0], codes[:, :, at], axis=1, mode="clip")
-            for at, level in enumerate(cache)
-        ]
-        return jnp.stack(picked, axis=-1)
-
-    def _output_vectors(
-        self, level: int, codes: Int[Array, "*codes"] | None = None
-    ) -> Float[Array, "*codes W"]:
-        first = level_offsets(self.codes_per_level)[level]
-        table = (self.embedding if self.output is None else self.output).table[...]
-        if codes is None:
-            return table[first : first + self.codes_per_level[level]]
-        return table.at[first + codes].get(mode="clip")

@@ -10,9 +10,10 @@ from genret.models._decoder_only import DecoderOnly
 from genret.models._encoder_decoder import EncoderDecoder
 from genret.models._item_decoder import ItemDecoder
 from genret.models._one_pass import OnePass
+from genret.models._rpg import RPG
 from genret.models._sasrec import SASRec
 
-Model = ItemDecoder | DecoderOnly | EncoderDecoder | OnePass | SASRec
+Model = ItemDecoder | DecoderOnly | EncoderDecoder | OnePass | RPG | SASRec
 """Any of the models."""
 
 KINDS: dict[str, Callable[..., Model]] = {
@@ -20,6 +21,7 @@ KINDS: dict[str, Callable[..., Model]] = {
     "decoder_only": DecoderOnly,
     "encoder_decoder": EncoderDecoder,
     "one_pass": OnePass,
+    "rpg": RPG,
     "sasrec": SASRec,
 }
 """The class of each kind of model; each takes the configuration of its kind and ``rngs``."""

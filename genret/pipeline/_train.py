@@ -124,6 +124,11 @@ def train(
     config = config.for_events(events.num_events, full)
     fresh.forget(np.flatnonzero(events.item_counts(catalog.num_items) == 0))
     require(
+        not fresh.capabilities.scores_codes or (config.loss != "legal" and config.apao == "none"),
+        f"train: found loss {config.loss!r} and apao {config.apao!r} for kind {asked.kind!r}, expected "
+        "none that depends on prefixes: its codes have no order",
+    )
+    require(
         not fresh.capabilities.time_buckets or events.times is not None,
         "--time-buckets: found a catalog whose interactions have no times",
     )

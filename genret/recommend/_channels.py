@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from genret.config import require
-from genret.index import FilterStack, ItemFilter, TrieIndex
-from genret.models import Capabilities, Transitions
+from genret.index import FilterStack, ItemFilter, LiveIndex, TrieIndex
+from genret.models import Capabilities, CodeScores, Transitions, capabilities_of
 from genret.recommend._decode import Decoder, Searcher, item_vectors
 from genret.recommend._fusion import check_fuse
 from genret.typing import Float
@@ -42,6 +42,10 @@ def fused(
     one_code = np.arange(size, dtype=np.int32)[:, None]
     # What weighs nothing is not searched.
     items = TrieIndex.from_codes(one_code) if dense_share or share else None
+    if capabilities_of(own.model).scores_codes:
+        scores = CodeScores.of(own.model, own.codes)
+        named = TrieIndex.from_codes(one_code, item_ids=own.index.item_ids)
+        searchers = [dataclasses.replace(own, model=scores, index=named, normalize="level")]
     if dense_share:
         vectors = item_vectors(own.model, own.codes)
         searchers.append(
@@ -55,39 +59,43 @@ def fused(
     parts = parts_of(dense_share or None, share or None)
     shares = [weights[0] * part for part in parts]
     for number, (other, weight) in enumerate(zip(others, weights[1:], strict=True)):
-        index = other.searchers[0].index
-        found, wanted = index.item_ids, own.index.item_ids
+        items = other.searchers[0].index
+        found, wanted = items.item_ids, own.index.item_ids
         require(
-            index.num_items == size
+            items.num_items == size
             and (found is None or wanted is None or np.array_equal(found, wanted)),
-            f"channels[{number}]: found other items ({index.num_items}), or another order, than "
+            f"channels[{number}]: found other items ({items.num_items}), or another order, than "
             f"in the index ({size}), expected the same",
         )
         searchers += other.searchers
         shares += (weight * np.asarray(other.weights)).tolist()
     weighed = jnp.asarray(shares, jnp.float32)
     decoder = Decoder(searchers=tuple(searchers), weights=weighed, fuse=fuse)
-    return decoder.with_filters(filters_of(decoder, ()))
+    return decoder.with_filters(filters_of(decoder, own.index, ()))
 
 
-def filters_of(decoder: Decoder, filters: Sequence[ItemFilter]) -> list[FilterStack | None]:
+def filters_of(
+    decoder: Decoder, index: TrieIndex | LiveIndex, filters: Sequence[ItemFilter]
+) -> list[FilterStack | None]:
     """Return for each searcher the filters that users choose from; the last one allows every item.
 
-    What is removed from the first searcher's index, no other searcher may answer.
+    What is removed from the index, no searcher may answer.
 
     Args:
       decoder: the searchers, not yet placed on devices.
-      filters: of the first searcher's index.
+      index: the items; that of the first searcher, unless it scores items by the sum of their codes.
+      filters: of this index.
     """
-    first, *rest = decoder.searchers
-    found: list[FilterStack | None] = [None]
-    if filters:
-        everything = ItemFilter.from_mask(first.index, np.ones(first.index.num_items, bool))
-        found = [FilterStack.of(first.index, [*filters, everything])]
+    rest, found = list(decoder.searchers), list[FilterStack | None]()
+    if not isinstance(rest[0].model, CodeScores):
+        rest, found = rest[1:], [None]
+        if filters:
+            everything = ItemFilter.from_mask(index, np.ones(index.num_items, bool))
+            found = [FilterStack.of(index, [*filters, everything])]
     if not rest:
         return found
-    alive = np.zeros(first.index.num_items, bool)
-    alive[first.index.items_below(())] = True
+    alive = np.zeros(index.num_items, bool)
+    alive[index.items_below(())] = True
     if not filters and alive.all():
         return found + [None] * len(rest)
     masks = [one.mask(alive.size) & alive for one in filters] + [alive]

@@ -300,7 +300,7 @@ class Recommender:
             items, scores = score_all(
                 self.decoder, histories, k,
                 exclude_seen=exclude_seen,
-                filters=filters_of(self.decoder, filters) if filters else None,
+                filters=filters_of(self.decoder, self.index, filters) if filters else None,
                 filter_of=where_of,
                 time_buckets=self._time_buckets,
                 user_buckets=self._user_buckets,
@@ -385,7 +385,7 @@ class Recommender:
         """
         decoder = self._placed
         if filters:
-            chosen = self._placement.copy(filters_of(self.decoder, filters))
+            chosen = self._placement.copy(filters_of(self.decoder, self.index, filters))
             decoder = decoder.with_filters(chosen)
         return Engine(
             decoder, self._placement, search,

@@ -18,7 +18,7 @@ CONFIG = ItemDecoderConfig(
     codes_per_level=CODES, width=16, heads=2, kv_heads=2, head_dim=8, mlp_dim=24, layers=1,
     item_ids=True, item_vectors=True, num_items=20, vector_dim=6, time_buckets=9, user_buckets=4,
 )  # fmt: skip
-KINDS = ["item_decoder", "decoder_only", "encoder_decoder", "one_pass"]
+KINDS = ["item_decoder", "decoder_only", "encoder_decoder", "one_pass", "rpg"]
 WIDTH = 5
 
 

@@ -226,6 +226,7 @@ def loss_of(name: str, packing: Any = "pack", **changes: Any) -> tuple[float, li
                 ("decoder_only", ("sampled", "pairwise")),
                 ("encoder_decoder", ("legal", "pairwise")),
                 ("one_pass", ("legal",)),
+                ("rpg", ("level",)),
             )
             for name in names
         ),
@@ -258,6 +259,7 @@ def test_models_learn_with_every_loss(kind: Any, name: str) -> None:
                 ("decoder_only", ("sampled", "pairwise"), "float32"),
                 ("encoder_decoder", ("legal",), "float32"),
                 ("one_pass", ("legal",), "float32"),
+                ("rpg", ("level",), "bfloat16"),
                 ("sasrec", ("level", "sampled"), "float32"),
             )
             for name in names

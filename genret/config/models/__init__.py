@@ -6,6 +6,7 @@ from genret.config.models._encoder_decoder import EncoderDecoderConfig
 from genret.config.models._item_decoder import ItemDecoderConfig
 from genret.config.models._one_pass import OnePassConfig
 from genret.config.models._parts import FeaturesConfig, RotaryConfig
+from genret.config.models._rpg import RPGConfig
 from genret.config.models._sasrec import SASRecModelConfig
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "ItemDecoderConfig",
     "ModelConfig",
     "OnePassConfig",
+    "RPGConfig",
     "RotaryConfig",
     "SASRecModelConfig",
     "model_config",
