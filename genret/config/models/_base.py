@@ -128,7 +128,7 @@ def model_config(kind: str, **fields: Any) -> ModelConfig:
     Traceback (most recent call last):
     ...
     genret.errors.GenretError: kv_heads: a model of kind 'sasrec' has none; this one is for \
-decoder_only, item_decoder, one_pass
+decoder_only, item_decoder, one_pass, rpg
     """
     require(kind in MODEL_KINDS, f"kind: found {kind!r}, expected one of {', '.join(MODEL_KINDS)}")
     cls = MODEL_KINDS[kind]
