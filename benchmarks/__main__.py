@@ -1,9 +1,7 @@
 """What constrained decoding costs on this machine, against what one would use instead.
 
     python -m benchmarks --preset smoke --json FILE
-    python -m benchmarks compare A B
     python -m benchmarks page FILE
-    python -m benchmarks paper FILE
     python -m benchmarks accelerators --chips v6e,v7x,v5e,h100 --json FILE --page FILE
     python -m benchmarks device --json FILE
     python -m benchmarks readme
@@ -15,61 +13,81 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
+import tyro
 from rich.console import Console
 
+from benchmarks import paper, plots, suite
 from benchmarks.accelerators import Accelerators
-from benchmarks.compare import Compare
 from benchmarks.device import Device
 from benchmarks.methods.static_code import use
-from benchmarks.paper import Paper
-from benchmarks.presets import Preset, points_of
-from benchmarks.process import in_own_process
-from benchmarks.program import make_main, some
+from benchmarks.presets import POINTS, Preset
+from benchmarks.process import Figures, in_own_process
+from benchmarks.program import Program, make_main
 from benchmarks.readme import Readme
-from benchmarks.record import Record, environment
-from benchmarks.show import Page, show, write_page
-from benchmarks.suite import run
+from benchmarks.record import Points, environment, read, write_text
+from benchmarks.show import table
+from benchmarks.tables import Table
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run(Program):
+    """Measure a preset.
+
+    Other verbs: `page FILE` makes the page of a run, `accelerators` counts cycles and kernels, `device`
+    measures the attached device for an issue, `readme` rewrites README.
+    """
+
+    name: ClassVar[str] = "benchmarks"
+    title: ClassVar[str] = "Constrained decoding, measured"
+    how: ClassVar[str] = (
+        "Times are medians of interleaved rounds, and ratios are taken over all pairs of rounds. The "
+        "answers of every exact method equalled brute force before it was timed."
+    )
+
+    preset: Preset = "smoke"
+    """"smoke" takes less than a minute, "bars" thirteen, "paper" twenty, "models" an hour."""
+    static: Path | None = None
+    """Checkout of STATIC (github.com/youtube/static-constraint-decoding), to be timed as well."""
+
+    def points(self) -> Points:
+        use(self.static)
+        return suite.points(POINTS[self.preset])
+
+    def heading(self) -> Figures:
+        """Name the preset; the environment is told by a process that gives a TPU back."""
+        return {"preset": self.preset, "environment": in_own_process(environment)}
+
+    def tables(self, document: Figures) -> list[Table]:
+        points = document["points"]
+        beside = paper.tables([*points.values()]) if document["preset"] == "paper" else []
+        return [*(table(*point) for point in points.items()), *beside]
+
+    def pictures(self, document: Figures) -> list[str]:
+        figure = plots.who_wins([*document["points"].values()])
+        said = "Which method wins where, and by how much. The fastest exact method is framed."
+        picture = figure and f"<figure>{plots.svg(figure)}<figcaption>{said}</figcaption></figure>"
+        return [picture] if picture else []
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
-    """Measure a preset.
+class Page:
+    """Make the page of a run, of the suite or of accelerators: tables and pictures, without a network."""
 
-    Other verbs: `compare A B` holds two runs together, `page FILE` makes the page of one, `paper FILE`
-    holds one beside the STATIC paper, `accelerators` counts cycles and kernels, `device` measures the
-    attached device for an issue, `readme` rewrites README.
-    """
-
-    preset: Preset = "smoke"
-    """"smoke" takes less than a minute, "bars" thirteen, "paper" twenty, "full" hours."""
-    only: tuple[str, ...] = ()
-    """Parts of points' names, such as 300M or "V=8192 L=8 B=2": the points with any of them."""
-    json: Path | None = None  # File to write, a point as soon as it is measured.
-    page: Path | None = None  # HTML file to write at the end: tables and pictures.
-    static: Path | None = None
-    """Checkout of STATIC (github.com/youtube/static-constraint-decoding), to be timed as well."""
-    data: Path | None = None
-    """Folder with office/index.json and beauty/index.json, for points of shipped semantic IDs."""
-    resume: bool = False  # Keep the points that the JSON file holds.
+    file: tyro.conf.Positional[Path]  # JSON of the run.
+    out: Path | None = None  # HTML file to write; None: beside the run, with its name.
 
     def main(self, console: Console) -> None:
-        """Run the program."""
-        use(self.static)
-        chosen = some({point.key: point for point in points_of(self.preset)}, self.only)
-        # Of another process: a TPU that this one holds is held from those that measure.
-        heading = {"preset": self.preset, "environment": in_own_process(environment)}
-        record = Record(self.json, heading, resume=self.resume, say=console.print)
-        for key, figures in record.points.items():
-            show(key, figures, console)
-        run([*chosen.values()], record, lambda key, figures: show(key, figures, console), self.data)
-        if self.page is not None:
-            write_page(self.page, record.document, console)
+        document = read(self.file)
+        kind = Accelerators if document.get("program") == Accelerators.name else Run
+        path = self.out or self.file.with_suffix(".html")
+        write_text(path, kind().html(document))
+        console.print(f"page: {path}")
 
 
-VERBS: dict[str, type] = {
-    "compare": Compare, "page": Page, "paper": Paper, "accelerators": Accelerators,
-    "device": Device, "readme": Readme,
+VERBS = {
+    "page": Page, "accelerators": Accelerators, "device": Device, "readme": Readme,
 }  # fmt: skip
 
 
@@ -78,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     program = VERBS.get(arguments[0], Run) if arguments else Run
     name = "benchmarks" if program is Run else f"benchmarks {arguments.pop(0)}"
-    return make_main(name, program)(arguments)
+    return make_main(program, name)(arguments)
 
 
 if __name__ == "__main__":

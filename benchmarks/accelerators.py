@@ -10,14 +10,13 @@ on the day it is made: a test compiles the main points again and compares.
 """
 
 import dataclasses
-import gc
+import functools
 import math
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -25,16 +24,16 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks import model_programs
-from benchmarks.bars import Bar, at_most, evaluate, sentence
+from benchmarks.bars import at_most
 from benchmarks.cycles import CHIPS, TPU_TOPOLOGIES, compile_for
 from benchmarks.hlo import KINDS
 from benchmarks.methods import METHODS
 from benchmarks.methods.static_code import NAME as RIVAL
 from benchmarks.methods.static_code import available, use
 from benchmarks.process import Figures
-from benchmarks.program import Table
-from benchmarks.record import RESULTS, Record, environment, write_text
-from benchmarks.show import page_of
+from benchmarks.program import Program
+from benchmarks.record import RESULTS, Points, environment
+from benchmarks.tables import Columns, Table
 from benchmarks.workload import Point, Workload, prepare
 from genret import TrieIndex, beam_search
 from genret.errors import GenretError
@@ -42,14 +41,7 @@ from genret.testing import check_answer
 
 LABEL = "the compiler's schedule, not a time"
 BUDGET = RESULTS / "accelerators.json"
-HOW = (
-    "Cycles are those of the TPU compiler's static schedule, times the rounds of loops; kernels and "
-    "copies are what one call launches on a GPU. Nothing was run on such a chip: these are no times. "
-    "The answers were checked on the CPU first."
-)
 OURS, STYLE = "genret", "static-style"
-MODELS = "models"
-"""The preset whose points are models with their search."""
 
 BASE = Point(items=10**6, methods=(OURS, STYLE, RIVAL))
 MAIN = dataclasses.replace(BASE, methods=(OURS, STYLE, RIVAL, "unconstrained"))
@@ -70,7 +62,7 @@ SIZES = {
     "aot": tuple(Point(items=items, methods=ON_DEVICE) for items in (10**5, 2 * 10**6)),
     "bars": (*GRID[:1], WIDE, ZIPF, FREE, RULED, *GRID[1:]),
 }
-TPU_COLUMNS = {
+TPU_COLUMNS: Columns = {
     "cycles": ("cycles", "{:,}"),
     **{kind: (kind, "{:,}") for kind in KINDS},
     "SparseCore": ("sparse_core_calls", "{:,}"),
@@ -79,7 +71,7 @@ TPU_COLUMNS = {
     "VMEM": ("vmem_bytes", "{:,}"),
     "temporaries": ("temporary_bytes", "{:,}"),
 }
-GPU_COLUMNS = {
+GPU_COLUMNS: Columns = {
     "kernels": ("kernels", "{:,}"),
     "copies": ("copies", "{:,}"),
     "graphs": ("graphs", "{:,}"),
@@ -93,12 +85,7 @@ Compiler = Callable[..., Figures]
 
 
 def checked(method: str, work: Workload) -> tuple[Figures, Callable[[str, Compiler], Figures]]:
-    """Run a method on the CPU; return what its answers are, and what compiles it.
-
-    Returns:
-      ``wrong_answers`` of the batch's requests (of a method that is not ours, ``of_exact``) or
-      ``error``; and a function of a platform and a compiler such as :func:`compile_for`.
-    """
+    """Run a method on the CPU; judge its answers, and return what compiles it for a platform."""
     history = jnp.asarray(work.history)
     if method != OURS:
         sizes = work.point.depth, work.point.beams
@@ -132,81 +119,80 @@ def checked(method: str, work: Workload) -> tuple[Figures, Callable[[str, Compil
     return {"wrong_answers": wrong}, compiled
 
 
-def measure(
-    points: Sequence[Point],
+def points(
+    sizes: Sequence[Point],
     chips: Sequence[str],
-    record: Record,
     python: str = sys.executable,
     methods: Sequence[str] = (),
-) -> None:
-    """Compile the methods of each point for each chip; a method and chip is a point of the record."""
-    for point in points:
-        work = None
-        for method in point.methods:
-            if (method == RIVAL and not available()) or (methods and method not in methods):
-                continue
-            keys = {chip: f"{chip} {method} {point.size}" for chip in chips}
-            if all(record.has(key) for key in keys.values()):
-                continue
-            work = work or Workload.of(point)
-            answers, compiled = checked(method, work)
-            for chip, key in keys.items():
-                about = {"chip": chip, "method": method, "size": point.sizes(), **answers}
-                record.point(key, partial(_compiled, chip, python, compiled, about))
-        del work
-        gc.collect()
-        jax.clear_caches()
+) -> Points:
+    """Return what compiles the methods of each size for each chip; a method and chip is a point."""
+    # Points that need the same come one after the other; what was prepared before is dropped.
+    works = functools.lru_cache(1)(Workload.of)
+    ready = functools.lru_cache(1)(lambda method, size: checked(method, works(size)))
+
+    def compiled(chip: str, method: str, size: Point) -> Figures:
+        answers, program = ready(method, size)
+        about = {"chip": chip, "method": method, "size": size.sizes(), **answers}
+        if "error" in about:
+            return about
+        platform = "tpu" if chip in TPU_TOPOLOGIES else "gpu"
+        return about | program(platform, functools.partial(compile_for, chip, python=python))
+
+    return {
+        f"{chip} {method} {size.size}": functools.partial(compiled, chip, method, size)
+        for size in sizes
+        for method in methods or size.methods
+        for chip in chips
+        if method in size.methods and (method != RIVAL or available())
+    }
 
 
-def _compiled(chip: str, python: str, compiled: Callable[..., Figures], about: Figures) -> Figures:
-    if "error" in about:
-        return about
-    platform = "tpu" if chip in TPU_TOPOLOGIES else "gpu"
-    return about | compiled(platform, partial(compile_for, chip, python=python))
+def figure(document: Any, method: str, size: Point, chip: str = "v6e", name: str = "cycles") -> Any:
+    """Return a figure of a method; None: it was not counted."""
+    return document["points"].get(f"{chip} {method} {size.size}", {}).get(name)
 
 
-def bars() -> list[Bar]:
-    """Return the bars: ratios of cycles of a v6e, kernels of an H100, and wrong answers."""
+def over(size: Point, rival: str = RIVAL, base: Point | None = None) -> Callable[..., Any]:
+    """Return what divides our cycles by those of a rival, or by ours at another size."""
 
-    def figure(
-        document: Any, method: str, point: Point, chip: str = "v6e", name: str = "cycles"
-    ) -> Any:
-        return document["points"].get(f"{chip} {method} {point.size}", {}).get(name)
+    def value(document: Any) -> float | None:
+        own, theirs = figure(document, OURS, size), figure(document, rival, base or size)
+        return own / theirs if own and theirs else None
 
-    def over(point: Point, rival: str = RIVAL, base: Point | None = None) -> Any:
-        def value(document: Any) -> float | None:
-            own, theirs = figure(document, OURS, point), figure(document, rival, base or point)
-            return own / theirs if own and theirs else None
+    return value
 
-        return value
 
-    def grid(how: Callable[[list[float]], float]) -> Any:
-        def value(document: Any) -> float | None:
-            if not all(f"v6e {RIVAL} {point.size}" in document["points"] for point in GRID):
-                return None  # some of the sizes say nothing of the others
-            # The compiler aborts on the rival's program of one size; its record says so.
-            counted = [point for point in GRID if figure(document, RIVAL, point)]
-            found = [over(point)(document) for point in counted]
-            return None if None in found or not found else how(found)
+def grid(how: Callable[[list[float]], float]) -> Callable[..., Any]:
+    """Return what makes one figure of our cycles over the rival's at all sizes of the grid."""
 
-        return value
+    def value(document: Any) -> float | None:
+        if not all(f"v6e {RIVAL} {size.size}" in document["points"] for size in GRID):
+            return None  # some of the sizes say nothing of the others
+        # The compiler aborts on the rival's program of one size; its record says so.
+        found = [over(size)(document) for size in GRID if figure(document, RIVAL, size)]
+        return None if None in found or not found else how(found)
 
-    def wrong(document: Any) -> int:
-        # The same search is compiled for several chips and was checked once.
-        points = [p for p in document["points"].values() if "wrong_answers" in p]
-        return sum({str(p["size"]): p["wrong_answers"] for p in points}.values())
+    return value
 
-    return [
-        at_most("v6e_main_over_static", over(MAIN), 1 / 3),
-        at_most("v6e_geomean_over_static", grid(statistics.geometric_mean), 1 / 2),
-        at_most("v6e_worst_over_static", grid(max), 0.7),
-        at_most("v6e_b16_over_static_style", over(WIDE, STYLE), 1 / 2),
-        at_most("v6e_zipf_over_uniform", over(ZIPF, OURS, MAIN), 1.2),
-        at_most("v6e_rules_over_none", over(RULED, OURS, FREE), 1.3),
-        at_most("h100_kernels", lambda d: figure(d, OURS, MAIN, "h100", "kernels"), 36),
-        at_most("h100_spills", lambda d: figure(d, OURS, MAIN, "h100", "spill_bytes"), 0),
-        at_most("wrong_answers", wrong, 0),
-    ]
+
+def wrong(document: Any) -> int | None:
+    """Count wrong answers; the same search is compiled for several chips and was checked once."""
+    points = [p for p in document["points"].values() if "wrong_answers" in p]
+    return sum({str(p["size"]): p["wrong_answers"] for p in points}.values()) if points else None
+
+
+BARS = (
+    at_most("v6e_main_over_static", over(MAIN), 1 / 3),
+    at_most("v6e_geomean_over_static", grid(statistics.geometric_mean), 1 / 2),
+    at_most("v6e_worst_over_static", grid(max), 0.7),
+    at_most("v6e_b16_over_static_style", over(WIDE, STYLE), 1 / 2),
+    at_most("v6e_zipf_over_uniform", over(ZIPF, OURS, MAIN), 1.2),
+    at_most("v6e_rules_over_none", over(RULED, OURS, FREE), 1.3),
+    at_most("h100_kernels", lambda d: figure(d, OURS, MAIN, "h100", "kernels"), 36),
+    at_most("h100_spills", lambda d: figure(d, OURS, MAIN, "h100", "spill_bytes"), 0),
+    at_most("wrong_answers", wrong, 0),
+)
+"""Ratios of cycles of a v6e, kernels of an H100, and wrong answers."""
 
 
 def over_budget(
@@ -225,83 +211,69 @@ def over_budget(
     return worse
 
 
-def table(chip: str, document: Mapping[str, Any]) -> Table:
-    """Return the table of a chip; what did not compile says why."""
-    if document.get("preset") == MODELS:
-        return model_programs.table(chip, document, f"{chip}: {LABEL}")
-    rows = {
-        key.removeprefix(f"{chip} ").replace(" L=8", "").replace(" M=70", ""): {
-            **point, **point.get("kinds", {})
-        }
-        for key, point in document["points"].items()
-        if point.get("chip") == chip
-    }  # fmt: skip
-    columns = TPU_COLUMNS if chip in TPU_TOPOLOGIES else GPU_COLUMNS
-    return Table.of(f"{chip}: {LABEL}", columns, rows, "method and point")
+def tables(document: Mapping[str, Any]) -> list[Table]:
+    """Return the table of each chip; what did not compile says why."""
+    models = document.get("preset") == "models"
+    found = []
+    for chip in dict.fromkeys(p["chip"] for p in document["points"].values() if "chip" in p):
+        rows = {
+            key.removeprefix(f"{chip} ").replace(" L=8", "").replace(" M=70", ""): {
+                **point, **point.get("kinds", {})
+            }
+            for key, point in document["points"].items()
+            if point.get("chip") == chip
+        }  # fmt: skip
+        columns = TPU_COLUMNS if chip in TPU_TOPOLOGIES else GPU_COLUMNS
+        if models:
+            columns, rows = model_programs.COLUMNS, model_programs.flat(rows)
+        found.append(Table.of(f"{chip}: {LABEL}", columns, rows, "method and point"))
+    return found
 
 
-def page(document: Mapping[str, Any]) -> str:
-    """Return the page of a run: a table for each chip."""
-    chips = dict.fromkeys(point["chip"] for point in document["points"].values())
-    tables = [table(chip, document) for chip in chips]
-    return page_of(f"Accelerators: {LABEL}", document["environment"], tables, HOW)
-
-
-@dataclasses.dataclass(frozen=True)
-class Accelerators:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Accelerators(Program):
     """Count what searches cost on accelerators that need not be there."""
 
-    preset: str = "bars"
-    """"smoke", "main" (the point of the README), "bars" (hours on two cores), "aot" (all methods) or
-    "models": a model with its search, prefill and steps apart, for TPUs."""
+    name: ClassVar[str] = "benchmarks.accelerators"
+    title: ClassVar[str] = f"Accelerators: {LABEL}"
+    how: ClassVar[str] = (
+        "Cycles are those of the TPU compiler's static schedule, times the rounds of loops; kernels and "
+        "copies are what one call launches on a GPU. Nothing was run on such a chip: these are no times. "
+        "The answers were checked on the CPU first."
+    )
+    bars: ClassVar = BARS
+    small: ClassVar = {"preset": "smoke"}
+
+    preset: Literal["smoke", "main", "bars", "aot", "models"] = "bars"
+    """"main" is the point of the README, "bars" takes hours on two cores, "aot" has all methods, "models" a
+    model with its search, prefill and steps apart, for TPUs."""
     chips: str = "v6e,v7x,v5e,h100"
     """Chips, from v5e, v6e, v7x, a100, h100, b200."""
     methods: tuple[str, ...] = ()
     """Methods; all of each point if left out."""
-    only: tuple[str, ...] = ()
-    """Parts of points' names, such as "V=256": the points with any of them."""
     static: Path | None = None
     """Checkout of STATIC (github.com/youtube/static-constraint-decoding), compiled as well."""
-    json: Path | None = None
-    """File to write, a point as soon as it is compiled."""
-    page: Path | None = None
-    """HTML file to write at the end."""
     gpu_python: str = sys.executable
     """Python of an environment with jax[cuda12] and flatbuffers, if it is not this one."""
-    resume: bool = False
-    """Keep the points that the JSON file holds."""
 
-    def main(self, console: Console) -> None:
-        """Run the program."""
-        chips = tuple(chip for chip in self.chips.split(",") if chip)
+    def points(self) -> Points:
+        use(self.static)
+        chips = [chip for chip in self.chips.split(",") if chip]
         unknown = [chip for chip in chips if chip not in CHIPS]
         if unknown or not chips:
             raise GenretError(f"chips: found {unknown or 'none'}, expected some of {[*CHIPS]}")
-        if self.preset not in (*SIZES, MODELS):
-            raise GenretError(f"preset: found {self.preset!r}, expected one of {[*SIZES, MODELS]}")
-        use(self.static)
-        heading = {
-            "program": "benchmarks.accelerators", "preset": self.preset, "figures": LABEL,
-            "environment": environment(),
-        }  # fmt: skip
-        record = Record(self.json, heading, resume=self.resume, say=console.print)
-        every = model_programs.POINTS if self.preset == MODELS else SIZES[self.preset]
-        points: list[Any] = [
-            point
-            for point in every
-            if not self.only or any(part in point.size for part in self.only)
-        ]
-        if self.preset == MODELS:
-            tpus = [chip for chip in chips if chip in TPU_TOPOLOGIES]
-            model_programs.measure(points, tpus, record)
-        else:
-            measure(points, chips, record, self.gpu_python, self.methods)
-            evaluate(record.document, bars())
-        record.write()
-        for chip in chips:
-            table(chip, record.document).show(console)
-        for name, verdict in record.document["verdicts"].items():
-            console.print(sentence(name, verdict))
-        if self.page is not None:
-            write_text(self.page, page(record.document))
-            console.print(f"page: {self.page}")
+        if self.preset == "models":
+            return model_programs.points([chip for chip in chips if chip in TPU_TOPOLOGIES])
+        return points(SIZES[self.preset], chips, self.gpu_python, self.methods)
+
+    def heading(self) -> Figures:
+        """Name the preset, and say that the figures are no times."""
+        return {"preset": self.preset, "figures": LABEL, "environment": environment()}
+
+    def tables(self, document: Figures) -> list[Table]:
+        return tables(document)
+
+    def main(self, console: Console) -> int:
+        """Count. What does not compile is a line that says so, and no failure."""
+        self.measured(console)
+        return 0

@@ -11,21 +11,13 @@ from benchmarks.process import Figures
 
 @dataclasses.dataclass(frozen=True)
 class Bar:
-    """A figure of a run and what it should reach.
-
-    Attributes:
-      name: its name.
-      value: takes the run's document; returns None where the figure was not measured.
-      limit: what it should reach; None: the figure is only shown.
-      at_most: the limit is the largest value, not the least.
-      points: how the keys of the points begin that it is of; if one of them failed, it is missed.
-    """
+    """A figure of a run and what it should reach."""
 
     name: str
-    value: Callable[[Mapping[str, Any]], Any]
-    limit: float | None = None
-    at_most: bool = False
-    points: str = "(?!)"
+    value: Callable[[Mapping[str, Any]], Any]  # of the run's document; None: it was not measured
+    limit: float | None = None  # what it should reach; None: the figure is only shown
+    at_most: bool = False  # the limit is the largest value, not the least
+    points: str = "(?!)"  # how the keys of its points begin; if one of them failed, it is missed
 
 
 def at_most(name: str, value: Callable[[Mapping[str, Any]], Any], limit: float) -> Bar:
@@ -42,16 +34,7 @@ def over(
     *,
     at_most: bool = False,
 ) -> Bar:
-    """Return a bar for what is made of one figure of several points.
-
-    Args:
-      name: its name.
-      points: how the keys of the points begin, a regular expression.
-      figure: the figure of each point.
-      how: takes the figures; `by_beams` takes them by the points' keys.
-      limit: what it should reach.
-      at_most: the limit is the largest value.
-    """
+    """Return a bar for what ``how`` makes of one figure of the points whose keys begin so."""
 
     def value(document: Mapping[str, Any]) -> Any:
         own = {k: p for k, p in document["points"].items() if re.match(points, k) and figure in p}
@@ -70,14 +53,6 @@ def judge(value: float, limit: float, *, at_most: bool = False) -> Figures:
     """Return a figure beside the bar that it should reach, and whether it does."""
     met = (operator.le if at_most else operator.ge)(value, limit)
     return {"value": value, "bar": limit, "at_most": at_most, "met": bool(met)}
-
-
-def sentence(name: str, judged: Mapping[str, Any]) -> str:
-    """Say a figure of :func:`judge` in one line."""
-    relation = "at most" if judged["at_most"] else "at least"
-    verdict = "met" if judged["met"] else "MISSED"
-    digits = 2 if abs(judged["bar"]) >= 0.5 else 4
-    return f"{name}: {judged['value']:.{digits}f}, bar {relation} {judged['bar']:.4g}: {verdict}"
 
 
 def evaluate(document: Figures, bars: Sequence[Bar]) -> None:

@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from rich.console import Console
-
 from benchmarks import engine_points, live_points, model_points, random_tries
 from benchmarks.bars import Bar, by_beams, over
 from benchmarks.methods.static_code import use
@@ -90,7 +88,7 @@ class Constraint(Program):
     data: Path | None = None  # Folder with office/index.json and beauty/index.json.
 
     def points(self) -> Points:
-        """Return the points of all bars."""
+        use(self.static)
         sizes = SMOKE if self.smoke else Sizes()
         return {
             **engine_points.points(sizes, self.data),
@@ -100,13 +98,8 @@ class Constraint(Program):
             **model_points.points(sizes, self.data),
         }
 
-    def main(self, console: Console) -> int:
-        """Measure beside STATIC, if there is a checkout."""
-        use(self.static)
-        return super().main(console)
 
-
-main = make_main("benchmarks.constraint", Constraint)
+main = make_main(Constraint)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -47,25 +47,12 @@ def compile_for(
 ) -> Figures:
     """Compile a function for a chip that need not be there and return what its compiler says.
 
-    Args:
-      chip: one of :data:`CHIPS`.
-      function: takes and returns pytrees; jitted or not. It is traced here, so choices that it makes
-        by platform have to be made by its arguments.
-      arguments: arrays or ``jax.ShapeDtypeStruct``; only shapes and types count.
-      python: for a GPU, the interpreter of an environment with jax[cuda12].
-      timeout: seconds that the compiler may take.
-      keep: folder for the program, the HLO and the profiles; None: a temporary one.
+    The function takes and returns pytrees. It is traced here, so choices that it makes by platform have to
+    be made by its arguments, of which only shapes and types count. A GPU needs the ``python`` of an
+    environment with jax[cuda12]. ``keep`` is a folder for the program, the HLO and the profiles.
 
-    Returns:
-      ``{"error": one line}`` of what did not compile, else ``code_bytes``, ``argument_bytes``,
-      ``temporary_bytes`` and ``compile_s``; for a GPU what :func:`benchmarks.launches.read` returns, for
-      a TPU: ``cycles``; ``cycles_of_one_pass``, each loop's body once; ``kinds``, cycles by kind
-      (:data:`benchmarks.hlo.KINDS`); ``operations`` launched; ``sparse_core_calls``, whose cycles nobody
-      tells; ``unbounded_loops``; ``hbm_bytes``; ``vmem_bytes``, the high water; and ``slowest``, the 20
-      dearest groups of operations: name, kind, cycles, how often.
-
-    Raises:
-      GenretError: an unknown chip.
+    Returns ``{"error": one line}`` of what did not compile, else the figures that docs/benchmarks.md
+    explains, and for a TPU ``slowest``: the 20 dearest groups of operations.
     """
     if chip not in CHIPS:
         raise GenretError(f"chip: found {chip!r}, expected one of {[*CHIPS]}")
@@ -83,7 +70,13 @@ def compile_for(
         # Autotuning would have to run the kernels.
         flags = {"XLA_FLAGS": f"{_dump(folder)} --xla_gpu_autotune_level=0"}
         error = run_compiler(folder, chip, timeout, flags, python)
-        return {"error": error} if error else _compiled(folder) | launches.read(folder, python)
+        return (
+            {"error": error}
+            if error
+            else _compiled(folder)
+            | launches.read_launches(folder)
+            | launches.read_registers(folder, python)
+        )
 
 
 def exported(function: Callable[..., Any], arguments: tuple[Any, ...], platform: str) -> bytes:
@@ -192,15 +185,9 @@ def read_dumps(folder: Path) -> Figures:
 
 
 def by_scope(folder: Path, scopes: Collection[str]) -> dict[str, Figures]:
-    """Share what :func:`read_dumps` counts among parts of a program.
+    """Share the cycles, operations and bytes of kept dumps among names of ``jax.named_scope``.
 
-    Args:
-      folder: where :func:`compile_for` kept the dumps (``keep``).
-      scopes: names of ``jax.named_scope``.
-
-    Returns:
-      For each scope, and "" for what is under none: ``cycles`` (None without a profile), ``operations``
-      and ``hbm_bytes``.
+    What is under none of them is under "". Without a profile ``cycles`` is None.
     """
     module = Module(only(folder / "hlo", "*.after_codegen.txt"))
     executed = list(module.executed())

@@ -10,18 +10,18 @@ docs/benchmarks.md.
 
 import dataclasses
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 from rich.console import Console
 
-from benchmarks import accelerators, random_tries
+from benchmarks import accelerators, random_tries, suite
+from benchmarks.bars import over
 from benchmarks.methods.static_code import use
-from benchmarks.program import Table
-from benchmarks.record import Record, environment
-from benchmarks.suite import measure
+from benchmarks.program import Program
+from benchmarks.record import Points
+from benchmarks.tables import Table
 from benchmarks.workload import Point
 from genret.testing import FAMILIES
 
@@ -37,37 +37,36 @@ POINTS = tuple(dataclasses.replace(MAIN, **change) for change in CHANGES)
 SMALL = dataclasses.replace(MAIN, items=2000, codes=64, depth=3, beams=8, repeats=3)
 
 
-@dataclasses.dataclass(frozen=True)
-class Device:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Device(Program):
     """Measure the attached device and print a table for an issue."""
 
-    json: Path | None = None
-    """File to write, such as benchmarks/results/devices/tpu-v6e.json."""
+    name: ClassVar[str] = "benchmarks.device"
+    bars: ClassVar = [
+        over(name, "6 soak", name, sum, 0, at_most=True) for name in ("wrong", "invalid")
+    ]
+
     static: Path | None = None
     """Checkout of STATIC (github.com/youtube/static-constraint-decoding), to be timed as well."""
     tries: int = 1000  # Random tries whose answers are checked.
     budget: bool = True  # Also compile the main point and read the compiler's schedule.
-    smoke: bool = False  # One small point and few tries: shows that it works.
-    resume: bool = False  # Keep the points that the JSON file holds.
+
+    def points(self) -> Points:
+        use(self.static)
+        tries, families = (4, FAMILIES[:1]) if self.smoke else (self.tries, FAMILIES)
+        chip = chip_of(jax.devices()[0].device_kind)
+        size = accelerators.SMOKE if self.smoke else accelerators.MAIN
+        return {
+            **random_tries.points(tries, families),
+            **suite.points((SMALL,) if self.smoke else POINTS),
+            **(accelerators.points((size,), (chip,)) if self.budget and chip else {}),
+        }
 
     def main(self, console: Console) -> int:
         """Measure; the exit status is 1 when an answer was wrong."""
-        use(self.static)
-        preset = "smoke" if self.smoke else "device"
-        heading = {"program": "benchmarks.device", "preset": preset, "environment": environment()}
-        record = Record(self.json, heading, resume=self.resume, say=console.print)
-        families = FAMILIES[:1] if self.smoke else FAMILIES
-        for key, run in random_tries.points(4 if self.smoke else self.tries, families).items():
-            record.point(key, run)
-        for point in (SMALL,) if self.smoke else POINTS:
-            record.point(point.key, partial(measure, point))
-        chip = chip_of(jax.devices()[0].device_kind)
-        if self.budget and chip:
-            size = accelerators.SMOKE if self.smoke else accelerators.MAIN
-            accelerators.measure((size,), (chip,), record)
-        print(markdown(record.document))
-        fuzzed = [p for key, p in record.points.items() if key.startswith("6 soak")]
-        return int(any("error" in p or p["wrong"] or p["invalid"] for p in fuzzed))
+        document = self.measured(console)
+        print(markdown(document))
+        return int(not all(verdict["met"] for verdict in document["verdicts"].values()))
 
 
 def chip_of(kind: str) -> str | None:

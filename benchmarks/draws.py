@@ -1,8 +1,6 @@
-"""What the benchmarks search: drawn or shipped code sets; and the floor of every search."""
+"""Code sets that are shipped or made by our tokenizer; and the floor of every search."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +10,9 @@ from genret.config import TokenizeConfig
 from genret.data import read_semantic_ids
 from genret.errors import GenretError
 from genret.json_files import read_json
-from genret.testing import GivenLogits, random_codes
+from genret.testing import GivenLogits
 from genret.tokenizers import RQKMeans
 from genret.typing import Array, Codes, Int
-
-Kind = Literal["uniform", "zipf", "tokenized", "office", "beauty"]
-"""How semantic IDs come about: drawn, made by our tokenizer from drawn vectors, or shipped ones."""
 
 
 @jax.jit
@@ -33,49 +28,11 @@ def floor(model: GivenLogits, history: Int[Array, "B"]) -> list[Array]:
     return found
 
 
-def draw_codes(
-    num_items: int,
-    codes_per_level: Sequence[int],
-    kind: Kind = "uniform",
-    *,
-    seed: int = 0,
-    data: Path | None = None,
-) -> Codes:
-    """Draw semantic IDs, int32 [N, L], in no order.
-
-    Args:
-      num_items: N.
-      codes_per_level: codes of each level.
-      kind: "uniform" or "zipf": see :func:`genret.testing.random_codes`; "tokenized": residual
-        k-means of drawn vectors; "office", "beauty": the first N of a shipped code set.
-      seed: seed of the draw.
-      data: folder of the shipped code sets.
-
-    Raises:
-      GenretError: a code set that is not there, or has other sizes.
-    """
-    if kind in ("uniform", "zipf"):
-        return random_codes(num_items, codes_per_level, kind, seed=seed)  # type: ignore[arg-type]
-    if kind == "tokenized":
-        made = tokenized_codes(num_items, levels=len(codes_per_level), codebook=codes_per_level[0])
-    else:
-        made = real_codes(data, kind)[:num_items]
-    fits = made.shape == (num_items, len(codes_per_level))
-    if not fits or (made.max(axis=0) >= np.asarray(codes_per_level)).any():
-        raise GenretError(
-            f"{kind}: found codes {made.shape} up to {made.max(axis=0).tolist()}, "
-            f"expected ({num_items}, {len(codes_per_level)}) below {tuple(codes_per_level)}"
-        )
-    return made
-
-
 def real_codes(data: Path | None, name: str) -> Codes:
     """Read the semantic IDs of a folder with index.json (LC-Rec's form), int32 [N, L]."""
     if data is None:
         raise GenretError(f"data: found none, expected --data FOLDER with {name}/index.json")
     path = data / name / "index.json"
-    if not path.is_file():
-        raise GenretError(f"data: found no {path}")
     return read_semantic_ids(path, read_json(path)).codes
 
 

@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable, Mapping
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks.draws import draw_codes, floor, real_codes, tokenized_codes
+from benchmarks.draws import floor, real_codes, tokenized_codes
 from benchmarks.methods import StaticCode
 from benchmarks.methods.static_code import available
 from benchmarks.process import Figures, available_gib, in_own_process, peak_gib, timed
@@ -20,7 +19,14 @@ from benchmarks.timing import interleave, with_ratios
 from benchmarks.workload import CodeSet, Point, Search, Workload
 from genret import TrieIndex, beam_search
 from genret.errors import GenretError
-from genret.testing import GivenLogits, SortedCatalog, check_answer, expected_answers, given
+from genret.testing import (
+    GivenLogits,
+    SortedCatalog,
+    check_answer,
+    expected_answers,
+    given,
+    random_codes,
+)
 from genret.typing import Codes
 
 RATIOS = {
@@ -34,7 +40,7 @@ def points(sizes: Sizes, data: Path | None) -> Points:
     """Return the points of searches, of bytes and of builds."""
     items, codes = sizes.index
     sets: dict[str, tuple[Callable[[], Codes], int]] = {
-        f"uniform |C|={items}": (lambda: draw_codes(items, (codes,) * sizes.depth), codes),
+        f"uniform |C|={items}": (lambda: random_codes(items, (codes,) * sizes.depth), codes),
         "office": (lambda: real_codes(data, "office"), 256),
         "beauty": (lambda: real_codes(data, "beauty"), 256),
         f"rq_kmeans |C|={sizes.tokenized}": (lambda: tokenized_codes(sizes.tokenized), 256),
@@ -96,11 +102,11 @@ def beside_static(works: Mapping[str, Workload], repeats: int) -> Figures:
     functions: dict[str, Search] = {name: work.ours for name, work in works.items()}
     functions["floor"] = lambda: floor(first.model, first.history)
     if available() and not any(work.options for work in works.values()):
-        functions["static"] = first.theirs
+        functions["static"] = partial(first.theirs, first.codes.rival)
     figures = with_ratios(interleave(functions, repeats), **RATIOS)
     for work in works.values():
         work.check(work.ours())
-    return figures | (first.judge_static() if "static" in functions else {})
+    return figures | (first.judge_static(first.codes.rival) if "static" in functions else {})
 
 
 def weigh(draw: Callable[[], Codes], num_codes: int) -> Figures:
@@ -119,7 +125,7 @@ def build(sizes: Sizes) -> Figures:
     """Bar 4: from codes to an index on the device; from unsorted ones, sorting included."""
     items, codes = sizes.index
     per_level = (codes,) * sizes.depth
-    unsorted = draw_codes(items, per_level)
+    unsorted = random_codes(items, per_level)
     in_order = SortedCatalog.of(unsorted).codes
     functions: dict[str, Search] = {
         "sorted": lambda: TrieIndex.from_codes(in_order, codes_per_level=per_level),
@@ -141,10 +147,7 @@ def big(sizes: Sizes) -> Figures:
     free = available_gib()
     if free < sizes.free_gib:
         raise GenretError(f"skipped: {free:.1f} GiB are free, expected {sizes.free_gib}")
-    try:
-        return in_own_process(measure_big, sizes)
-    except BrokenProcessPool:
-        raise GenretError("big: the process was killed (out of memory?)") from None
+    return in_own_process(measure_big, sizes)
 
 
 def measure_big(sizes: Sizes) -> Figures:
@@ -163,7 +166,7 @@ def measure_big(sizes: Sizes) -> Figures:
         index = TrieIndex.from_codes(table, codes_per_level=per_level)
         jax.block_until_ready(index)
     figures |= {"build_gib": peak_gib(), "bytes": index.nbytes}
-    few = draw_codes(sizes.small, per_level, seed=6)
+    few = random_codes(sizes.small, per_level, seed=6)
     small = TrieIndex.from_codes(few, codes_per_level=per_level)
     model, history = GivenLogits.random(batch, beams, per_level, seed=7)
     search = partial(beam_search, model, history, beams=beams)

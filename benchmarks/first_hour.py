@@ -5,16 +5,11 @@
 An invented shop (items with titles, categories, prices and stock; purchases with ISO times) is written
 as CSV and as Parquet. Every command is a process of its own, as in a terminal. "First" means that the
 folder of kept programs is empty, so everything is compiled; "again" is the same command once more.
-
-Bars: two commands lead from either kind of file to a recommendation within 3 minutes at 5,000 users, and
-`genret recommend` answers one user within 6 seconds, also the first time.
 """
 
-import csv
 import dataclasses
 import datetime
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -27,13 +22,15 @@ from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
 from benchmarks.bars import over
 from benchmarks.process import Figures
-from benchmarks.program import Columns, Program, Table, make_main
+from benchmarks.program import Program, make_main
 from benchmarks.record import ROOT, Points
+from benchmarks.tables import Columns, Table
 from genret.errors import GenretError
 
 KINDS = ("lamp", "desk", "chair", "mug", "rug", "clock", "shelf", "vase", "plant", "kettle")
@@ -45,6 +42,7 @@ FORMS = ("csv", "parquet")
 class FirstHour(Program):
     """Measure the commands of a first hour; see the module's docstring."""
 
+    small: ClassVar = {"users": 200, "items": 100, "repeats": 1}
     name: ClassVar[str] = "benchmarks.first_hour"
     title: ClassVar[str] = "A first hour"
     bars: ClassVar = [
@@ -66,21 +64,15 @@ class FirstHour(Program):
     repeats: int = 3  # Times that a small command is repeated; medians are shown.
 
     def points(self) -> Points:
-        """Run all commands on one shop, one after the other."""
-        small = {"users": 200, "items": 100, "repeats": 1}
-        asked = dataclasses.replace(self, **small) if self.smoke else self
-        return {f"{asked.users:,} users, {asked.items:,} items": partial(measure, asked)}
+        return {f"{self.users:,} users, {self.items:,} items": partial(measure, self)}
 
     def tables(self, document: Figures) -> list[Table]:
-        """Return a row for each command."""
-        points = document["points"].values()
-        return [
-            Table.of(self.title, self.columns, p.get("commands", {}), "command") for p in points
-        ]
+        (point,) = document["points"].values()
+        return [Table.of(self.title, self.columns, point.get("commands", {}), "command")]
 
 
 def measure(asked: FirstHour) -> Figures:
-    """Write the shop and run the commands; return the figures of each, and those of the bars."""
+    """Run all commands on one shop; return the figures of each, and those of the bars."""
     with tempfile.TemporaryDirectory() as scratch:
         found = commands(Path(scratch), asked)
     walls = {name: own["wall_s"] for name, own in found.items()}
@@ -90,7 +82,6 @@ def measure(asked: FirstHour) -> Figures:
 
 
 def commands(folder: Path, asked: FirstHour) -> dict[str, Figures]:
-    """Write the shop and run the commands in its folder; return the figures of each."""
     found: dict[str, Figures] = {}
     write_shop(folder, asked.users, asked.items)
     history = ("--history", "calm lamp 0", "SKU-00010")
@@ -132,14 +123,10 @@ class Terminal:
         self.folder, self.cache = folder, folder / "caches" / name
 
     def run(self, *words: str) -> Figures:
-        """Run a verb; return its seconds by the clock and on the CPU.
-
-        Raises:
-          GenretError: it ended with another status than 0.
-        """
+        """Run a verb; return its seconds by the clock and on the CPU."""
         kept = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
         python = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-        before, start = _cpu_of_children(), time.perf_counter()
+        before, start = os.times(), time.perf_counter()
         done = subprocess.run(
             [sys.executable, "-m", "genret", *words],
             cwd=self.folder, capture_output=True, text=True, check=False,
@@ -149,32 +136,20 @@ class Terminal:
         if done.returncode:
             said = done.stderr.strip()[-300:]
             raise GenretError(f"genret {words[0]}: ended with status {done.returncode}: {said}")
-        return {"wall_s": round(wall, 2), "cpu_s": round(_cpu_of_children() - before, 2)}
-
-
-def _cpu_of_children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+        used, now = sum(before[2:4]), sum(os.times()[2:4])  # by processes that ended
+        return {"wall_s": round(wall, 2), "cpu_s": round(now - used, 2)}
 
 
 def write_shop(folder: Path, users: int, items: int) -> None:
     """Write ``items``, ``log`` (in both forms), ``tonight.csv`` and ``fifty.csv`` into a folder."""
     rng = np.random.default_rng(0)
-    write_forms(folder / "items", shop_items(0, items, rng))
-    write_forms(folder / "log", purchases(users, items, rng))
+    catalog, log = shop_items(0, items, rng), purchases(users, items, rng)
+    for name, table in (("items", catalog), ("log", log)):
+        pa.csv.write_csv(table, folder / f"{name}.csv")
+        pa.parquet.write_table(table, folder / f"{name}.parquet")
     pa.csv.write_csv(shop_items(items, 30, rng), folder / "tonight.csv")
-    with (folder / "log.csv").open(encoding="utf-8", newline="") as log:
-        rows = csv.DictReader(log)
-        with (folder / "fifty.csv").open("w", encoding="utf-8", newline="") as fifty:
-            writer = csv.DictWriter(fifty, rows.fieldnames or ())
-            writer.writeheader()
-            writer.writerows(row for row in rows if int(row["customer"][1:]) < 50)
-
-
-def write_forms(path: Path, table: pa.Table) -> None:
-    """Write a table as CSV and as Parquet."""
-    pa.csv.write_csv(table, path.with_suffix(".csv"))
-    pa.parquet.write_table(table, path.with_suffix(".parquet"))
+    fifty = pc.is_in(log["customer"], pa.array([f"c{user}" for user in range(50)]))
+    pa.csv.write_csv(log.filter(fifty), folder / "fifty.csv")
 
 
 def shop_items(first: int, count: int, rng: np.random.Generator) -> pa.Table:
@@ -207,7 +182,7 @@ def purchases(users: int, items: int, rng: np.random.Generator) -> pa.Table:
     return pa.table(rows)
 
 
-main = make_main("benchmarks.first_hour", FirstHour)
+main = make_main(FirstHour)
 
 if __name__ == "__main__":
     sys.exit(main())

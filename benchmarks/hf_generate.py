@@ -2,8 +2,8 @@
 
     python -m benchmarks.hf_generate --json benchmarks/results/hf_generate.json --plot docs/hf_generate.png
 
-A random Qwen3 is made by transformers, written, and loaded here: what is compared is one checkpoint,
-one batch of prompts and one set of items. Four ways to the M best items:
+A random Qwen3 is made by transformers, written, and loaded here, so the checkpoint is the same, as are
+prompts and items. Four ways to the M best items:
 
 ``generate + trie``       ``num_beams=M`` with ``prefix_allowed_tokens_fn``, the incumbent: a
                           dictionary of prefixes, asked once for each beam and step
@@ -33,9 +33,10 @@ from benchmarks import plots
 from benchmarks.bars import over
 from benchmarks.methods import prefix_table
 from benchmarks.process import Figures, timed
-from benchmarks.program import Columns, Program, make_main
+from benchmarks.program import Program, make_main
 from benchmarks.record import Points, read
 from benchmarks.same_beams import PrefixScores, apart
+from benchmarks.tables import Columns
 from benchmarks.timing import interleave
 from benchmarks.workload import Search
 from genret import TrieIndex, beam_search
@@ -73,9 +74,6 @@ class HfGenerate(Program):
         "rounds": ("ratio_range", lambda ends: "{:.1f} to {:.1f}".format(*ends)),
     }
 
-    rounds: int = 5  # Rounds of each way.
-    seconds: float = 40.0
-    """No more rounds of a point are begun after so long, once there are three."""
     plot: Path | None = None  # Where to draw the points of the JSON file.
 
     def points(self) -> Points:
@@ -89,14 +87,15 @@ class HfGenerate(Program):
         # Points that need the same come one after the other.
         models, items = functools.lru_cache(1)(Model), functools.lru_cache(2)(Items)
         return {
-            f"{point[0]}, {point[1]:,} items, {point[2]} beams, {point[3]} prompts": functools.partial(
-                measure, *point, models, items, self
+            f"{name}, {many:,} items, {beams} beams, {prompts} prompts": functools.partial(
+                measure, name, beams, prompts, models, many, items, 2 if self.smoke else 5
             )
-            for point in sorted(grid, key=lambda point: [*MODELS].index(point[0]))
+            for name, many, beams, prompts in sorted(
+                grid, key=lambda point: [*MODELS].index(point[0])
+            )
         }
 
     def main(self, console: Console) -> int:
-        """Measure, show and draw."""
         status = super().main(console)
         if self.plot is not None and self.json is not None:
             points = list(read(self.json)["points"].values())
@@ -204,9 +203,9 @@ def check(functions: dict[str, Search], prefix_scores: PrefixScores | None = Non
 
 
 def measure(
-    name: str, count: int, beams: int, prompts: int, models: Any, catalogs: Any, options: HfGenerate
+    name: str, beams: int, prompts: int, models: Any, count: int, catalogs: Any, rounds: int
 ) -> Figures:
-    """Check and time the searches of a point; return its figures."""
+    """Check and time the searches of a point."""
     try:
         model, items = models(name), catalogs(count)
     except ImportError as e:
@@ -215,13 +214,7 @@ def measure(
     tokens = np.random.default_rng(0).integers(1, TEXT, (prompts, 80))
     functions = ways(model, items, beams, tokens)
     difference = check(functions, model.prefix_scores(tokens))
-    figures = interleave(
-        functions,
-        2 if options.smoke else options.rounds,
-        warm=1,
-        seconds=options.seconds,
-        rehearse=True,
-    )
+    figures = interleave(functions, rounds, warm=1, seconds=40.0, rehearse=True)
     jax.clear_caches()
     theirs, ours = figures["generate + trie"], figures["genret"]
     of_rounds = [a / b for a, b in zip(theirs["rounds_ms"], ours["rounds_ms"], strict=True)]
@@ -232,7 +225,7 @@ def measure(
     }  # fmt: skip
 
 
-main = make_main("benchmarks.hf_generate", HfGenerate)
+main = make_main(HfGenerate)
 
 if __name__ == "__main__":
     sys.exit(main())

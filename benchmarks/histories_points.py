@@ -19,9 +19,9 @@ from genret.histories import Histories, offsets_of
 ITEMS, LENGTHS = 100_000, (5, 36)
 """Items of the catalog, and the shortest history and the first length that none has: 20 on average."""
 TRAIN = (
-    "--preset", "small", "--batch-size", "64", "--steps", "60", "--log-every", "20",
-    "--eval-every", "60", "--eval-users", "500", "--checkpoint-every", "30",
-)  # fmt: skip
+    "--preset small --batch-size 64 --steps 60 --log-every 20 --eval-every 60 --eval-users 500 "
+    "--checkpoint-every 30"
+)
 
 
 def points(*events: int) -> Points:
@@ -41,14 +41,10 @@ def _trained(events: int) -> Figures:
         figures: Figures = {"events": events, "users": users}
         file = run / "catalog" / "histories.parquet"
         figures["parquet_gib"] = file.stat().st_size / 2**30
-        command = [sys.executable, "-m", "genret", "train", str(run), *TRAIN, "--json"]
+        command = [sys.executable, "-m", "genret", "train", str(run), *TRAIN.split(), "--json"]
         with timed(figures, "train_s"):
             answer, memory = watched(command)
-        return (
-            figures
-            | memory
-            | {name: answer[name] for name in ("steps", "loss", "users_per_second")}
-        )
+        return figures | memory | {n: answer[n] for n in ("steps", "loss", "users_per_second")}
 
 
 def _prepare(run: Path, events: int) -> int:

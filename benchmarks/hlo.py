@@ -158,13 +158,6 @@ class Module:
         """
         return sum(times * self.bytes_of(each) for each, times in self.executed())
 
-    def elements(self, each: Instruction) -> int:
-        """Return the numbers in the largest array that an instruction makes, in any memory."""
-        shapes = _ARRAY.findall(each.shape)
-        return max(
-            (math.prod(int(n) for n in sizes.split(",") if n) for _, sizes, _ in shapes), default=0
-        )
-
     def bytes_of(self, each: Instruction) -> int:
         """Add up what one run of an operation reads from and writes to main memory."""
         if each.opcode.endswith(("-done", "-update")):

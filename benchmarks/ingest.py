@@ -7,7 +7,6 @@ format in a process of its own, from the file to the run folder; the highest res
 process stands beside what it had when only its modules were loaded. What the run folder holds is
 checked against counts and a checksum that NumPy took while the log was written.
 
-Bars: 10⁷ interactions take at most 1.1 GiB; 10⁸ take at most 4.5 GiB and 10 minutes.
 """
 
 import dataclasses
@@ -15,7 +14,7 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -25,8 +24,9 @@ import pyarrow.parquet as pq
 
 from benchmarks.bars import over
 from benchmarks.process import Figures, in_own_process, peak_gib, timed, verb
-from benchmarks.program import Columns, Program, make_main
+from benchmarks.program import Program, make_main
 from benchmarks.record import Points
+from benchmarks.tables import Columns
 from genret.data import Catalog, SplitHistories, load_run_data
 from genret.errors import GenretError
 
@@ -39,6 +39,7 @@ PIECE = 500_000
 class Ingest(Program):
     """Measure ingest; see the module's docstring."""
 
+    small: ClassVar = {"events": 20_000, "users": 3_000, "items": 500}
     name: ClassVar[str] = "benchmarks.ingest"
     title: ClassVar[str] = "Ingest"
     bars: ClassVar = [
@@ -57,41 +58,33 @@ class Ingest(Program):
     events: int = 10_000_000  # Interactions.
     users: int = 1_000_000  # Users.
     items: int = 100_000  # Items.
-    formats: tuple[Literal["parquet", "csv"], ...] = ("parquet", "csv")  # Formats.
-    memory_gib: float = 0.0
-    """Memory for the rows (``genret ingest --memory-gib``); 0: what the verb takes by itself."""
 
     def points(self) -> Points:
-        """Ingest the log in each format."""
-        sizes = (20_000, 3_000, 500) if self.smoke else (self.events, self.users, self.items)
+        sizes = self.events, self.users, self.items
         return {
-            f"{sizes[0]:,} interactions, {name}": partial(measure, name, *sizes, self.memory_gib)
-            for name in self.formats
+            f"{self.events:,} interactions, {form}": partial(measure, form, *sizes)
+            for form in ("parquet", "csv")
         }
 
 
-def measure(form: str, events: int, users: int, items: int, memory_gib: float) -> Figures:
-    """Write the log in a format and ingest it; return the figures as JSON values.
-
-    Raises:
-      GenretError: what was ingested is not the log, or the verb failed.
-    """
+def measure(form: str, events: int, users: int, items: int) -> Figures:
+    """Write the log in a format and ingest it; refuse a run folder that does not hold the log."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / f"log.{form}"
         expected = write_log(path, events, users, items)
-        figures = in_own_process(ingest_one, path, Path(scratch) / "run", memory_gib)
+        figures = in_own_process(ingest_one, path, Path(scratch) / "run")
         if figures["found"] != expected:
             raise GenretError(f"{form}: found {figures['found']}, expected {expected}")
         return figures | {"file_mib": path.stat().st_size / 2**20}
 
 
-def ingest_one(path: Path, run_folder: Path, memory_gib: float) -> Figures:
+def ingest_one(path: Path, run_folder: Path) -> Figures:
     """Run the verb in this process; return what it wrote, seconds and memory in GiB."""
     import genret.cli.main  # noqa: F401  the verb loads it when it runs; here it belongs to the floor
 
     figures: Figures = {"imports_gib": peak_gib()}
     with timed(figures, "seconds"):
-        verb("ingest", run_folder, "--interactions", path, "--memory-gib", memory_gib)
+        verb("ingest", run_folder, "--interactions", path)
     figures |= {"peak_gib": peak_gib(), "found": answer(*load_run_data(run_folder))}
     return figures | {"events_per_second": figures["found"]["events"] / figures["seconds"]}
 
@@ -122,11 +115,7 @@ def write_log(
 
 
 def answer(catalog: Catalog, histories: SplitHistories) -> dict[str, int]:
-    """Return what an ingested log holds: counts, and a checksum of who took what when.
-
-    Raises:
-      GenretError: a history that is not in the order of time, or without times.
-    """
+    """Return what an ingested log holds: counts, and a checksum of who took what when."""
     events, lengths = histories.events, histories.events.lengths
     users = np.repeat(histories.user_ids.to_numpy(zero_copy_only=False), lengths)
     names = pa.array(catalog.item_ids, pa.string())
@@ -157,7 +146,7 @@ def _checksum(users: np.ndarray, items: np.ndarray, times: np.ndarray) -> int:
     return int(np.sum(row * times.astype(np.uint64), dtype=np.uint64))
 
 
-main = make_main("benchmarks.ingest", Ingest)
+main = make_main(Ingest)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -17,25 +17,15 @@ from benchmarks.process import Figures
 
 @dataclasses.dataclass(frozen=True)
 class Gpu:
-    """The numbers of a card that XLA's compiler asks for.
+    """The numbers of a card that XLA's compiler asks for."""
 
-    Attributes:
-      capability: major and minor version of its instruction set.
-      cores: streaming multiprocessors.
-      shared: bytes of shared memory that a block may have when it asks for them.
-      bandwidth: bytes a second of its memory.
-      memory: bytes of its memory.
-      cache: bytes of its second-level cache.
-      clock: GHz.
-    """
-
-    capability: tuple[int, int]
-    cores: int
-    shared: int
-    bandwidth: float
-    memory: int
-    cache: int
-    clock: float
+    capability: tuple[int, int]  # major and minor version of its instruction set
+    cores: int  # streaming multiprocessors
+    shared: int  # bytes of shared memory that a block may have when it asks for them
+    bandwidth: float  # bytes a second of its memory
+    memory: int  # bytes
+    cache: int  # bytes of its second level
+    clock: float  # GHz
 
     def target_config(self, name: str) -> str:
         """Return XLA's description of it, a text proto."""
@@ -63,21 +53,6 @@ GPUS = {
     "b200": Gpu((10, 0), 148, 232_448, 8.0e12, 180 << 30, 126 << 20, 1.965),
 }
 """Cards by name, as their data sheets have them."""
-
-
-def read(folder: Path, python: str) -> Figures:
-    """Read what XLA dumped of a compiled program.
-
-    Args:
-      folder: with the dumps in ``hlo``.
-      python: interpreter of an environment with jax[cuda12].
-
-    Returns:
-      ``kernels`` and ``copies`` that a call launches; ``graphs``, the CUDA graphs they are in;
-      ``unbounded_loops``; ``bytes``, read and written by the kernels; ``most_registers`` of a thread;
-      ``spill_bytes`` stored and loaded.
-    """
-    return read_launches(folder) | read_registers(folder, python)
 
 
 def read_launches(folder: Path) -> Figures:

@@ -5,14 +5,13 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.draws import draw_codes
 from benchmarks.process import Figures
 from benchmarks.record import Points
 from benchmarks.sizes import Sizes
 from benchmarks.timing import count_compilations, interleave, with_ratios
 from genret import ItemFilter, TrieIndex, beam_search
 from genret.index import FilterStack, LiveIndex
-from genret.testing import GivenLogits, check_answer, expected_answers
+from genret.testing import GivenLogits, check_answer, expected_answers, random_codes
 from genret.typing import Bool, Codes
 
 Change = Callable[[int], None]
@@ -51,7 +50,7 @@ class Live:
         self.beams, self.changes = sizes.live_shape[1], sizes.changes
         self.items, codes, depth = sizes.live
         self.model, self.history = GivenLogits.random(*sizes.live_shape, (codes,) * depth, seed=70)
-        self.draw = partial(draw_codes, codes_per_level=(codes,) * depth)
+        self.draw = partial(random_codes, codes_per_level=(codes,) * depth)
         self.build = partial(TrieIndex.from_codes, codes_per_level=(codes,) * depth)
 
     def search(
@@ -68,7 +67,6 @@ class Live:
         check_answer(result, exact, codes)
 
     def refreshes(self) -> Change:
-        """Replace the codes."""
         index = self.build(self.draw(self.items, seed=700), reserve=0.1)
         rng = np.random.default_rng(7)
 
@@ -79,7 +77,6 @@ class Live:
         return change
 
     def filters(self) -> Change:
-        """Search under new filters, two in a batch."""
         codes = self.draw(self.items, seed=720)
         index = self.build(codes)
         rng = np.random.default_rng(8)

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from flax import nnx
 
-from benchmarks.draws import draw_codes, real_codes
+from benchmarks.draws import real_codes
 from benchmarks.process import Figures
 from benchmarks.record import Points
 from benchmarks.sizes import Sizes
@@ -23,7 +23,7 @@ from genret.data import Catalog
 from genret.errors import GenretError
 from genret.models import History, build_model
 from genret.pytree import register_pytree, static_field
-from genret.testing import SortedCatalog, TableModel, check_answer, exact_logits
+from genret.testing import SortedCatalog, TableModel, check_answer, exact_logits, random_codes
 from genret.typing import Array, Codes, Float, Int
 
 Kind = Literal["decoder_only", "item_decoder"]
@@ -33,7 +33,7 @@ KINDS: tuple[Kind, ...] = ("decoder_only", "item_decoder")
 def points(sizes: Sizes, data: Path | None) -> Points:
     """Return the points of searches with models."""
     items, codes, depth = sizes.model
-    draw = functools.partial(draw_codes, items, (codes,) * depth, seed=8)
+    draw = functools.partial(random_codes, items, (codes,) * depth, seed=8)
     calls = {
         f"uniform |C|={items} V={codes} L={depth}": lambda: count_calls(draw(), codes, sizes),
         "beauty": lambda: count_calls(real_codes(data, "beauty"), 256, sizes),
@@ -70,21 +70,18 @@ class CountedModel(TableModel):
     calls: Calls = static_field()
 
     def prefill(self, history: Any) -> tuple[Float[Array, "B 1 V"], Any]:
-        """Count and answer."""
         self.calls.count("step")
         return super().prefill(history)
 
     def step(
         self, codes: Int[Array, "B M"], parents: Int[Array, "B M"], cache: Any
     ) -> tuple[Float[Array, "B M V"], Any]:
-        """Count and answer."""
         self.calls.count("step")
         return super().step(codes, parents, cache)
 
     def score_tail(
         self, codes: Int[Array, "B C T"], parents: Int[Array, "B C"], cache: Any
     ) -> Float[Array, "B C T"]:
-        """Count and answer."""
         self.calls.count("tail")
         return super().score_tail(codes, parents, cache)
 
@@ -150,7 +147,7 @@ def history_memory(kind: Kind, beams: int, sizes: Sizes) -> Figures:
 def decode_bytes(kind: Kind, beams: int, items: int, sizes: Sizes) -> np.ndarray:
     """Return the bytes of the cache after a step, and of the compiled search's temporaries."""
     batch, per_level, width = sizes.model_shape[0], (256,) * 4, sizes.width
-    codes = draw_codes(2000, per_level, seed=10)
+    codes = random_codes(2000, per_level, seed=10)
     index = TrieIndex.from_codes(codes, codes_per_level=per_level)
     config = ItemDecoderConfig(
         codes_per_level=per_level, width=width, heads=4, kv_heads=4, head_dim=width // 4,

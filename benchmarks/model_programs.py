@@ -20,42 +20,27 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from benchmarks.cycles import by_scope, compile_for
-from benchmarks.draws import draw_codes
 from benchmarks.process import Figures
-from benchmarks.program import Table
-from benchmarks.record import Record
+from benchmarks.record import Points
+from benchmarks.tables import Columns
+from benchmarks.workload import model_config
 from genret import TrieIndex, beam_search
-from genret.config import ItemDecoderConfig
 from genret.models import History, build_model, num_parameters
 from genret.pytree import register_pytree
+from genret.testing import random_codes
 from genret.typing import Array, Int
 
-SHAPES = {
-    "1M": (128, 4, 4, 4, 32, 384),
-    "30M": (512, 8, 8, 8, 64, 1408),
-    "300M": (1280, 16, 10, 10, 128, 3456),
-    "1.7B": (2048, 28, 16, 8, 128, 6144),
-}
-"""Width, layers, heads, key heads, width of a head and of the MLP; the last one is Qwen3-1.7B's."""
-
+SHAPES = ("1M", "30M", "300M", "1.7B")
 KINDS = ("item_decoder", "decoder_only")
-CODE_LAYERS = 2
-"""Layers of `ItemDecoder`'s small decoder, as in the larger presets."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Peak:
-    """What a device of a chip can do at most, as its data sheet has it.
+    """What a device of a chip can do at most, as its data sheet has it."""
 
-    Attributes:
-      clock: cycles a second: that at which its matrix units reach the peak.
-      flops: bfloat16 operations a second.
-      bandwidth: bytes a second of its memory.
-    """
-
-    clock: float
-    flops: float
-    bandwidth: float
+    clock: float  # cycles a second: that at which its matrix units reach the peak
+    flops: float  # bfloat16 operations a second
+    bandwidth: float  # bytes a second of its memory
 
 
 PEAKS = {
@@ -68,52 +53,29 @@ PEAKS = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelPoint:
-    """A model and a search.
+    """A model and a search."""
 
-    Attributes:
-      kind: kind of model.
-      shape: a key of :data:`SHAPES`.
-      batch: B, requests.
-      beams: M, beams of a request.
-      history: items of a request; every one has L codes.
-      items: |C|.
-      codes: V, codes of a level.
-      depth: L.
-      parameters: type of the parameters.
-    """
-
-    kind: str
-    shape: str
-    batch: int = 2
-    beams: int = 70
-    history: int = 125
-    items: int = 10**6
-    codes: int = 2048
-    depth: int = 8
-    parameters: str = "bfloat16"
+    kind: str  # of model
+    shape: str  # one of SHAPES
+    batch: int = 2  # B
+    beams: int = 70  # M
+    history: int = 125  # items of a request; every one has L codes
+    items: int = 10**6  # |C|
+    codes: int = 2048  # V
+    depth: int = 8  # L
 
     @property
     def size(self) -> str:
-        """Name of the point."""
-        more = "" if self.parameters == "bfloat16" else f" {self.parameters} parameters"
         size = f"L={self.depth} B={self.batch} M={self.beams} T={self.history}"
-        return f"{self.kind} {self.shape} {size}{more}"
+        return f"{self.kind} {self.shape} {size}"
 
-    def model(self, **changes: Any) -> Any:
+    def model(self) -> Any:
         """Return the shapes of the model's parameters, as a model."""
-        width, layers, heads, kv_heads, head_dim, mlp_dim = SHAPES[self.shape]
-        config = ItemDecoderConfig(
-            codes_per_level=(self.codes,) * self.depth, max_items=self.history, dtype="bfloat16",
-            width=width, layers=layers, code_layers=CODE_LAYERS, heads=heads, kv_heads=kv_heads,
-            head_dim=head_dim, mlp_dim=mlp_dim,
-        ).as_kind(self.kind, **changes)  # fmt: skip
+        config = model_config(self.shape, self.kind, (self.codes,) * self.depth, self.history)
         model = jax.eval_shape(lambda: build_model(config, 0))
-        return jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, jnp.dtype(self.parameters)), model
-        )
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, jnp.bfloat16), model)
 
     def requests(self) -> History:
-        """Return a batch of full histories."""
         return History(
             codes=jnp.zeros((self.batch, self.history, self.depth), jnp.int32),
             lengths=jnp.full((self.batch,), self.history, jnp.int32),
@@ -131,14 +93,12 @@ class Named:
     model: Any
 
     def prefill(self, history: Any) -> tuple[Any, Any]:
-        """Read the histories."""
         with jax.named_scope("prefill"):
             return self.model.prefill(history)
 
     def step(
         self, codes: Int[Array, "B M"], parents: Int[Array, "B M"], cache: Any
     ) -> tuple[Any, Any]:
-        """Take a step."""
         with jax.named_scope(f"step{cache.level + 1}"):
             return self.model.step(codes, parents, cache)
 
@@ -242,22 +202,22 @@ def shares(parts: Mapping[str, Figures]) -> Figures:
 def index_for(items: int, codes: int, depth: int) -> TrieIndex:
     """Return an index of random items, laid out for a TPU."""
     sizes = (codes,) * depth
-    drawn = draw_codes(items, sizes, "uniform")
+    drawn = random_codes(items, sizes, "uniform")
     return TrieIndex.from_codes(drawn, codes_per_level=sizes).to("tpu")
 
 
-def measure(points: Sequence[ModelPoint], chips: Sequence[str], record: Record) -> None:
-    """Compile each point for each chip; a point and chip is a point of the record."""
-    for point in points:
-        for chip in chips:
-            about = {"chip": chip, "size": dataclasses.asdict(point)}
+def points(chips: Sequence[str]) -> Points:
+    """Return what compiles each model for each chip."""
 
-            def measured(point: ModelPoint = point, chip: str = chip) -> Figures:
-                index = index_for(point.items, point.codes, point.depth)
-                return about | count(point, chip, index)  # noqa: B023
+    def measured(point: ModelPoint, chip: str) -> Figures:
+        index = index_for(point.items, point.codes, point.depth)
+        return {"chip": chip, "size": dataclasses.asdict(point), **count(point, chip, index)}
 
-            record.point(f"{chip} {point.size}", measured)
-            jax.clear_caches()
+    return {
+        f"{chip} {point.size}": functools.partial(measured, point, chip)
+        for point in POINTS
+        for chip in chips
+    }
 
 
 def _thousands(value: float) -> str:
@@ -268,7 +228,7 @@ def _megabytes(value: float) -> str:
     return f"{value / 1e6:,.1f}"
 
 
-COLUMNS = {
+COLUMNS: Columns = {
     "parameters": ("parameters", _thousands),
     "prefill cycles": ("prefill_cycles", _thousands),
     "MB": ("prefill_hbm_bytes", _megabytes),
@@ -284,16 +244,16 @@ COLUMNS = {
 }
 
 
-def table(chip: str, document: Mapping[str, Any], title: str) -> Table:
-    """Return the table of a chip; what did not compile says why."""
-    rows = {}
-    for key, point in document["points"].items():
-        if point.get("chip") == chip:
-            parts = point.get("parts", {})
-            flat = {
-                f"{name}_{figure}": value
-                for name in ("prefill", "search")
-                for figure, value in parts.get(name, {}).items()
-            }
-            rows[key.removeprefix(f"{chip} ")] = {**point, **flat}
-    return Table.of(title, COLUMNS, rows, "model")
+def flat(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Figures]:
+    """Return points with the figures of prefill and search beside their own, as the table has them."""
+    return {
+        key: {
+            **point,
+            **{
+                f"{part}_{figure}": value
+                for part in ("prefill", "search")
+                for figure, value in point.get("parts", {}).get(part, {}).items()
+            },
+        }
+        for key, point in rows.items()
+    }

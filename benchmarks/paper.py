@@ -1,23 +1,19 @@
 """A run of the preset "paper" beside the tables of the STATIC paper (arXiv 2602.22647).
 
-    python -m benchmarks paper FILE
+    python -m benchmarks --preset paper --json FILE [--resume]
 
 Theirs (`static_paper.json`) are milliseconds of a TPU v6e, ours of whatever machine the run is of; what
 can be compared is the order of the methods and how each grows: the slope of log(time) over log(size).
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
-from rich.console import Console
 
-from benchmarks.program import Table
-from benchmarks.record import read
 from benchmarks.show import Line
+from benchmarks.tables import Table
 from genret.errors import GenretError
 from genret.json_files import read_json
 
@@ -28,20 +24,6 @@ OURS = dict(
     zip(COLUMNS, ("static-style", "hash-bitmap", "ppv-top50", "ppv-exact", "cpu-trie"), strict=True)
 ) | {"genret": "genret"}
 """The paper's methods, and ours of the same algorithm."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Paper:
-    """Print a run of the preset "paper" beside the paper's tables."""
-
-    file: tyro.conf.Positional[Path]  # JSON of the run.
-
-    def main(self, console: Console) -> None:
-        """Print the tables."""
-        document = read(self.file)
-        for table in tables(list(document["points"].values())):
-            table.show(console)
-        console.print(_machines(document["environment"]))
 
 
 def markdown(environment: Mapping[str, Any], points: Sequence[Line]) -> str:

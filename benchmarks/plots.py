@@ -12,9 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from benchmarks.show import Line
 from benchmarks.timing import times_of
-
-Line = Mapping[str, Any]
 
 COLORS = {
     "unconstrained": "#7f7f7f", "genret": "#d1495b", "static-style": "#00798c",
@@ -105,12 +104,7 @@ def _column(axes: Axes, column: int, line: Line, methods: Sequence[str], name: s
 
 
 def machines(measured: Mapping[str, Line], compiled: Mapping[str, Any]) -> Figure:
-    """Draw a search on a CPU, a TPU v6e and an H100 side by side, at one size.
-
-    Args:
-      measured: points of a suite run, with the times of a CPU.
-      compiled: points of ``benchmarks accelerators``: the compilers' schedules, no times.
-    """
+    """Draw a search side by side: measured on a CPU, compiled for a TPU v6e and an H100, at one size."""
     where = "|C|=1000000 V=2048 L=8 B=2 M=70 uniform"
     shown = ("genret", "static (its code)", "static-style", "unconstrained")
     on_cpu = measured.get(f"given logits {where}", {}).get("methods", {})
@@ -140,12 +134,7 @@ def machines(measured: Mapping[str, Line], compiled: Mapping[str, Any]) -> Figur
 
 
 def hf_generate(points: Sequence[Mapping[str, Any]], ways: Sequence[str]) -> Figure:
-    """Draw time against beams: for the smallest and the largest model, and for many prompts.
-
-    Args:
-      points: those of ``benchmarks.hf_generate``; the number of items is the one of most points.
-      ways: names of the searches.
-    """
+    """Draw time against beams: for the smallest and the largest model, and for many prompts."""
     usual = statistics.mode(p["items"] for p in points)
     panels: dict[str, list[Any]] = {}
     for p in sorted(points, key=lambda p: (p["prompts"], p["parameters"], p["beams"])):

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,11 +29,14 @@ def in_own_process(function: Callable[..., T], *args: Any) -> T:
     settled once. So figures that are compared come from several. Nor does a killed process end the run.
 
     Raises:
-      BrokenProcessPool: the process was killed, as for memory.
+      GenretError: the process was killed, as for memory.
     """
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=fresh) as pool:
-        return pool.submit(function, *args).result()
+        try:
+            return pool.submit(function, *args).result()
+        except BrokenProcessPool:
+            raise GenretError("the process of this point was killed (out of memory?)") from None
 
 
 @contextlib.contextmanager
@@ -44,11 +48,7 @@ def timed(figures: Figures, name: str) -> Iterator[None]:
 
 
 def verb(*arguments: object) -> Any:
-    """Run a verb of ``genret`` in this process and return the JSON that it prints.
-
-    Raises:
-      GenretError: it ended with another status than 0.
-    """
+    """Run a verb of ``genret`` in this process and return the JSON that it prints."""
     from genret.cli.main import main
 
     printed, complained = io.StringIO(), io.StringIO()
@@ -60,14 +60,18 @@ def verb(*arguments: object) -> Any:
     return json.loads(printed.getvalue())
 
 
+def make_run(run: Path, **verbs: str) -> Path:
+    """Make a run folder by verbs of ``genret``, each with its options; return the folder."""
+    for name, options in verbs.items():
+        verb(name, run, *options.split())
+    return run
+
+
 def watched(command: Sequence[str]) -> tuple[Any, Figures]:
     """Run a command; return the JSON that it prints, and the most memory that it held, in GiB.
 
     ``anonymous_gib`` is the process' own memory; ``resident_gib`` also counts what it maps of files,
     which the system drops when memory is short.
-
-    Raises:
-      GenretError: it ended with another status than 0.
     """
     # Programs that an earlier run kept would make the second one of two lighter.
     environment = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false", "JAX_PLATFORMS": "cpu"}

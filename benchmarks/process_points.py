@@ -10,28 +10,28 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file
 
-from benchmarks.record import Figures
+from benchmarks.process import Figures, in_own_process, make_run
+from benchmarks.record import Points
 from genret.errors import GenretError
 
 MODEL = (
-    "--width", "16", "--layers", "1", "--heads", "2", "--kv-heads", "2", "--head-dim", "8",
-    "--mlp-dim", "32", "--max-items", "8", "--batch-size", "8", "--eval-every", "1000",
-    "--eval-users", "20", "--checkpoint-every", "10", "--log-every", "10",
-)  # fmt: skip
-PREPARE = (
-    ("ingest", "--synthetic", "--synthetic-users", "60", "--synthetic-items", "40"),
-    ("embed", "--text-dim", "8", "--cooccurrence-dim", "8"),
-    ("tokenize", "--levels", "2", "--codebook-size", "8"),
+    "--width 16 --layers 1 --heads 2 --kv-heads 2 --head-dim 8 --mlp-dim 32 --max-items 8 --batch-size 8 "
+    "--eval-every 1000 --eval-users 20 --checkpoint-every 10 --log-every 10"
 )
+PREPARE = {
+    "ingest": "--synthetic --synthetic-users 60 --synthetic-items 40",
+    "embed": "--text-dim 8 --cooccurrence-dim 8",
+    "tokenize": "--levels 2 --codebook-size 8",
+}
 
 
-def points(kills: int, steps: int) -> dict[str, Callable[[], Figures]]:
+def points(kills: int, steps: int) -> Points:
     """Train in one process on several devices, in as many processes, and in two that are killed."""
     return {
         **{f"processes: {count}": functools.partial(_processes, count, steps) for count in (2, 4)},
@@ -40,7 +40,7 @@ def points(kills: int, steps: int) -> dict[str, Callable[[], Figures]]:
 
 
 def _processes(count: int, steps: int) -> Figures:
-    with _runs("one", "several") as (one, several):
+    with _two_runs() as (one, several):
         _end([_start(one, steps, count, devices=count)])
         _end(_start_all(several, steps, count))
         found, expected = (load_file(run / "model" / "model.safetensors") for run in (several, one))
@@ -51,7 +51,7 @@ def _processes(count: int, steps: int) -> Figures:
 def _kills(kills: int, steps: int) -> Figures:
     rng = np.random.default_rng()
     at: list[int] = []
-    with _runs("whole", "killed") as (whole, killed):
+    with _two_runs() as (whole, killed):
         _end(_start_all(whole, steps, 2))
         for _ in range(kills):
             both = _start_all(killed, steps, 2)
@@ -65,40 +65,39 @@ def _kills(kills: int, steps: int) -> Figures:
             at.append(_last_checkpoint(killed))
         _end(_start_all(killed, steps, 2))
         files = ("model.safetensors", "metrics.jsonl", "manifest.json")
-        same = [_bytes(killed, name) == _bytes(whole, name) for name in files]
-    return {"steps": steps, "kills": kills, "checkpoints": at, "equal": int(all(same))}
+        contents = [
+            [(run / "model" / name).read_bytes() for name in files] for run in (whole, killed)
+        ]
+    return {
+        "steps": steps,
+        "kills": kills,
+        "checkpoints": at,
+        "equal": int(contents[0] == contents[1]),
+    }
 
 
 @contextlib.contextmanager
-def _runs(*names: str) -> Iterator[list[Path]]:
-    """Give copies of one small run, ready to be trained; they are deleted in the end."""
+def _two_runs() -> Iterator[tuple[Path, Path]]:
+    """Give two equal small runs, ready to be trained; they are deleted in the end."""
     with tempfile.TemporaryDirectory() as folder:
-        first, *others = (Path(folder, name) for name in names)
-        for verb, *options in PREPARE:
-            command = [sys.executable, "-m", "genret", verb, str(first), *options]
-            subprocess.run(command, env=_environment(1, folder), check=True, capture_output=True)
-        for other in others:
-            shutil.copytree(first, other)
-        yield [first, *others]
-
-
-def _environment(devices: int, folder: str) -> dict[str, str]:
-    return os.environ | {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-        "JAX_PLATFORMS": "cpu",
-        "JAX_COMPILATION_CACHE_DIR": f"{folder}/compiled",
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
+        first, second = Path(folder, "first"), Path(folder, "second")
+        in_own_process(functools.partial(make_run, first, **PREPARE))
+        shutil.copytree(first, second)
+        yield first, second
 
 
 def _start(
     run: Path, steps: int, split: int, *options: str, devices: int = 1
 ) -> subprocess.Popen[bytes]:
-    mesh = ("--mesh", f"data={split}")
-    train = ("train", str(run), *MODEL, "--steps", str(steps), *mesh, *options)
-    environment = _environment(devices, str(run.parent))
+    train = ("train", str(run), *MODEL.split(), "--steps", str(steps), "--mesh", f"data={split}")
+    environment = os.environ | {
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "JAX_PLATFORMS": "cpu",
+        "JAX_COMPILATION_CACHE_DIR": f"{run.parent}/compiled",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
     quiet = subprocess.DEVNULL
-    command = [sys.executable, "-m", "genret", *train]
+    command = [sys.executable, "-m", "genret", *train, *options]
     return subprocess.Popen(command, env=environment, stdout=quiet, stderr=quiet)
 
 
@@ -120,7 +119,3 @@ def _end(processes: list[subprocess.Popen[bytes]]) -> None:
 def _last_checkpoint(run: Path) -> int:
     """Return the newest step that is kept; 0: none."""
     return max((int(x.name[5:]) for x in (run / "checkpoints").glob("step-*")), default=0)
-
-
-def _bytes(run: Path, name: str) -> bytes:
-    return (run / "model" / name).read_bytes()

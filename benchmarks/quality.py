@@ -20,9 +20,8 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.bars import sentence
 from benchmarks.process import Figures, verb
-from benchmarks.program import Table, make_main
+from benchmarks.program import make_main
 from benchmarks.quality_pairs import RIVALS, with_ranks
 from benchmarks.quality_results import (
     BASELINES,
@@ -34,6 +33,7 @@ from benchmarks.quality_results import (
     tokenize_options,
 )
 from benchmarks.record import ROOT, environment, write_json
+from benchmarks.tables import Table, bars_table
 from genret.artifacts import Run, read_manifest
 from genret.config import BSAREC, EvaluateConfig, FeaturesConfig, SASRecConfig, recipe
 from genret.data import SplitHistories, load_run_data
@@ -71,10 +71,9 @@ SHOWN = ("recall@5", "ndcg@5", "recall@10", "ndcg@10")
 
 SMOKE_TOKENIZE = ("--levels", "2")
 SMOKE_TRAIN = (
-    "--width", "16", "--layers", "1", "--heads", "2", "--kv-heads", "2", "--head-dim", "8",
-    "--mlp-dim", "32", "--max-items", "8", "--steps", "6", "--batch-size", "8",
-    "--eval-every", "3", "--eval-users", "20", "--checkpoint-every", "3",
-)  # fmt: skip
+    "--width 16 --layers 1 --heads 2 --kv-heads 2 --head-dim 8 --mlp-dim 32 --max-items 8 --steps 6 "
+    "--batch-size 8 --eval-every 3 --eval-users 20 --checkpoint-every 3"
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,14 +107,12 @@ class Options:
             known = [*BASELINES, *(n for n, m in METHODS.items() if data in m["recipes"])]
             for name in self.methods:
                 if name not in known:
-                    raise GenretError(
-                        f"--methods: {data} has no {name!r}; it has {', '.join(known)}"
-                    )
+                    has = ", ".join(known)
+                    raise GenretError(f"--methods: {data} has no {name!r}; it has {has}")
             for seed in self.seeds:
                 for name in self.methods or known:
-                    console.print(
-                        f"{data}, {name}, seed {seed}: {self._record(records, data, name, seed)}"
-                    )
+                    said = self._record(records, data, name, seed)
+                    console.print(f"{data}, {name}, seed {seed}: {said}")
             self._write(records, data, console)
 
     def sasrec(self, name: str = "sasrec") -> SASRecConfig:
@@ -124,7 +121,6 @@ class Options:
         return dataclasses.replace(config, epochs=2, max_items=8) if self.smoke else config
 
     def _record(self, records: Records, data: str, name: str, seed: int) -> str:
-        """Measure a record that is missing."""
         settings = self._settings(data, name)
         found = records.get(data, name, seed, settings)
         # Older records of the rivals hold no ranks, and nothing of a fusion.
@@ -148,12 +144,8 @@ class Options:
         return settings | {"model": chosen.model.to_dict(), "train": chosen.train.to_dict()}
 
     def _run_folder(self, data: str, name: str, seed: int) -> Path:
-        """Return a run folder that holds the data."""
-        folder, source, files = (
-            self.work / f"{data}-{name}-{seed}",
-            self.folder / data,
-            DATA[data]["files"],
-        )
+        folder, source = self.work / f"{data}-{name}-{seed}", self.folder / data
+        files = DATA[data]["files"]
         if (folder / "catalog" / "manifest.json").is_file():
             return folder
         missing = [file for file in files if not (source / file).is_file()]
@@ -167,12 +159,12 @@ class Options:
         return folder
 
     def _baseline(self, data: str, name: str, seed: int) -> Figures:
-        """Evaluate a baseline."""
         run = Run.open(self._run_folder(data, name, seed))
         catalog, histories = load_run_data(run.folder("catalog"))
         own = run, histories, catalog.num_items
         if name == "transitions":
-            return self._transitions(histories, catalog.num_items, seed)
+            counts = Transitions.fit(histories.training(), own[2])
+            return Asked(counts, *item_codes(own[2]), histories, counts.max_items, seed).evaluated()
         kind, config = "sasrec" if name == "bsarec" else name, self.sasrec(name)
         figures: Figures = {
             rule: with_ranks(
@@ -185,13 +177,15 @@ class Options:
             trained = read_manifest(run.path / "baselines" / "sasrec").summary
             figures["valid_ndcg@10"] = trained["valid_ndcg@10"]
             model = train_sasrec(*own, config, seed=seed)  # the one that is there
-            figures["with_transitions"] = _fused_with_counts(model, histories, own[2], seed)
+            # It is fused with counts as a run's training does it.
+            counts = Transitions.fit(histories.training(), own[2])
+            asked = Asked(model, *item_codes(own[2]), histories, model.config.max_items, seed)
+            (_, share), reached = asked.best_shares(counts)
+            assert share is not None
+            fused = asked.evaluated(transitions=dataclasses.replace(counts, share=share))
+            about = {"transitions_share": share, "valid_ndcg@10": reached}
+            figures["with_transitions"] = fused | about
         return figures
-
-    def _transitions(self, histories: SplitHistories, num_items: int, seed: int) -> Figures:
-        """Evaluate counted transitions."""
-        model = Transitions.fit(histories.training(), num_items)
-        return _by_both_rules(model, *item_codes(num_items), histories, model.max_items, seed)
 
     def _method(self, data: str, name: str, seed: int) -> Figures:
         """Make the run of a generative method by its verbs, as far as it is not made; measure it."""
@@ -207,7 +201,7 @@ class Options:
             verb("embed", folder, *method["embed"], "--seed", seed)
         train: tuple[str, ...] = ("--recipe", chosen)
         if self.smoke:
-            train = ("--kind", model.kind, *SMOKE_TRAIN)
+            train = ("--kind", model.kind, *SMOKE_TRAIN.split())
             if name == "hybrid":
                 train += ("--dense-head", "--transitions")
         verb("tokenize", folder, *(codes or ()), "--seed", seed)
@@ -225,27 +219,25 @@ class Options:
         _, histories = load_run_data(folder)
         codes, index = load_codes(folder / "codes"), TrieIndex.load(folder / "index")
         model, counts = load_model(folder / "model"), load_transitions(folder / "model")
-        of = model, codes, index, histories, model.config.max_items, seed
-        figures = _by_both_rules(*of, transitions=counts)
+        asked = Asked(model, codes, index, histories, model.config.max_items, seed)
+        figures: Figures = asked.evaluated(transitions=counts)
         if counts is not None:
             figures["transitions_share"] = counts.share
         if capabilities_of(model).dense_share is not None:
-            (share, _), _ = _best_shares(*of[:-1], None, seed)
+            (share, _), _ = asked.best_shares(None)
             if counts is not None:
-                figures["without_transitions"] = _by_both_rules(*of, dense_share=share)
+                figures["without_transitions"] = asked.evaluated(dense_share=share)
             figures["heads"] = {
                 head: {
-                    rule: _short(found)
-                    for rule, found in _by_both_rules(*of, dense_share=alone).items()
+                    rule: {metric: found[metric] for metric in SHOWN}
+                    for rule, found in asked.evaluated(dense_share=alone).items()
                 }
                 for head, alone in (("codes", 0.0), ("dense", 1.0))
             }
         wide = dataclasses.replace(RULES["test"], beams=50, users=EXACT_USERS)
-        found = [
-            _by_both_rules(*of, rules={"test": how}, transitions=counts)["test"]
-            for how in (wide, dataclasses.replace(wide, exact=True))
-        ]
-        figures["beams_50_against_exact"] = missed_by_beams(*found)
+        both = {"beams": wide, "exact": dataclasses.replace(wide, exact=True)}
+        found = asked.evaluated(both, transitions=counts)
+        figures["beams_50_against_exact"] = missed_by_beams(found["beams"], found["exact"])
         return figures
 
     def _write(self, records: Records, data: str, console: Console) -> None:
@@ -274,69 +266,47 @@ class Options:
             summary = summarize_cold(cold)
             write_json(file, before | about | {data: summary})
             judged = judged | summary["bars"]
-        for name, verdict in judged.items():
-            console.print(sentence(f"{data}, {name}", verdict))
-
-
-def _by_both_rules(
-    model: Any,
-    codes: SemanticIds,
-    index: TrieIndex,
-    histories: SplitHistories,
-    max_items: int,
-    seed: int,
-    *,
-    rules: Mapping[str, EvaluateConfig] = RULES,
-    **fused: Any,
-) -> Figures:
-    """Evaluate a model on the test split by each rule; ``fused`` says what it is fused with."""
-    test, use = histories.held_out("test"), training_use(histories, index.num_items)
-    return {
-        rule: with_ranks(
-            evaluate_model(
-                model, codes.codes, index, test, how,
-                max_items=max_items, seed=seed, keep_lists=True, **use, **fused,
-            ),
-            test,
+        bars_table({name: verdict["value"] for name, verdict in judged.items()}, judged).show(
+            console
         )
-        for rule, how in rules.items()
-    }  # fmt: skip
 
 
-def _best_shares(
-    model: Any,
-    codes: SemanticIds,
-    index: TrieIndex,
-    histories: SplitHistories,
-    max_items: int,
-    counts: Transitions | None,
-    seed: int,
-) -> tuple[tuple[float | None, float | None], float]:
-    """Return the weights of what is fused that are the best on validation, and their NDCG@10."""
-    valid = histories.held_out("valid")
-    asked = valid.take(chosen_users(valid, VALIDATION, seed))
-    tried = ndcg_by_share(model, counts, codes, index, asked, VALIDATION, max_items=max_items)
-    best = max(tried, key=tried.__getitem__)
-    return best, tried[best]
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """A model and what it is asked: the users of a split, for items by their codes."""
+
+    model: Any
+    codes: SemanticIds
+    index: TrieIndex
+    histories: SplitHistories
+    max_items: int
+    seed: int
+
+    def evaluated(
+        self, rules: Mapping[str, EvaluateConfig] = RULES, **fused: Any
+    ) -> dict[str, Figures]:
+        """Evaluate on the test split by each rule; ``fused`` says what the model is fused with."""
+        test = self.histories.held_out("test")
+        fused |= training_use(self.histories, self.index.num_items)
+        asked = self.model, self.codes.codes, self.index, test
+        known = {"max_items": self.max_items, "seed": self.seed, "keep_lists": True, **fused}
+        return {
+            r: with_ranks(evaluate_model(*asked, how, **known), test) for r, how in rules.items()
+        }
+
+    def best_shares(
+        self, counts: Transitions | None
+    ) -> tuple[tuple[float | None, float | None], float]:
+        """Return the weights of what is fused that are the best on validation, and their NDCG@10."""
+        valid = self.histories.held_out("valid")
+        few = valid.take(chosen_users(valid, VALIDATION, self.seed))
+        of = self.model, counts, self.codes, self.index, few, VALIDATION
+        tried = ndcg_by_share(*of, max_items=self.max_items)
+        best = max(tried, key=tried.__getitem__)
+        return best, tried[best]
 
 
-def _fused_with_counts(model: Any, histories: SplitHistories, num_items: int, seed: int) -> Figures:
-    """Fuse a SASRec with counted transitions as a run's training does, and evaluate it."""
-    counts = Transitions.fit(histories.training(), num_items)
-    of = model, *item_codes(num_items), histories, model.config.max_items
-    (_, share), reached = _best_shares(*of, counts, seed)
-    assert share is not None
-    counts = dataclasses.replace(counts, share=share)
-    figures = _by_both_rules(*of, seed, transitions=counts)
-    return figures | {"transitions_share": share, "valid_ndcg@10": reached}
-
-
-def _short(found: Figures) -> Figures:
-    """Return the metrics that are shown."""
-    return {metric: found[metric] for metric in SHOWN}
-
-
-main = make_main("benchmarks.quality", Options)
+main = make_main(Options, "benchmarks.quality")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -33,15 +33,7 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def with_ranks(found: dict[str, Any], held_out: HeldOut) -> dict[str, Any]:
-    """Put the rank of each user's item in the place of the lists.
-
-    Args:
-      found: what was measured, with ``lists`` and ``asked``.
-      held_out: who was asked for what.
-
-    Returns:
-      The figures with ``ranks``, see :func:`packed`.
-    """
+    """Put the rank of each user's item in the place of ``lists`` and ``asked``; see :func:`packed`."""
     lists, asked = found["lists"], found["asked"]
     ranks = target_ranks(lists, held_out.targets[asked])
     kept = {name: value for name, value in found.items() if name not in ("lists", "asked")}
@@ -50,9 +42,6 @@ def with_ranks(found: dict[str, Any], held_out: HeldOut) -> dict[str, Any]:
 
 def packed(ranks: Int[np.ndarray, "U"]) -> str:
     """Write ranks as text, a character each: 0 (not in the list), 1 to 9, a (10), b (11), …, z (35).
-
-    Raises:
-      GenretError: a rank above 35.
 
     >>> packed(np.array([0, 3, 10, 20]))
     '03ak'
@@ -74,20 +63,9 @@ def unpacked(text: str) -> Int[np.ndarray, "U"]:
 def over(ours: Sequence[Record], theirs: Sequence[Record], rule: str) -> dict[str, Any]:
     """Compare the records of two methods over the seeds that both have.
 
-    The interval is that of the mean difference over users, each user's being the mean over the
-    seeds; it says nothing of how much seeds differ.
-
-    Args:
-      ours: records of our method.
-      theirs: those of the other one.
-      rule: "test" or "test_unseen".
-
-    Returns:
-      ``seeds``; each metric's ratio of the means; ``difference``, metric -> theirs taken from ours;
-      and ``interval``, metric -> its 95 % interval, or None where a record holds no ranks.
-
-    Raises:
-      GenretError: other users in one of the records.
+    Returns for each metric the ratio of the means, the ``difference`` and its 95 % ``interval``: that of
+    the mean over users, each user's being the mean over the seeds, so it says nothing of how much seeds
+    differ. It is None where a record holds no ranks.
     """
     pairs = {
         one["seed"]: (one, two) for one in ours for two in theirs if one["seed"] == two["seed"]
@@ -110,14 +88,9 @@ def over(ours: Sequence[Record], theirs: Sequence[Record], rule: str) -> dict[st
 def hybrid_block(found: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
     """Return how both heads with transitions stand to each baseline, and the bars.
 
-    Args:
-      found: method or baseline -> its records, with :func:`with_parts`.
-
-    Returns:
-      ``over_sasrec`` and ``over_bsarec``, see :func:`over`, each with ``bars``, and with the same
-      for seen items that are forbidden as ``unseen``; ``over_sasrec_transitions`` and
-      ``over_bsarec_transitions``, the same against the baselines with transitions, without bars; and
-      the first two for both heads alone as ``without_transitions``. What shares no seed is left out.
+    Each rival's entry is that of :func:`over`, with the same for seen items that are forbidden as
+    ``unseen``. The rivals with transitions have no bars; ``without_transitions`` are both heads alone.
+    What shares no seed is left out.
     """
     ours = found.get("hybrid", ())
     block = _against(ours, found, RIVALS)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bars import judge
-from benchmarks.program import Table
 from benchmarks.quality_pairs import HEADS, PARTS, hybrid_block, with_parts
 from benchmarks.record import write_json
+from benchmarks.tables import Table
 from genret.config import Config, ModelConfig, SASRecConfig, TrainConfig
 from genret.errors import GenretError
 from genret.json_files import read_json
@@ -43,11 +43,7 @@ COLD_RATIO = 3.0
 
 
 class Records:
-    """One JSON file for each (data, method, seed), written when it is whole.
-
-    Args:
-      folder: where they lie.
-    """
+    """One JSON file in a folder for each (data, method, seed), written when it is whole."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -62,7 +58,6 @@ class Records:
         return found if complete(found["settings"]) == json.loads(json.dumps(settings)) else None
 
     def put(self, data: str, method: str, seed: int, settings: Any, figures: Record) -> Record:
-        """Write a record."""
         record = {"data": data, "method": method, "seed": seed, "settings": settings, **figures}
         write_json(self._file(data, method, seed), record)
         return record
@@ -120,12 +115,6 @@ def over_seeds(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]
 
         mean ± sqrt(h² + (1.96 d)² / S).
 
-    Args:
-      results: what ``measure`` returned, a seed each.
-
-    Returns:
-      Metric -> ``mean``, ``low``, ``high`` (95 %) and the value of each seed, ``by_seed``.
-
     >>> one = {"recall@10": 0.5, "intervals": {"recall@10": [0.4, 0.6]}}
     >>> {name: round(v, 2) for name, v in over_seeds([one])["recall@10"].items() if name != "by_seed"}
     {'mean': 0.5, 'low': 0.4, 'high': 0.6}
@@ -144,12 +133,7 @@ def over_seeds(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]
 
 
 def summarize(data: str, found: Mapping[str, Sequence[Record]]) -> Record:
-    """Put the records of a data set together, and hold them against its bars.
-
-    Args:
-      data: name of the data set.
-      found: method or baseline -> its records, one of each seed.
-    """
+    """Put the records of a data set, by method or baseline, together; hold them against its bars."""
     found = with_parts(found)
     summary = {name: _summary(records) for name, records in found.items()}
     block = hybrid_block(found)
@@ -177,11 +161,7 @@ def summarize(data: str, found: Mapping[str, Sequence[Record]]) -> Record:
 
 
 def summarize_cold(records: Sequence[Record]) -> Record:
-    """Return the figures of each share of newest items over the seeds, and the bar.
-
-    Args:
-      records: of each seed, with what ``genret coldstart`` said as "coldstart".
-    """
+    """Return the figures of each share of newest items over the seeds, and the bar."""
     shares = []
     for of_seeds in zip(*(record["coldstart"] for record in records), strict=True):
         share = {name: of_seeds[0][name] for name in ("fraction", "rule", "items", "users")}

@@ -5,7 +5,6 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.draws import draw_codes
 from benchmarks.methods import StaticCode
 from benchmarks.methods.static_code import available
 from benchmarks.process import Figures
@@ -13,7 +12,7 @@ from benchmarks.record import Points
 from benchmarks.timing import count_compilations
 from benchmarks.workload import CodeSet, Point, Workload
 from genret import TrieIndex
-from genret.testing import FAMILIES, Family, count_invalid
+from genret.testing import FAMILIES, Family, count_invalid, random_codes
 from genret.typing import Codes
 
 
@@ -51,15 +50,15 @@ def run(
 
 def static_cases() -> Points:
     """Search the cases that STATIC's code answers wrongly; ours has to answer exactly."""
-    one_first = draw_codes(50, (64, 64, 64), seed=1)
+    one_first = random_codes(50, (64, 64, 64), seed=1)
     one_first[:, 0] = 5
-    few, one, some = (draw_codes(n, (64, 64, 64), seed=n) for n in (5, 1, 30))
+    few, one, some = (random_codes(n, (64, 64, 64), seed=n) for n in (5, 1, 30))
     cases: dict[str, tuple[Codes, int, int, int]] = {  # codes, V, M, STATIC's tokens per beam
         "1: items share the first code": (one_first, 64, 50, 10),
         "2: more beams than items": (few, 64, 10, 10),
         "2: one item": (one, 64, 4, 10),
         "3: dead beams": (some, 64, 40, 10),
-        "4: many children of one beam": (draw_codes(50_000, (512,) * 3, seed=5), 512, 70, 30),
+        "4: many children of one beam": (random_codes(50_000, (512,) * 3, seed=5), 512, 70, 30),
     }
     return {f"6 case {name}": partial(_case, *case) for name, case in cases.items()}
 

@@ -17,9 +17,9 @@ from benchmarks import device, tokenizers
 from benchmarks.accelerators import BUDGET, LABEL
 from benchmarks.paper import markdown
 from benchmarks.plots import machines, who_wins
-from benchmarks.program import Table, replace_block
 from benchmarks.quality_results import markdown as quality_markdown
 from benchmarks.record import ROOT, read, write_text
+from benchmarks.tables import Table, replace_block
 from genret.errors import GenretError
 
 RESULTS = Path("benchmarks/results")
@@ -144,7 +144,6 @@ class Readme:
     """Rewrite README's table and pictures, and the tables of docs/, from benchmarks/results."""
 
     def main(self, console: Console) -> None:
-        """Rewrite the pages and draw the pictures."""
         for path in PAGES:
             write_text(ROOT / path, page(path))
         figure = who_wins(list(read(ROOT / SUITE)["points"].values()))

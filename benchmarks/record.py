@@ -63,13 +63,8 @@ def write_json(path: Path | None, document: Mapping[str, Any]) -> None:
 class Record:
     """The JSON file of a run, written after each point.
 
-    Its ``document`` holds the heading, ``points`` by key, ``bars`` and ``verdicts``.
-
-    Args:
-      path: the file; None: nothing is written.
-      heading: the run's ``preset``, ``environment`` and so on.
-      resume: keep the points that the file holds.
-      say: called with a line for each point.
+    Its ``document`` holds the heading, ``points`` by key, ``bars`` and ``verdicts``. To resume is to keep
+    the points that the file holds. ``say`` is called with a line for each point.
     """
 
     def __init__(
@@ -119,41 +114,29 @@ class Record:
         return self.points[key]
 
     def add(self, key: str, figures: Figures) -> Figures:
-        """Put a point into the file."""
         self.points[key] = figures
         self.write()
         return figures
 
     def write(self) -> None:
-        """Write the file."""
         write_json(self.path, self.document)
 
 
 def read(path: Path) -> Figures:
-    """Read the file of a run.
-
-    Raises:
-      GenretError: no such file, or something else in it.
-    """
+    """Read the file of a run; refuse anything else."""
     document = read_json(path)
     if not isinstance(document, dict) or not isinstance(document.get("points"), dict):
         raise GenretError(f"{path}: found no points, expected the JSON of a run")
     for key, point in document["points"].items():
         if not isinstance(point, dict):
             raise GenretError(f"{path}: {key!r} is no point")
-        for name, own in point.get("methods", {}).items():
-            if not all(isinstance(rounds, list) for rounds in own.get("rounds_ms", [])):
-                raise GenretError(
-                    f"{path}: {key}: rounds_ms of {name!r} is of an older version, "
-                    "expected a list for each process: measure again"
-                )
     return document
 
 
 def summary(figures: Mapping[str, Any]) -> str:
     """Say the figures of a point in one line, without lists."""
     said = []
-    for name, value in figures.items():
+    for name, value in (figures | figures.get("methods", {})).items():
         if isinstance(value, dict) and "ms" in value:
             said.append(f"{name} {value['ms']:.3f} ms")
         elif not isinstance(value, dict | list):

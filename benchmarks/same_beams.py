@@ -18,20 +18,13 @@ def apart(
     reference: tuple[np.ndarray, np.ndarray],
     prefix_scores: PrefixScores | None = None,
 ) -> float:
-    """Return the largest difference between the scores that two searches gave one item.
+    """Return the largest difference between the scores [B, M] of two searches for one item.
 
     Sums of floats in another order differ in their last bits. Where two scores are equal to 1e-4
     either order will do; and where the last prefix that a beam kept and the first that it dropped
-    are tied so, one search may answer below the one, and the other below the other.
-
-    Args:
-      name: the search, for the message.
-      own: its codes [B, M, L] and scores [B, M], best first.
-      reference: those of the other.
-      prefix_scores: what ties of prefixes are looked up with; None: every item must be the same.
-
-    Raises:
-      GenretError: other items, another order, or other scores.
+    are tied so, one search may answer below the one, and the other below the other; without
+    ``prefix_scores`` to look that up every item must be the same. Other items, another order or other
+    scores are refused.
     """
     worst = 0.0
     for prompt in range(len(own[0])):

@@ -23,9 +23,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.bars import over
-from benchmarks.process import Figures, in_own_process, peak_gib, timed, verb
-from benchmarks.program import Columns, Program, make_main
+from benchmarks.process import Figures, in_own_process, make_run, peak_gib, timed, verb
+from benchmarks.program import Program, make_main
 from benchmarks.record import Points
+from benchmarks.tables import Columns
 from genret.artifacts import read_manifest
 from genret.data import synthetic_tables
 from genret.errors import GenretError
@@ -45,6 +46,7 @@ MODELS = {
 class Scoring(Program):
     """Measure a scoring job; see the module's docstring."""
 
+    small: ClassVar = {"users": 60, "ray_users": 60, "beams": 10}
     name: ClassVar[str] = "benchmarks.scoring"
     title: ClassVar[str] = "Scoring"
     bars: ClassVar = [
@@ -63,33 +65,27 @@ class Scoring(Program):
 
     users: int = 100_000  # Users of the job.
     beams: int = 20  # Beams of the job.
-    memory_users: tuple[int, ...] = (10_000, 100_000, 1_000_000)
-    """Users of the jobs whose memory is measured."""
     ray_users: int = 180_000
     """Users of the jobs on one process and on Ray: two minutes on two cores."""
 
     def points(self) -> Points:
-        """Score as a job, with a small model, and on Ray."""
-        own = dataclasses.replace(self, users=60, ray_users=60, memory_users=(60,), beams=10)
-        asked, model = (own, "small") if self.smoke else (self, "0.9M")
-        jobs = {f"job: {asked.users:,} users": (model, asked.users, asked.beams, 10)}
-        jobs |= {f"memory: {n:,} users": ("small", n, 8, 5) for n in asked.memory_users}
+        model = "small" if self.smoke else "0.9M"
+        jobs = {f"job: {self.users:,} users": (model, self.users, self.beams, 10)}
+        few = [60] if self.smoke else [10_000, 100_000, 1_000_000]
+        jobs |= {f"memory: {n:,} users": ("small", n, 8, 5) for n in few}
         points: Points = {key: functools.partial(job, *own) for key, own in jobs.items()}
-        key = f"ray: {asked.ray_users:,} users"
-        return points | {key: functools.partial(on_ray, model, asked.ray_users, asked.beams)}
+        key = f"ray: {self.ray_users:,} users"
+        return points | {key: functools.partial(on_ray, model, self.ray_users, self.beams)}
 
 
-def make_run(folder: Path, model: str) -> Path:
+def run_of(folder: Path, model: str) -> Path:
     """Make a run of an Office-like catalog with a model of one training step."""
-    sizes = ("--synthetic-users", 2000, "--synthetic-items", ITEMS, "--synthetic-events", EVENTS)
-    verb("ingest", folder, "--synthetic", *sizes)
-    verb("embed", folder, "--text-dim", 16, "--cooccurrence-dim", 16)
-    verb("tokenize", folder, "--levels", 4, "--codebook-size", 256, "--iterations", 3)
-    verb("index", folder)
-    verb(
-        "train", folder, *MODELS[model].split(), "--steps", 1, "--batch-size", 8, "--eval-users", 10
-    )
-    return folder
+    sizes = f"--synthetic-users 2000 --synthetic-items {ITEMS} --synthetic-events {EVENTS}"
+    return make_run(
+        folder, ingest=f"--synthetic {sizes}", embed="--text-dim 16 --cooccurrence-dim 16",
+        tokenize="--levels 4 --codebook-size 256 --iterations 3", index="",
+        train=f"{MODELS[model]} --steps 1 --batch-size 8 --eval-users 10",
+    )  # fmt: skip
 
 
 def make_histories(folder: Path, users: int, shard: int = SHARD) -> Path:
@@ -110,7 +106,7 @@ def job(model: str, users: int, beams: int, k: int) -> Figures:
     """Score in a process of its own; return the figures of its manifest and its memory."""
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        run = make_run(scratch / "run", model)
+        run = run_of(scratch / "run", model)
         data = make_histories(scratch / "in", users)
         summary, own = in_own_process(score, run, data, scratch / "out", users, k, beams)
     kept = ("users", "seconds", "users_per_second", "padding_waste", "users_per_batch", "programs")
@@ -128,7 +124,7 @@ def on_ray(model: str, users: int, beams: int) -> Figures:
     seconds, content = {}, set()
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        run = make_run(scratch / "run", model)
+        run = run_of(scratch / "run", model)
         data = make_histories(scratch / "in", users, shard=max(1, users // 24))
         for name, engine in {"local": (), "ray": on_ray}.items():
             _, own = in_own_process(score, run, data, scratch / name, users, 10, beams, *engine)
@@ -155,7 +151,7 @@ def score(
     return done["summary"], figures | {"peak_gib": peak_gib()}
 
 
-main = make_main("benchmarks.scoring", Scoring)
+main = make_main(Scoring)
 
 if __name__ == "__main__":
     sys.exit(main())

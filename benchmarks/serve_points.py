@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.process import Figures, in_own_process, verb
+from benchmarks.process import Figures, in_own_process, make_run
 from benchmarks.record import Points
 from genret.histories import Histories
 
@@ -143,7 +143,8 @@ def _served(preset: str, items: int, seconds: float) -> Figures:
 
 def _prepare(run: Path, preset: str, items: int) -> None:
     """Write a run whose model was hardly trained: answers of any model cost the same."""
-    verb("ingest", run, "--synthetic", "--synthetic-users", 500, "--synthetic-items", items)
-    verb("tokenize", run, "--method", "random", "--levels", 4, "--codebook-size", 256)
-    verb("index", run)
-    verb("train", run, "--preset", preset, "--steps", 1, "--batch-size", 2, "--eval-users", 1)
+    make_run(
+        run, ingest=f"--synthetic --synthetic-users 500 --synthetic-items {items}",
+        tokenize="--method random --levels 4 --codebook-size 256", index="",
+        train=f"--preset {preset} --steps 1 --batch-size 2 --eval-users 1",
+    )  # fmt: skip

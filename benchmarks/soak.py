@@ -62,7 +62,6 @@ class Soak(Program):
     seed: int = 0  # Seed of the first round; the next rounds have the next ones.
 
     def points(self) -> Points:
-        """Do rounds until the time is over."""
         minutes = 0.0 if self.smoke else self.minutes
         return {f"from seed {self.seed}": partial(soak, minutes, self.seed)}
 
@@ -161,7 +160,7 @@ def _kill(folder: Path, codes: np.ndarray, rng: np.random.Generator, counts: Cou
             raise AssertionError(f"after a kill and another writer there is {left}")
 
 
-main = make_main("benchmarks.soak", Soak)
+main = make_main(Soak)
 
 if __name__ == "__main__":
     sys.exit(main())

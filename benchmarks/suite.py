@@ -3,20 +3,17 @@
 import dataclasses
 import gc
 import math
-from collections.abc import Callable, Sequence
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from benchmarks.draws import floor
 from benchmarks.methods.static_code import NAME as STATIC_CODE
 from benchmarks.methods.static_code import available
 from benchmarks.process import Figures, in_own_process
-from benchmarks.record import Record
+from benchmarks.record import Points
 from benchmarks.timing import interleave, merge, more_than, times_of
 from benchmarks.workload import Point, Search, Workload, prepare
-from genret.errors import GenretError
 
 QUEUE = 6
 """Searches that are asked for before any is waited for."""
@@ -25,79 +22,33 @@ QUEUED_MS = 1000.0
 """A search that takes longer is not queued: the host's part of it is nothing."""
 
 
-def run(
-    points: Sequence[Point],
-    record: Record,
-    say: Callable[[str, Figures], object],
-    data: Path | None = None,
-) -> None:
-    """Measure the points that a record does not have yet; ``say`` is told of each whole point.
+def points(chosen: Sequence[Point]) -> Points:
+    """Return what measures each point."""
+    return {point.key: partial(_measured, point) for point in chosen}
 
-    The speed of a machine drifts for minutes. So the processes of a point are spread over the run:
-    every point is measured by its first process, then every point by its second. Until a point is
-    whole, the record holds what each process measured as a point of its own.
+
+def _measured(point: Point) -> Figures:
+    """Measure in this process, or in several that share the rounds, one after the other.
+
+    What went wrong with all of a point is said by each of its methods.
     """
-    turns = max([1, *(point.processes for point in points)])
-    for turn in range(turns):
-        for point in points:
-            # All are whole in the last turn, in order.
-            part = turn - turns + max(1, point.processes)
-            if record.has(point.key) or part < 0:
-                continue
-            if not point.processes:
-                say(point.key, record.add(point.key, measure(point, data)))
-                continue
-            keys = [f"{point.key}, process {n}" for n in range(point.processes)]
-            record.point(keys[part], partial(_apart, _share(point), data))
-            if part + 1 == point.processes:
-                parts = [record.points.pop(key) for key in keys]
-                say(point.key, record.add(point.key, _whole(point, parts)))
-
-
-def _apart(share: Point, data: Path | None) -> Figures:
-    """Measure in a process of its own.
-
-    Raises:
-      GenretError: the process was killed.
-    """
-    try:
-        return in_own_process(measure, share, data)
-    except BrokenProcessPool:
-        raise GenretError("the process of this point was killed (out of memory?)") from None
-
-
-def _share(point: Point) -> Point:
-    """Return what one of a point's processes measures."""
     count = point.processes
-    repeats = math.ceil(point.repeats / count)
-    return dataclasses.replace(point, seconds=point.seconds / count, repeats=repeats)
-
-
-def _whole(point: Point, parts: Sequence[Figures]) -> Figures:
-    """Put together what the processes of a point measured; one that was killed leaves an error."""
-    errors = [part["error"] for part in parts if "error" in part]
-    if errors:
-        return _failed(point, errors[0])
-    figures = merge(parts) | {"sizes": point.sizes()}
-    beside_first(figures["methods"], point)
-    return figures
-
-
-def measure(point: Point, data: Path | None = None) -> Figures:
-    """Build, check and time the methods of a point.
-
-    Args:
-      point: the point.
-      data: folder of the shipped code sets.
-
-    Returns:
-      The point's ``sizes``, the ``floors``, and of each of the ``methods`` its figures, or ``error``: why
-      there are none.
-    """
     try:
-        work = Workload.of(point, data)
-    except GenretError as e:  # no data: the point is recorded, not dropped
-        return _failed(point, f"{type(e).__name__}: {e}")
+        if not count:
+            return measure(point)
+        repeats = math.ceil(point.repeats / count)
+        share = dataclasses.replace(point, seconds=point.seconds / count, repeats=repeats)
+        figures = merge([in_own_process(measure, share) for _ in range(count)])
+    except Exception as e:  # a point that is killed is recorded, not dropped
+        error = {"error": f"{type(e).__name__}: {e}"}
+        return {"sizes": point.sizes(), "methods": dict.fromkeys(point.methods, error)}
+    beside_first(figures["methods"], point)
+    return figures | {"sizes": point.sizes()}
+
+
+def measure(point: Point) -> Figures:
+    """Build, check and time the methods of a point; of one without figures, ``error`` says why."""
+    work = Workload.of(point)
     figures: dict[str, Figures] = {}
     ready: dict[str, Search] = {}
     # STATIC's own code is timed where there is a checkout of it, and logits are given.
@@ -139,7 +90,3 @@ def beside_first(figures: dict[str, Figures], point: Point) -> dict[str, Figures
 def _queue(search: Search) -> list[Any]:
     """Ask for several searches without waiting: what the device needs for one, without the host."""
     return [search() for _ in range(QUEUE)]
-
-
-def _failed(point: Point, error: str) -> Figures:
-    return {"sizes": point.sizes(), "methods": {name: {"error": error} for name in point.methods}}

@@ -40,9 +40,6 @@ def interleave(
         the same state.
       rehearse: run each function untimed right before it is timed. Otherwise the shorter of two may
         pay for what the longer leaves behind, such as threads of another library that still spin.
-
-    Returns:
-      For each function its median ``ms``, ``quartiles_ms``, and ``rounds_ms`` in order.
     """
 
     def run(function: Callable[[], Any]) -> float:
@@ -87,11 +84,6 @@ def with_ratios(times: Figures, **ratios: tuple[str, str]) -> Figures:
     return times | {name: times[a]["ms"] / times[b]["ms"] for name, (a, b) in both.items()}
 
 
-def rounds_of(own: Mapping[str, Any]) -> list[np.ndarray]:
-    """Return the milliseconds of each round of a method, by process."""
-    return [np.asarray(rounds, np.float64) for rounds in own["rounds_ms"]]
-
-
 def times_of(own: Mapping[str, Any], base: Mapping[str, Any]) -> float:
     """Return how many times another method's time a method takes: a Hodges-Lehmann estimate.
 
@@ -101,13 +93,13 @@ def times_of(own: Mapping[str, Any], base: Mapping[str, Any]) -> float:
     >>> times_of({"rounds_ms": [[2.0, 9.0], [2.0]]}, {"rounds_ms": [[1.0, 1.0, 1.0], [5.0]]})
     2.0
     """
-    mine, other = (np.concatenate(rounds_of(each)) for each in (own, base))
+    mine, other = (np.concatenate(each["rounds_ms"]) for each in (own, base))
     return float(np.median(np.divide.outer(mine, other)))
 
 
 def more_than(own: Mapping[str, Any], base: Mapping[str, Any]) -> float:
     """Return how many milliseconds more than another method a method takes, by the same estimate."""
-    mine, other = (np.concatenate(rounds_of(each)) for each in (own, base))
+    mine, other = (np.concatenate(each["rounds_ms"]) for each in (own, base))
     return float(np.median(np.subtract.outer(mine, other)))
 
 

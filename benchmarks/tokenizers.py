@@ -21,8 +21,9 @@ import numpy as np
 
 from benchmarks.bars import Bar, over
 from benchmarks.process import Figures, timed
-from benchmarks.program import Columns, Program, Table, make_main
+from benchmarks.program import Program, make_main
 from benchmarks.record import Points, read
+from benchmarks.tables import Columns, Table
 from genret.config import EmbedConfig, IngestConfig, TokenizeConfig
 from genret.data import ingest
 from genret.embed import cooccurrence_vectors, count_pairs, text_vectors, whiten
@@ -73,7 +74,6 @@ class Tokenizers(Program):
     seed: int = 0  # Seed of every method.
 
     def points(self) -> Points:
-        """Measure every method on every catalog."""
         read_vectors = functools.cache(partial(vectors_of, self.data, self.seed, self.smoke))
         return {
             f"{catalog}: {name}": partial(measure, name, catalog, read_vectors, self)
@@ -82,7 +82,6 @@ class Tokenizers(Program):
         }
 
     def tables(self, document: Figures) -> list[Table]:
-        """Return a table for each catalog."""
         return [table(catalog, document) for catalog in CATALOGS]
 
 
@@ -165,7 +164,7 @@ def markdown(folder: Path) -> str:
     return "\n\n".join([*parts, said])
 
 
-main = make_main("benchmarks.tokenizers", Tokenizers)
+main = make_main(Tokenizers)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -19,8 +19,9 @@ import numpy as np
 
 from benchmarks.bars import over
 from benchmarks.process import Figures
-from benchmarks.program import Columns, Program, Table, make_main
+from benchmarks.program import Program, make_main
 from benchmarks.record import Points
+from benchmarks.tables import Columns, Table
 from genret.config import IngestConfig, TrainConfig
 from genret.data import ingest, read_semantic_ids, synthetic
 from genret.data.pipeline import TrainingBatches
@@ -37,6 +38,8 @@ METHODS: dict[str, tuple[Kind, Literal["pack", "pad"]]] = {
     "item_decoder, padded": ("item_decoder", "pad"),
     "decoder_only, packed": ("decoder_only", "pack"),
 }
+MAX_ITEMS, EPOCHS = 20, 2
+"""Longest history, which is what padding pads to; and epochs of a round."""
 RATIOS = {
     "item_decoder / decoder_only": ("item_decoder, packed", "decoder_only, packed", 3.0),
     "packed / padded": ("item_decoder, packed", "item_decoder, padded", 1.5),
@@ -48,6 +51,7 @@ RATIOS = {
 class Training(Program):
     """Measure training speed; see the module's docstring."""
 
+    small: ClassVar = {"preset": "tiny", "users": 200, "rounds": 2, "batch_size": 16}
     name: ClassVar[str] = "benchmarks.training"
     title: ClassVar[str] = "Training"
     bars: ClassVar = [over(name, "", name, min, limit) for name, (_, _, limit) in RATIOS.items()]
@@ -61,20 +65,14 @@ class Training(Program):
     """Folder with inter.json and index.json (LC-Rec's form); without it histories are invented."""
     preset: str = "base"
     """Architecture, for both kinds of model: width, depth and heads are the same."""
-    max_items: int = 20  # Longest history: what padding pads to.
     batch_size: int = 128  # Rows of a batch.
     users: int = 1500  # Histories of an epoch, drawn from the data; 0 takes all.
-    epochs: int = 2  # Epochs of a round.
     rounds: int = 3  # Rounds of each method.
 
     def points(self) -> Points:
-        """Time every method on the same histories."""
-        small = {"preset": "tiny", "users": 200, "rounds": 2, "batch_size": 16}
-        asked = dataclasses.replace(self, **small) if self.smoke else self
-        return {self.data.name if self.data else "invented data": partial(measure, asked)}
+        return {self.data.name if self.data else "invented data": partial(measure, self)}
 
     def tables(self, document: Figures) -> list[Table]:
-        """Return a table of methods for each point."""
         points = document["points"].items()
         return [
             Table.of(f"{self.title}: {k}", self.columns, p.get("methods", {})) for k, p in points
@@ -82,40 +80,35 @@ class Training(Program):
 
 
 def measure(options: Training) -> Figures:
-    """Train by every method in turns; return the figures as JSON values."""
+    """Train by every method in turns."""
     semantic_ids, histories = read(options.data, options.users)
     users, events = int(np.count_nonzero(histories.lengths)), histories.num_events
     preset, runs, methods = PRESETS[options.preset], {}, {}
     for name, (kind, packing) in METHODS.items():
         model = build_model(
             preset.as_kind(
-                kind, layers=1 if options.smoke else preset.layers, max_items=options.max_items,
+                kind, layers=1 if options.smoke else preset.layers, max_items=MAX_ITEMS,
                 codes_per_level=semantic_ids.codes_per_level,
             ), 0,
         )  # fmt: skip
         config = TrainConfig(
             batch_size=options.batch_size, packing=packing, learning_rate=1e-3, warmup=0.0
         )
-        steps, stream = (
-            0,
-            iter(TrainingBatches(histories, config, max_items=options.max_items, seed=0)),
-        )
-        while stream.get_state()["epoch"] < options.epochs:
+        steps, stream = 0, iter(TrainingBatches(histories, config, max_items=MAX_ITEMS, seed=0))
+        while stream.get_state()["epoch"] < EPOCHS:
             next(stream)
             steps += 1
         config = dataclasses.replace(config, steps=steps, log_every=max(1, steps // 3))
-        runs[name] = partial(
-            train, model, semantic_ids, histories, config, max_items=options.max_items
-        )
+        runs[name] = partial(train, model, semantic_ids, histories, config, max_items=MAX_ITEMS)
         methods[name] = {
             "parameters": num_parameters(model),
-            "steps_per_epoch": steps / options.epochs,
+            "steps_per_epoch": steps / EPOCHS,
             "users_per_second_by_round": [],
         }
     for _ in range(options.rounds):
         for name, run in runs.items():
             result = run()
-            check(name, result, events * options.epochs)
+            check(name, result, events * EPOCHS)
             rate = result.items_per_second * users / events
             methods[name] |= {"losses": result.losses}
             methods[name]["users_per_second_by_round"].append(rate)
@@ -144,11 +137,7 @@ def read(folder: Path | None, users: int) -> tuple[SemanticIds, Histories]:
 
 
 def check(name: str, result: TrainResult, events: int) -> None:
-    """Refuse figures of a training that did not do the work.
-
-    Raises:
-      GenretError: it left out or repeated an event, or its loss has not fallen.
-    """
+    """Refuse a training that left out or repeated an event, or whose loss has not fallen."""
     trained = sum(record["targets"] for record in result.records)
     if trained != events:
         raise GenretError(f"{name}: trained {trained} events, expected {events}")
@@ -156,7 +145,7 @@ def check(name: str, result: TrainResult, events: int) -> None:
         raise GenretError(f"{name}: the loss rose from {result.losses[0]} to {result.losses[-1]}")
 
 
-main = make_main("benchmarks.training", Training)
+main = make_main(Training)
 
 if __name__ == "__main__":
     sys.exit(main())

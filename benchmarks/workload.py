@@ -3,35 +3,52 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.draws import Kind, draw_codes
+from benchmarks.draws import tokenized_codes
 from benchmarks.methods import EVERY, METHODS, Beams, HashBitmap, Method, StaticCode, Unsupported
 from benchmarks.methods.static_code import NAME
 from benchmarks.process import Figures, timed
 from genret import ItemFilter, TrieIndex, beam_search
-from genret.config import DecoderOnlyConfig
+from genret.config import ItemDecoderConfig
 from genret.errors import GenretError
 from genret.index import FilterStack
 from genret.models import History, build_model
-from genret.testing import Answer, GivenLogits, RowBeams, SortedCatalog, check_answer, given
-from genret.typing import Bool, Codes
+from genret.testing import (
+    Answer,
+    GivenLogits,
+    RowBeams,
+    SortedCatalog,
+    check_answer,
+    given,
+    random_codes,
+)
+from genret.typing import Bool, Codes, Float
 
 Search = Callable[[], Any]
-ModelSize = Literal["0.3M", "30M", "300M"]
-MODELS = dict(
-    zip(
-        get_args(ModelSize),
-        ((64, 4, 4, 16, 192), (512, 8, 8, 64, 1408), (1280, 16, 10, 128, 3456)),
-        strict=True,
-    )
-)
-"""Width, layers, heads, width of a head and of the MLP; parameters without the codes' embeddings."""
+MODELS = {
+    "0.3M": (64, 4, 4, 4, 16, 192),
+    "1M": (128, 4, 4, 4, 32, 384),
+    "30M": (512, 8, 8, 8, 64, 1408),
+    "300M": (1280, 16, 10, 10, 128, 3456),
+    "1.7B": (2048, 28, 16, 8, 128, 6144),
+}
+"""Width, layers, heads, key heads, width of a head and of the MLP, by the number of parameters without the
+codes' embeddings; the last one is Qwen3-1.7B's."""
+
+
+def model_config(size: str, kind: str, codes_per_level: tuple[int, ...], max_items: int) -> Any:
+    """Return the configuration of a model of a size."""
+    width, layers, heads, kv_heads, head_dim, mlp_dim = MODELS[size]
+    return ItemDecoderConfig(
+        codes_per_level=codes_per_level, max_items=max_items, dtype="bfloat16", dropout=0.0,
+        width=width, layers=layers, code_layers=2, heads=heads, kv_heads=kv_heads,
+        head_dim=head_dim, mlp_dim=mlp_dim,
+    ).as_kind(kind)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,12 +60,12 @@ class Point:
     depth: int = 8  # L
     batch: int = 2  # B
     beams: int = 70  # M
-    kind: Kind = "uniform"  # how codes are drawn
+    kind: Literal["uniform", "zipf", "tokenized"] = "uniform"  # drawn, or made by our tokenizer
     filters: int = 0  # sets of allowed items in a batch, from nearly nothing to nearly everything
     seen: int = 0  # items that each request must not be answered
     inserted: float = 0.0  # share of the items that come when the index is built already
     methods: tuple[str, ...] = tuple(METHODS)  # the first is what the others are compared with
-    model: ModelSize | None = None  # None: logits are given and cost nothing
+    model: str | None = None  # one of MODELS; None: logits are given and cost nothing
     repeats: int = 150  # rounds at most
     processes: int = 0  # fresh processes that share the rounds; 0: the calling process measures
     seconds: float = 40.0  # of all methods; one that used its share has no more rounds after three
@@ -78,20 +95,22 @@ class Point:
 class CodeSet:
     """The semantic IDs of a point, sorted, and both indices of them, made when they are first asked for."""
 
-    def __init__(self, point: Point, data: Path | None = None, drawn: Codes | None = None) -> None:
+    def __init__(self, point: Point, drawn: Codes | None = None) -> None:
         self.sizes = (point.codes,) * point.depth
-        if drawn is None:
-            drawn = draw_codes(point.items, self.sizes, point.kind, data=data)
+        if drawn is not None:
+            pass
+        elif point.kind == "tokenized":
+            drawn = tokenized_codes(point.items, levels=point.depth, codebook=point.codes)
+        else:
+            drawn = random_codes(point.items, self.sizes, point.kind)
         self.catalog = SortedCatalog.of(drawn)
 
     @functools.cached_property
     def index(self) -> TrieIndex:
-        """Ours."""
         return TrieIndex.from_codes(self.catalog.codes, codes_per_level=self.sizes)
 
     @functools.cached_property
     def rival(self) -> StaticCode:
-        """STATIC's."""
         return StaticCode.build(self.catalog.codes, self.sizes)
 
 
@@ -101,6 +120,7 @@ class Workload:
 
     point: Point
     codes: CodeSet
+    catalog: SortedCatalog  # all items
     masks: list[np.ndarray]  # sets of allowed items by row of the catalog
     filter_of: np.ndarray  # int32, the set of each request
     seen: np.ndarray  # int32 [B, seen]
@@ -108,30 +128,23 @@ class Workload:
     history: Any
 
     @classmethod
-    def of(
-        cls, point: Point, data: Path | None = None, *, codes: CodeSet | None = None, seed: int = 1
-    ) -> "Workload":
+    def of(cls, point: Point, *, codes: CodeSet | None = None) -> "Workload":
         """Draw the items (unless they are given), the rules and the logits."""
         if point.filters and point.inserted:
             raise GenretError("point: found filters and inserted items, expected one of them")
-        codes = codes or CodeSet(point, data)
+        codes = codes or CodeSet(point)
         rng = np.random.default_rng(3)
         shares = np.geomspace(0.95, 0.001, point.filters)
         masks = [rng.random(point.items) < share for share in shares]
         if point.model is None:
-            model, history = GivenLogits.random(point.batch, point.beams, codes.sizes, seed=seed)
+            model, history = GivenLogits.random(point.batch, point.beams, codes.sizes, seed=1)
         else:
             model, history = _transformer(point, codes)
         return cls(
-            point=point, codes=codes, masks=masks, model=model, history=history,
+            point=point, codes=codes, catalog=codes.catalog, masks=masks, model=model, history=history,
             filter_of=rng.permutation(point.batch).astype(np.int32) % max(1, point.filters),
             seen=rng.integers(0, point.items, (point.batch, point.seen)).astype(np.int32),
         )  # fmt: skip
-
-    @property
-    def catalog(self) -> SortedCatalog:
-        """All items."""
-        return self.codes.catalog
 
     @functools.cached_property
     def answerable(self) -> list[SortedCatalog]:
@@ -172,7 +185,6 @@ class Workload:
 
     @functools.cached_property
     def options(self) -> dict[str, Any]:
-        """The rules of this point, for a search of its own index."""
         return self.rules(self.codes.index)
 
     def ours(self) -> Any:
@@ -181,12 +193,11 @@ class Workload:
             self.model, self.history, self.codes.index, beams=self.point.beams, **self.options
         )
 
-    def theirs(self, rival: StaticCode | None = None) -> Any:
+    def theirs(self, rival: StaticCode) -> Any:
         """Search with STATIC's own code; return semantic IDs [B, M, L], of which some may not exist."""
-        rival = rival or self.codes.rival
         return rival.run(self.model, self.history, self.point.depth, self.point.beams).codes
 
-    def judge_static(self, rival: StaticCode | None = None) -> Figures:
+    def judge_static(self, rival: StaticCode) -> Figures:
         """Return the items of STATIC's answer that do not exist, and the share of the exact ones in it."""
         answers = np.asarray(self.theirs(rival))
         invalid = int((~self.catalog.holds(answers)).sum())
@@ -196,27 +207,32 @@ class Workload:
         """Refuse an answer of `beam_search` that is not the exact one."""
         check_answer(result, self.answers(), self.catalog.codes)
 
-    def judge(self, codes: np.ndarray, real: Bool[np.ndarray, "B M"] | None = None) -> Figures:
+    def expected(self, of_items: bool) -> list[tuple[Codes, Float[np.ndarray, "M"]]]:
+        """Return the codes and scores of brute force: of its beams, or of the items below them."""
+        if of_items:
+            return [(self.catalog.codes[rows], scores) for rows, scores in self.answers()]
+        both = zip(self.answerable, self.exact or [], strict=True)
+        return [(own.codes[beams.lo], beams.scores) for own, beams in both]
+
+    def judge(
+        self, codes: np.ndarray, real: Bool[np.ndarray, "B M"] | None = None, of_items: bool = False
+    ) -> Figures:
         """Say which share of the answers (those that are ``real``) exist, and how many exact ones are there."""
         real = np.ones(codes.shape[:2], bool) if real is None else real
         held = np.stack([own.holds(codes[b]) for b, own in enumerate(self.answerable)]) & real
         figures: Figures = {"valid": float(held.sum() / max(1, real.sum()))}
         if self.exact is not None:
-            hits = 0
-            for b, (own, beams) in enumerate(zip(self.answerable, self.exact, strict=True)):
-                right = set(map(tuple, own.codes[beams.lo].tolist()))
-                hits += len(right & set(map(tuple, codes[b][real[b]].tolist())))
-            figures["of_exact"] = hits / max(1, sum(len(beams.lo) for beams in self.exact))
+            hits = count = 0
+            for mine, there, (right, _) in zip(codes, real, self.expected(of_items), strict=True):
+                distinct = set(map(tuple, right.tolist()))
+                hits += len(distinct & set(map(tuple, mine[there].tolist())))
+                count += len(distinct)
+            figures["of_exact"] = hits / max(1, count)
         return figures
 
 
 def _transformer(point: Point, codes: CodeSet) -> tuple[Any, History]:
-    assert point.model is not None
-    width, layers, heads, head_dim, mlp_dim = MODELS[point.model]
-    config = DecoderOnlyConfig(
-        codes_per_level=codes.sizes, max_items=20, dtype="bfloat16", dropout=0.0, width=width,
-        layers=layers, heads=heads, kv_heads=heads, head_dim=head_dim, mlp_dim=mlp_dim,
-    )  # fmt: skip
+    config = model_config(str(point.model), "decoder_only", codes.sizes, 20)
     narrow = lambda x: x.astype(jnp.bfloat16) if x.dtype == jnp.float32 else x  # noqa: E731
     items = np.random.default_rng(2).integers(0, point.items, (point.batch, 20))
     history = History.from_items(codes.catalog.codes, items, max_items=20)
@@ -269,11 +285,10 @@ def _updated(
     """Let a method hold items that came later; add ``update_s`` and ``refresh_s`` to its figures.
 
     They are the times from the late codes, or from all codes in no order, to the first answer that could
-    hold them. Each change is made twice, with other items of the same number; the second is timed: what
-    was compiled for the first and can be used again is. A method that cannot take items up is rebuilt.
+    hold them. Each change is made twice; the second is timed, so what was compiled and can be used again
+    is. A method that cannot take items up is rebuilt.
     """
-    everything = np.concatenate([base, late])
-    rng = np.random.default_rng(5)
+    shuffled = np.random.default_rng(5).permutation(np.concatenate([base, late]))
 
     def rebuilt(codes: np.ndarray) -> Method:
         return type(method).build(SortedCatalog.of(codes).codes, work.codes.sizes)
@@ -281,17 +296,14 @@ def _updated(
     refresh = getattr(method, "refresh", rebuilt)
     insert = getattr(method, "insert", lambda codes: rebuilt(np.concatenate([base, codes])))
     others = (late + 1) % np.asarray(work.codes.sizes, late.dtype)
-    changed = method
+    changed, asked = method, (work.model, work.history, work.point.depth, work.point.beams)
     for figure, change, codes in (
-        ("refresh_s", refresh, rng.permutation(everything)),
-        ("refresh_s", refresh, rng.permutation(everything)),
-        ("update_s", insert, others),
-        ("update_s", insert, late),
-    ):
+        ("refresh_s", refresh, shuffled), ("refresh_s", refresh, shuffled[::-1]),
+        ("update_s", insert, others), ("update_s", insert, late),
+    ):  # fmt: skip
         with timed(figures, figure):
             changed = change(codes)
-            sizes = work.point.depth, work.point.beams
-            jax.block_until_ready(changed.run(work.model, work.history, *sizes))
+            jax.block_until_ready(changed.run(*asked))
     return changed
 
 
@@ -299,11 +311,14 @@ def quality(method: Method, answer: Beams, work: Workload) -> Figures:
     """Judge an answer; refuse that of a method which calls itself exact where it is not brute force's."""
     codes, scores = np.asarray(answer.codes), np.asarray(answer.scores)
     real = scores > -np.inf
-    for request, beams in enumerate(work.exact or [] if method.exact else []):
-        mine, items = real[request], work.answerable[request].codes[beams.lo]
-        if not (
-            np.array_equal(codes[request][mine], items)
-            and np.array_equal(scores[request][mine], beams.scores)
-        ):
-            raise GenretError(f"{method.name}: request {request}: not the answer of brute force")
-    return work.judge(codes, real)
+    if method.exact and work.exact is not None:
+        for request, (items, right) in enumerate(work.expected(method.of_items)):
+            mine = real[request]
+            if not (
+                np.array_equal(codes[request][mine], items)
+                and np.array_equal(scores[request][mine], right)
+            ):
+                raise GenretError(
+                    f"{method.name}: request {request}: not the answer of brute force"
+                )
+    return work.judge(codes, real, method.of_items)

@@ -42,13 +42,15 @@ class Beams:
 class Method:
     """A way to keep a beam search inside the catalog; an instance is a pytree, its index.
 
-    A method that can take items up has ``insert(codes)`` and ``refresh(codes)``, one that can obey
-    sets of allowed items ``restrict(masks, filter_of)``.
+    A method that can take items up has ``insert(codes)``, and ``refresh(codes)`` for all items anew, in
+    the room of those that were there. One that can obey sets of allowed items has
+    ``restrict(masks, filter_of)``: request b is answered the items of ``masks[filter_of[b]]`` alone.
     """
 
     name: ClassVar[str]  # as tables say it
     exact: ClassVar[bool] = True  # it finds what brute force finds
     on_host: ClassVar[bool] = False  # a step asks the host
+    of_items: ClassVar[bool] = False  # it answers items: those of one semantic ID are several
 
     @classmethod
     def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
@@ -77,26 +79,29 @@ class Method:
         """
         raise NotImplementedError
 
+    def search(self, model: Any, history: Any, levels: int, beams: int) -> Beams:
+        """Search with any model, in one loop for all methods, so that only the step differs."""
+        logits, cache = model.prefill(history)
+        state = self.start(logits.shape[0])
+        for level in range(levels):
+            state = self.step(logits, state, beams)
+            if level + 1 < levels:
+                logits, cache = model.step(state.codes[..., -1], state.parents, cache)
+        return state
+
     def run(self, model: Any, history: Any, levels: int, beams: int) -> Beams:
-        """Search with any model; what was compiled for another index may be used again."""
-        return decode(self, model, history, levels=levels, beams=beams)
+        """Search; what was compiled for another index may be used again."""
+        return _search(self, model, history, levels, beams)
 
     def compiled(self, model: Any, history: Any, levels: int, beams: int) -> Callable[[], Any]:
         """Compile the search; return it."""
-        program = decode.lower(self, model, history, levels=levels, beams=beams).compile()
+        program = _search.lower(self, model, history, levels, beams).compile()
         return lambda: program(self, model, history)
 
 
-@functools.partial(jax.jit, static_argnames=("levels", "beams"))
-def decode(method: Method, model: Any, history: Any, *, levels: int, beams: int) -> Beams:
-    """Search with any method and any model, in one loop, so that only the step differs."""
-    logits, cache = model.prefill(history)
-    state = method.start(logits.shape[0])
-    for level in range(levels):
-        state = method.step(logits, state, beams)
-        if level + 1 < levels:
-            logits, cache = model.step(state.codes[..., -1], state.parents, cache)
-    return state
+@functools.partial(jax.jit, static_argnums=(3, 4))
+def _search(method: Method, model: Any, history: Any, levels: int, beams: int) -> Beams:
+    return method.search(model, history, levels, beams)
 
 
 def log_probabilities(logits: Float[Array, "B m V"]) -> Float[Array, "B m V"]:
@@ -109,11 +114,7 @@ def log_probabilities(logits: Float[Array, "B m V"]) -> Float[Array, "B m V"]:
 def masked_step(
     logits: Float[Array, "B m V"], legal: Any, beams: Beams, width: int
 ) -> tuple[Beams, Int[Array, "B M"]]:
-    """Choose among all codes of all beams but those that are not ``legal`` (bool [B, M, V]).
-
-    Returns:
-      The beams without a place, and the number ``V * parent + code`` of each.
-    """
+    """Choose among the ``legal`` codes (bool [B, M, V]) of all beams; see :func:`best_of`."""
     scores = beams.scores[..., None] + log_probabilities(logits)
     if legal is not None:
         scores = jnp.where(legal, scores, -jnp.inf)
@@ -129,14 +130,8 @@ def best_of(
     By the same top-M as ours, which sorts few of the candidates: with ``jax.lax.top_k`` over all of
     them a search without a constraint would cost more than one with it, and every rival too much.
 
-    Args:
-      scores: of the candidates; -inf: none.
-      codes: their codes, ascending in a beam, so that ties fall as everywhere.
-      beams: the beams that they extend.
-      width: M.
-
-    Returns:
-      The beams without a place, and the number ``K * parent + slot`` of each.
+    A score of -inf is no candidate; codes ascend in a beam, so that ties fall as everywhere. Returns the
+    beams without a place, and the number ``K * parent + slot`` of each.
     """
     batch, parents, slots = scores.shape
     flat = scores.reshape(batch, -1)
@@ -173,11 +168,7 @@ def bits_to_mask(words: Any, num_codes: int) -> Any:
 
 
 def edges_of(codes: Codes) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Walk the trie of sorted semantic IDs.
-
-    Returns:
-      For each level the first row of each edge, its code, and the node that it leaves.
-    """
+    """Return for each level of the trie the first row of each edge, its code, and the node it leaves."""
     starts = np.zeros(len(codes), bool)
     starts[:1] = True
     node_of_row = np.zeros(len(codes), np.int32)

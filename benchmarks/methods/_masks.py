@@ -35,15 +35,12 @@ class Unconstrained(Method):
 
     @classmethod
     def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
-        """Build nothing."""
         return cls()
 
     def restrict(self, masks: Any, filter_of: Any) -> Self:
-        """Obey nothing."""
         return self
 
     def step(self, logits: Float[Array, "B m V"], beams: Beams, width: int) -> Beams:
-        """Choose among all codes of all beams."""
         return masked_step(logits, None, beams, width)[0]
 
 
@@ -62,7 +59,6 @@ class HashBitmap(Method):
 
     @classmethod
     def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
-        """Set the bits of all prefixes."""
         hashes, of_row = [], np.zeros(len(codes), np.uint32)
         for (rows, _, _), column in zip(base.edges_of(codes), codes.T, strict=True):
             of_row = _hash(of_row, column.astype(np.uint32))
@@ -81,11 +77,9 @@ class HashBitmap(Method):
         return float(np.bitwise_count(np.asarray(self.words)).sum() / (32 * self.words.size))
 
     def root(self, zeros: Int[Array, "B 1"]) -> UInt[Array, "B 1"]:
-        """Return the hash of no codes."""
         return zeros.astype(jnp.uint32)
 
     def step(self, logits: Float[Array, "B m V"], beams: Beams, width: int) -> Beams:
-        """Ask for every code of every beam."""
         codes = jnp.arange(logits.shape[-1], dtype=jnp.uint32)[None, None]
         hashes = _hash(beams.place[..., None], codes)
         bit = _mixed(hashes) & jnp.uint32(32 * self.words.size - 1)
@@ -118,7 +112,6 @@ class DenseBitmask(Method):
 
     @classmethod
     def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
-        """Set the bits of all edges."""
         edges = base.edges_of(codes)
         nodes = [1, *(len(own) for own, _, _ in edges[:-1])]
         size = sum(n * -(-v // 32) * 4 for n, v in zip(nodes, codes_per_level, strict=True))
@@ -136,7 +129,6 @@ class DenseBitmask(Method):
         return cls(words=tuple(words), children=tuple(children))
 
     def step(self, logits: Float[Array, "B m V"], beams: Beams, width: int) -> Beams:
-        """Mask all codes of all beams."""
         words, children = self.words[beams.level], self.children[beams.level]
         legal = base.bits_to_mask(words[beams.place], logits.shape[-1])
         chosen, _ = masked_step(logits, legal, beams, width)
@@ -149,22 +141,19 @@ class DenseBitmask(Method):
         return chosen.at(children.at[node].get(mode="clip") + rank)
 
 
+@register_pytree
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class _HostTrie(Method):
-    """A trie on the host, asked by a callback in every step, as serving stacks do today.
+    """A trie on the host, asked by a callback in every step, as serving stacks do today."""
 
-    The field ``trie`` is no array: by its identity it is a static part of the pytree.
-    """
-
-    trie: Any
+    trie: Any = static_field()  # no array: by its identity it is a static part of the pytree
     on_host: ClassVar[bool] = True
 
     @property
     def bytes(self) -> int:
-        """Bytes on the host, estimated."""
         return self.trie.bytes
 
     def step(self, logits: Float[Array, "B m V"], beams: Beams, width: int) -> Beams:
-        """Ask the host which codes are legal."""
         shape = jax.ShapeDtypeStruct((*beams.scores.shape, logits.shape[-1]), jnp.bool_)
         ask = partial(_legal, self.trie, logits.shape[-1])
         return masked_step(logits, jax.pure_callback(ask, shape, beams.codes), beams, width)[0]
@@ -219,32 +208,26 @@ def _code(character: str) -> int:
 
 
 @register_pytree
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class DictTrie(_HostTrie):
     """A dictionary of prefixes on the host."""
 
-    trie: Any = static_field()
-    name: ClassVar[str] = "cpu-trie"
+    name = "cpu-trie"
 
     @classmethod
     def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
-        """Insert the prefixes one by one."""
         if codes.size > MOST_NODES:
             raise Unsupported(f"cpu-trie: up to {codes.size} prefixes, expected {MOST_NODES}")
         return cls(trie=_Prefixes(codes))
 
 
 @register_pytree
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class MarisaTrie(_HostTrie):
     """A marisa trie of strings on the host."""
 
-    trie: Any = static_field()
-    name: ClassVar[str] = "marisa"
+    name = "marisa"
 
     @classmethod
     def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
-        """Build the trie."""
         if max(codes_per_level) > 0x10FFFF - 0x801:
             raise Unsupported(f"marisa: {max(codes_per_level)} codes, expected fewer characters")
         return cls(trie=_Marisa(codes))

@@ -38,11 +38,9 @@ class PPV(Method):
 
     @classmethod
     def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
-        """Put the columns on the device."""
         return cls(columns=_columns(codes))
 
     def step(self, logits: Float[Array, "B m V"], beams: Beams, width: int) -> Beams:
-        """Check the codes behind each prefix."""
         column, size, shape = self.columns[beams.level], self.columns[0].size, beams.scores.shape
         lo, hi = (
             _bisect(
@@ -95,17 +93,14 @@ class IncrementalPPV(Method):
 
     @classmethod
     def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
-        """Put the columns on the device and measure the nodes."""
         nodes = [rows for rows, _, _ in base.edges_of(codes)[:-1]]
         most = [int(np.diff(rows, append=len(codes)).max()) for rows in nodes]
         return cls(columns=_columns(codes), most_rows=(len(codes), *most))
 
     def root(self, zeros: Int[Array, "B 1"]) -> tuple[Array, Array]:
-        """Return the rows [lo, hi) of all items."""
         return zeros, zeros + self.columns[0].size
 
     def step(self, logits: Float[Array, "B m V"], beams: Beams, width: int) -> Beams:
-        """Search where each code's rows begin among the beam's own."""
         column, (lo, hi) = self.columns[beams.level], beams.place
         # The rows of a code end where those of the next one begin.
         codes = jnp.arange(logits.shape[-1] + 1, dtype=jnp.int32)[None, None]

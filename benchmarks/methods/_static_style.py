@@ -43,7 +43,6 @@ class StaticStyle(Method):
 
     @classmethod
     def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
-        """Build the tables and the matrix."""
         if len(codes_per_level) < 2:
             raise Unsupported(f"static-style: found {len(codes_per_level)} levels, expected 2")
         num_first, num_second = codes_per_level[:2]

@@ -25,21 +25,12 @@ from genret.typing import Codes
 NAME = "static (its code)"
 
 
-def use(checkout: Path | None) -> bool:
-    """Let STATIC be imported from a checkout, here and in processes that this one starts.
-
-    Returns:
-      Whether there is one.
-
-    Raises:
-      GenretError: it is not there.
-    """
-    if checkout is None:
-        return available()
-    if not (checkout / "static_decoding" / "decoding_jax.py").is_file():
-        raise GenretError(f"static: found no static_decoding/decoding_jax.py in {checkout}")
-    sys.path.append(str(checkout))
-    return True
+def use(checkout: Path | None) -> None:
+    """Let STATIC be imported from a checkout, if there is one, here and in processes that this one starts."""
+    if checkout is not None:
+        if not (checkout / "static_decoding" / "decoding_jax.py").is_file():
+            raise GenretError(f"static: found no static_decoding/decoding_jax.py in {checkout}")
+        sys.path.append(str(checkout))
 
 
 def available() -> bool:
@@ -62,7 +53,6 @@ class StaticCode(Method):
 
     @classmethod
     def build(cls, codes: Codes, codes_per_level: Sequence[int], tokens_per_beam: int = 30) -> Self:
-        """Build its index of sorted codes and put it on the device."""
         if not available():
             raise Unsupported(f"{NAME}: is not here: --static CHECKOUT")
         build = importlib.import_module("static_decoding.csr_utils").build_static_index

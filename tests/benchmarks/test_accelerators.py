@@ -40,11 +40,11 @@ def test_bars_are_ratios_of_cycles(monkeypatch: pytest.MonkeyPatch) -> None:
             (acc.OURS, acc.FREE): 1000, (acc.OURS, acc.RULED): 1200,
         }
     )  # fmt: skip
-    evaluate(record.document, acc.bars())  # two points of nine
+    evaluate(record.document, acc.BARS)  # two points of nine
     assert "v6e_geomean_over_static" not in record.document["bars"]
     assert "v6e_worst_over_static" not in record.document["verdicts"]
     monkeypatch.setattr(acc, "GRID", (acc.MAIN, small))
-    evaluate(record.document, acc.bars())
+    evaluate(record.document, acc.BARS)
     assert record.document["bars"] == {
         "v6e_main_over_static": 0.25,
         "v6e_geomean_over_static": 0.5,
@@ -57,14 +57,14 @@ def test_bars_are_ratios_of_cycles(monkeypatch: pytest.MonkeyPatch) -> None:
     assert met["v6e_main_over_static"]
     assert not met["v6e_worst_over_static"]
     assert not met["wrong_answers"]
-    shown = acc.table("v6e", record.document)
+    (shown,) = acc.tables(record.document)
     titles, rows = shown.columns, shown.rows
     assert titles[1] == "cycles"
     assert rows[0][:2] == [f"{acc.OURS} |C|=1000000 V=2048 B=2 uniform", "100"]
     assert len(rows[0]) == len(titles)
     absent = {"chip": "h100", "method": acc.OURS, "error": "jax[cuda12] is absent: pip install it"}
     record.add(f"h100 {acc.OURS} {acc.MAIN.size}", absent)
-    assert [row[1:] for row in acc.table("h100", record.document).rows] == [
+    assert [row[1:] for row in acc.tables(record.document)[1].rows] == [
         ["jax[cuda12] is absent: pip install it"]
     ]
 
@@ -78,7 +78,6 @@ def test_sizes_have_names_of_their_own() -> None:
 def test_unknown_chips_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, message in (
         (["--chips", "v99"], "chips: found ['v99'], expected some of ['v5e', 'v6e', 'v7x', 'a100'"),
-        (["--preset", "x"], "preset: found 'x'"),
         (["--resume"], "resume: found no file"),
     ):
         assert program.main(["accelerators", *arguments]) == 2
@@ -138,10 +137,9 @@ def test_the_main_point_is_within_its_budget() -> None:
     if not acc.BUDGET.exists():
         pytest.skip("no budget is committed")
     budget = json.loads(acc.BUDGET.read_text())
-    record = Record(None, {"preset": "main"}, say=lambda _: None)
-    acc.measure((acc.MAIN,), ("v6e",), record, "", (acc.OURS, acc.STYLE))
     now, style = (
-        record.document["points"][f"v6e {m} {acc.MAIN.size}"] for m in (acc.OURS, acc.STYLE)
+        measure()
+        for measure in acc.points((acc.MAIN,), ("v6e",), "", (acc.OURS, acc.STYLE)).values()
     )
     then, old = (budget["points"][f"v6e {m} {acc.MAIN.size}"] for m in (acc.OURS, acc.STYLE))
     assert now["wrong_answers"] == 0

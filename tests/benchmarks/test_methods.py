@@ -2,33 +2,21 @@
 
 import importlib.util
 
-import jax
 import numpy as np
 import pytest
 
-from benchmarks.draws import draw_codes
 from benchmarks.methods import METHODS, Unsupported
-from genret.testing import GivenLogits, SortedCatalog, given
+from genret.testing import GivenLogits, SortedCatalog, given, random_codes
 
 pytestmark = pytest.mark.slow  # the rivals; our own search has its tests in tests/decoding
 
 SHAPES = {
-    "uniform": draw_codes(300, (16, 16, 16), seed=1),
-    "zipf": draw_codes(300, (40, 7, 33), "zipf", seed=2),
-    "one item": draw_codes(1, (5, 5, 5), seed=3),
-    "duplicates": np.repeat(draw_codes(12, (6, 6, 6), seed=4), 5, axis=0),
+    "uniform": random_codes(300, (16, 16, 16), seed=1),
+    "zipf": random_codes(300, (40, 7, 33), "zipf", seed=2),
+    "one item": random_codes(1, (5, 5, 5), seed=3),
+    "duplicates": np.repeat(random_codes(12, (6, 6, 6), seed=4), 5, axis=0),
 }
 BATCH, BEAMS = 2, 6
-
-
-def decode(method, model, history, beams):
-    state = method.start(len(history))
-    logits, cache = model.prefill(history)
-    for level in range(1, len(model.later) + 2):
-        state = method.step(logits, state, beams)
-        if level <= len(model.later):
-            logits, cache = model.step(state.codes[..., -1], state.parents, cache)
-    return state
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -42,7 +30,7 @@ def test_equals_the_exact_search(name: str, shape: str) -> None:
         pytest.skip("marisa-trie is not installed")
     method = METHODS[name].build(catalog.codes, sizes)
     model, history = GivenLogits.random(BATCH, BEAMS, sizes, seed=5)
-    found = jax.jit(decode, static_argnums=3)(method, model, history, BEAMS)
+    found = method.run(model, history, 3, BEAMS)
     assert (method.bytes > 0) == (name != "unconstrained")
     for request in range(BATCH):
         exact = catalog.search(given(model, history, request), BEAMS)
@@ -51,16 +39,17 @@ def test_equals_the_exact_search(name: str, shape: str) -> None:
         if not method.exact:
             assert len(answers) <= BEAMS
             continue
-        np.testing.assert_array_equal(answers, catalog.codes[exact.lo])
-        np.testing.assert_array_equal(np.asarray(found.scores[request])[real], exact.scores)
+        rows, scores = exact.items(BEAMS) if method.of_items else (exact.lo, exact.scores)
+        np.testing.assert_array_equal(answers, catalog.codes[rows])
+        np.testing.assert_array_equal(np.asarray(found.scores[request])[real], scores)
 
 
 @pytest.mark.parametrize(("name", "least"), [("ppv-top50", 0.99), ("hash-bitmap", 0.5)])
 def test_approximate_methods_find_most(name: str, least: float) -> None:
-    catalog = SortedCatalog.of(draw_codes(2000, (40, 40, 40), seed=6))
+    catalog = SortedCatalog.of(random_codes(2000, (40, 40, 40), seed=6))
     method = METHODS[name].build(catalog.codes, (40, 40, 40))
     model, history = GivenLogits.random(4, 8, (40, 40, 40), seed=7)
-    found = np.asarray(decode(method, model, history, 8).codes)
+    found = np.asarray(method.run(model, history, 3, 8).codes)
     hits = 0
     for request in range(4):
         exact = catalog.search(given(model, history, request), 8)
@@ -70,7 +59,7 @@ def test_approximate_methods_find_most(name: str, least: float) -> None:
 
 
 def test_what_does_not_fit_is_said() -> None:
-    codes = draw_codes(10, (70_000, 70_000), seed=8)
+    codes = random_codes(10, (70_000, 70_000), seed=8)
     for name in ("static-style",):
         with pytest.raises(Unsupported, match="expected at most"):
             METHODS[name].build(SortedCatalog.of(codes).codes, (70_000, 70_000))

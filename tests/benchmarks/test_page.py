@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.program import Table
-from benchmarks.show import page_of
+from benchmarks.tables import Table, page_of
 from tests.browser import Browser
 
 

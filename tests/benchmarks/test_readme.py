@@ -52,7 +52,7 @@ def test_models_are_rows(tmp_path: Path) -> None:
         "cpu-trie": {"error": "GenretError: too large"},
     }
     about = {"processor": "one", "cores": 2, "commit": "abc"}
-    record = Record(tmp_path / readme.MODELS, {"preset": "full", "environment": about})
+    record = Record(tmp_path / readme.MODELS, {"preset": "models", "environment": about})
     for model in ("0.3M", "30M"):
         record.add(model, {"sizes": sizes | {"model": model}, "methods": methods})
     shown = readme.page_block(tmp_path)
