@@ -9,7 +9,7 @@ USUAL = {
     "train": {
         "preset", "recipe", "kind", "width", "layers", "max_items", "dropout", "item_ids",
         "item_vectors", "steps", "batch_size", "learning_rate", "loss", "eval_every", "patience",
-        "transitions", "warm_start", "devices", "log_to",
+        "transitions", "warm_start", "devices", "engine", "log_to",
     },
     "tokenize": {"codes", "preset", "method", "levels", "codebook_size", "collisions", "balanced"},
     "score": {

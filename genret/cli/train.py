@@ -1,5 +1,6 @@
 """``genret train``: catalog and codes into a model."""
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -7,7 +8,14 @@ from typing import Any, ClassVar, Literal
 from genret.cli.base import Reporter, RunFolder, Verb, named
 from genret.cli.model_options import ModelOptions, choose
 from genret.cli.tables import show_train
-from genret.config import MODEL_PRESETS, RECIPES, ProcessesConfig, TrainConfig
+from genret.config import (
+    MODEL_PRESETS,
+    RECIPES,
+    ProcessesConfig,
+    TrainConfig,
+    TrainEngineConfig,
+    require,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,7 +49,25 @@ class Train(Verb):
     """Local devices that share each batch; 0 takes all. To split the parameters too: --mesh."""
     log_to: Literal["tensorboard", "wandb"] | None = None
     """Send the metrics there, too; the extras of these names install what it takes."""
+    engine: TrainEngineConfig = TrainEngineConfig()
+    """Where it is computed."""
     processes: ProcessesConfig = ProcessesConfig()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            self.engine.engine == "local" or self.processes.coordinator is None,
+            f"--coordinator: found {self.processes.coordinator} with --engine ray, expected one of "
+            "them: Ray's workers find each other",
+        )
+
+    def needs_devices(self) -> bool:
+        """Say whether this process needs devices; with Ray its workers do, each one its own."""
+        return self.engine.engine == "local"
+
+    def holding(self) -> contextlib.AbstractContextManager[None]:
+        """Hold the lock of the run, which of Ray's workers the first one does."""
+        return super().holding() if self.engine.engine == "local" else contextlib.nullcontext()
 
     def run(self, reporter: Reporter) -> dict[str, Any]:
         """Train; return the summary of the model."""
@@ -54,6 +80,7 @@ class Train(Verb):
             self.run_folder, chosen.train, model=chosen.model, recipe=self.recipe,
             warm_start=self.warm_start, shrink=self.shrink, perturb=self.perturb,
             devices=self.devices, seed=self.seed, log_to=self.log_to, progress=reporter,
+            engine=self.engine, join_timeout=self.processes.join_timeout,
         )  # fmt: skip
         show_train(reporter, result)
         return result

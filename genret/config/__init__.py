@@ -20,6 +20,7 @@ from genret.config._source import SourceConfig
 from genret.config._tokenize import TokenizeConfig
 from genret.config._tokenizer_presets import TOKENIZER_PRESETS, tokenizer_preset
 from genret.config._train import TrainConfig
+from genret.config._train_engine import TrainEngineConfig
 from genret.config.models import (
     MODEL_KINDS,
     DecoderOnlyConfig,
@@ -68,6 +69,7 @@ __all__ = [
     "SourceConfig",
     "TokenizeConfig",
     "TrainConfig",
+    "TrainEngineConfig",
     "mesh_axes",
     "model_config",
     "recipe",

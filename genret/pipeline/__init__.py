@@ -34,7 +34,7 @@ from genret.pipeline._quickstart import quick_configs, quickstart
 from genret.pipeline._shares import ndcg_by_share
 from genret.pipeline._source import open_source
 from genret.pipeline._tokenize import tokenize
-from genret.pipeline._train import train
+from genret.pipeline._train_engine import train
 
 __all__ = [
     "BASELINES",

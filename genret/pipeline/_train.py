@@ -1,4 +1,4 @@
-"""Stage 5: histories and semantic IDs into ``model/``."""
+"""Stage 5 in one process, or in one of several that have joined: histories and semantic IDs into ``model/``."""
 
 import dataclasses
 import json
@@ -63,39 +63,7 @@ def train(
     log_to: TrackerName | None = None,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
-    """Train a model on the histories of a run.
-
-    Checkpoints go to ``checkpoints/``. A training that was killed goes on from the newest one when it
-    is asked for again, and ends with the same parameters. The best model by validation NDCG@10 is
-    written to ``model/``.
-
-    Processes that have joined (:func:`genret.training.joined`) train one model; all of them see the
-    run folder, and the first one writes it.
-
-    Args:
-      run: the run folder, with ``catalog/`` and ``codes/``.
-      config: the optimization.
-      model: the architecture; what the run knows (codes, items, vectors) is filled in.
-      recipe: name of the recipe that the configurations come from, for the manifest.
-      warm_start: begin with a trained model (a run, or its ``model/``) instead of a fresh one.
-      shrink: what is kept of its parameters.
-      perturb: what is added of fresh ones.
-      devices: local devices that share each batch, where ``config`` has no mesh; 0 takes all.
-      seed: of parameters, batches and dropout.
-      on_metrics: called with each record as it comes, such as ``{"step": 20, "loss": 3.1, …}`` and
-        ``{"step": 500, "valid": {"ndcg@10": 0.04, …}}``: the lines of ``metrics.jsonl``.
-      log_to: "tensorboard" or "wandb", which get these records, too.
-      progress: receives what the stage reports while it runs.
-
-    Returns:
-      ``parameters``, ``steps``, ``best_step``, ``valid_ndcg@10``, ``loss``, ``users_per_second``,
-      ``tokens_per_second`` and ``fingerprint``; of a model with a dense head its ``dense_share``; and
-      with ``config.transitions`` their ``transitions_share``, 0 where they do not help.
-
-    Raises:
-      GenretError: an artifact that is missing or stale, no training events, or an architecture
-        that does not fit the run.
-    """
+    """Train a model on the histories of a run, in this process; see :func:`genret.pipeline.train`."""
     config, asked = config or TrainConfig(), model or ItemDecoderConfig()
     require(
         config.mesh == NO_MESH or devices == 1,

@@ -12,7 +12,7 @@ from genret.training._objective import Objective
 from genret.training._optimizer import decay_mask, learning_rate, make_optimizer
 
 # Several processes
-from genret.training._processes import is_first, joined, wait_for_all
+from genret.training._processes import LostProcessError, is_first, joined, wait_for_all
 from genret.training._step import TrainState, make_step
 
 # Going on from a trained model
@@ -20,6 +20,7 @@ from genret.training._warm_start import shrink_and_perturb
 
 __all__ = [
     "LegalCodes",
+    "LostProcessError",
     "Objective",
     "TrainResult",
     "TrainState",

@@ -17,7 +17,16 @@ from genret.config import FOUND_BY_JAX, ProcessesConfig
 from genret.errors import GenretError
 from genret.training._rendezvous import meet
 
-_STATUS: dict[type[BaseException], int] = {GenretError: 2, KeyboardInterrupt: 130}
+
+class LostProcessError(GenretError):
+    """Another process ended: the same training, started again, goes on from the last checkpoint."""
+
+
+_STATUS: dict[type[BaseException], int] = {
+    GenretError: 2,
+    LostProcessError: 2,
+    KeyboardInterrupt: 130,
+}
 """Exit status after an exception, as the command line sets it; others may say their own."""
 
 _HEARTBEAT = 100
@@ -50,7 +59,7 @@ def joined(config: ProcessesConfig) -> Iterator[None]:
     try:
         jax.distributed.initialize(**options, heartbeat_timeout_seconds=_HEARTBEAT)
     except (RuntimeError, ValueError) as e:
-        raise GenretError(f"coordinator: JAX cannot join: {str(e).splitlines()[0]}") from e
+        raise LostProcessError(f"coordinator: JAX cannot join: {str(e).splitlines()[0]}") from e
     try:
         with _libraries_print_on_stderr():
             yield
@@ -129,7 +138,7 @@ def named_if_lost() -> Iterator[None]:
     """Say in one line that another process is gone, whose messages then fail.
 
     Raises:
-      GenretError: a message between the processes failed.
+      LostProcessError: a message between the processes failed.
     """
     try:
         yield
@@ -137,7 +146,7 @@ def named_if_lost() -> Iterator[None]:
         of_messages = isinstance(e, RuntimeError) or "gloo" in str(e).lower()
         if jax.process_count() == 1 or not of_messages:
             raise
-        raise GenretError(
+        raise LostProcessError(
             f"training: another process ended ({' '.join(str(e).split())[:200]}); start all "
             "processes again to go on from the last checkpoint"
         ) from e
