@@ -3,7 +3,8 @@
 The m-th largest number is found by bisection on the bits of the numbers, four bits a round. Those
 that are larger, and as many equal ones as are needed, are moved into one column by their position
 (a sum over the mask of what comes before, taken on the matrix unit), and only these m are ranked,
-each against each.
+each against each. Where they are numbered row by row, the matrix unit moves them as well: it
+brings each slot of the column the row that its number is in.
 
 Numbers lie in a matrix whose columns are lanes. They are numbered either row by row or column by
 column; of equal numbers, the one with the lower number comes first.
@@ -207,6 +208,62 @@ def compact(
     found = over_rows(rows, take, [(zero, zero) for _ in values])
     total = lambda x: jnp.sum(x, axis=1, keepdims=True)  # noqa: E731
     return [(total(best), total(which)) for best, which in found]
+
+
+def compact_rows(values: Any, places: Any, slots: int) -> tuple[jax.Array, jax.Array]:
+    """Move the chosen numbers of a matrix into a column, where they are numbered row by row.
+
+    The chosen ones of a row are neighbors in the column. So a one-hot matrix of slots and rows says
+    whose lanes each slot takes, the matrix unit brings these, and one of the lanes is the slot's.
+
+    Args:
+      values: float32 [R, 128].
+      places: float32 [R, 128], from :func:`positions`.
+      slots: length of the column, at least m.
+
+    Returns:
+      float32 [slots, 1] twice: the numbers, and ``row * 128 + lane``; 0 where there is none.
+    """
+    rows = places.shape[0]
+    shape = (slots, rows)
+    chosen = places < NOWHERE
+    first = jnp.min(places, axis=1, keepdims=True)
+    count = jnp.sum(jnp.where(chosen, 1.0, 0.0), axis=1, keepdims=True)
+    begin, end = (jnp.broadcast_to(to_row(x)[:, :rows], shape) for x in (first, first + count))
+    slot = iota(shape, 0).astype(jnp.float32)
+    owns = (slot >= begin) & (slot < end)
+    column = lambda x: jnp.sum(jnp.where(owns, x, 0.0), axis=1, keepdims=True)  # noqa: E731
+    row, start = column(iota(shape, 1).astype(jnp.float32)), column(begin)
+    inside = jnp.where(chosen, places - first, float(LANES)).astype(jnp.int32)  # of the row
+    whose, bits = taken(owns, inside, 1), taken(owns, bits_of(values), 4)
+    lane = iota((slots, LANES), 1)
+    wanted = iota((slots, 1), 0) - start.astype(jnp.int32)
+    hit = whose == jnp.broadcast_to(wanted, lane.shape)
+    hit &= jnp.broadcast_to(column(1.0) > 0, lane.shape)
+    total = lambda x: jnp.sum(jnp.where(hit, x, 0.0), axis=1, keepdims=True)  # noqa: E731
+    return total(floats_of(bits)), total(lane.astype(jnp.float32)) + row * LANES
+
+
+def taken(owns: jax.Array, values: jax.Array, num_bytes: int) -> jax.Array:
+    """Return the rows that a one-hot matrix names: the matrix times the bytes of the values.
+
+    Bytes are exact in bfloat16 and there is one of them in each sum.
+
+    Args:
+      owns: bool [S, R], at most one True a row.
+      values: int32 [R, 128].
+      num_bytes: bytes that may be set, from the lowest on.
+
+    Returns:
+      int32 [S, 128]; 0 where no row is named.
+    """
+    planes = [(values >> 8 * byte) & 255 for byte in range(num_bytes)]
+    stacked = jnp.concatenate([x.astype(jnp.float32) for x in planes], axis=1)
+    found = _dot(jnp.where(owns, 1.0, 0.0), stacked).astype(jnp.int32)
+    whole = found[:, :LANES]
+    for byte in range(1, num_bytes):
+        whole |= found[:, byte * LANES : (byte + 1) * LANES] << 8 * byte
+    return whole
 
 
 def turned(values: jax.Array, rows: int, lanes: int) -> jax.Array:

@@ -21,6 +21,7 @@ from .._tpu_select import (
     SUBLANES,
     bits_of,
     compact,
+    compact_rows,
     in_order,
     iota,
     positions,
@@ -154,15 +155,8 @@ def _kernel(
     found = thresholds([keys.at[q] for q in range(requests)], slots, size)
     for q in range(requests):
         places[q] = positions(keys[q], found[q], size, by_column=False)
-    lane = iota((1, LANES), 1)
-    pairs = compact(
-        [candidates.at[q] for q in range(requests)],
-        lambda row, _: (lane + row * LANES).astype(jnp.float32),
-        [places.at[q] for q in range(requests)],
-        slots,
-        round_up(size, SUBLANES),
-    )
-    for q, (best, number) in enumerate(pairs):
+    for q in range(requests):
+        best, number = compact_rows(candidates[q], places[q], round_up(size, SUBLANES))
         _write(out.at[q], best, number.astype(jnp.int32), which[q], bits, size)
 
 

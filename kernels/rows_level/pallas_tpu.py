@@ -23,6 +23,7 @@ from .._tpu_select import (
     ranked,
     round_up,
     sortable,
+    taken,
     thresholds,
     to_row,
     turned,
@@ -54,8 +55,8 @@ def rows_level(
     rows, codes = round_up(held, SUBLANES) if held > 1 else 1, round_up(num_codes, LANES)
     size = 2 * rows * codes * logits.dtype.itemsize
     check_fits("rows_level", "bytes of logits with 'pallas_tpu'", size, MOST_LOGITS)
-    # Two requests in a step hide each other's waits, where their logits fit.
-    together = 2 if batch % 2 == 0 and 2 * size <= MOST_LOGITS else 1
+    # Requests of a step hide each other's waits, where their logits fit.
+    together = next(n for n in (4, 2, 1) if n == 1 or (batch % n == 0 and n * size <= MOST_LOGITS))
     lanes = round_up(records, LANES)
     out = (batch, SUBLANES, lanes)
     block = lambda *shape: pl.BlockSpec((together, *shape), lambda i, _: (i, 0, 0))  # noqa: E731
@@ -130,7 +131,8 @@ def _kernel(
         score = jnp.where(valid, score + 0.0, -jnp.inf)
         child = jnp.where(valid, in_order(order, where[q]), 0.0).astype(jnp.int32)
         parent, slot = child >> (width.bit_length() - 1), child & (width - 1)
-        own = _take(parent, state[q])
+        square = (records, records)
+        own = taken(jnp.broadcast_to(parent, square) == iota(square, 1), state[q], 4)
         own = jnp.where(jnp.broadcast_to(valid, shape), own, 0)
         following[q], code = _moved(
             own, slot, score, level=level, first=first, width=width, stride=stride
@@ -238,24 +240,3 @@ def _codes_of(own: jax.Array, level: int, first: int, stride: int) -> jax.Array:
 def _ahead(values: jax.Array, distance: int) -> jax.Array:
     """Move lanes to the front."""
     return pltpu.roll(values, LANES - distance, 1)
-
-
-def _take(parents: jax.Array, state: jax.Array) -> jax.Array:
-    """Return the records of the parents: a one-hot matrix times the bytes of the records.
-
-    Bytes are exact in bfloat16 and there is one of them in each sum.
-    """
-    records = state.shape[0]
-    square = (records, records)
-    one_hot = jnp.where(jnp.broadcast_to(parents, square) == iota(square, 1), 1.0, 0.0)
-    planes = [(state >> 8 * byte) & 255 for byte in range(4)]
-    stacked = jnp.concatenate([x.astype(jnp.float32) for x in planes], axis=1)
-    found = jnp.dot(
-        one_hot.astype(jnp.bfloat16),
-        stacked.astype(jnp.bfloat16),
-        preferred_element_type=jnp.float32,
-    ).astype(jnp.int32)
-    taken = found[:, :LANES]
-    for byte in range(1, 4):
-        taken |= found[:, byte * LANES : (byte + 1) * LANES] << 8 * byte
-    return taken
