@@ -149,16 +149,16 @@ def positions(
     before_row = jnp.where(iota((rows, rows), 1) < iota((rows, rows), 0), 1.0, 0.0)
     if by_column:
         sums = [jnp.sum(x, axis=0, keepdims=True) for x in (one[:rows], one[rows:])]
-        across = [_dot(jnp.broadcast_to(x, (SUBLANES, lanes)), before_lane)[:1] for x in sums]
+        across = [product(jnp.broadcast_to(x, (SUBLANES, lanes)), before_lane)[:1] for x in sums]
         before = [
-            jnp.broadcast_to(outer, keys.shape) + _dot(before_row, x)
+            jnp.broadcast_to(outer, keys.shape) + product(before_row, x)
             for outer, x in zip(across, (one[:rows], one[rows:]), strict=True)
         ]
     else:
-        inside = _dot(one, before_lane)
+        inside = product(one, before_lane)
         of_row = jnp.broadcast_to(jnp.sum(one, axis=1, keepdims=True), one.shape)
         before = [
-            inside[start : start + rows] + _dot(before_row, of_row[start : start + rows])
+            inside[start : start + rows] + product(before_row, of_row[start : start + rows])
             for start in (0, rows)
         ]
     missing = m - jnp.broadcast_to(total, keys.shape)
@@ -167,7 +167,7 @@ def positions(
     return jnp.where(chosen, before[0] + jnp.minimum(before[1], missing), float(NOWHERE))
 
 
-def _dot(a: jax.Array, b: jax.Array) -> jax.Array:
+def product(a: jax.Array, b: jax.Array) -> jax.Array:
     """Multiply matrices of whole numbers up to 256 exactly: bfloat16 holds each of them."""
     return jnp.dot(
         a.astype(jnp.bfloat16), b.astype(jnp.bfloat16), preferred_element_type=jnp.float32
@@ -259,7 +259,7 @@ def taken(owns: jax.Array, values: jax.Array, num_bytes: int) -> jax.Array:
     """
     planes = [(values >> 8 * byte) & 255 for byte in range(num_bytes)]
     stacked = jnp.concatenate([x.astype(jnp.float32) for x in planes], axis=1)
-    found = _dot(jnp.where(owns, 1.0, 0.0), stacked).astype(jnp.int32)
+    found = product(jnp.where(owns, 1.0, 0.0), stacked).astype(jnp.int32)
     whole = found[:, :LANES]
     for byte in range(1, num_bytes):
         whole |= found[:, byte * LANES : (byte + 1) * LANES] << 8 * byte

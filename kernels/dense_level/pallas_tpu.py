@@ -14,7 +14,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
 from .._dispatch import check_fits
-from .._tpu import LANES, look_up
+from .._tpu import LANES
 from .._tpu_logits import Logits
 from .._tpu_select import (
     LOWEST,
@@ -25,6 +25,7 @@ from .._tpu_select import (
     in_order,
     iota,
     positions,
+    product,
     ranked,
     round_up,
     sortable,
@@ -65,9 +66,10 @@ def dense_level(
     groups = codes // LANES
     chosen = min(beams, held * groups)  # groups
     slots, lanes = round_up(chosen, SUBLANES), round_up(max(beams, records), LANES)
-    word_lanes = round_up(codes // 32, LANES)
+    word_lanes, copies = round_up(codes // 32, LANES), _copies(codes // 32)
     bits = jax.lax.bitcast_convert_type(words, jnp.int32)[..., : codes // 32]
-    bits = jnp.pad(bits, ((0, 0), (0, records - held), (0, word_lanes - bits.shape[-1])))
+    fill = (0, word_lanes // copies - bits.shape[-1])
+    bits = jnp.concatenate([jnp.pad(bits, ((0, 0), (0, records - held), fill))] * copies, axis=2)
     start = jnp.pad(base, ((0, 0), (0, records - held)), constant_values=-jnp.inf)[..., None]
     block = lambda *shape: pl.BlockSpec((together, *shape), lambda i: (i, 0, 0))  # noqa: E731
     of_groups = (together, round_up(groups, SUBLANES), round_up(records, LANES))
@@ -98,7 +100,7 @@ def dense_level(
 
 def _kernel(
     logits: Any,  # [n, M or 1, V]
-    words: Any,  # int32 [n, R, W]
+    words: Any,  # int32 [n, R, W]: see :func:`_copies`
     base: Any,  # float32 [n, R, 1]
     out: Any,  # int32 [n, 8, K]: bits of the scores, beams, codes
     scores: Any,  # float32 [n, G R, 128]: of all codes, group by group
@@ -122,10 +124,11 @@ def _kernel(
     slots, lanes = candidates.shape[1], out.shape[2]
     bits = (groups - 1).bit_length()  # of the number of a group of a beam
     everything = chosen == held * groups
+    _spread(words, scores, groups, _copies(groups * LANES // 32))
     largest = []
     for q in range(requests):
-        own = Logits(logits, q, words.shape[1], num_codes)
-        largest.append(_score_all(own, words[q], base[q], scores.at[q], held, not everything))
+        own = Logits(logits, q, records, num_codes)
+        largest.append(_score_all(own, base[q], scores.at[q], held, not everything))
     if everything:
         which = [_numbers(slots, held, groups, bits)] * requests
         for q in range(requests):
@@ -192,10 +195,47 @@ def _best_groups(
     return [number.astype(jnp.int32) for _, number in pairs]
 
 
+def _copies(num_words: int) -> int:
+    """Return how often the words of a beam fill a register, at most once for each byte of a word."""
+    return min(4, max(1, LANES // pl.next_power_of_2(num_words)))
+
+
+def _spread(words: Any, scores: Any, groups: int, copies: int) -> None:
+    """Store beside each code, where its score will be, the byte that its bit is in, as float32.
+
+    A look-up of 128 lanes takes as long as nine sums. A product with a matrix that says which byte each
+    code asks for takes less, and all requests share the matrix.
+    """
+    requests, records, word_lanes = words.shape
+    period = LANES // copies  # lanes of the words; the copies behind them give their other bytes
+    turn = period.bit_length() - 1
+    lane = iota((records, LANES), 1)
+    size = (4 // copies * LANES, LANES)
+    row, code = iota(size, 0), iota(size, 1)
+    byte = (row >> 7) * copies + ((row & (LANES - 1)) >> turn)
+    word = (row & (period - 1)) - (code >> 5)
+    asked = jnp.where(byte == (code >> 3 & 3), word, -LANES)
+    for block in range(0, word_lanes, LANES):
+        planes = []
+        for q in range(requests):
+            own = words[q, :, block : block + LANES]
+            shifts = [8 * (first + (lane >> turn)) for first in range(0, 4, copies)]
+            planes.append(jnp.concatenate([own >> shift & 255 for shift in shifts], axis=1))
+        stacked = jnp.concatenate(planes, axis=0).astype(jnp.float32)
+        for number in range(block // 4, min(groups, (block + LANES) // 4)):
+            found = product(stacked, jnp.where(asked == number * 4 - block, 1.0, 0.0))
+            for q in range(requests):
+                span = slice(number * records, (number + 1) * records)
+                scores[q, span] = found[q * records : (q + 1) * records]
+
+
 def _score_all(
-    logits: Logits, words: jax.Array, base: jax.Array, scores: Any, held: int, wants_maxima: bool
+    logits: Logits, base: jax.Array, scores: Any, held: int, wants_maxima: bool
 ) -> jax.Array:
-    """Store the scores of all codes; return the largest of group g of each beam at lane g, if asked."""
+    """Store the scores of all codes; return the largest of group g of each beam at lane g, if asked.
+
+    ``scores`` holds what :func:`_spread` stores.
+    """
     shape = (logits.rows, LANES)
     lane = iota(shape, 1)
     real = iota(shape, 0) < held
@@ -203,12 +243,11 @@ def _score_all(
     start = jnp.broadcast_to(base, shape)
     largest = jnp.full(shape, -jnp.inf)
     for number in range(logits.groups):
-        first = number * (LANES // 32)
-        own = words[:, first // LANES * LANES :][:, :LANES]
-        legal = look_up(own, (lane >> 5) + first % LANES) >> (lane & 31) & 1 == 1
+        span = slice(number * logits.rows, (number + 1) * logits.rows)
+        legal = scores[span].astype(jnp.int32) >> (lane & 7) & 1 == 1
         score = start + (logits.group(number) - normalizer)
         score = jnp.where(legal & real & (score > -jnp.inf), score, -jnp.inf)
-        scores[number * logits.rows : (number + 1) * logits.rows] = score
+        scores[span] = score
         if not wants_maxima:
             continue
         most = jnp.broadcast_to(jnp.max(score, axis=1, keepdims=True), shape)
