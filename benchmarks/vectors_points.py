@@ -16,6 +16,8 @@ from genret.tokenizers import RQKMeans
 from genret.typing import Vectors
 
 LEVELS, CODES, CENTERS = 3, 256, 2000
+SEEDS = 5
+"""Data sets of which the means are compared."""
 
 
 def points(items: int, width: int, compared: int) -> Points:
@@ -58,16 +60,23 @@ def _in_a_file(items: int, width: int) -> Figures:
 
 
 def _compared(items: int, width: int) -> Figures:
-    rng = np.random.default_rng(0)
-    vectors = _drawn(rng, _centers(rng, width), items)
+    """Compare the means over several data sets: collisions of one differ by percents from start to start."""
     figures: Figures = {}
-    for name, size in (("full", items), ("mini", items // 12)):
-        config = TokenizeConfig(levels=LEVELS, codebook_size=CODES, iterations=20, batch_size=size)
-        report = RQKMeans.fit(vectors, config, seed=0).report(vectors)
-        figures[f"{name}_error"] = report["levels"][-1]["error"]
-        figures[f"{name}_collisions"] = report["collisions_before"]["items"]
+    for seed in range(SEEDS):
+        rng = np.random.default_rng(seed)
+        vectors = _drawn(rng, _centers(rng, width), items)
+        for name, size in (("full", items), ("mini", items // 12)):
+            config = TokenizeConfig(
+                levels=LEVELS, codebook_size=CODES, iterations=20, batch_size=size
+            )
+            report = RQKMeans.fit(vectors, config, seed=seed).report(vectors)
+            figures.setdefault(f"{name}_error", []).append(report["levels"][-1]["error"])
+            figures.setdefault(f"{name}_collisions", []).append(
+                report["collisions_before"]["items"]
+            )
     for name in ("error", "collisions"):
-        figures[f"{name}_over_full"] = figures[f"mini_{name}"] / max(figures[f"full_{name}"], 1e-9)
+        mini, full = sum(figures[f"mini_{name}"]), sum(figures[f"full_{name}"])
+        figures[f"{name}_over_full"] = mini / max(full, 1e-9)
     return figures
 
 
