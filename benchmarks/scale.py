@@ -80,7 +80,8 @@ class Scale(Program):
             **histories_points.points(10**6, 10**8),
             **vectors_points.points(items=10**7, width=128, compared=10**5),
             **process_points.points(kills=5, steps=100),
-            **serve_points.points("base", items=10_000, seconds=3),
+            **serve_points.points("base", items=10_000, seconds=5),
+            **serve_points.points("beauty", items=12_101, seconds=5),
         }
 
 

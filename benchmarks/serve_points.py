@@ -1,7 +1,8 @@
 """Points of a service on Ray Serve: users a second and waiting times at rising load, and overload.
 
-Proxy, replica and the clients share this machine's cores, as the model and ``recommend_many`` do that
-the service is compared with.
+Proxy, replica and the clients share this machine's cores, which ``recommend_many`` has for itself:
+same model, users, k and beams. Two services of the same replica are compared with it: clients that ask
+for several users in one request, as a page or a mailing does, and clients that ask for one user each.
 """
 
 import asyncio
@@ -27,14 +28,24 @@ HISTORY = 50
 LOADS = (1, 2, 4, 8, 16, 32, 64, 128)
 """Clients that ask one request after the other."""
 SATURATING, OVERLOADING = 64, 512
+TOGETHER, ASKING_TOGETHER = 32, 4
+"""Users of a request that asks for several, and clients that send such requests."""
 ROUNDS = 5
 """Times that service and ``recommend_many`` are measured, in turn."""
 
 
-def points(preset: str, items: int, seconds: float) -> Points:
-    """Serve a model of a preset that knows so many items; each load lasts so many seconds."""
-    key = f"serve: {preset}, {items} items"
-    return {key: functools.partial(_served, preset, items, seconds)}
+MODELS = {
+    "tiny": ("--levels 4 --codebook-size 256", "--preset tiny"),
+    "base": ("--levels 4 --codebook-size 256", "--preset base"),
+    "beauty": ("--levels 2 --codebook-size 1024", "--recipe beauty"),
+}
+"""Model -> options of its codes and of its training, which is a step: any parameters cost the same."""
+
+
+def points(model: str, items: int, seconds: float) -> Points:
+    """Serve one of the models, which knows so many items; each load lasts so many seconds."""
+    key = f"serve: {model}, {items} items"
+    return {key: functools.partial(_served, model, items, seconds)}
 
 
 def _measured(run: str, seconds: float) -> Figures:
@@ -57,7 +68,12 @@ def _measured(run: str, seconds: float) -> Figures:
     lists = [rng.integers(0, shop.num_items, n) for n in rng.integers(2, HISTORY, 2048)]
     histories = Histories.from_lists(lists)
     ids = shop.index.ids_of(np.arange(shop.num_items)).tolist()
-    bodies = [json.dumps({"history": [ids[row] for row in own]}).encode() for own in lists]
+    asked = [{"history": [ids[row] for row in own]} for own in lists]
+    bodies = [json.dumps(one).encode() for one in asked]
+    together = [
+        json.dumps({"requests": asked[start : start + TOGETHER]}).encode()
+        for start in range(0, len(asked), TOGETHER)
+    ]
 
     def alone() -> float:
         start, users = time.perf_counter(), 0
@@ -73,11 +89,13 @@ def _measured(run: str, seconds: float) -> Figures:
     service = {"run": run, "k": K, "beams": BEAMS, "most_items": HISTORY, "queue": QUEUE}
     serve.run(app(service), name="shop")
 
-    def load(clients: int) -> Figures:
-        return asyncio.run(_asked(f"http://127.0.0.1:{port}/", bodies, clients, seconds))
+    def load(clients: int, users: int = 1) -> Figures:
+        sent = bodies if users == 1 else together
+        url = f"http://127.0.0.1:{port}/"
+        return asyncio.run(_asked(url, sent, clients, seconds, users))
 
-    alone(), load(SATURATING)  # compiled, connected, warm
-    rounds = [(load(SATURATING)["users_per_second"], alone()) for _ in range(ROUNDS)]
+    alone(), load(SATURATING), load(ASKING_TOGETHER, TOGETHER)  # compiled, connected, warm
+    rounds = [(load(ASKING_TOGETHER, TOGETHER), alone(), load(SATURATING)) for _ in range(ROUNDS)]
     loads = {str(clients): load(clients) for clients in LOADS}
     overload = load(OVERLOADING)
     serve.shutdown()
@@ -85,11 +103,23 @@ def _measured(run: str, seconds: float) -> Figures:
     best = max(one["users_per_second"] for one in loads.values())
     below = [one for one in loads.values() if one["users_per_second"] < 0.9 * best]
     return {
-        "over_recommend_many": statistics.median(served / own for served, own in rounds),
-        "recommend_many": statistics.median(own for _, own in rounds),
-        "users_per_second": statistics.median(served for served, _ in rounds),
+        "over_recommend_many": statistics.median(
+            several["users_per_second"] / own for several, own, _ in rounds
+        ),
+        "one_user_over_recommend_many": statistics.median(
+            one["users_per_second"] / own for _, own, one in rounds
+        ),
+        "recommend_many": statistics.median(own for _, own, _ in rounds),
+        "users_per_second": statistics.median(
+            several["users_per_second"] for several, _, _ in rounds
+        ),
+        "one_user_users_per_second": statistics.median(
+            one["users_per_second"] for _, _, one in rounds
+        ),
         "p99_over_p50": max(one["p99_ms"] / one["p50_ms"] for one in below),
-        "failed": sum(one["failed"] for one in (*loads.values(), overload)),
+        "failed": sum(
+            one["failed"] for one in (*loads.values(), overload, *(r[0] for r in rounds))
+        ),
         "refused_before": sum(one["refused"] for one in loads.values()),
         "refused": overload["refused"],
         "overload_over_best": overload["users_per_second"] / best,
@@ -98,8 +128,13 @@ def _measured(run: str, seconds: float) -> Figures:
     }
 
 
-async def _asked(url: str, bodies: Sequence[bytes], clients: int, seconds: float) -> Figures:
-    """Let clients ask one request after the other; one that is refused waits as it is told."""
+async def _asked(
+    url: str, bodies: Sequence[bytes], clients: int, seconds: float, users: int
+) -> Figures:
+    """Let clients ask one request after the other; one that is refused waits as it is told.
+
+    Each body asks for so many users.
+    """
     import aiohttp
 
     took: list[float] = []
@@ -126,7 +161,7 @@ async def _asked(url: str, bodies: Sequence[bytes], clients: int, seconds: float
         await asyncio.gather(*(client(number, session) for number in range(clients)))
     p50, p99 = np.percentile(took, [50, 99]) * 1000
     return {
-        "users_per_second": len(took) / (time.perf_counter() - start),
+        "users_per_second": users * len(took) / (time.perf_counter() - start),
         "p50_ms": float(p50),
         "p99_ms": float(p99),
         "refused": refused,
@@ -134,17 +169,18 @@ async def _asked(url: str, bodies: Sequence[bytes], clients: int, seconds: float
     }
 
 
-def _served(preset: str, items: int, seconds: float) -> Figures:
+def _served(model: str, items: int, seconds: float) -> Figures:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder, "run")
-        in_own_process(_prepare, run, preset, items)
+        in_own_process(_prepare, run, model, items)
         return in_own_process(_measured, str(run), seconds)
 
 
-def _prepare(run: Path, preset: str, items: int) -> None:
-    """Write a run whose model was hardly trained: answers of any model cost the same."""
+def _prepare(run: Path, model: str, items: int) -> None:
+    """Write a run whose model was hardly trained: answers of any parameters cost the same."""
+    codes, train = MODELS[model]
     make_run(
         run, ingest=f"--synthetic --synthetic-users 500 --synthetic-items {items}",
-        tokenize="--method random --levels 4 --codebook-size 256", index="",
-        train=f"--preset {preset} --steps 1 --batch-size 2 --eval-users 1",
+        tokenize=f"--method random {codes}", index="",
+        train=f"{train} --steps 1 --batch-size 2 --eval-users 1",
     )  # fmt: skip

@@ -34,8 +34,10 @@ class ServeConfig(Config):
     wait_ms: float = 2.0
     """Longest time that a request waits for others to fill a batch while no batch is computed."""
     queue: int = 128
-    """Requests that wait at each replica beside two batches; further ones are answered with status
+    """Users who wait at each replica beside two batches; further ones are answered with status
     503."""
+    most_users: int = 256
+    """Most users that one request may ask for."""
     replicas: int = 1
     """Processes that answer; each has a copy of the model."""
     cpus_per_replica: float = 1.0
@@ -46,7 +48,7 @@ class ServeConfig(Config):
     """TPU chips that a replica reserves: all of a host, for one process owns them."""
 
     def __post_init__(self) -> None:
-        require_counts(self, "k", "beams", "most_items", "queue", "replicas")
+        require_counts(self, "k", "beams", "most_items", "queue", "most_users", "replicas")
         require_finite(self, "wait_ms", "cpus_per_replica", "gpus_per_replica", "tpus_per_replica")
         require(self.beams >= self.k, f"beams: found {self.beams}, expected at least k, {self.k}")
         require(

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from genret.config import ServeConfig
 from genret.errors import GenretError
 from genret.kept_programs import keep_programs
-from genret.serving._requests import Request
+from genret.serving._requests import Request, read_body, read_several
 from genret.serving._service import Answer, Service
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -59,12 +59,14 @@ class Recommend:
             error = {"error": f"method: found {request.method}, expected POST or GET"}
             return JSONResponse(error, status_code=405, headers={"Allow": "GET, POST"})
         if self._waiting >= self._room:
-            error = {"error": f"overload: found {self._waiting} requests that wait, come again"}
-            again = {"Retry-After": str(RETRY_AFTER_S)}
-            return JSONResponse(error, status_code=503, headers=again)
+            return self._refused()
         try:
-            asked = Request.parse(await request.body(), self._config)
-            return JSONResponse(await self._answered(asked))
+            asked = read_body(await request.body(), self._config)
+            if isinstance(asked, Request):
+                return JSONResponse(await self._answered(asked))
+            if self._waiting and self._waiting + len(asked) > self._room:
+                return self._refused()
+            return JSONResponse(await self._answered_all(asked))
         except GenretError as e:
             return JSONResponse({"error": str(e)}, status_code=400)
 
@@ -75,6 +77,14 @@ class Recommend:
           GenretError: a request that cannot be answered.
         """
         return await self._answered(Request.read(values, self._config))
+
+    async def recommend_many(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Answer the request of several users that comes through a handle, as JSON values.
+
+        Raises:
+          GenretError: other values than ``{"requests": [...]}``.
+        """
+        return await self._answered_all(read_several(values, self._config))
 
     async def refresh(self) -> dict[str, Any]:
         """Answer from what the run and the file of filters have now; see :meth:`Service.refresh`.
@@ -99,6 +109,22 @@ class Recommend:
         if isinstance(answer, GenretError):
             raise answer
         return answer
+
+    async def _answered_all(self, asked: list[Request | GenretError]) -> dict[str, Any]:
+        """Answer several users; who cannot be answered gets an error in the place of an answer."""
+        known = [one for one in asked if isinstance(one, Request)]
+        found = iter(await asyncio.gather(*map(self._answered, known), return_exceptions=True))
+        answers: list[Any] = []
+        for one in asked:
+            answer = next(found) if isinstance(one, Request) else one
+            if isinstance(answer, BaseException) and not isinstance(answer, GenretError):
+                raise answer
+            answers.append({"error": str(answer)} if isinstance(answer, GenretError) else answer)
+        return {"answers": answers}
+
+    def _refused(self) -> JSONResponse:
+        error = {"error": f"overload: found {self._waiting} users who wait, come again"}
+        return JSONResponse(error, status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)})
 
     @serve.batch
     async def _answer(self, requests: list[Request]) -> list[Answer]:

@@ -10,6 +10,8 @@ from genret.json_files import parse_json
 
 MOST_BYTES = 1 << 20
 """Largest body of a request."""
+SEVERAL = "requests"
+"""The key of a body that has the requests of several users."""
 _MOST_MICROSECONDS = 2**62
 
 
@@ -30,15 +32,6 @@ class Request:
     filter: str | None = None
     times: tuple[int, ...] | None = None
     user: str | None = None
-
-    @classmethod
-    def parse(cls, body: bytes, config: ServeConfig) -> "Request":
-        """Read the JSON body of a request; see :meth:`read`."""
-        require(
-            len(body) <= MOST_BYTES,
-            f"request: found more than {MOST_BYTES:,} bytes, expected a smaller body",
-        )
-        return cls.read(parse_json(body, "request"), config)
 
     @classmethod
     def read(cls, values: Any, config: ServeConfig) -> "Request":
@@ -86,6 +79,58 @@ class Request:
             times=_times(values.get("times"), len(history)),
             user=None if user is None else str(user),
         )
+
+
+def read_body(body: bytes, config: ServeConfig) -> Request | list[Request | GenretError]:
+    """Read the JSON body of one user's request, or of several: ``{"requests": [{...}, ...]}``.
+
+    Returns:
+      The request; or the requests of several users, with the error of each that cannot be used.
+
+    Raises:
+      GenretError: the body, or one user's request, cannot be used.
+    """
+    require(
+        len(body) <= MOST_BYTES,
+        f"request: found more than {MOST_BYTES:,} bytes, expected a smaller body",
+    )
+    values = parse_json(body, "request")
+    if isinstance(values, Mapping) and SEVERAL in values:
+        return read_several(values, config)
+    return Request.read(values, config)
+
+
+def read_several(values: Mapping[str, Any], config: ServeConfig) -> list[Request | GenretError]:
+    """Read the requests of several users from JSON values.
+
+    Args:
+      values: ``{"requests": [{...}, ...]}``.
+      config: the service.
+
+    Returns:
+      Each request, or why it cannot be used.
+
+    Raises:
+      GenretError: other keys, or not 1 to ``config.most_users`` requests.
+
+    >>> read_several({"requests": [{"k": 3}, {"k": 0}]}, ServeConfig(run="runs/shop"))[1]
+    GenretError('k: found 0, expected 1 to 10')
+    """
+    others = [name for name in values if name != SEVERAL]
+    require(not others, f"request: found the key {_shown(others[:1])}, expected {SEVERAL} alone")
+    every = values[SEVERAL]
+    require(
+        isinstance(every, list | tuple) and 1 <= len(every) <= config.most_users,
+        f"{SEVERAL}: found {len(every) if isinstance(every, list | tuple) else _shown(every)}, "
+        f"expected a list of 1 to {config.most_users} requests",
+    )
+    found: list[Request | GenretError] = []
+    for one in every:
+        try:
+            found.append(Request.read(one, config))
+        except GenretError as e:
+            found.append(e)
+    return found
 
 
 def _history(values: Any, config: ServeConfig) -> tuple[str, ...]:

@@ -11,7 +11,6 @@ from genret.config import ServeConfig, require
 from genret.data import load_user_ids
 from genret.errors import GenretError
 from genret.histories import Histories
-from genret.index import ItemFilter
 from genret.json_files import read_json
 from genret.recommend import Engine, Recommender
 from genret.serving._requests import Request
@@ -169,7 +168,6 @@ class Service:
         users = load_user_ids(config.run).to_pylist() if shop.reads_users else []
         conditions = read_filters(config.filters)
         filters = [shop.item_filter(condition) for condition in conditions.values()]
-        everything = ItemFilter.from_mask(shop.index, np.ones(shop.num_items, bool))
         largest = shop.default_group_size
         sizes = config.batch_sizes or (*(size for size in _SIZES if size < largest), largest)
         engines = {}
@@ -177,7 +175,7 @@ class Service:
             search = shop.search(
                 config.k, config.beams, exclude_seen=config.exclude_seen, group_size=size
             )
-            engines[size] = shop.engine(search, filters or [everything], users_per_batch=size)
+            engines[size] = shop.engine(search, filters, users_per_batch=size)
             engines[size].compile_for(config.most_items)
         return _Items(
             shop=shop,

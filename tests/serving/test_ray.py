@@ -107,6 +107,29 @@ def test_answers_are_those_of_the_recommender(client: Client, run: Path) -> None
     assert (status, described["items"], described["filters"]) == (200, 60, ["first", "last"])
 
 
+def test_several_users_in_one_request(client: Client) -> None:
+    users: list[dict[str, Any]] = [
+        {"history": ["3", "4"], "k": 2},
+        {"filter": "last"},
+        {"k": 1},
+    ] * 3
+    status, found = client({"requests": [*users, {"k": 9}, {"filter": "none"}]})
+    assert status == 200
+    *answers, wrong, unknown = found["answers"]
+    assert [ids(one) for one in answers] == [ids(client(one)[1]) for one in users]
+    assert wrong == {"error": "k: found 9, expected 1 to 4"}
+    assert unknown == {"error": "filter: found 'none', expected one of first, last"}
+    handle = serve_handle()
+    assert handle.recommend_many.remote({"requests": users}).result()["answers"] == answers
+
+
+def serve_handle() -> Any:
+    """Return the service as other deployments of the cluster ask it."""
+    from ray import serve
+
+    return serve.get_app_handle("shop")
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [
@@ -115,6 +138,7 @@ def test_answers_are_those_of_the_recommender(client: Client, run: Path) -> None
         ({"k": 99}, "k: found 99, expected 1 to 4"),
         ({"filter": "none"}, "filter: found 'none', expected one of first, last"),
         ({"history": [None]}, "history[0]: found None"),
+        ({"requests": [{}] * 257}, "requests: found 257, expected a list of 1 to 256 requests"),
     ],
 )
 def test_bad_requests_are_one_error_in_json(client: Client, body: Any, said: str) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from genret.config import ServeConfig
 from genret.errors import GenretError
 from genret.serving import Request
-from genret.serving._requests import MOST_BYTES
+from genret.serving._requests import MOST_BYTES, read_body, read_several
 
 CONFIG = ServeConfig(run="run", k=4, most_items=12)
 
@@ -55,7 +55,7 @@ def test_bad_values(values: Any, said: str) -> None:
 )
 def test_bad_bodies(body: bytes, said: str) -> None:
     with pytest.raises(GenretError, match=said):
-        Request.parse(body, CONFIG)
+        read_body(body, CONFIG)
 
 
 JSON = st.recursive(
@@ -69,8 +69,30 @@ KEYS = st.sampled_from(["history", "k", "filter", "times", "user"])
 @given(values=JSON | st.dictionaries(KEYS, JSON, max_size=5))
 def test_any_json_is_read_or_refused_in_one_line(values: Any) -> None:
     try:
-        found = Request.parse(json.dumps(values).encode(), CONFIG)
+        found = read_body(json.dumps(values).encode(), CONFIG)
     except GenretError as e:
         assert len(str(e).splitlines()) == 1  # noqa: PT017 (either is right)
     else:
+        assert isinstance(found, Request)
         assert len(found.history) == len(values.get("history", []))
+
+
+def test_several_users_in_one_body() -> None:
+    body = {"requests": [{"history": ["a"], "k": 2}, {"k": 9}, {}]}
+    known, wrong, new = read_body(json.dumps(body).encode(), CONFIG)  # type: ignore[misc]
+    assert (known, new) == (Request(history=("a",), k=2), Request())
+    assert str(wrong) == "k: found 9, expected 1 to 4"
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"requests": []}, "requests: found 0, expected a list of 1 to 3 requests"),
+        ({"requests": [{}] * 4}, "requests: found 4, expected a list of 1 to 3 requests"),
+        ({"requests": {}}, "requests: found {}, expected a list of 1 to 3 requests"),
+        ({"requests": [{}], "k": 3}, r"request: found the key \['k'\], expected requests alone"),
+    ],
+)
+def test_bad_requests_of_several_users(values: Any, said: str) -> None:
+    with pytest.raises(GenretError, match=said):
+        read_several(values, ServeConfig(run="run", most_users=3))
