@@ -12,7 +12,7 @@ from jax import lax
 from genret.config import require
 from genret.histories import Histories
 from genret.index import TrieIndex
-from genret.models import DenseHead, History, Transitions, capabilities_of
+from genret.models import CodeScores, DenseHead, History, Transitions, capabilities_of
 from genret.recommend._channels import parts_of
 from genret.recommend._fusion import Channel, best_fused, competing
 from genret.typing import Array, Float, Int
@@ -60,6 +60,8 @@ def lists_by_share(
     can, one_code = capabilities_of(model), np.arange(len(codes), dtype=np.int32)[:, None]
     items = TrieIndex.from_codes(one_code)
     head = None
+    if can.scores_codes:
+        model, index = CodeScores.of(model, codes), items
     if can.dense_share is not None:
         head = DenseHead(model=model, codes=jnp.asarray(codes, jnp.int32))
     has = (head is not None, transitions is not None)

@@ -1,5 +1,7 @@
 """Recommender of a model whose codes have no order: every item is ranked by the sum of its codes."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from genret.histories import Histories
 from genret.index import ItemFilter, LiveIndex, TrieIndex
 from genret.models import CodeScores, History, Transitions, build_model
 from genret.recommend import Recommender
+from genret.recommend._shares import lists_by_share
 from genret.testing import random_codes
 
 SIZES, ITEMS = (5, 4, 3, 6), 12
@@ -89,6 +92,21 @@ def test_items_that_come_and_go() -> None:
         check(shop.recommend_many([own], k=14, exact=True)[0], codes, own, left)
         even = shop.recommend_many([own], k=14, beams=14, where=few)
         check(even[0], codes, own, [i for i in left if i % 2 == 0])
+
+
+@pytest.mark.slow
+def test_weights_are_chosen_by_what_is_recommended() -> None:
+    """The lists of each weight are those of a recommender with this weight: one beam prunes nothing."""
+    counts = Transitions.fit(Histories.from_lists([[0, 1, 2, 3], [5, 1, 7], [2, 1, 2]]), ITEMS)
+    asked, shares = Histories.from_lists([[item] for item in range(ITEMS)]), (0.0, 0.4)
+    found = lists_by_share(
+        MODEL, INDEX, CODES, asked, [(None, share) for share in shares], transitions=counts,
+        max_items=4, k=1, beams=1, exclude_seen=True,
+    )  # fmt: skip
+    for share, lists in zip(shares, found, strict=True):
+        fused = dataclasses.replace(counts, share=share)
+        shop = Recommender(MODEL, INDEX, CODES, transitions=fused)
+        np.testing.assert_array_equal(lists, shop.recommend_many(asked, k=1, beams=1).items)
 
 
 @pytest.mark.slow
