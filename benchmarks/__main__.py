@@ -52,6 +52,7 @@ class Run(Program):
     """Checkout of STATIC (github.com/youtube/static-constraint-decoding), to be timed as well."""
 
     def points(self) -> Points:
+        """Return the points of the preset."""
         use(self.static)
         return suite.points(POINTS[self.preset])
 
@@ -60,11 +61,13 @@ class Run(Program):
         return {"preset": self.preset, "environment": in_own_process(environment)}
 
     def tables(self, document: Figures) -> list[Table]:
+        """Return a table for each point, and those of the paper beside a run of its points."""
         points = document["points"]
         beside = paper.tables([*points.values()]) if document["preset"] == "paper" else []
         return [*(table(*point) for point in points.items()), *beside]
 
     def pictures(self, document: Figures) -> list[str]:
+        """Return the map of which method wins where."""
         figure = plots.who_wins([*document["points"].values()])
         said = "Which method wins where, and by how much. The fastest exact method is framed."
         picture = figure and f"<figure>{plots.svg(figure)}<figcaption>{said}</figcaption></figure>"
@@ -79,6 +82,7 @@ class Page:
     out: Path | None = None  # HTML file to write; None: beside the run, with its name.
 
     def main(self, console: Console) -> None:
+        """Write the page."""
         document = read(self.file)
         kind = Accelerators if document.get("program") == Accelerators.name else Run
         path = self.out or self.file.with_suffix(".html")

@@ -257,6 +257,7 @@ class Accelerators(Program):
     """Python of an environment with jax[cuda12] and flatbuffers, if it is not this one."""
 
     def points(self) -> Points:
+        """Return a point for each chip, method and size of the preset."""
         use(self.static)
         chips = [chip for chip in self.chips.split(",") if chip]
         unknown = [chip for chip in chips if chip not in CHIPS]
@@ -271,6 +272,7 @@ class Accelerators(Program):
         return {"preset": self.preset, "figures": LABEL, "environment": environment()}
 
     def tables(self, document: Figures) -> list[Table]:
+        """Return the tables of the figures."""
         return tables(document)
 
     def main(self, console: Console) -> int:

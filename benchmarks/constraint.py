@@ -88,6 +88,7 @@ class Constraint(Program):
     data: Path | None = None  # Folder with office/index.json and beauty/index.json.
 
     def points(self) -> Points:
+        """Return the points of all bars."""
         use(self.static)
         sizes = SMOKE if self.smoke else Sizes()
         return {

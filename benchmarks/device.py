@@ -52,6 +52,7 @@ class Device(Program):
     budget: bool = True  # Also compile the main point and read the compiler's schedule.
 
     def points(self) -> Points:
+        """Return the random tries, the searches that are timed, and what a compiler counts."""
         use(self.static)
         tries, families = (4, FAMILIES[:1]) if self.smoke else (self.tries, FAMILIES)
         chip = chip_of(jax.devices()[0].device_kind)

@@ -64,9 +64,11 @@ class FirstHour(Program):
     repeats: int = 3  # Times that a small command is repeated; medians are shown.
 
     def points(self) -> Points:
+        """Run all commands on one shop, one after the other."""
         return {f"{self.users:,} users, {self.items:,} items": partial(measure, self)}
 
     def tables(self, document: Figures) -> list[Table]:
+        """Return a row for each command."""
         (point,) = document["points"].values()
         return [Table.of(self.title, self.columns, point.get("commands", {}), "command")]
 

@@ -96,6 +96,7 @@ class HfGenerate(Program):
         }
 
     def main(self, console: Console) -> int:
+        """Measure, show and draw."""
         status = super().main(console)
         if self.plot is not None and self.json is not None:
             points = list(read(self.json)["points"].values())

@@ -60,6 +60,7 @@ class Ingest(Program):
     items: int = 100_000  # Items.
 
     def points(self) -> Points:
+        """Ingest the log in each format."""
         sizes = self.events, self.users, self.items
         return {
             f"{self.events:,} interactions, {form}": partial(measure, form, *sizes)

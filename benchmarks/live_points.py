@@ -67,6 +67,7 @@ class Live:
         check_answer(result, exact, codes)
 
     def refreshes(self) -> Change:
+        """Replace the codes."""
         index = self.build(self.draw(self.items, seed=700), reserve=0.1)
         rng = np.random.default_rng(7)
 
@@ -77,6 +78,7 @@ class Live:
         return change
 
     def filters(self) -> Change:
+        """Search under new filters, two in a batch."""
         codes = self.draw(self.items, seed=720)
         index = self.build(codes)
         rng = np.random.default_rng(8)

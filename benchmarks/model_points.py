@@ -70,18 +70,21 @@ class CountedModel(TableModel):
     calls: Calls = static_field()
 
     def prefill(self, history: Any) -> tuple[Float[Array, "B 1 V"], Any]:
+        """Count and answer."""
         self.calls.count("step")
         return super().prefill(history)
 
     def step(
         self, codes: Int[Array, "B M"], parents: Int[Array, "B M"], cache: Any
     ) -> tuple[Float[Array, "B M V"], Any]:
+        """Count and answer."""
         self.calls.count("step")
         return super().step(codes, parents, cache)
 
     def score_tail(
         self, codes: Int[Array, "B C T"], parents: Int[Array, "B C"], cache: Any
     ) -> Float[Array, "B C T"]:
+        """Count and answer."""
         self.calls.count("tail")
         return super().score_tail(codes, parents, cache)
 

@@ -66,6 +66,7 @@ class ModelPoint:
 
     @property
     def size(self) -> str:
+        """Name of the point."""
         size = f"L={self.depth} B={self.batch} M={self.beams} T={self.history}"
         return f"{self.kind} {self.shape} {size}"
 
@@ -76,6 +77,7 @@ class ModelPoint:
         return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, jnp.bfloat16), model)
 
     def requests(self) -> History:
+        """Return a batch of full histories."""
         return History(
             codes=jnp.zeros((self.batch, self.history, self.depth), jnp.int32),
             lengths=jnp.full((self.batch,), self.history, jnp.int32),
@@ -93,12 +95,14 @@ class Named:
     model: Any
 
     def prefill(self, history: Any) -> tuple[Any, Any]:
+        """Read the histories."""
         with jax.named_scope("prefill"):
             return self.model.prefill(history)
 
     def step(
         self, codes: Int[Array, "B M"], parents: Int[Array, "B M"], cache: Any
     ) -> tuple[Any, Any]:
+        """Take a step."""
         with jax.named_scope(f"step{cache.level + 1}"):
             return self.model.step(codes, parents, cache)
 

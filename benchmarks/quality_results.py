@@ -58,6 +58,7 @@ class Records:
         return found if complete(found["settings"]) == json.loads(json.dumps(settings)) else None
 
     def put(self, data: str, method: str, seed: int, settings: Any, figures: Record) -> Record:
+        """Write a record."""
         record = {"data": data, "method": method, "seed": seed, "settings": settings, **figures}
         write_json(self._file(data, method, seed), record)
         return record

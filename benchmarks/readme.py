@@ -144,6 +144,7 @@ class Readme:
     """Rewrite README's table and pictures, and the tables of docs/, from benchmarks/results."""
 
     def main(self, console: Console) -> None:
+        """Rewrite the pages and draw the pictures."""
         for path in PAGES:
             write_text(ROOT / path, page(path))
         figure = who_wins(list(read(ROOT / SUITE)["points"].values()))

@@ -114,11 +114,13 @@ class Record:
         return self.points[key]
 
     def add(self, key: str, figures: Figures) -> Figures:
+        """Put a point into the file."""
         self.points[key] = figures
         self.write()
         return figures
 
     def write(self) -> None:
+        """Write the file."""
         write_json(self.path, self.document)
 
 

@@ -66,6 +66,7 @@ class Scale(Program):
     items: int = 10_000_000  # Items of the index that is cut; 10**8 take 9 GiB.
 
     def points(self) -> Points:
+        """Return the points of an index in parts, of meshes, of data on disk, of processes and of a service."""
         if self.smoke:
             return {
                 **shard_points.tries(2, FAMILIES[3:4], DEVICES),

@@ -69,6 +69,7 @@ class Scoring(Program):
     """Users of the jobs on one process and on Ray: two minutes on two cores."""
 
     def points(self) -> Points:
+        """Score as a job, with a small model, and on Ray."""
         model = "small" if self.smoke else "0.9M"
         jobs = {f"job: {self.users:,} users": (model, self.users, self.beams, 10)}
         few = [60] if self.smoke else [10_000, 100_000, 1_000_000]

@@ -62,6 +62,7 @@ class Soak(Program):
     seed: int = 0  # Seed of the first round; the next rounds have the next ones.
 
     def points(self) -> Points:
+        """Do rounds until the time is over."""
         minutes = 0.0 if self.smoke else self.minutes
         return {f"from seed {self.seed}": partial(soak, minutes, self.seed)}
 

@@ -74,6 +74,7 @@ class Tokenizers(Program):
     seed: int = 0  # Seed of every method.
 
     def points(self) -> Points:
+        """Measure every method on every catalog."""
         read_vectors = functools.cache(partial(vectors_of, self.data, self.seed, self.smoke))
         return {
             f"{catalog}: {name}": partial(measure, name, catalog, read_vectors, self)
@@ -82,6 +83,7 @@ class Tokenizers(Program):
         }
 
     def tables(self, document: Figures) -> list[Table]:
+        """Return a table for each catalog."""
         return [table(catalog, document) for catalog in CATALOGS]
 
 

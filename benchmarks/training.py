@@ -70,9 +70,11 @@ class Training(Program):
     rounds: int = 3  # Rounds of each method.
 
     def points(self) -> Points:
+        """Time every method on the same histories."""
         return {self.data.name if self.data else "invented data": partial(measure, self)}
 
     def tables(self, document: Figures) -> list[Table]:
+        """Return a table of methods for each point."""
         points = document["points"].items()
         return [
             Table.of(f"{self.title}: {k}", self.columns, p.get("methods", {})) for k, p in points

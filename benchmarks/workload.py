@@ -107,10 +107,12 @@ class CodeSet:
 
     @functools.cached_property
     def index(self) -> TrieIndex:
+        """Ours."""
         return TrieIndex.from_codes(self.catalog.codes, codes_per_level=self.sizes)
 
     @functools.cached_property
     def rival(self) -> StaticCode:
+        """STATIC's."""
         return StaticCode.build(self.catalog.codes, self.sizes)
 
 
@@ -185,6 +187,7 @@ class Workload:
 
     @functools.cached_property
     def options(self) -> dict[str, Any]:
+        """The rules of this point, for a search of its own index."""
         return self.rules(self.codes.index)
 
     def ours(self) -> Any:

@@ -53,6 +53,7 @@ class StaticCode(Method):
 
     @classmethod
     def build(cls, codes: Codes, codes_per_level: Sequence[int], tokens_per_beam: int = 30) -> Self:
+        """Build its index of sorted codes and put it on the device."""
         if not available():
             raise Unsupported(f"{NAME}: is not here: --static CHECKOUT")
         build = importlib.import_module("static_decoding.csr_utils").build_static_index
