@@ -274,18 +274,21 @@ def test_presets_are_configurations() -> None:
 
 @pytest.mark.slow
 def test_contrast_pulls_items_together_that_occur_together() -> None:
-    rng = np.random.default_rng(0)
-    vectors = rng.normal(size=(64, 8)).astype(np.float32)
-    partner = rng.permutation(64).reshape(32, 2)
-    pairs = sp.coo_matrix((np.ones(32), partner.T), (64, 64)).tocsr()
-    pairs = pairs + pairs.T
-
-    def agreement(contrast: float) -> float:
+    def agreement(contrast: float, seed: int) -> float:
+        rng = np.random.default_rng(seed)
+        vectors = rng.normal(size=(64, 8)).astype(np.float32)
+        partner = rng.permutation(64).reshape(32, 2)
+        pairs = sp.coo_matrix((np.ones(32), partner.T), (64, 64)).tocsr()
         network = AutoencoderConfig(
-            hidden=(32,), latent=6, training_steps=75, contrast=contrast, learning_rate=1e-2
+            hidden=(32,), latent=6, training_steps=300, contrast=contrast, learning_rate=1e-2
         )
         config = TokenizeConfig(levels=2, codebook_size=8, autoencoder=network)
-        codes = TOKENIZERS["rq_vae"].fit(vectors, config, 0, pairs=pairs).encode(vectors).codes
+        tokenizer = TOKENIZERS["rq_vae"].fit(vectors, config, 0, pairs=pairs + pairs.T)
+        codes = tokenizer.encode(vectors).codes
         return float((codes[partner[:, 0]] == codes[partner[:, 1]]).mean())
 
-    assert agreement(1.0) > agreement(0.0) + 0.2
+    # A training is chaotic: its last bits differ from machine to machine, and so does one agreement.
+    without, with_contrast = (
+        np.mean([agreement(contrast, seed) for seed in range(3)]) for contrast in (0.0, 1.0)
+    )
+    assert with_contrast > without + 0.2
