@@ -28,7 +28,7 @@ HISTORY = 50
 LOADS = (1, 2, 4, 8, 16, 32, 64, 128)
 """Clients that ask one request after the other."""
 SATURATING, OVERLOADING = 64, 512
-TOGETHER, ASKING_TOGETHER = 32, 4
+TOGETHER, ASKING_TOGETHER = 256, 3
 """Users of a request that asks for several, and clients that send such requests."""
 ROUNDS = 5
 """Times that service and ``recommend_many`` are measured, in turn."""

@@ -29,13 +29,13 @@ class ServeConfig(Config):
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the model's activations."""
     batch_sizes: tuple[int, ...] = ()
-    """Numbers of requests that are answered together: a batch is padded to the next of them. Each is
-    compiled at the start. Empty: 1, 8 and 32 on a CPU; 1, 8, 64 and 512 elsewhere."""
+    """Numbers of users that are answered together: a batch is padded to the next of them, or to a
+    multiple of the largest. Each is compiled at the start. Empty: 1, 8 and 32 on a CPU; 1, 8, 64 and 512 elsewhere."""
     wait_ms: float = 2.0
     """Longest time that a request waits for others to fill a batch while no batch is computed."""
     queue: int = 128
-    """Users who wait at each replica beside two batches; further ones are answered with status
-    503."""
+    """Users who wait at each replica beside the batch that is computed and the next one; further
+    requests are answered with status 503."""
     most_users: int = 256
     """Most users that one request may ask for."""
     replicas: int = 1

@@ -5,6 +5,7 @@ The only file of this package that imports Ray.
 
 import asyncio
 import functools
+import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,8 +29,15 @@ except ImportError as e:
 
 T = TypeVar("T")
 _NEVER_FULL = 1_000_000
+_BATCHES = 3
+"""Batches at once: one is read, one searched, and the answers of one are written."""
 RETRY_AFTER_S = 1
 """Seconds after which a request that was refused may be sent again, as its answer says."""
+
+
+def _users(asked: list[list[Request]]) -> int:
+    """Return how many users requests ask for."""
+    return sum(map(len, asked))
 
 
 class Recommend:
@@ -43,13 +51,15 @@ class Recommend:
         keep_programs()
         self._config = ServeConfig.from_dict(config)
         self._service = Service(self._config)
-        self._answer.set_max_batch_size(self._service.largest_batch)
+        self._answer.set_max_batch_size(max(self._service.largest_batch, self._config.most_users))
         self._answer.set_batch_wait_timeout_s(self._config.wait_ms / 1000)
         # A refresh takes seconds: it must not wait in line with batches, nor they behind it.
-        self._batches, self._refreshes = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
-        self._waiting, self._room = 0, 2 * self._service.largest_batch + self._config.queue
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._batches = ThreadPoolExecutor(_BATCHES)
+        self._refreshes = ThreadPoolExecutor(1)
+        self._inside, self._taken, self._searching = 0, 0, 0
+        self._room = self._service.largest_batch + self._config.queue
+        self._open = asyncio.Event()
+        self._open.set()
 
     async def __call__(self, request: starlette.requests.Request) -> JSONResponse:
         """Answer over HTTP: POST a request, or GET what the service answers."""
@@ -59,13 +69,12 @@ class Recommend:
             error = {"error": f"method: found {request.method}, expected POST or GET"}
             return JSONResponse(error, status_code=405, headers={"Allow": "GET, POST"})
         if self._waiting >= self._room:
-            return self._refused()
+            error = {"error": f"overload: found {self._waiting} users who wait, come again"}
+            return JSONResponse(error, status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)})
         try:
             asked = read_body(await request.body(), self._config)
             if isinstance(asked, Request):
                 return JSONResponse(await self._answered(asked))
-            if self._waiting and self._waiting + len(asked) > self._room:
-                return self._refused()
             return JSONResponse(await self._answered_all(asked))
         except GenretError as e:
             return JSONResponse({"error": str(e)}, status_code=400)
@@ -98,14 +107,7 @@ class Recommend:
             return {"error": str(e)}
 
     async def _answered(self, request: Request) -> dict[str, Any]:
-        # Ray closes a batch after its wait, even while the one before is computed: under load each
-        # would hold one request. So what comes meanwhile waits here, and is one batch then.
-        self._waiting += 1
-        try:
-            await self._idle.wait()
-            answer: Answer = await self._answer(request)
-        finally:
-            self._waiting -= 1
+        (answer,) = await self._batched([request])
         if isinstance(answer, GenretError):
             raise answer
         return answer
@@ -113,26 +115,57 @@ class Recommend:
     async def _answered_all(self, asked: list[Request | GenretError]) -> dict[str, Any]:
         """Answer several users; who cannot be answered gets an error in the place of an answer."""
         known = [one for one in asked if isinstance(one, Request)]
-        found = iter(await asyncio.gather(*map(self._answered, known), return_exceptions=True))
-        answers: list[Any] = []
-        for one in asked:
-            answer = next(found) if isinstance(one, Request) else one
-            if isinstance(answer, BaseException) and not isinstance(answer, GenretError):
-                raise answer
-            answers.append({"error": str(answer)} if isinstance(answer, GenretError) else answer)
-        return {"answers": answers}
+        found = iter(await self._batched(known) if known else [])
+        answers = [next(found) if isinstance(one, Request) else one for one in asked]
+        return {
+            "answers": [
+                {"error": str(one)} if isinstance(one, GenretError) else one for one in answers
+            ]
+        }
 
-    def _refused(self) -> JSONResponse:
-        error = {"error": f"overload: found {self._waiting} users who wait, come again"}
-        return JSONResponse(error, status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)})
-
-    @serve.batch
-    async def _answer(self, requests: list[Request]) -> list[Answer]:
-        self._idle.clear()
+    async def _batched(self, requests: list[Request]) -> list[Answer]:
+        """Answer the users of one request, in a batch with those of others."""
+        self._inside += len(requests)
         try:
-            return await self._in_thread(self._batches, self._service.answer, requests)
+            self._open_or_close()
+            await self._open.wait()
+            answers: list[Answer] = await self._answer(requests)
         finally:
-            self._idle.set()
+            self._inside -= len(requests)
+        return answers
+
+    @property
+    def _waiting(self) -> int:
+        """Users who are asked for and in no batch yet."""
+        return self._inside - self._taken
+
+    def _open_or_close(self) -> None:
+        """Let waiting requests become a batch where none is computed, or where they fill one."""
+        # Ray closes a batch after its wait, even while the one before is computed: under load each
+        # would hold one request. So what comes meanwhile waits for this.
+        full = self._waiting >= self._config.most_users
+        if not self._searching or (self._searching == 1 and full):
+            self._open.set()
+        else:
+            self._open.clear()
+
+    @serve.batch(max_concurrent_batches=_BATCHES, batch_size_fn=_users)
+    async def _answer(self, asked: list[list[Request]]) -> list[list[Answer]]:
+        users = _users(asked)
+        self._taken += users
+        self._searching += 1
+        self._open_or_close()
+        try:
+            try:
+                requests = list(itertools.chain(*asked))
+                found = await self._in_thread(self._batches, self._service.search, requests)
+            finally:
+                self._searching -= 1
+                self._open_or_close()
+            answers = iter(await self._in_thread(self._batches, found.answers))
+        finally:
+            self._taken -= users
+        return [list(itertools.islice(answers, len(own))) for own in asked]
 
     @staticmethod
     async def _in_thread(pool: ThreadPoolExecutor, function: Callable[..., T], *args: Any) -> T:

@@ -3,9 +3,10 @@
 import dataclasses
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from genret.config import ServeConfig, require
 from genret.data import load_user_ids
@@ -42,11 +43,71 @@ class _Items:
     user_rows: Mapping[str, int]
 
 
+class _Asked(NamedTuple):
+    """Requests in rows of the items.
+
+    Attributes:
+      histories: the items of each history that the catalog has.
+      filter_of: number of each filter; -1: none.
+      unknown: how many items of each history the catalog does not have.
+      errors: why a request cannot be answered, by its place.
+    """
+
+    histories: Histories
+    filter_of: Int[np.ndarray, "B"]
+    unknown: Sequence[int]
+    errors: Mapping[int, GenretError]
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What was found for requests.
+
+    Attributes:
+      shop: whose items were found.
+      requests: what was asked.
+      rows: int [B, k], items of each request, best first; -1: none.
+      scores: float [B, k], their scores.
+      unknown: how many items of each history the catalog does not have.
+      errors: why a request cannot be answered, by its place.
+    """
+
+    shop: Recommender
+    requests: Sequence[Request]
+    rows: Int[np.ndarray, "B k"]
+    scores: Float[np.ndarray, "B k"]
+    unknown: Sequence[int]
+    errors: Mapping[int, GenretError]
+
+    def answers(self) -> list[Answer]:
+        """Return the answer of each request; see :meth:`Service.answer`."""
+        return [
+            self.errors[place]
+            if place in self.errors
+            else {"items": self._ranked(place), "unknown_items": self.unknown[place]}
+            for place in range(len(self.requests))
+        ]
+
+    def _ranked(self, place: int) -> list[dict[str, Any]]:
+        """Return a list of answers as JSON values, without padding."""
+        assert self.shop.catalog is not None
+        rows = self.rows[place][self.rows[place] >= 0][: self.requests[place].k]
+        columns = (
+            self.shop.catalog.item_ids[rows].tolist(),
+            rows.tolist(),
+            self.scores[place].tolist(),
+        )
+        return [
+            {"rank": rank, "item_id": item, "title": self.shop.catalog.titles[row], "score": score}
+            for rank, (item, row, score) in enumerate(zip(*columns, strict=False), 1)
+        ]
+
+
 class Service:
     """Answers requests about one run.
 
     All programs that answers need are compiled before it is ready. Several threads may call it: one
-    batch is computed at a time, also while another thread refreshes.
+    batch is computed at a time, while others read the next one, write answers, or refresh.
 
     Args:
       config: the run, and how to answer.
@@ -63,7 +124,7 @@ class Service:
 
     @property
     def largest_batch(self) -> int:
-        """Most requests that are answered together."""
+        """The largest size of a batch that is compiled; more requests are several of them in one call."""
         return max(self._items.engines)
 
     def describe(self) -> dict[str, Any]:
@@ -81,18 +142,32 @@ class Service:
         """Answer requests, in their order.
 
         Args:
-          requests: any number; batches of :attr:`largest_batch` are computed together.
+          requests: any number.
 
         Returns:
           For each request ``{"items": [{"rank", "item_id", "title", "score"}, ...],
           "unknown_items": n}``, or the error of one that cannot be answered.
         """
-        answers: list[Answer] = []
-        size = self.largest_batch
-        for start in range(0, len(requests), size):
+        return self.search(requests).answers()
+
+    def search(self, requests: Sequence[Request]) -> Found:
+        """Search for items; what takes the devices of :meth:`answer`, whose rest can be done beside it.
+
+        Args:
+          requests: any number.
+
+        Returns:
+          What was found, from which the answers are written.
+        """
+        while True:
+            items = self._items
+            asked = self._read(items, requests)
+            fitting = (engine for size, engine in items.engines.items() if size >= len(requests))
+            engine = next(fitting, items.engines[max(items.engines)])
             with self._answering:
-                answers += self._answer_batch(self._items, requests[start : start + size])
-        return answers
+                if items is self._items:  # else it was refreshed meanwhile
+                    rows, scores = engine.answer(asked.histories, asked.filter_of)
+                    return Found(items.shop, requests, rows, scores, asked.unknown, asked.errors)
 
     def refresh(self) -> dict[str, Any]:
         """Answer from what the run and the file of filters have now.
@@ -113,7 +188,7 @@ class Service:
                 self._items = items
             return self.describe()
 
-    def _answer_batch(self, items: _Items, requests: Sequence[Request]) -> list[Answer]:
+    def _read(self, items: _Items, requests: Sequence[Request]) -> _Asked:
         asked: list[tuple[list[int], list[int]]] = []
         errors: dict[int, GenretError] = {}
         for place, one in enumerate(requests):
@@ -130,34 +205,28 @@ class Service:
             times=[times for _, times in asked] if items.shop.reads_times else None,
             users=[items.user_rows.get(one.user or "", -1) for one in requests],
         )
-        engine = next(engine for size, engine in items.engines.items() if size >= len(requests))
-        found, scores = engine.answer(histories, np.array(numbers, np.int32))
-        return [
-            errors[place]
-            if place in errors
-            else {
-                "items": _ranked(items.shop, found[place], scores[place], one.k),
-                "unknown_items": len(one.history) - len(asked[place][0]),
-            }
-            for place, one in enumerate(requests)
+        unknown = [
+            len(one.history) - len(rows) for one, (rows, _) in zip(requests, asked, strict=True)
         ]
+        return _Asked(histories, np.array(numbers, np.int32), unknown, errors)
 
     def _known_events(self, items: _Items, one: Request) -> tuple[list[int], list[int]]:
         """Return the rows of the items of a history that the catalog has, and their times."""
-        require(
-            one.filter is None or one.filter in items.filters,
-            f"filter: found {one.filter!r}, expected one of {', '.join(items.filters) or 'none'}",
-        )
+        if one.filter is not None and one.filter not in items.filters:
+            expected = ", ".join(items.filters) or "none"
+            raise GenretError(f"filter: found {one.filter!r}, expected one of {expected}")
         require(
             not items.shop.reads_times or one.times is not None or not one.history,
             "times: left out, expected the time of each item of the history: the model reads them",
         )
         rows = [items.row_of.get(item, -1) for item in one.history]
-        known = [place for place, row in enumerate(rows) if row >= 0]
-        if self.config.unknown_items == "reject" and len(known) < len(rows):
+        times = list(one.times or (0,) * len(rows))
+        if -1 not in rows:
+            return rows, times
+        if self.config.unknown_items == "reject":
             unknown = one.history[rows.index(-1)]
             raise GenretError(f"history: found {unknown[:80]!r}, expected items of the catalog")
-        times = one.times or (0,) * len(rows)
+        known = [place for place, row in enumerate(rows) if row >= 0]
         return [rows[place] for place in known], [times[place] for place in known]
 
     def _load(self) -> _Items:
@@ -175,7 +244,9 @@ class Service:
             search = shop.search(
                 config.k, config.beams, exclude_seen=config.exclude_seen, group_size=size
             )
-            engines[size] = shop.engine(search, filters, users_per_batch=size)
+            # Further requests are further groups of the same call: its loop runs as many as there are.
+            most = size if size < sizes[-1] else -(-config.most_users // size) * size
+            engines[size] = shop.engine(search, filters, users_per_batch=most)
             engines[size].compile_for(config.most_items)
         return _Items(
             shop=shop,
@@ -200,16 +271,3 @@ def read_filters(file: str | None) -> dict[str, str]:
         f'{file}: found {str(found)[:80]}, expected an object such as {{"cheap": "price < 20"}}',
     )
     return dict(found)
-
-
-def _ranked(
-    shop: Recommender, items: np.ndarray, scores: np.ndarray, k: int | None
-) -> list[dict[str, Any]]:
-    """Return a list of answers as JSON values, without padding."""
-    assert shop.catalog is not None
-    rows = items[items >= 0][:k]
-    columns = (shop.catalog.item_ids[rows].tolist(), rows.tolist(), scores.tolist())
-    return [
-        {"rank": rank, "item_id": item, "title": shop.catalog.titles[row], "score": score}
-        for rank, (item, row, score) in enumerate(zip(*columns, strict=False), 1)
-    ]
