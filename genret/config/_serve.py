@@ -30,7 +30,8 @@ class ServeConfig(Config):
     """Type of the model's activations."""
     batch_sizes: tuple[int, ...] = ()
     """Numbers of users that are answered together: a batch is padded to the next of them, or to a
-    multiple of the largest. Each is compiled at the start. Empty: 1, 8 and 32 on a CPU; 1, 8, 64 and 512 elsewhere."""
+    multiple of the largest. Each is compiled at the start. Empty: 1, 8 and 32 on a CPU; 1, 8, 64
+    and 512 elsewhere."""
     wait_ms: float = 2.0
     """Longest time that a request waits for others to fill a batch while no batch is computed."""
     queue: int = 128

@@ -149,3 +149,24 @@ def test_a_refresh_that_fails_changes_nothing(own_config: ServeConfig) -> None:
     with pytest.raises(GenretError, match="no_such_column"):
         service.refresh()
     assert service.answer([Request(filter="first")]) == before
+
+
+@pytest.mark.slow
+def test_what_was_read_before_a_refresh_is_read_anew(
+    own_config: ServeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = Service(own_config)
+    asked = [Request(history=("3",))]
+    gone = ids(service.answer(asked)[0])
+    read = service._read
+
+    def read_and_refresh(*args: Any) -> Any:
+        found = read(*args)
+        monkeypatch.setattr(service, "_read", read)
+        remove_items(own_config.run, ids=[str(item) for item in gone])
+        service.refresh()
+        return found
+
+    monkeypatch.setattr(service, "_read", read_and_refresh)
+    assert not set(gone).intersection(ids(service.answer(asked)[0]))
+    assert service._read == read
