@@ -18,7 +18,7 @@ from tests.cli.conftest import TINY_MODEL
 STEPS = 100
 KILLS = 5
 KILLS_OF_A_LIFE = [
-    pytest.param(8, marks=pytest.mark.slow),
+    pytest.param(5, marks=pytest.mark.slow),
     pytest.param(20, marks=pytest.mark.exhaustive),
 ]
 OPTIONS = (

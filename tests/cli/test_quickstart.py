@@ -55,8 +55,7 @@ def test_sources_exclude_each_other(tmp_path: Path, genret: Command) -> None:
     assert "several inputs" in done.err
 
 
-@pytest.mark.slow
-@pytest.mark.optimized
+@pytest.mark.exhaustive
 def test_office_with_its_own_codes(shared_data: Path, tmp_path: Path, genret: Command) -> None:
     office = shared_data / "office"
     done = genret(
@@ -70,8 +69,7 @@ def test_office_with_its_own_codes(shared_data: Path, tmp_path: Path, genret: Co
     assert metrics["model"]["recall@10"] > 0.03  # chance: 0.004
 
 
-@pytest.mark.slow
-@pytest.mark.optimized
+@pytest.mark.exhaustive
 def test_films_are_recommended_better_than_by_popularity(tmp_path: Path, genret: Command) -> None:
     done = genret("quickstart", tmp_path / "run")
     if done.status == 2 and "--synthetic" in done.err:

@@ -15,7 +15,7 @@ import pytest
 from tests.scoring.conftest import CONFIG, histories
 
 KILLS = [
-    pytest.param(10, marks=pytest.mark.slow),
+    pytest.param(6, marks=pytest.mark.slow),
     pytest.param(20, marks=pytest.mark.exhaustive),
 ]
 SHARDS, USERS = 12, 400
