@@ -9,7 +9,8 @@ from genret.config._mesh import NO_MESH, mesh_axes
 
 _SINCE = (
     ("accumulate", 1), ("dense_weight", 1.0), ("dense_negatives", 0), ("gbce_calibration", 0.75),
-    ("dense_smoothing", 0.0), ("epochs", 0.0),
+    ("dense_smoothing", 0.0), ("epochs", 0.0), ("crop", 0.0), ("drop_items", 0.0), ("shuffle", 0.0),
+    ("reverse", 0.0),
 )  # fmt: skip
 """Fields that older checkpoints do not have, at what they did."""
 
@@ -26,6 +27,14 @@ class TrainConfig(Config):
     """Rows of a batch; a row holds max_items positions, filled with one history or several."""
     packing: Literal["pack", "bucket", "pad"] = "pack"
     """Several histories in a row, rows of a few lengths, or one padded history a row."""
+    crop: float = 0.0
+    """Share of the histories of which an epoch sees a random part only, of half of it or more."""
+    drop_items: float = 0.0
+    """Probability with which an epoch leaves an event out of its history."""
+    shuffle: float = 0.0
+    """Share of the histories that an epoch sees in random order."""
+    reverse: float = 0.0
+    """Share of the histories that an epoch sees backwards, of those that are not shuffled."""
     learning_rate: float = 3e-3
     """Peak of the learning rate."""
     warmup: float = 0.05
@@ -99,9 +108,12 @@ class TrainConfig(Config):
             0 <= self.warmup < 1, f"warmup: found {self.warmup}, expected 0 or more and less than 1"
         )
         require(self.clip > 0, f"clip: found {self.clip}, expected more than 0")
-        for name in ("label_smoothing", "dense_smoothing"):
+        for name in ("label_smoothing", "dense_smoothing", "drop_items"):
             value = getattr(self, name)
             require(0 <= value < 1, f"{name}: found {value}, expected 0 or more and less than 1")
+        for name in ("crop", "shuffle", "reverse"):
+            value = getattr(self, name)
+            require(0 <= value <= 1, f"{name}: found {value}, expected 0 to 1")
         require(
             self.label_smoothing == 0 or self.loss not in ("sampled", "gbce"),
             f"label_smoothing: found with loss {self.loss!r}, expected another loss",

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from genret.histories import Histories
 from genret.typing import Int
 
 
@@ -17,11 +16,13 @@ class Rows:
       shape: rows and positions of the batch.
       row_of: the row of each chunk, rising.
       chunks: (first event, length, history) of each chunk.
+      events: numbers of the events that chunks are parts of; None: all events, in order.
     """
 
     shape: tuple[int, int]
     row_of: Int[np.ndarray, "C"]
     chunks: Int[np.ndarray, "C 3"]
+    events: Int[np.ndarray, "E"] | None = None
 
     def part(self, begin: int, end: int, parts: int) -> "Rows":
         """Return the rows of the parts from ``begin`` to ``end``, of equal parts of the batch."""
@@ -29,23 +30,36 @@ class Rows:
             return self
         size = self.shape[0] // parts
         low, high = np.searchsorted(self.row_of, [begin * size, end * size])
-        shape = ((end - begin) * size, self.shape[1])
-        return Rows(shape, self.row_of[low:high] - begin * size, self.chunks[low:high])
+        return dataclasses.replace(
+            self,
+            shape=((end - begin) * size, self.shape[1]),
+            row_of=self.row_of[low:high] - begin * size,
+            chunks=self.chunks[low:high],
+        )
 
 
 def cut(
-    histories: Histories, users: Int[np.ndarray, "U"], width: int, rng: np.random.Generator
+    begin: Int[np.ndarray, "U"],
+    lengths: Int[np.ndarray, "U"],
+    users: Int[np.ndarray, "U"],
+    width: int,
+    rng: np.random.Generator,
 ) -> Int[np.ndarray, "C 3"]:
     """Cut the histories of some users into chunks of at most ``width`` events.
 
     A history that is longer is cut at a random phase: chunk j covers the events from
     phase + (j − 1)·width to phase + j·width, as far as the history reaches.
 
+    Args:
+      begin: where the events of each history begin.
+      lengths: events of each history.
+      users: its number.
+      width: most events of a chunk.
+      rng: source of the phases.
+
     Returns:
       (first event, length, history) of each chunk.
     """
-    begin = histories.offsets[users]
-    lengths = histories.offsets[users + 1] - begin
     phase = np.where(lengths > width, rng.integers(1, width + 1, len(lengths)), width)
     count = np.where(lengths > 0, 1 + np.maximum(0, -(-(lengths - phase) // width)), 0)
     own = np.repeat(np.arange(len(lengths)), count)
@@ -56,19 +70,19 @@ def cut(
 
 
 def prefixes(
-    histories: Histories, users: Int[np.ndarray, "U"], width: int
+    begin: Int[np.ndarray, "U"],
+    lengths: Int[np.ndarray, "U"],
+    users: Int[np.ndarray, "U"],
+    width: int,
 ) -> Int[np.ndarray, "C 3"]:
     """Return, for each event of some users, the chunk of at most ``width`` events that ends with it.
 
-    Returns:
-      (first event, length, history) of each chunk.
+    Args and Returns are those of :func:`cut`.
     """
-    begin = histories.offsets[users]
-    counts = histories.offsets[users + 1] - begin
-    own = np.repeat(np.arange(len(users)), counts)
-    place = np.arange(len(own)) - np.repeat(np.cumsum(counts) - counts, counts)
-    lengths = np.minimum(place + 1, width)
-    return np.stack([begin[own] + place + 1 - lengths, lengths, users[own]], axis=1)
+    own = np.repeat(np.arange(len(users)), lengths)
+    place = np.arange(len(own)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    held = np.minimum(place + 1, width)
+    return np.stack([begin[own] + place + 1 - held, held, users[own]], axis=1)
 
 
 def arrange(

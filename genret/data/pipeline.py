@@ -21,6 +21,7 @@ import grain
 import numpy as np
 
 from genret.config import TrainConfig, require
+from genret.data._augment import augmented, is_augmented
 from genret.data._packing import Rows, arrange, cut, prefixes
 from genret.data._side import gaps_of, users_of
 from genret.histories import Histories
@@ -37,12 +38,15 @@ Batch = dict[str, np.ndarray]
 class TrainingBatches(grain.IterDataset[Batch]):
     """An endless, seeded stream of batches in which every event is a target once per epoch.
 
+    Where histories are augmented, every event that an epoch keeps is one.
+
     The iterator's state is ``{"epoch": int, "window": int, "batch": int}``: setting it gives exactly
     the batches that follow, whatever happened before.
 
     Args:
       histories: the training events of each user.
-      config: ``batch_size`` and ``packing``.
+      config: ``batch_size``, ``packing``, and how histories are augmented: ``crop``, ``drop_items``,
+        ``shuffle``, ``reverse``.
       max_items: longest history that the model sees; rows have one position more.
       seed: seed of the order, the cuts and the packing.
       multiple_of: the number of rows of every batch is a multiple of it (devices); empty rows fill
@@ -57,7 +61,7 @@ class TrainingBatches(grain.IterDataset[Batch]):
       windows: number of windows of an epoch.
 
     Raises:
-      GenretError: no event at all.
+      GenretError: no event at all, or times of events that come in another order.
 
     >>> config = TrainConfig(batch_size=2, packing="pack")
     >>> histories = Histories.from_lists([[7, 8, 9], [4, 5]])
@@ -84,6 +88,11 @@ class TrainingBatches(grain.IterDataset[Batch]):
     ) -> None:
         super().__init__()
         require(histories.num_events > 0, "training: found no events, expected at least 1")
+        require(
+            not time_buckets or not (config.shuffle or config.reverse),
+            f"time_buckets: found {time_buckets} with shuffle {config.shuffle} and reverse "
+            f"{config.reverse}, expected 0: the time before an event is that of its place",
+        )
         self._histories = histories
         self._config = config
         self._width = max_items + 1
@@ -118,12 +127,19 @@ class TrainingBatches(grain.IterDataset[Batch]):
         first, last = (len(order) * n // self.windows for n in (number, number + 1))
         users = order[first:last].astype(np.int64)
         rng = np.random.default_rng((self._seed, epoch, number))
-        packing = self._config.packing
+        packing, events = self._config.packing, None
+        begin = self._histories.offsets[users]
+        lengths = self._histories.offsets[users + 1] - begin
+        if is_augmented(self._config):
+            # Seeded by four numbers as an order is, and by another last one.
+            draws = np.random.default_rng((self._seed, epoch, number, 2))
+            events, offsets = augmented(self._histories, users, self._config, draws)
+            begin, lengths = offsets[:-1], np.diff(offsets)
         if self._one_target:
-            chunks = prefixes(self._histories, users, self._width)
+            chunks = prefixes(begin, lengths, users, self._width)
             packing = "bucket" if packing == "pack" else packing
         else:
-            chunks = cut(self._histories, users, self._width, rng)
+            chunks = cut(begin, lengths, users, self._width, rng)
         batches = []
         for width, group, row_of in arrange(chunks, self._width, packing, rng):
             # A fixed number of positions in a batch, whatever the width of its rows.
@@ -134,7 +150,8 @@ class TrainingBatches(grain.IterDataset[Batch]):
             edges = np.linspace(0, rows, -(-rows // size) + 1).astype(np.int64)
             cuts = np.searchsorted(row_of, edges)
             for first, low, high in zip(edges[:-1], cuts[:-1], cuts[1:], strict=True):
-                batches.append(Rows((filled, width), row_of[low:high] - first, group[low:high]))
+                own = row_of[low:high] - first
+                batches.append(Rows((filled, width), own, group[low:high], events))
         return [batches[i] for i in rng.permutation(len(batches))]
 
     def lay_out(self, rows: Rows) -> Batch:
@@ -151,6 +168,7 @@ class TrainingBatches(grain.IterDataset[Batch]):
         step = np.arange(lengths.sum()) - np.repeat(before, lengths)
         where = np.repeat(rows.row_of * rows.shape[1] + column, lengths) + step
         events = np.repeat(starts, lengths) + step
+        events = events if rows.events is None else rows.events[events]
         columns = {
             "items": self._histories.items[events],
             "segments": np.repeat(segment, lengths),

@@ -39,7 +39,11 @@ class ItemDecoder(CachedDecoder):
     wide transformer, every position is a training target, and a decoding step runs only the narrow
     one.
 
-    Source: Lee et al., Autoregressive Image Generation using Residual Quantization, 2022.
+    With ``latent_positions`` the narrow one starts with Z more positions, whose inputs are :math:`A h_t`
+    and a learned vector each. No code is read off them: they are room to compute in before the first code.
+
+    Source: Lee et al., Autoregressive Image Generation using Residual Quantization, 2022; Goyal et al.,
+    Think before you speak: Training Language Models With Pause Tokens, 2024 (latent positions).
 
     Args:
       config: the architecture; ``codes_per_level`` must be filled.
@@ -90,6 +94,10 @@ class ItemDecoder(CachedDecoder):
             raise GenretError("num_items: found 0, expected the number of items of the catalog")
         self.dense_items = (
             Embedding(config.num_items, config.width, rngs=rngs) if config.dense_items else None
+        )
+        latent = (config.latent_positions, narrow.width)
+        self.latent_vectors = (
+            nnx.Param(start(rngs.params(), latent, jnp.float32)) if config.latent_positions else None
         )
 
     @property
@@ -159,14 +167,14 @@ class ItemDecoder(CachedDecoder):
     ) -> Float[Array, "B T L W2"]:
         batch, length, depth = codes.shape
         inputs = self._code_inputs(codes[:, :, :-1], 0)
-        inputs = jnp.pad(inputs, ((0, 0), (0, 0), (1, 0), (0, 0)))
-        inputs = inputs + self.context_proj(states)[:, :, None] + self._levels(0, depth)[None]
+        inputs = jnp.pad(inputs, ((0, 0), (0, 0), (1 + self.config.latent_positions, 0), (0, 0)))
+        inputs = inputs + self.context_proj(states)[:, :, None] + self._beginning(depth)[None]
         # Every position of every row is a sequence of its own.
-        inputs = inputs.reshape(batch * length, depth, -1)
-        levels = np.arange(depth)[None]
-        mask = causal_mask(jnp.zeros((1, depth), jnp.int32))
-        hidden, _, _ = self.code_blocks(inputs, levels, mask, code_key)
-        return hidden.reshape(batch, length, depth, -1)
+        inputs = inputs.reshape(batch * length, -1, inputs.shape[-1])
+        steps = np.arange(inputs.shape[1])[None]
+        mask = causal_mask(jnp.zeros(steps.shape, jnp.int32))
+        hidden, _, _ = self.code_blocks(inputs, steps, mask, code_key)
+        return hidden[:, -depth:].reshape(batch, length, depth, -1)
 
     def prefill(self, history: History) -> tuple[Float[Array, "B 1 V"], Cache]:
         """Read the histories, once per request.
@@ -200,10 +208,13 @@ class ItemDecoder(CachedDecoder):
     def _begin(self, newest: Float[Array, "B W"]) -> tuple[Float[Array, "B 1 V"], Cache]:
         """Return the logits of the first code from the states of histories, and the cache."""
         context = self.context_proj(newest)
-        first, seen = np.zeros((1, 1), np.int32), jnp.ones((1, 1, 1), bool)
-        hidden, keys, values = self.code_blocks(context[:, None] + self._levels(0, 1), first, seen)
-        ones = jnp.ones((context.shape[0],), jnp.int32)
-        cache = Cache.of_history(keys, values, ones, hidden[:, 0], context)
+        inputs = context[:, None] + self._beginning(1)
+        steps = np.arange(inputs.shape[1])[None]
+        mask = causal_mask(jnp.zeros(steps.shape, jnp.int32))
+        hidden, keys, values = self.code_blocks(inputs, steps, mask)
+        hidden = hidden[:, -1:]
+        lengths = jnp.full(inputs.shape[:1], inputs.shape[1], jnp.int32)
+        cache = Cache.of_history(keys, values, lengths, hidden[:, 0], context)
         return self.readout(hidden, 0), cache
 
     def _newest(
@@ -262,7 +273,7 @@ class ItemDecoder(CachedDecoder):
         first, count = cache.level + 1, codes.shape[2]
         inputs = self._code_inputs(codes, cache.level) + self._levels(first, count)[None]
         assert cache.context is not None
-        positions = np.arange(first, first + count)[None]
+        positions = np.arange(first, first + count)[None] + self.config.latent_positions
         return self.code_blocks.extend(inputs + cache.context[:, None, None], positions, cache)
 
     def _code_inputs(self, codes: Int[Array, "B M T"], first: int) -> Float[Array, "B M T W"]:
@@ -277,6 +288,13 @@ class ItemDecoder(CachedDecoder):
 
     def _levels(self, first: int, count: int) -> Float[Array, "1 T W"]:
         return self.level_vectors[...].astype(self._dtype)[None, first : first + count]
+
+    def _beginning(self, count: int) -> Float[Array, "1 _ W"]:
+        """Return the vectors of the latent positions and of the first ``count`` levels."""
+        levels = self._levels(0, count)
+        if self.latent_vectors is None:
+            return levels
+        return jnp.concatenate([self.latent_vectors[...].astype(self._dtype)[None], levels], axis=1)
 
     def readout(
         self, hidden: Float[Array, "*batch W2"], level: int, codes: Int[Array, " S"] | None = None

@@ -22,6 +22,7 @@ CONFIGS = {
     "items-deep": dataclasses.replace(
         BASE, kv_heads=2, code_layers=2, code_width=24, tie_embeddings=False, qk_norm=False
     ),
+    "items-latent": dataclasses.replace(BASE, latent_positions=3),
     "flat": BASE.as_kind("decoder_only"),
     "flat-gqa": BASE.as_kind(
         "decoder_only", kv_heads=2, qk_norm=False, qkv_bias=True, tie_embeddings=False

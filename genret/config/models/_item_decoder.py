@@ -14,6 +14,9 @@ class ItemDecoderConfig(FeaturesConfig, RotaryConfig, kind="item_decoder"):
     """Blocks of the decoder of an item's codes."""
     code_width: int = 0
     """Width of the decoder of an item's codes; 0 takes half of width."""
+    latent_positions: int = 0
+    """Positions that the decoder of an item's codes computes before the first code: learned inputs, and
+    nothing is read off them."""
     dense_head: bool = False
     """A second head scores every item by an inner product with its vector; rankings fuse both heads."""
     dense_share: float = 0.5
@@ -28,7 +31,7 @@ class ItemDecoderConfig(FeaturesConfig, RotaryConfig, kind="item_decoder"):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_counts(self, "code_layers")
-        require_counts(self, "code_width", "dense_layers", least=0)
+        require_counts(self, "code_width", "latent_positions", "dense_layers", least=0)
         require(
             self.dense_layers <= self.layers,
             f"dense_layers: found {self.dense_layers}, expected at most layers {self.layers}",
