@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from genret.config._base import MOST, Config, require, require_counts
+from genret.config._base import MOST, Config, require, require_counts, require_finite
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,6 +20,9 @@ class EvaluateConfig(Config):
     """Score every item instead of searching with beams: for catalogs of some ten thousand."""
     exclude_seen: bool = True
     """Forbid the items of the history, for every method alike (inside the beam)."""
+    explore: float = 0.0
+    """Rank the items of the beams by Thompson sampling, the model's word being worth so many people; 0:
+    by the model alone."""
     users: int = 0
     """Users to evaluate (the first ones in a seeded order); 0 takes all."""
     batch_size: int = 128
@@ -38,3 +41,4 @@ class EvaluateConfig(Config):
         )
         require_counts(self, "batch_size", "beams")
         require_counts(self, "users", "bootstrap", least=0)
+        require_finite(self, "explore")

@@ -88,15 +88,22 @@ class Embedder:
         Raises:
           GenretError: the vectors are not made of texts, or a text is not valid Unicode.
         """
-        if self.text is not None:
-            parts = {"text": self.text.embed(texts)}
-        elif self.sentence_model is not None:
-            parts = {"text": sentence_vectors(texts, self.sentence_model)}
-        else:
-            raise GenretError("embed: the vectors are not made of texts, expected a text part")
+        parts = {"text": self.text_part(texts)}
         if self.cooccurrence_dim:
             parts["cooccurrence"] = np.zeros((len(texts), self.cooccurrence_dim), np.float32)
         return self.finish(self.join(parts))
+
+    def text_part(self, texts: Sequence[str]) -> Vectors:
+        """Return the part of :meth:`embed` that texts make, before it is joined and whitened.
+
+        Raises:
+          GenretError: as :meth:`embed`.
+        """
+        if self.text is not None:
+            return self.text.embed(texts)
+        if self.sentence_model is not None:
+            return sentence_vectors(texts, self.sentence_model)
+        raise GenretError("embed: the vectors are not made of texts, expected a text part")
 
     def join(self, parts: Mapping[str, Float[np.ndarray, "_ _"]]) -> Vectors:
         """Put the weighted parts "text" and "cooccurrence" side by side."""

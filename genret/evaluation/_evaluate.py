@@ -34,7 +34,7 @@ from genret.evaluation.popularity import popular_items
 from genret.histories import Histories
 from genret.index import ItemFilter, TrieIndex
 from genret.models import Transitions
-from genret.recommend import Recommender
+from genret.recommend import Recommender, ThompsonSampling
 from genret.typing import Float, Int
 
 _BY_RANK = {"ndcg": ndcg, "recall": recall, "mrr": mrr, "clicks": playlist_clicks}
@@ -74,7 +74,7 @@ def evaluate_model(
       filters: one filter that all answers obey; the other items still count as the catalog.
       dense_share: weight of the dense head of a model that has one; None: as trained.
       transitions: counts that are fused with the model; None: it is ranked alone.
-      seed: seed of the choice of users and of the intervals.
+      seed: seed of the choice of users, of the intervals and of an exploration.
       keep_lists: also return what was measured, see :func:`evaluate_lists`.
       progress: called with the number of users after each batch.
 
@@ -89,6 +89,8 @@ def evaluate_model(
         max_items=max_items, dense_share=dense_share, transitions=transitions,
     )  # fmt: skip
 
+    explore = ThompsonSampling(strength=config.explore, seed=seed) if config.explore else None
+
     def answer(histories: Histories) -> Lists:
         found = recommender.recommend_many(
             histories,
@@ -97,6 +99,7 @@ def evaluate_model(
             exact=config.exact,
             exclude_seen=config.exclude_seen,
             where=filters,
+            explore=explore,
             users_per_batch=config.batch_size,
             progress=progress,
         )

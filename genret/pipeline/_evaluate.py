@@ -224,6 +224,8 @@ def _protocol(
         "device": jax.devices()[0].device_kind,
         "versions": versions,
     }
+    if config.explore:
+        protocol["explore"] = f"Thompson sampling of the beams' items, strength {config.explore:g}"
     commit = _commit()
     return protocol | ({"commit": commit} if commit else {})
 

@@ -2,6 +2,8 @@
 
 # The face
 from genret.recommend._answers import Recommendation, Recommendations
+from genret.recommend._explore import ThompsonSampling
+from genret.recommend._grounding import Grounding
 from genret.recommend._recommender import Recommender
 
 # Its parts, for jobs that search by rules of their own
@@ -23,11 +25,13 @@ __all__ = [
     "Compiling",
     "Decoder",
     "Engine",
+    "Grounding",
     "LiveItems",
     "Recommendation",
     "Recommendations",
     "Recommender",
     "Search",
+    "ThompsonSampling",
     "Users",
     "check_order",
     "filter_where",

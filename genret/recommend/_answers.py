@@ -20,7 +20,7 @@ class Recommendation(NamedTuple):
       item: its position.
       id: its id.
       title: its title; None where there is no catalog.
-      score: the log-probability of its semantic ID.
+      score: the log-probability of its semantic ID, or the logarithm of the rate that exploration drew.
     """
 
     rank: int
@@ -43,7 +43,8 @@ class Recommendations:
 
     Attributes:
       items: item positions, best first, int32 [U, k]; -1 where fewer than k items are allowed.
-      scores: log-probabilities, float32 [U, k]; -inf in padded places.
+      scores: log-probabilities, or logarithms of rates that exploration drew, float32 [U, k]; -inf in
+        padded places.
       item_ids: the id of every item, [N]; None: ids are positions.
       item_titles: the title of every item, N of them; None where there is no catalog.
     """

@@ -21,6 +21,7 @@ from genret.recommend._channels import chosen_share, filters_of, fused, joint, s
 from genret.recommend._decode import Decoder, Placement, Searcher
 from genret.recommend._engine import Compiling, Engine
 from genret.recommend._exact import score_all
+from genret.recommend._explore import ThompsonSampling
 from genret.recommend._filters import all_of, check_order, filter_where
 from genret.recommend._layout import Search
 from genret.recommend._live import LiveItems
@@ -261,6 +262,7 @@ class Recommender:
         exclude_seen: bool = True,
         where: Where = None,
         where_of: Any = None,
+        explore: ThompsonSampling | None = None,
         users_per_batch: int = 0,
         progress: Callable[[int], object] | None = None,
     ) -> Recommendations:
@@ -279,6 +281,8 @@ class Recommender:
           exclude_seen: forbid the items of a user's own history.
           where: one condition or filter for all users, or several that ``where_of`` chooses from.
           where_of: int [U], the number of each user's filter; -1: every item is allowed.
+          explore: rank the ``beams`` best items of a user by rates that it draws, which are the
+            scores of the answers then; None: by the model alone.
           users_per_batch: users that are searched for at once; 0 chooses.
           progress: called with the number of users after each batch.
 
@@ -296,9 +300,13 @@ class Recommender:
         require(k >= 1, f"k: found {k}, expected at least 1")
         require(exact or beams >= k, f"beams: found {beams}, expected at least k, {k}")
         filters, where_of, key = self._chosen_filters(where, where_of, len(histories))
+        found = k
+        if explore is not None:
+            explore.check(self.num_items)
+            found = max(beams, k)
         if exact:
             items, scores = score_all(
-                self.decoder, histories, k,
+                self.decoder, histories, found,
                 exclude_seen=exclude_seen,
                 filters=filters_of(self.decoder, self.index, filters) if filters else None,
                 filter_of=where_of,
@@ -309,12 +317,14 @@ class Recommender:
             )  # fmt: skip
         else:
             search = self.search(
-                k, beams, exclude_seen=exclude_seen, group_size=self._group(len(histories))
+                found, beams, exclude_seen=exclude_seen, group_size=self._group(len(histories))
             )
             if not users_per_batch:
                 users_per_batch = min(16 * search.group_size, max(len(histories), 1))
             engine = self._remembered_engine(search, filters, key, users_per_batch)
             items, scores = engine.answer(histories, where_of, progress=progress)
+        if explore is not None:
+            items, scores = explore.rank(items, scores, k)
         return Recommendations(
             items,
             scores,

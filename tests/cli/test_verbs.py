@@ -99,6 +99,37 @@ def test_recommend_without_a_history(trained_once: Path, genret: Command) -> Non
     assert len(found["recommendations"]) == 10
 
 
+def test_recommend_grounds_free_texts(trained_once: Path, genret: Command) -> None:
+    titles = pq.read_table(trained_once / "catalog" / "items.parquet")["title"].to_pylist()
+    first, second = titles[3].split()[:2]
+    text = f"{second} thing, {first}, such as {titles[3]} {titles[3]}"
+    asked = ("recommend", trained_once, "--history", text, titles[5], "--k", "3")
+    done = genret(*asked)
+    assert (done.status, "no item has the id or title" in done.err) == (2, True)
+    found = json.loads(genret(*asked, "--ground", "--json").out)
+    (meant,) = found["grounded"].items()
+    assert meant[0] == text
+    assert found["history"][0]["title"] == meant[1]["title"] == titles[3]
+    assert found["history"][1]["title"] == titles[5]
+    assert 0 < meant[1]["cosine"] <= 1
+    assert f"is taken for {titles[3]!r}" in " ".join(genret(*asked, "--ground").out.split())
+    none = genret("recommend", trained_once, "--history", "東京", "--ground")
+    assert (none.status, none.err.count("\n")) == (2, 1)
+    assert "found nothing that the items' texts have too" in none.err
+
+
+def test_recommend_explores(trained_once: Path, genret: Command) -> None:
+    def ranked(*options: object) -> list[str]:
+        done = genret("recommend", trained_once, "--user", "7", "--json", "--k", "5", *options)
+        return [one["item_id"] for one in json.loads(done.out)["recommendations"]]
+
+    assert ranked("--explore", 1e9) == ranked()
+    weak = [ranked("--explore", 1, "--seed", seed) for seed in (0, 1, 0)]
+    assert weak[0] == weak[2] != weak[1]
+    done = genret("recommend", trained_once, "--explore", -1)
+    assert (done.status, "strength: found -1" in done.err) == (2, True)
+
+
 def test_recommend_under_a_filter(trained_once: Path, genret: Command) -> None:
     table = pq.read_table(trained_once / "catalog" / "items.parquet")
     middle = sorted(table["price"].to_pylist())[20]
