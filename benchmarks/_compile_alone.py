@@ -3,8 +3,9 @@
     python _compile_alone.py FOLDER CHIP
 
 Compilers read their flags once, when they are loaded, and some abort the process. FOLDER holds the
-program (`program`, from ``jax.export``) and takes `compiled.json`. It imports nothing but JAX, so that
-any environment with the chip's compiler can run it.
+program (`program`, from ``jax.export``) and the numbers of those arguments that lie row by row
+(`row_major.json`), and takes `compiled.json`. The other arguments lie as the compiler likes them. It
+imports nothing but JAX, so that any environment with the chip's compiler can run it.
 """
 
 import json
@@ -16,6 +17,7 @@ from typing import Any
 import jax
 from jax import export
 from jax.experimental import topologies
+from jax.experimental.layout import Format, Layout
 
 TPU_TOPOLOGIES = {"v5e": "v5e:1x1", "v6e": "v6e:1x1", "v7x": "tpu7x:2x2x1"}
 """One chip where libtpu describes one, else one of the smallest slice's."""
@@ -39,8 +41,16 @@ def main(folder: Path, chip: str) -> None:
     device = device_of(chip, target.read_text() if target.exists() else "")
     sharding = jax.sharding.SingleDeviceSharding(device)
     program = export.deserialize(bytearray((folder / "program").read_bytes()))
+    row_major = json.loads((folder / "row_major.json").read_text())
     shapes = [
-        jax.ShapeDtypeStruct(aval.shape, aval.dtype, sharding=sharding) for aval in program.in_avals
+        jax.ShapeDtypeStruct(
+            aval.shape,
+            aval.dtype,
+            sharding=Format(Layout(tuple(range(aval.ndim))), sharding)
+            if number in row_major
+            else sharding,
+        )
+        for number, aval in enumerate(program.in_avals)
     ]
     lowered = jax.jit(program.call).lower(*shapes)
     start = time.perf_counter()

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from ._tpu import LANES, look_up
 from ._tpu_select import iota
 
-FEW_CODES = 2
-"""Codes a beam up to which a comparison with every code is cheaper than a look-up."""
+MOST_COMPARED = 8
+"""Codes a beam up to which a comparison with every code is cheaper than a look-up in each group, where
+there are as many groups."""
 
 
 class Logits:
@@ -41,6 +42,39 @@ class Logits:
         largest = self.group(0)
         for number in range(1, self.groups):
             largest = jnp.maximum(largest, self.group(number))
+        return self._logsumexp(largest)
+
+    def normalizer_and_logits(self, codes: jax.Array, width: int) -> tuple[jax.Array, jax.Array]:
+        """Return :meth:`normalizer`, and the logits of some codes, which the same pass picks up.
+
+        Args:
+          codes: int32 [R, 128].
+          width: lanes that count.
+
+        Returns:
+          float32 [R, 1], and float32 [R, 128]: anything in the lanes from ``width`` on.
+        """
+        shape = (self.rows, LANES)
+        lane = iota(shape, 1)
+        compares = width <= max(2, min(MOST_COMPARED, self.groups))
+        slots = range(width if compares else 0)
+        ahead = [jnp.broadcast_to(codes[:, slot : slot + 1], shape) - lane for slot in slots]
+        apart = [jnp.zeros(shape, jnp.float32) for _ in slots]
+        largest, found = self.group(0), jnp.zeros(shape, jnp.float32)
+        for number in range(self.groups):
+            own = self.group(number)
+            largest = jnp.maximum(largest, own)
+            for slot in slots:
+                apart[slot] = jnp.where(ahead[slot] == number * LANES, own, apart[slot])
+            if not compares:
+                found = jnp.where(codes >> 7 == number, look_up(own, codes), found)
+        for slot, one in enumerate(apart):  # one lane of each row holds a logit
+            total = jnp.broadcast_to(jnp.sum(one, axis=1, keepdims=True), shape)
+            found = jnp.where(lane == slot, total, found) if slot else total
+        return self._logsumexp(largest), found
+
+    def _logsumexp(self, largest: jax.Array) -> jax.Array:
+        """Return the logsumexp, given the largest logit of each beam in some of its lanes."""
         largest = jnp.max(largest, axis=1, keepdims=True)
         shift = jnp.where(largest == -jnp.inf, 0.0, largest)
         across = jnp.broadcast_to(shift, (self.rows, LANES))
@@ -48,27 +82,3 @@ class Logits:
         for number in range(self.groups):
             total += jnp.exp(self.group(number) - across)
         return jnp.log(jnp.sum(total, axis=1, keepdims=True)) + shift
-
-    def at(self, codes: jax.Array, width: int) -> jax.Array:
-        """Return the logits of the codes in the first ``width`` lanes; anything in the others.
-
-        Args:
-          codes: int32 [R, 128].
-          width: lanes that count.
-        """
-        shape = (self.rows, LANES)
-        lane = iota(shape, 1)
-        found = jnp.zeros(shape, jnp.float32)
-        if width > FEW_CODES:
-            for number in range(self.groups):
-                own = look_up(self.group(number), codes)
-                found = jnp.where(codes >> 7 == number, own, found)
-            return found
-        for slot in range(width):
-            code = jnp.broadcast_to(codes[:, slot : slot + 1], shape)
-            one = jnp.zeros(shape, jnp.float32)
-            for number in range(self.groups):
-                one = jnp.where(lane + number * LANES == code, self.group(number), one)
-            total = jnp.broadcast_to(jnp.sum(one, axis=1, keepdims=True), shape)
-            found = jnp.where(lane == slot, total, found)
-        return found

@@ -1,6 +1,6 @@
 """Choosing the best of many numbers inside a TPU kernel, exactly and without sorting them.
 
-The m-th largest number is found by bisection on the bits of the numbers, four bits a round. Those
+The m-th largest number is found by bisection on the bits of the numbers, two or four bits a round. Those
 that are larger, and as many equal ones as are needed, are moved into one column by their position
 (a sum over the mask of what comes before, taken on the matrix unit), and only these m are ranked,
 each against each. Where they are numbered row by row, the matrix unit moves them as well: it
@@ -24,6 +24,12 @@ SUBLANES = 8
 
 ROUND_BITS = 4
 """Bits of the threshold that a round of the bisection finds: 16 thresholds fill two registers."""
+
+FEW_BITS = 2
+"""The same where rounds are twice as many and each is a sixth of the work, with three thresholds."""
+
+MANY = 4
+"""Matrices from which on the waits of so many rounds are hidden by each other's work."""
 
 UNROLLED = 32
 """Rows up to which a loop over them is unrolled."""
@@ -82,15 +88,54 @@ def thresholds(keys: Sequence[Any], rows: int, m: int) -> list[jax.Array]:
     Returns:
       For each, int32 [8, 128], the same number everywhere; ``LOWEST``: there are fewer than m.
     """
-    shape = (SUBLANES, LANES)
-    tries = [iota(shape, 0) + SUBLANES * half for half in range((1 << ROUND_BITS) // SUBLANES)]
-    found = [jnp.full(shape, LOWEST, jnp.int32) for _ in keys]
-    for shift in range(32 - ROUND_BITS, -1, -ROUND_BITS):
-        limits = [[low + (digit << shift) for digit in tries] for low in found]
-        counts = _count_from(keys, limits, rows)
-        digits = [_digit(own, tries, m) for own in counts]
+    wide = len(keys) < MANY or rows <= UNROLLED
+    bits = ROUND_BITS if wide else FEW_BITS
+    found = [jnp.full((SUBLANES, LANES), LOWEST, jnp.int32) for _ in keys]
+    for shift in range(32 - bits, -1, -bits):
+        digits = (_digits if wide else _few_digits)(keys, found, shift, rows, m)
         found = [low + (digit << shift) for low, digit in zip(found, digits, strict=True)]
     return found
+
+
+def _digits(
+    keys: Sequence[Any], found: Sequence[jax.Array], shift: int, rows: int, m: int
+) -> list[jax.Array]:
+    """Return the next ``ROUND_BITS`` bits of thresholds, each of 16 tried by a row of a register."""
+    shape = (SUBLANES, LANES)
+    tries = [iota(shape, 0) + SUBLANES * half for half in range((1 << ROUND_BITS) // SUBLANES)]
+    limits = [[low + (digit << shift) for digit in tries] for low in found]
+    return [_digit(own, tries, m) for own in _count_from(keys, limits, rows)]
+
+
+def _few_digits(
+    keys: Sequence[Any], found: Sequence[jax.Array], shift: int, rows: int, m: int
+) -> list[jax.Array]:
+    """Return the next ``FEW_BITS`` bits of thresholds, each tried against whole registers of keys."""
+    shape = (SUBLANES, LANES)
+    # As int32: the upper half of the digits of the first round are negative numbers.
+    steps = [digit << shift for digit in range(1, 1 << FEW_BITS)]
+    steps = [step - (1 << 32 if step >= 1 << 31 else 0) for step in steps]
+
+    def count(block: Any, counts: Any) -> Any:
+        counts = [list(own) for own in counts]
+        for ref, own, low in zip(keys, counts, found, strict=True):
+            for start in range(0, ref.shape[1], LANES):
+                span = pl.ds(block * SUBLANES, SUBLANES)
+                part = ref[span, start : start + LANES]
+                for number, step in enumerate(steps):
+                    own[number] = own[number] + jnp.where(part >= low + step, 1.0, 0.0)
+        return counts
+
+    blocks = round_up(rows, SUBLANES) // SUBLANES
+    zeros = [[jnp.zeros(shape, jnp.float32)] * len(steps) for _ in keys]
+    digits = []
+    for own in over_rows(blocks, count, zeros):
+        digit = jnp.zeros(shape, jnp.int32)
+        for each in own:
+            total = jnp.sum(jnp.sum(each, axis=0, keepdims=True), axis=1, keepdims=True)
+            digit += jnp.where(jnp.broadcast_to(total, shape) >= m, 1, 0)
+        digits.append(digit)
+    return digits
 
 
 def _count_from(
@@ -302,6 +347,36 @@ def ranked(values: jax.Array, m: int) -> jax.Array:
     beats = (mine > other) | ((mine == other) & (row < lane))
     rank = jnp.sum(jnp.where(beats, 1.0, 0.0), axis=0, keepdims=True)
     return (jnp.broadcast_to(rank, shape) == row.astype(jnp.float32)) & (lane < rows)
+
+
+def ranked_together(columns: Sequence[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    """Return the best of a few columns in their order, each number compared with each other one.
+
+    Args:
+      columns: float32 [R, 1] each, S of them; the number of row r of column s is ``r S + s``, and of equal
+        values the one with the lower number comes first.
+
+    Returns:
+      float32 [R, 1] twice: the R largest values, and their numbers.
+    """
+    rows = columns[0].shape[0]
+    shape = (rows, round_up(rows, LANES))
+    row, lane = iota(shape, 0), iota(shape, 1)
+    before, not_after = row < lane, row <= lane
+    mine = [jnp.broadcast_to(column, shape) for column in columns]
+    others = [jnp.broadcast_to(to_row(column), shape) for column in columns]
+    values, numbers = jnp.zeros(shape, jnp.float32), jnp.zeros(shape, jnp.float32)
+    for place, other in enumerate(others):
+        beaten = jnp.zeros(shape, jnp.float32)
+        for number, own in enumerate(mine):
+            first = not_after if number < place else before
+            beaten += jnp.where((own > other) | ((own == other) & first), 1.0, 0.0)
+        rank = jnp.sum(beaten, axis=0, keepdims=True)
+        here = (jnp.broadcast_to(rank, shape) == row.astype(jnp.float32)) & (lane < rows)
+        values = jnp.where(here, other, values)
+        numbers = jnp.where(here, (lane * len(columns) + place).astype(jnp.float32), numbers)
+    total = lambda x: jnp.sum(x, axis=1, keepdims=True)  # noqa: E731
+    return total(values), total(numbers)
 
 
 def in_order(order: jax.Array, column: jax.Array) -> jax.Array:

@@ -275,7 +275,14 @@ def _records(
     records = layout.pack(state.codes, state.scores, lo, hi - lo, allowed, beams=beams)
     # A GPU gathers the words by themselves, fused with what makes the records.
     run = _with_fallback(plan, level, load_rows) if plan.platform == "tpu" else load_rows
-    filled: Int[Array, "B R C"] = run(plan.words, records, pairs=plan.pairs, stride=plan.stride)
+    filled: Int[Array, "B R C"] = run(
+        plan.words,
+        records,
+        pairs=plan.pairs,
+        stride=plan.stride,
+        step=plan.step,
+        held=plan.held,
+    )
     return filled
 
 

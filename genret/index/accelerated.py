@@ -34,18 +34,22 @@ class AcceleratedLayout:
       stride: rows of a node of that level, at most.
       pairs: P, words of a row: two levels a word, the earlier one in the lower 16 bits, from the
         first level on.
-      words: int32 [T, 128], the words of W rows in each line: those of pair p in the W lanes from
-        p W on. W is the largest power of two for which the pairs fit. A TPU reads whole lines at
-        once (:func:`genret_kernels.load_rows.load_rows`), but slices that begin anywhere one by one.
+      step: after how many rows the next line of ``words`` begins, a power of two.
+      held: how many rows a line holds.
+      words: int32 [T, 128], line i the words of the rows from ``i step`` on, as
+        :func:`genret_kernels.load_rows.load_rows` reads them. A TPU reads whole lines at once, but
+        slices that begin anywhere one by one.
       branches: for each level before it, where the children of its nodes are; None: not stored.
-      before: int32 [T, 128], the codes of the rows at the levels before the first one, as in
-        ``words``: what exclusions ask for.
+      before: int32 [T, 128], the codes of the rows at the levels before the first one, in lines that
+        hold as many rows as fit, a power of two: what exclusions ask for.
     """
 
     platform: str = static_field()
     first: int = static_field()
     stride: int = static_field()
     pairs: int = static_field()
+    step: int = static_field()
+    held: int = static_field()
     words: Int[Array, "T 128"]
     branches: tuple[DenseLines | RaggedLines | None, ...]
     before: Int[Array, "T2 128"]
@@ -65,7 +69,7 @@ class AcceleratedLayout:
         if excluded is None:
             return None
         real = excluded != NO_ROW
-        rows = _rows_of_line(-(-self.first // 2))
+        rows, _ = _line_shape(-(-self.first // 2), 1, overlap=False)
         line, row = jnp.divmod(jnp.where(real, excluded, 0), rows)
         found, _ = lines_at(self.before.reshape(-1), line * LANES)
         zeros = jnp.zeros_like(row)
@@ -103,14 +107,20 @@ def accelerated(
     stride = max((level.layout.width for level in levels[first:]), default=1)
     every = [level.column(num_rows).astype(np.uint32) for level in levels]
     before, columns = every[:first], every[first:]
+    pairs = -(-len(columns) // 2)
+    step, held = _line_shape(pairs, stride, overlap=platform == "tpu")
     return AcceleratedLayout(
         platform=platform,
         first=first,
         stride=stride,
-        pairs=-(-len(columns) // 2),
-        words=jnp.asarray(_lines(columns, stride, capacity).view(np.int32)),
+        pairs=pairs,
+        step=step,
+        held=held,
+        words=jnp.asarray(_lines(columns, step, held, capacity).view(np.int32)),
         branches=_branches(levels[:first], num_rows, capacity, whole=platform == "tpu"),
-        before=jnp.asarray(_lines(before, 1, capacity).view(np.int32)),
+        before=jnp.asarray(
+            _lines(before, *_line_shape(-(-first // 2), 1, overlap=False), capacity).view(np.int32)
+        ),
     )
 
 
@@ -148,21 +158,30 @@ def _numbers(below: Level, starts: Bool[np.ndarray, "N"]) -> Number:
     return lambda edges: edges
 
 
-def _rows_of_line(pairs: int) -> int:
-    """Return W, the rows of a line: a power of two."""
-    return 1 << (LANES // max(1, pairs)).bit_length() - 1
+def _line_shape(words: int, stride: int, *, overlap: bool) -> tuple[int, int]:
+    """Return after how many rows a line begins and how many it holds.
+
+    Args:
+      words: words of a row.
+      stride: rows of a node, at most.
+      overlap: let lines overlap, so that the rows of a node are in one: in lanes that would be empty
+        otherwise, or at twice the memory. Where that is not enough they do not.
+    """
+    rows = LANES // max(1, words)
+    apart = 1 << rows.bit_length() - 1
+    room = rows - stride + 1
+    if overlap and 2 * room >= apart:
+        return min(apart, 1 << room.bit_length() - 1), rows
+    return apart, apart
 
 
-def _lines(columns: Sequence[np.ndarray], stride: int, capacity: int) -> np.ndarray:
-    """Put the codes of all rows into lines; there are none where a beam's rows exceed one."""
-    pairs = -(-len(columns) // 2)
-    rows = _rows_of_line(pairs)
-    if not pairs or stride > rows:
-        return np.zeros((1, LANES), np.uint32)
-    lines = np.zeros((capacity // rows + 2, LANES), np.uint32)
+def _lines(columns: Sequence[np.ndarray], step: int, held: int, capacity: int) -> np.ndarray:
+    """Put the codes of all rows into lines: those of a pair of levels side by side."""
+    lines = np.zeros((capacity // step + 2, LANES), np.uint32)
     for number, column in enumerate(columns):
-        filled = np.zeros(lines.shape[0] * rows, np.uint32)
+        filled = np.zeros((len(lines) - 1) * step + held, np.uint32)
         filled[: column.size] = column << 16 * (number % 2)
-        start = number // 2 * rows
-        lines[:, start : start + rows] |= filled.reshape(-1, rows)
+        start = number // 2 * held
+        of_lines = np.lib.stride_tricks.sliding_window_view(filled, held)[::step]
+        lines[:, start : start + held] |= of_lines
     return lines

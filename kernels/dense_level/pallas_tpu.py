@@ -57,12 +57,9 @@ def dense_level(
     rows = records if logits.shape[1] > 1 else 1
     size = 2 * rows * codes * logits.dtype.itemsize + records * codes * 4
     check_fits("dense_level", "bytes of logits with 'pallas_tpu'", size, MOST_LOGITS)
-    # Requests of a step hide each other's waits; more of them do not fit the registers.
-    together = next(
-        n
-        for n in ((8, 4, 2, 1) if held == 1 else (4, 2, 1))
-        if n == 1 or (batch % n == 0 and n * size <= MOST_LOGITS)
-    )
+    # Requests of a step hide each other's waits.
+    fits = lambda n: batch % n == 0 and n * size <= MOST_LOGITS  # noqa: E731
+    together = next(n for n in (8, 4, 2, 1) if n == 1 or fits(n))
     groups = codes // LANES
     chosen = min(beams, held * groups)  # groups
     slots, lanes = round_up(chosen, SUBLANES), round_up(max(beams, records), LANES)
@@ -154,7 +151,6 @@ def _kernel(
     for q in range(requests):
         candidates[q] = jnp.where(inside, candidates[q], -jnp.inf)
         keys[q] = jnp.where(inside, sortable(candidates[q]), LOWEST)
-    # Loops over whole registers, what fills them included, are unrolled the farthest.
     found = thresholds([keys.at[q] for q in range(requests)], slots, size)
     for q in range(requests):
         places[q] = positions(keys[q], found[q], size, by_column=False)

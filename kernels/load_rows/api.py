@@ -18,17 +18,20 @@ def load_rows(
     *,
     pairs: int,
     stride: int,
+    step: int,
+    held: int,
     implementation: str | None = None,
     interpret: Any = False,
 ) -> jax.Array:
     """Fill the records of beams with the codes of ``stride`` rows from their first row on.
 
-    Each line of the table holds the codes of W rows: word p of row r, which are the codes of two
-    levels, is lane ``p W + r % W`` of line ``r // W``. W is the largest power of two with
-    ``pairs W <= 128``. What a record holds of the rows behind those of its beam is never looked at.
+    Line i of the table holds the codes of H rows, from row ``i S`` on: word p of its row r, which are
+    the codes of two levels, is lane ``p H + r``. Lines either follow each other, H = S, or overlap so far
+    that ``stride`` rows from any of the first S on are in the line. What a record holds of the rows
+    behind those of its beam is never looked at.
 
-    Implementations: "xla", an element-wise gather, and "pallas_tpu", which copies two whole lines
-    a beam from HBM and shifts them into place in vector registers.
+    Implementations: "xla", an element-wise gather, and "pallas_tpu", which copies whole lines from
+    HBM, one a beam where lines overlap and else two, and shifts them into place in vector registers.
 
     Args:
       table: int32 [T, 128], at least one line more than the last beam's row is in.
@@ -36,6 +39,8 @@ def load_rows(
         the codes of the rows are kept. See :mod:`genret_kernels.rows_level.layout`.
       pairs: P, words of a row.
       stride: rows to read, a power of two.
+      step: S, a power of two.
+      held: H.
       implementation: see above; None takes "xla".
       interpret: run the kernel in Pallas' interpreter; True or ``pltpu.InterpretParams``.
 
@@ -47,7 +52,7 @@ def load_rows(
 
     >>> table = jnp.arange(2 * 128, dtype=jnp.int32).reshape(2, 128)  # of one word a row
     >>> state = jnp.zeros((1, 8, 128), jnp.int32).at[..., layout.LO].set(127)
-    >>> found = load_rows(table, state, pairs=1, stride=2)
+    >>> found = load_rows(table, state, pairs=1, stride=2, step=128, held=128)
     >>> found[0, 0, layout.DATA : layout.DATA + 3].tolist()
     [127, 128, 0]
     """
@@ -64,8 +69,15 @@ def load_rows(
             f"{OP}: stride: found {stride} rows of {pairs} words, expected a power of two and at "
             f"most {layout.LANES - layout.DATA} words"
         )
+    follow = held == step >= stride
+    if step & (step - 1) or held * pairs > layout.LANES or not (follow or held >= step + stride - 1):
+        raise KernelError(
+            f"{OP}: held: found lines of {held} rows every {step} rows, expected a power of two, and "
+            f"{held} or at least {step + stride - 1} rows of {pairs} words in {layout.LANES}"
+        )
+    static = {"pairs": pairs, "stride": stride, "step": step, "held": held}
     if chosen == "pallas_tpu":
         from . import pallas_tpu  # Pallas is loaded when it is asked for
 
-        return pallas_tpu.load_rows(table, state, pairs=pairs, stride=stride, interpret=interpret)
-    return reference.load_rows(table, state, pairs=pairs, stride=stride)
+        return pallas_tpu.load_rows(table, state, **static, interpret=interpret)
+    return reference.load_rows(table, state, **static)

@@ -18,6 +18,8 @@ class ArgSpec:
       lines: T, lines of the table.
       pairs: words of a row.
       stride: rows of a beam, at most.
+      step: rows after which the next line begins.
+      held: rows of a line.
     """
 
     batch: int
@@ -25,6 +27,8 @@ class ArgSpec:
     lines: int
     pairs: int
     stride: int
+    step: int
+    held: int
 
     def args(self) -> tuple[jax.ShapeDtypeStruct, ...]:
         """Return the shapes and types of the op's arrays, in its order."""
@@ -37,7 +41,10 @@ class ArgSpec:
 
 # The beams of STATIC (arXiv 2602.22647) over a million items, six of whose eight codes are left.
 ARG_SPECS = {
-    f"paper-{batch}": ArgSpec(batch=batch, beams=70, lines=31_252, pairs=3, stride=8)
+    f"paper-{batch}-{held}": ArgSpec(
+        batch=batch, beams=70, lines=31_252, pairs=3, stride=8, step=32, held=held
+    )
     for batch in (2, 16)
+    for held in (32, 42)
 }
 """Sizes by name."""

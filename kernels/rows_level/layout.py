@@ -31,11 +31,6 @@ def num_words(levels: int) -> int:
     return -(-levels // 2)
 
 
-def rows_of_line(words: int) -> int:
-    """Return the rows whose words fit a line of 128: the largest power of two."""
-    return 1 << (LANES // max(1, words)).bit_length() - 1
-
-
 def fits(stride: int, levels: int, depth: int) -> bool:
     """Say whether a record has room for ``stride`` rows of ``levels`` remaining codes."""
     in_data = stride * num_words(levels) <= LANES - DATA

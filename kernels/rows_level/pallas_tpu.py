@@ -21,6 +21,7 @@ from .._tpu_select import (
     iota,
     positions,
     ranked,
+    ranked_together,
     round_up,
     sortable,
     taken,
@@ -31,6 +32,9 @@ from .._tpu_select import (
 from .layout import ALLOWED, COUNT, DATA, LO, SCORE
 
 MOST_BEAMS = 512
+RANKED_WIDTH = 2
+"""Rows of a beam up to which comparing all children is cheaper than finding the best ones first."""
+
 MOST_LOGITS = 40 << 20
 """Bytes of logits that a grid step and the next may hold together."""
 
@@ -117,7 +121,7 @@ def _kernel(
 ) -> None:
     requests, records = state.shape[:2]
     shape = (records, LANES)
-    best, where = _best_children(
+    best = _best_children(
         logits, state, scores, keys, places,
         num_codes=num_codes, level=level, first=first, width=width, stride=stride, beams=beams,
         end_code=end_code,
@@ -125,11 +129,10 @@ def _kernel(
     row = iota((records, 1), 0)
     for q in range(requests):
         kept = jnp.minimum(limit[pl.program_id(0) * requests + q], beams)
-        order = ranked(best[q], beams)
-        score = in_order(order, best[q])
+        score, number = best[q]
         valid = (score > -jnp.inf) & (row < kept)
         score = jnp.where(valid, score + 0.0, -jnp.inf)
-        child = jnp.where(valid, in_order(order, where[q]), 0.0).astype(jnp.int32)
+        child = jnp.where(valid, number, 0.0).astype(jnp.int32)
         parent, slot = child >> (width.bit_length() - 1), child & (width - 1)
         square = (records, records)
         own = taken(jnp.broadcast_to(parent, square) == iota(square, 1), state[q], 4)
@@ -145,17 +148,19 @@ def _kernel(
 def _best_children(
     logits: Any, state: Any, scores: Any, keys: Any, places: Any, *, num_codes: int, level: int,
     first: int, width: int, stride: int, beams: int, end_code: int | None,
-) -> tuple[list[jax.Array], list[jax.Array]]:  # fmt: skip
-    """Return the scores of the best children and their numbers, beam * width + row; [R, 1] each."""
+) -> list[tuple[jax.Array, jax.Array]]:  # fmt: skip
+    """Return the scores of the best children, in their order, and their numbers, beam * width + row.
+
+    They are float32 [R, 1] each, a pair of them for each request.
+    """
     requests, records = state.shape[:2]
     lanes = scores.shape[2]
     values = []
     for q in range(requests):
         own = Logits(logits, q, records, num_codes)
         values.append(_scores(own, state[q], level, first, width, stride, beams, end_code))
-    if width == 1:  # nothing to choose: all that is left is their order
-        numbers = [iota((records, 1), 0).astype(jnp.float32)] * requests
-        return [x[:, :1] for x in values], numbers
+    if width <= RANKED_WIDTH:
+        return [ranked_together([x[:, at : at + 1] for at in range(width)]) for x in values]
     inside = iota(scores.shape[1:], 0) < width
     for q in range(requests):
         scores[q] = turned(values[q], scores.shape[1], lanes)
@@ -169,8 +174,11 @@ def _best_children(
         return ((lane + start) * width + row).astype(jnp.float32)
 
     refs = [(scores.at[q], places.at[q]) for q in range(requests)]
-    pairs = compact([x for x, _ in refs], number, [x for _, x in refs], width, records)
-    return [best for best, _ in pairs], [which for _, which in pairs]
+    ordered = []
+    for best, which in compact([x for x, _ in refs], number, [x for _, x in refs], width, records):
+        order = ranked(best, beams)
+        ordered.append((in_order(order, best), in_order(order, which)))
+    return ordered
 
 
 def _scores(
@@ -193,8 +201,8 @@ def _scores(
     if width > 1:
         legal &= (lane == 0) | (pltpu.roll(codes, 1, 1) != codes)
     legal &= inside & (lane < width) & (iota(shape, 0) < beams)
-    found = logits.at(codes, width)
-    normalizer = jnp.broadcast_to(logits.normalizer(), shape)
+    normalizer, found = logits.normalizer_and_logits(codes, width)
+    normalizer = jnp.broadcast_to(normalizer, shape)
     if end_code is not None and level > 0:
         ended = column(level - 1) == end_code
         found, normalizer = jnp.where(ended, 0.0, found), jnp.where(ended, 0.0, normalizer)

@@ -5,21 +5,25 @@ import numpy as np
 import pytest
 from genret_kernels.load_rows import load_rows
 from genret_kernels.rows_level import layout
+from hypothesis import given
+from hypothesis import strategies as st
 
 from genret import ItemFilter, TrieIndex
 from genret.index import FilterStack
+from genret.index.accelerated import _line_shape
 from genret.index.cells import DenseLines
 from genret.index.levels import DenseLevel
-from genret.index.lines import gathered
+from genret.index.lines import LANES, gathered
 
 
+@pytest.mark.parametrize("platform", ["tpu", "gpu"])
 @pytest.mark.parametrize("depth", [3, 5, 9, 20])
 @pytest.mark.parametrize("items", [40, 3000])
-def test_words_are_those_of_the_rows(items: int, depth: int) -> None:
+def test_words_are_those_of_the_rows(items: int, depth: int, platform: str) -> None:
     rng = np.random.default_rng(depth)
     codes = rng.integers(0, 5000, (items, depth))
     codes[:, 0] = np.arange(items) // 6
-    index = TrieIndex.from_codes(codes, codes_per_level=(5000,) * depth).to("tpu")
+    index = TrieIndex.from_codes(codes, codes_per_level=(5000,) * depth).to(platform)
     plan = index.trie.accelerated
     assert plan is not None
     assert 0 < plan.first < depth
@@ -27,7 +31,9 @@ def test_words_are_those_of_the_rows(items: int, depth: int) -> None:
     lo = np.arange(items).reshape(5, -1)
     records = np.zeros((*lo.shape, layout.LANES), np.int32)
     records[..., layout.LO] = lo
-    filled = load_rows(plan.words, jnp.asarray(records), pairs=plan.pairs, stride=plan.stride)
+    assert (plan.held > plan.step) == (platform == "tpu")
+    shape = {name: getattr(plan, name) for name in ("pairs", "stride", "step", "held")}
+    filled = load_rows(plan.words, jnp.asarray(records), **shape)
     words = plan.pairs * plan.stride
     found = np.asarray(filled)[..., layout.DATA : layout.DATA + words]
     found = found.reshape(*lo.shape, plan.pairs, plan.stride)
@@ -36,6 +42,16 @@ def test_words_are_those_of_the_rows(items: int, depth: int) -> None:
     own = rows[lo[..., None] + np.arange(plan.stride)]  # behind the last row: 0
     expected = own[..., 0::2] | own[..., 1::2] << 16
     np.testing.assert_array_equal(found, np.moveaxis(expected, -1, -2))
+
+
+@given(st.integers(1, 128), st.sampled_from([1, 2, 4, 8, 16, 32]), st.booleans())
+def test_lines_hold_the_rows_of_a_node(words: int, stride: int, overlap: bool) -> None:
+    step, held = _line_shape(words, stride, overlap=overlap)
+    assert step & (step - 1) == 0
+    assert held * words <= LANES < 2 * step * words * (2 if held > step else 1)
+    assert held == step or (overlap and held >= step + stride - 1)
+    if overlap and 2 * (LANES // words - stride + 1) >= step:
+        assert held >= step + stride - 1  # also where a node has one row
 
 
 @pytest.mark.parametrize("filtered", [False, True])

@@ -94,6 +94,7 @@ def test_reference(seed: int, batch: int, held: int, codes: int, beams: int) -> 
         (1, 40, 500, 30, jnp.float32),  # the reference looks at groups
         (8, 5, 256, 9, jnp.float32),  # several steps of a TPU's grid
         (8, 1, 256, 9, jnp.float32),
+        (4, 36, 300, 40, jnp.float32),  # many candidates of many requests: two bits a round
         (2, 3, 1500, 9, jnp.float32),  # the words of a beam fill a TPU's register twice
         (1, 3, 5000, 9, jnp.float32),  # they fill more than one
     ],

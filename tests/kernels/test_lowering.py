@@ -27,7 +27,9 @@ def function_of(op: str, spec: Any, name: str | None) -> Callable[..., Any]:
     static = {
         "top_m": lambda: {"m": spec.m},
         "dense_level": lambda: {"beams": spec.beams},
-        "load_rows": lambda: {"pairs": spec.pairs, "stride": spec.stride},
+        "load_rows": lambda: {
+            name: getattr(spec, name) for name in ("pairs", "stride", "step", "held")
+        },
         "rows_level": lambda: {
             "level": 2,
             "first": 2,
