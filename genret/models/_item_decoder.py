@@ -97,7 +97,9 @@ class ItemDecoder(CachedDecoder):
         )
         latent = (config.latent_positions, narrow.width)
         self.latent_vectors = (
-            nnx.Param(start(rngs.params(), latent, jnp.float32)) if config.latent_positions else None
+            nnx.Param(start(rngs.params(), latent, jnp.float32))
+            if config.latent_positions
+            else None
         )
 
     @property

@@ -22,8 +22,9 @@ class Grounding:
     r"""Finds the items of a catalog whose texts are nearest to free ones.
 
     What people type, and what a language model writes, is often no title of the catalog. The item that is
-    meant is the one whose text has the vector with the largest cosine to that of the free text. Both are
-    made by the embedder of the run from texts alone, as a free text has no history.
+    meant is the one with the largest cosine between the vector of the free text and that of its title, or
+    of all its text. These are made by the embedder of the run from texts alone, as a free text has no
+    history.
 
     Source: Bao et al., A Bi-Step Grounding Paradigm for Large Language Models in Recommendation Systems,
     2023.
@@ -31,7 +32,8 @@ class Grounding:
     Attributes:
       catalog: the items.
       embedder: what makes vectors of texts.
-      vectors: those of the items' texts, of unit length, float32 [N, D].
+      titles: vectors of the items' titles, of unit length, float32 [N, D].
+      texts: vectors of all that the embedder reads of the items, likewise.
 
     >>> from genret.embed import TextEmbedder
     >>> import pyarrow as pa
@@ -47,7 +49,8 @@ class Grounding:
 
     catalog: Catalog
     embedder: Embedder
-    vectors: Vectors
+    titles: Vectors
+    texts: Vectors
 
     @classmethod
     def of(cls, catalog: Catalog, embedder: Embedder) -> "Grounding":
@@ -56,8 +59,12 @@ class Grounding:
         Raises:
           GenretError: an embedder that reads no texts.
         """
-        vectors = _directions(embedder, catalog.text(embedder.text_columns))
-        return cls(catalog=catalog, embedder=embedder, vectors=vectors)
+        return cls(
+            catalog=catalog,
+            embedder=embedder,
+            titles=_directions(embedder, catalog.titles),
+            texts=_directions(embedder, catalog.text(embedder.text_columns)),
+        )
 
     @classmethod
     def load(cls, run: PathLike, catalog: Catalog | None = None) -> "Grounding":
@@ -93,7 +100,7 @@ class Grounding:
         Raises:
           GenretError: a k that is out of range, or a text of which the embedder knows no piece.
         """
-        items = len(self.vectors)
+        items = len(self.titles)
         require(1 <= k <= items, f"k: found {k}, expected 1 to {items}, the number of items")
         require(
             allowed is None or allowed.shape == (items,),
@@ -109,7 +116,7 @@ class Grounding:
         cosines = np.empty((len(texts), k), np.float32)
         for first in range(0, len(texts), _TEXTS):
             part = slice(first, first + _TEXTS)
-            near = asked[part] @ self.vectors.T
+            near = np.maximum(asked[part] @ self.titles.T, asked[part] @ self.texts.T)
             if allowed is not None:
                 near[:, ~allowed] = -np.inf
             order = np.argsort(-near, axis=1, kind="stable")[:, :k]

@@ -85,9 +85,7 @@ def dense_level(
             *(pltpu.VMEM(of_codes, x) for x in (jnp.float32, jnp.int32, jnp.float32)),
             pltpu.SemaphoreType.DMA,
         ],
-        compiler_params=pltpu.CompilerParams(
-            vmem_limit_bytes=max(48 << 20, together * size + (16 << 20))
-        ),
+        compiler_params=pltpu.CompilerParams(vmem_limit_bytes=together * size + (16 << 20)),
         interpret=interpret,
         name="dense_level",
     )(logits, bits, start)

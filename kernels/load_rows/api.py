@@ -70,7 +70,11 @@ def load_rows(
             f"most {layout.LANES - layout.DATA} words"
         )
     follow = held == step >= stride
-    if step & (step - 1) or held * pairs > layout.LANES or not (follow or held >= step + stride - 1):
+    if (
+        step & (step - 1)
+        or held * pairs > layout.LANES
+        or not (follow or held >= step + stride - 1)
+    ):
         raise KernelError(
             f"{OP}: held: found lines of {held} rows every {step} rows, expected a power of two, and "
             f"{held} or at least {step + stride - 1} rows of {pairs} words in {layout.LANES}"

@@ -91,9 +91,7 @@ def rows_level(
                 pltpu.VMEM(scratch, jnp.float32),
             ],
         ),
-        compiler_params=pltpu.CompilerParams(
-            vmem_limit_bytes=max(48 << 20, together * size + (16 << 20))
-        ),
+        compiler_params=pltpu.CompilerParams(vmem_limit_bytes=together * size + (16 << 20)),
         interpret=interpret,
         name="rows_level",
     )(limit, logits, state)

@@ -105,7 +105,9 @@ def test_rows_of_one_target_are_prefixes_of_the_augmented_history() -> None:
 def test_times_stay_with_their_events() -> None:
     histories = numbered([4], times=np.array([0, 10, 30, 70]) * 1_000_000)
     config = TrainConfig(batch_size=1, drop_items=0.5)
-    whole = TrainingBatches(histories, TrainConfig(batch_size=1), max_items=4, seed=0, time_buckets=9)
+    whole = TrainingBatches(
+        histories, TrainConfig(batch_size=1), max_items=4, seed=0, time_buckets=9
+    )
     gap_of = next(iter(whole))["gaps"][0, :4]
     assert len(set(gap_of.tolist())) == 4
     stream = iter(TrainingBatches(histories, config, max_items=4, seed=0, time_buckets=9))
@@ -119,9 +121,7 @@ def test_times_stay_with_their_events() -> None:
 def test_times_and_another_order_are_refused(name: str) -> None:
     shares: dict[str, Any] = {name: 0.5}
     with pytest.raises(GenretError, match="time_buckets: found 4 with shuffle"):
-        TrainingBatches(
-            numbered([3]), TrainConfig(**shares), max_items=4, seed=0, time_buckets=4
-        )
+        TrainingBatches(numbered([3]), TrainConfig(**shares), max_items=4, seed=0, time_buckets=4)
 
 
 @pytest.mark.parametrize("name", ["crop", "drop_items", "shuffle", "reverse"])

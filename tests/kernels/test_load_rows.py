@@ -64,5 +64,7 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(KernelError, match="stride: found 3 rows"):
         run(table, state, stride=3)
     for step, held in ((64, 65), (48, 48), (32, 34), (64, 32), (2, 2)):
-        with pytest.raises(KernelError, match=f"held: found lines of {held} rows every {step} rows"):
+        with pytest.raises(
+            KernelError, match=f"held: found lines of {held} rows every {step} rows"
+        ):
             run(table, state, step=step, held=held)

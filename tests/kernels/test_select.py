@@ -29,10 +29,9 @@ def found_in(keys: jax.Array, m: int) -> jax.Array:
     return pl.pallas_call(kernel, out_shape=shape, interpret=True)(keys)
 
 
-@pytest.mark.parametrize("m", [1, 70])
 @pytest.mark.parametrize(
-    ("matrices", "rows"),
-    [(1, 8), (MANY - 1, UNROLLED + 8), (MANY, UNROLLED), (MANY, UNROLLED + 8)],
+    ("matrices", "rows", "m"),
+    [(1, 8, 1), (MANY - 1, UNROLLED + 8, 70), (MANY, 8, 70), (MANY, UNROLLED + 8, 70)],
 )
 def test_thresholds_are_the_mth_largest_keys(matrices: int, rows: int, m: int) -> None:
     for seed in range(4):

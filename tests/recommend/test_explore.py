@@ -76,9 +76,14 @@ def test_a_recommender_explores_its_beam() -> None:
     known = run(asked, k=12, beams=12).items
     strong = run(asked, k=6, beams=12, explore=ThompsonSampling(strength=1e9))
     # Items that share a semantic ID are equally likely: their order is drawn.
-    likely = dict(zip(known[0].tolist(), run(asked, k=12, beams=12).scores[0].tolist(), strict=True))
+    likely = dict(
+        zip(known[0].tolist(), run(asked, k=12, beams=12).scores[0].tolist(), strict=True)
+    )
     np.testing.assert_array_equal([likely[i] for i in strong.items[0].tolist()], greedy.scores[0])
-    weak = [run(asked, k=6, beams=12, explore=ThompsonSampling(strength=1.0, seed=s)).items for s in (0, 1)]
+    weak = [
+        run(asked, k=6, beams=12, explore=ThompsonSampling(strength=1.0, seed=s)).items
+        for s in (0, 1)
+    ]
     assert (weak[0] != weak[1]).any()
     for user in range(2):
         assert set(weak[0][user].tolist()) <= set(known[user].tolist())

@@ -15,15 +15,16 @@ TITLES = [
     "Red wool socks", "Blue wool socks", "Garden hose", "Long garden hose", "Desk lamp",
     "Calm desk lamp", "Steel kettle", "Kettle of steel", "Socks", "Red kettle",
 ]  # fmt: skip
+USES = ["feet", "feet", "watering", "watering", "light", "light", "tea", "tea", "feet", "tea"]
 CATALOG = Catalog(
-    pa.table({"item_id": [f"sku-{n}" for n in range(len(TITLES))], "title": TITLES})
+    pa.table({"item_id": [f"sku-{n}" for n in range(len(TITLES))], "title": TITLES, "use": USES})
 )
 
 
 @pytest.fixture(scope="module")
 def embedder() -> Embedder:
     text, _ = TextEmbedder.fit(CATALOG.text(), 6, pieces=80, seed=0)
-    return Embedder(width=9, text_columns=("title",), text=text, cooccurrence_dim=3)
+    return Embedder(width=9, text_columns=("title", "use"), text=text, cooccurrence_dim=3)
 
 
 @pytest.fixture(scope="module")
@@ -35,15 +36,16 @@ def slowly(ground: Grounding, text: str, k: int, allowed: list[bool]) -> list[tu
     """Compare a text with one item after another."""
     (asked,) = ground.embedder.text_part([text])
     found = []
-    for item, words in enumerate(CATALOG.text()):
+    for item, both in enumerate(zip(CATALOG.titles, CATALOG.text(), strict=True)):
         if allowed[item]:
-            (vector,) = ground.embedder.text_part([words])
-            found.append((-float(asked @ vector / np.linalg.norm(asked) / np.linalg.norm(vector)), item))
+            vectors = ground.embedder.text_part(both)
+            length = np.linalg.norm(asked) * np.linalg.norm(vectors, axis=1)
+            found.append((-float((vectors @ asked / length).max()), item))
     return [(item, -far) for far, item in sorted(found)[:k]]
 
 
 @hypothesis.given(
-    words=st.lists(st.sampled_from(" ".join(TITLES).split()), min_size=1, max_size=5),
+    words=st.lists(st.sampled_from(" ".join(TITLES + USES).split()), min_size=1, max_size=5),
     k=st.integers(1, len(TITLES)),
     allowed=st.lists(st.booleans(), min_size=len(TITLES), max_size=len(TITLES)),
 )
@@ -56,7 +58,9 @@ def test_the_nearest_items_are_those_of_a_loop(ground, words, k, allowed) -> Non
     np.testing.assert_allclose(cosines[0, :kept], [near for _, near in expected], atol=1e-5)
     near = dict(slowly(ground, text, len(TITLES), allowed))
     # Equally near items may change places by rounding alone.
-    np.testing.assert_allclose([near[i] for i in items[0, :kept].tolist()], cosines[0, :kept], atol=1e-5)
+    np.testing.assert_allclose(
+        [near[i] for i in items[0, :kept].tolist()], cosines[0, :kept], atol=1e-5
+    )
     assert np.isneginf(cosines[0, kept:]).all()
 
 
@@ -65,8 +69,14 @@ def test_many_texts_are_compared_in_parts(ground: Grounding) -> None:
     items, cosines = ground.nearest(texts, 3)
     first, near = ground.nearest(TITLES, 3)
     np.testing.assert_array_equal(items, np.tile(first, (60, 1)))
-    np.testing.assert_allclose(cosines[:, 0], 1, atol=1e-5)
-    assert np.allclose(near[:, 0], 1, atol=1e-5)
+    np.testing.assert_array_equal(first[:, 0], np.arange(len(TITLES)))
+    np.testing.assert_allclose(cosines, np.tile(near, (60, 1)), atol=1e-5)
+    np.testing.assert_allclose(near[:, 0], 1, atol=1e-5)
+
+
+def test_other_texts_than_titles_are_read_too(ground: Grounding) -> None:
+    items, _ = ground.nearest(["watering"], 2)
+    assert set(items[0].tolist()) == {2, 3}
 
 
 def test_names_of_items_stay_and_texts_are_grounded(ground: Grounding) -> None:
