@@ -127,10 +127,10 @@ def _kernel(
     row = iota((records, 1), 0)
     for q in range(requests):
         kept = jnp.minimum(limit[pl.program_id(0) * requests + q], beams)
-        score, number = best[q]
+        score, which = best[q]
         valid = (score > -jnp.inf) & (row < kept)
         score = jnp.where(valid, score + 0.0, -jnp.inf)
-        child = jnp.where(valid, number, 0.0).astype(jnp.int32)
+        child = jnp.where(valid, which, 0.0).astype(jnp.int32)
         parent, slot = child >> (width.bit_length() - 1), child & (width - 1)
         square = (records, records)
         own = taken(jnp.broadcast_to(parent, square) == iota(square, 1), state[q], 4)
