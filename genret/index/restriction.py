@@ -22,7 +22,7 @@ class AllowedRows:
     Attributes:
       rows: uint32 [P, 8 n], rank bits of the rows.
       masks: for each level, bits of what leads to an allowed row. Dense levels: for each code of
-        each node, uint32 [P, S, V / 32]; ragged ones: for each edge, uint32 [P, E / 32 + 1];
+        each node, uint32 [P, S, V / 32], or more where whole lines are read; ragged ones: for each edge, uint32 [P, E / 32 + 1];
         others: None, their rows say it.
     """
 

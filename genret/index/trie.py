@@ -13,6 +13,7 @@ from genret.index.accelerated import AcceleratedLayout
 from genret.index.bits import pack_bits
 from genret.index.layout import Layout
 from genret.index.levels import EdgesOnHost, Level
+from genret.index.lines import LANES
 from genret.index.restriction import NO_ROW, AllowedRows, Restriction
 from genret.pytree import register_pytree, static_field
 from genret.typing import Array, Bool, Int
@@ -184,9 +185,17 @@ class Trie:
                 masks.append(None)
                 continue
             leads = np.logical_or.reduceat(mask, edges.first_rows) if mask.size else mask
-            masks.append(jax.device_put(level.allowed_bits(edges, leads)[None]))
+            bits = level.allowed_bits(edges, leads)
+            if self._on_tpu and bits.ndim == 2 and LANES // 2 <= bits.shape[1] < LANES:
+                # XLA would turn around what does not fill a line, in every search.
+                bits = np.pad(bits, ((0, 0), (0, LANES - bits.shape[1])))
+            masks.append(jax.device_put(bits[None]))
         rows = jax.device_put(pack_bits(mask, self.layout.rows)[None])
         return AllowedRows(rows=rows, masks=tuple(masks))
+
+    @property
+    def _on_tpu(self) -> bool:
+        return self.accelerated is not None and self.accelerated.platform == "tpu"
 
     @functools.cached_property
     def edges_on_host(self) -> tuple[EdgesOnHost | None, ...]:

@@ -111,7 +111,8 @@ class DenseLevel(BranchingLevel):
         masks = None if restriction is None else restriction.mask(self.number)
         if restriction is None or masks is None or restriction.filter_of is None:
             return self.masks.at[nodes.nodes].get(mode="clip")
-        return masks.at[restriction.filter_of[:, None], nodes.nodes].get(mode="clip")
+        found = masks.at[restriction.filter_of[:, None], nodes.nodes].get(mode="clip")
+        return found[..., : self.masks.shape[-1]]  # a TPU's lines are filled up
 
     def children(self, nodes: NodeRange, restriction: Restriction | None) -> Children:
         """Return a slot for each code of the level, and a few more."""
