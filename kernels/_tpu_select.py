@@ -26,10 +26,10 @@ ROUND_BITS = 4
 """Bits of the threshold that a round of the bisection finds: 16 thresholds fill two registers."""
 
 FEW_BITS = 2
-"""The same where rounds are twice as many and each is a sixth of the work, with three thresholds."""
+"""The same with three thresholds: rounds are twice as many, and each is a fifth of the work."""
 
 MANY = 4
-"""Matrices from which on the waits of so many rounds are hidden by each other's work."""
+"""Matrices from which on the waits of twice the rounds are hidden by each other's work."""
 
 UNROLLED = 32
 """Rows up to which a loop over them is unrolled."""

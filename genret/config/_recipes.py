@@ -145,11 +145,13 @@ items' vectors.
 
 The head has the last of the two blocks and vectors of the items for itself, so that its mistakes are
 others than those of the codes. Office with its shipped semantic IDs is 1,400 steps; there all items
-compete in the head's loss, elsewhere a sample of 4,096. Seed 0, on its test split, 20 beams, weights
-chosen on the validation split (.6 for the transitions): Recall@10 .1131 and NDCG@10 .0648, where
-SASRec of the same seed has .0960 and .0498 and BSARec .0975 and .0486; with seen items forbidden .1199
-and .0686, .1028 and .0549, .1083 and .0603. Without the transitions .0985 and .0565, transitions alone
-.0952 and .0551. Twenty minutes on one shared CPU core.
+compete in the head's loss, elsewhere a sample of 4,096. Test, 20 beams, weights chosen on the
+validation split, Recall@10 and NDCG@10: Office, three seeds, .1117 and .0633, where SASRec has .0941 and
+.0497; with seen items forbidden .1177 and .0671, where it has .1002 and .0544. Beauty with two codes of
+1,024 from co-occurrence, seed 0, .0831 and .0509, where SASRec has .0779 and .0456; forbidden .0894 and
+.0552, .0842 and .0518. Without the transitions Office .1005 and .0574, Beauty .0742 and .0458; a SASRec
+with transitions is level with the recipe on Office (docs/results.md). On one shared CPU core twenty
+minutes for Office, fifty for Beauty.
 """
 
 RECIPES = {
