@@ -109,6 +109,7 @@ def accelerated(
     before, columns = every[:first], every[first:]
     pairs = -(-len(columns) // 2)
     step, held = _line_shape(pairs, stride, overlap=platform == "tpu")
+    before_lines = _lines(before, 1, *_line_shape(-(-first // 2), 1, overlap=False), capacity)
     return AcceleratedLayout(
         platform=platform,
         first=first,
@@ -116,11 +117,9 @@ def accelerated(
         pairs=pairs,
         step=step,
         held=held,
-        words=jnp.asarray(_lines(columns, step, held, capacity).view(np.int32)),
+        words=jnp.asarray(_lines(columns, stride, step, held, capacity).view(np.int32)),
         branches=_branches(levels[:first], num_rows, capacity, whole=platform == "tpu"),
-        before=jnp.asarray(
-            _lines(before, *_line_shape(-(-first // 2), 1, overlap=False), capacity).view(np.int32)
-        ),
+        before=jnp.asarray(before_lines.view(np.int32)),
     )
 
 
@@ -175,8 +174,12 @@ def _line_shape(words: int, stride: int, *, overlap: bool) -> tuple[int, int]:
     return apart, apart
 
 
-def _lines(columns: Sequence[np.ndarray], step: int, held: int, capacity: int) -> np.ndarray:
-    """Put the codes of all rows into lines: those of a pair of levels side by side."""
+def _lines(
+    columns: Sequence[np.ndarray], stride: int, step: int, held: int, capacity: int
+) -> np.ndarray:
+    """Put the codes of all rows into lines; there are none where a beam's rows exceed one."""
+    if not columns or stride > held:
+        return np.zeros((1, LANES), np.uint32)
     lines = np.zeros((capacity // step + 2, LANES), np.uint32)
     for number, column in enumerate(columns):
         filled = np.zeros((len(lines) - 1) * step + held, np.uint32)
