@@ -36,6 +36,9 @@ from genret.testing import GivenLogits
 CHILD = Path(__file__).with_name("_compile_alone.py")
 CHIPS = (*TPU_TOPOLOGIES, *launches.GPUS)
 PROFILE = "--xla_jf_dump_static_llo_profile_to="
+FLAGS = {"v7x": ("--xla_tpu_scoped_vmem_limit_kib=24576",)}
+"""Flags of a chip's compiler. That of a v7x, whose VMEM is half of a v6e's, fills it with arrays before it
+knows what kernels take, and then refuses the program: it leaves them 24 MiB."""
 
 
 def compile_for(
@@ -111,11 +114,11 @@ def logits_among(arguments: tuple[Any, ...]) -> list[int]:
 
 def _compile_for_tpu(folder: Path, chip: str, timeout: float) -> Figures:
     """Compile the program of a folder for a TPU."""
-    error = run_compiler(folder, chip, timeout, _tpu_flags(folder, profile=True))
+    error = run_compiler(folder, chip, timeout, _tpu_flags(folder, chip, profile=True))
     note = {}
     if error and "timed out" not in error:
         # Some kernels compile, but not with the flag that writes the profile.
-        without = run_compiler(folder, chip, timeout, _tpu_flags(folder, profile=False))
+        without = run_compiler(folder, chip, timeout, _tpu_flags(folder, chip, profile=False))
         shutil.rmtree(folder / "profile")
         if without is None:
             note, error = {"note": f"compiled without cycles: with the profile flag: {error}"}, None
@@ -158,12 +161,13 @@ def _dump(folder: Path) -> str:
     return f"--xla_dump_to={folder / 'hlo'} --xla_dump_hlo_as_text"
 
 
-def _tpu_flags(folder: Path, *, profile: bool) -> dict[str, str]:
+def _tpu_flags(folder: Path, chip: str, *, profile: bool) -> dict[str, str]:
     (folder / "profile").mkdir(exist_ok=True)
+    flags = [f"{PROFILE}{folder / 'profile'}"] if profile else []
     return {
         "ALLOW_MULTIPLE_LIBTPU_LOAD": "true",
         "TPU_SKIP_MDS_QUERY": "1",
-        "LIBTPU_INIT_ARGS": f"{PROFILE}{folder / 'profile'}" if profile else "",
+        "LIBTPU_INIT_ARGS": " ".join([*flags, *FLAGS.get(chip, ())]),
         "XLA_FLAGS": _dump(folder),
     }
 

@@ -146,8 +146,8 @@ items' vectors.
 The head has the last of the two blocks and vectors of the items for itself, so that its mistakes are
 others than those of the codes. Office with its shipped semantic IDs is 1,400 steps; there all items
 compete in the head's loss, elsewhere a sample of 4,096. Test, 20 beams, weights chosen on the
-validation split, Recall@10 and NDCG@10: Office, three seeds, .1117 and .0633, where SASRec has .0941 and
-.0497; with seen items forbidden .1177 and .0671, where it has .1002 and .0544. Beauty with two codes of
+validation split, Recall@10 and NDCG@10: Office, three seeds, .1117 and .0633, where SASRec has .0949 and
+.0499; with seen items forbidden .1177 and .0671, where it has .1006 and .0546. Beauty with two codes of
 1,024 from co-occurrence, seed 0, .0831 and .0509, where SASRec has .0779 and .0456; forbidden .0894 and
 .0552, .0842 and .0518. Without the transitions Office .1005 and .0574, Beauty .0742 and .0458; a SASRec
 with transitions is level with the recipe on Office (docs/results.md). On one shared CPU core twenty
