@@ -31,7 +31,12 @@ def found_in(keys: jax.Array, m: int) -> jax.Array:
 
 @pytest.mark.parametrize(
     ("matrices", "rows", "m"),
-    [(1, 8, 1), (MANY - 1, UNROLLED + 8, 70), (MANY, 8, 70), (MANY, UNROLLED + 8, 70)],
+    [
+        (1, 8, 1),
+        (MANY - 1, UNROLLED + 8, 70),
+        (MANY, UNROLLED + 8, 70),
+        pytest.param(MANY, 8, 70, marks=pytest.mark.slow),
+    ],
 )
 def test_thresholds_are_the_mth_largest_keys(matrices: int, rows: int, m: int) -> None:
     for seed in range(4):

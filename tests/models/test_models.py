@@ -30,8 +30,12 @@ CONFIGS = {
 }
 TIGER = BASE.as_kind("encoder_decoder", code_layers=2, relative_distance=40)
 CONFIGS["tiger"] = TIGER  # one target a row: the last item
-each_model = pytest.mark.parametrize("name", CONFIGS)
-each_of_many_targets = pytest.mark.parametrize("name", [n for n in CONFIGS if n != "tiger"])
+NAMES = [
+    pytest.param(name, marks=pytest.mark.slow) if name == "items-latent" else name
+    for name in CONFIGS
+]
+each_model = pytest.mark.parametrize("name", NAMES)
+each_of_many_targets = pytest.mark.parametrize("name", [n for n in NAMES if n != "tiger"])
 
 
 def random_codes(rng, *shape):
