@@ -85,18 +85,23 @@ class TextEmbedder:
             return np.zeros((0, self.projection.shape[1]), np.float32)
         return unit_rows(_weigh(_count_pieces(lines, self.model), self.rarity) @ self.projection)
 
-    def knows(self, text: str) -> bool:
-        """Say whether a text has any piece that the texts had which were learned from.
+    def knows(self, texts: Sequence[str]) -> list[bool]:
+        """Say of each text whether it has any piece that the texts had which were learned from.
 
         The mark between words is none.
         """
         processor = sentencepiece.SentencePieceProcessor(model_proto=self.model)
-        found = [one for one in processor.encode(one_line(text, 0)) if one != processor.unk_id()]
+        lines = [one_line(text, row) for row, text in enumerate(texts)]
         # A single byte is a piece though no text had it: its row of the projection is zero.
-        return any(
-            self.projection[one].any() and processor.id_to_piece(one).strip("\u2581")
-            for one in found
-        )
+        return [
+            any(
+                one != processor.unk_id()
+                and self.projection[one].any()
+                and processor.id_to_piece(one).strip("\u2581")
+                for one in pieces
+            )
+            for pieces in (processor.encode(lines) if lines else [])
+        ]
 
 
 def text_vectors(

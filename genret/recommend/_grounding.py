@@ -26,6 +26,9 @@ class Grounding:
     of all its text. These are made by the embedder of the run from texts alone, as a free text has no
     history.
 
+    Items that were removed from a run are among them until ``genret compact`` forgets them, as histories
+    may hold them; ``allowed`` leaves them out.
+
     Source: Bao et al., A Bi-Step Grounding Paradigm for Large Language Models in Recommendation Systems,
     2023.
 
@@ -107,9 +110,11 @@ class Grounding:
             f"allowed: found {None if allowed is None else allowed.shape}, expected ({items},)",
         )
         asked = _directions(self.embedder, texts)
-        for text in texts:
+        of_text = self.embedder.text
+        knows = [True] * len(texts) if of_text is None else of_text.knows(texts)
+        for text, known in zip(texts, knows, strict=True):
             require(
-                self.embedder.text is None or self.embedder.text.knows(text),
+                known,
                 f"{text!r}: found nothing that the items' texts have too, expected words of theirs",
             )
         found = np.empty((len(texts), k), np.int64)
