@@ -1,6 +1,6 @@
 """Choosing the best of many numbers inside a TPU kernel, exactly and without sorting them.
 
-The m-th largest number is found by bisection on the bits of the numbers, two or four bits a round. Those
+The m-th largest number is found by bisection on the bits of the numbers, a few bits a round. Those
 that are larger, and as many equal ones as are needed, are moved into one column by their position
 (a sum over the mask of what comes before, taken on the matrix unit), and only these m are ranked,
 each against each. Where they are numbered row by row, the matrix unit moves them as well: it
@@ -11,6 +11,7 @@ column; of equal numbers, the one with the lower number comes first.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -25,11 +26,11 @@ SUBLANES = 8
 ROUND_BITS = 4
 """Bits of the threshold that a round of the bisection finds: 16 thresholds fill two registers."""
 
-FEW_BITS = 2
-"""The same with three thresholds: rounds are twice as many, and each is a fifth of the work."""
+FEW_BITS = (3, 2)
+"""The same where there are many rows: more rounds of fewer thresholds are less work in all."""
 
-MANY = 4
-"""Matrices from which on the waits of twice the rounds are hidden by each other's work."""
+MANY = 8
+"""Matrices from which on the second of these is taken: they hide each other's waits between rounds."""
 
 UNROLLED = 32
 """Rows up to which a loop over them is unrolled."""
@@ -88,11 +89,13 @@ def thresholds(keys: Sequence[Any], rows: int, m: int) -> list[jax.Array]:
     Returns:
       For each, int32 [8, 128], the same number everywhere; ``LOWEST``: there are fewer than m.
     """
-    wide = len(keys) < MANY or rows <= UNROLLED
-    bits = ROUND_BITS if wide else FEW_BITS
+    few = rows <= UNROLLED
+    bits = ROUND_BITS if few else FEW_BITS[len(keys) >= MANY]
     found = [jnp.full((SUBLANES, LANES), LOWEST, jnp.int32) for _ in keys]
-    for shift in range(32 - bits, -1, -bits):
-        digits = (_digits if wide else _few_digits)(keys, found, shift, rows, m)
+    for end in range(32, 0, -bits):
+        shift = max(0, end - bits)  # the last round takes the bits that are left
+        of_round = _digits if few else partial(_few_digits, bits=end - shift)
+        digits = of_round(keys, found, shift, rows, m)
         found = [low + (digit << shift) for low, digit in zip(found, digits, strict=True)]
     return found
 
@@ -108,12 +111,12 @@ def _digits(
 
 
 def _few_digits(
-    keys: Sequence[Any], found: Sequence[jax.Array], shift: int, rows: int, m: int
+    keys: Sequence[Any], found: Sequence[jax.Array], shift: int, rows: int, m: int, *, bits: int
 ) -> list[jax.Array]:
-    """Return the next ``FEW_BITS`` bits of thresholds, each tried against whole registers of keys."""
+    """Return the next bits of thresholds, each tried against whole registers of keys."""
     shape = (SUBLANES, LANES)
     # As int32: the upper half of the digits of the first round are negative numbers.
-    steps = [digit << shift for digit in range(1, 1 << FEW_BITS)]
+    steps = [digit << shift for digit in range(1, 1 << bits)]
     steps = [step - (1 << 32 if step >= 1 << 31 else 0) for step in steps]
 
     def count(block: Any, counts: Any) -> Any:

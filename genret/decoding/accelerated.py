@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from genret_kernels import KernelError
 from genret_kernels.dense_level import dense_level
+from genret_kernels.lines_level import lines_level
+from genret_kernels.lines_level.reference import gathered
 from genret_kernels.load_lines import load_lines
 from genret_kernels.load_rows import load_rows
 from genret_kernels.rows_level import layout, rows_level
@@ -19,7 +21,7 @@ from genret.decoding.readout import Projection, Readout
 from genret.index.accelerated import AcceleratedLayout
 from genret.index.cells import DenseLines
 from genret.index.levels import DenseLevel, Level, RaggedLevel
-from genret.index.lines import Load, gathered
+from genret.index.lines import Load
 from genret.index.nodes import NodeRange, take_beams
 from genret.index.ragged_lines import RaggedLines
 from genret.index.restriction import Restriction
@@ -75,6 +77,9 @@ def next_beams(
     limit = jnp.full((batch,), beams, jnp.int32) if beams_of is None else beams_of
     stored, restriction = trie.levels[level], searched.restriction
     if level < plan.first:
+        extended = _lines_step(plan, level, restriction, state, readout, beams, limit)
+        if extended is not None:
+            return extended
         return _dense_step(plan, stored, restriction, state, readout, beams, limit)
     return _rows_step(plan, stored, level, restriction, state, readout, beams, limit, end_code)
 
@@ -140,7 +145,7 @@ def _rows_step(
 ) -> tuple[BeamState, Int[Array, "B beams"]]:
     """Take a step whose beams' records hold the codes below them."""
     records = state.records
-    if records is None:
+    if records is None or level == plan.first:
         records = _records(plan, level, restriction, state, beams)
     run = _with_fallback(plan, level, rows_level)
     records, parents, codes, scores = run(
@@ -194,6 +199,49 @@ def _dense_step(
         nodes=nodes.where(valid),
         codes=jnp.where(valid[..., None], jnp.concatenate([*so_far, codes[..., None]], axis=-1), 0),
         valid=valid,
+    )
+    return extended, parents
+
+
+def _lines_step(
+    plan: AcceleratedLayout,
+    level: int,
+    restriction: Restriction | None,
+    state: BeamState,
+    readout: Readout,
+    beams: int,
+    limit: Int[Array, "B"],
+) -> tuple[BeamState, Int[Array, "B beams"]] | None:
+    """Take a step of beams whose children lie in lines, as one kernel; None: there is none that fits.
+
+    A GPU fuses the look-ups before and behind the choice with what asks for them, so it takes
+    :func:`_dense_step`, as does a search that restricts the items.
+    """
+    branch, at_root = plan.branches[level], state.codes.shape[1] < beams
+    if plan.platform != "tpu" or restriction is not None or branch is None or at_root:
+        return None
+    lines = branch.lines if isinstance(branch, RaggedLines) else branch.masks
+    if lines is None:
+        return None
+    assert isinstance(state.nodes, NodeRange)
+    records = state.records
+    if records is None:
+        records = _packed(state, beams, jnp.full(state.nodes.lo.shape, 0xFFFFFFFF, jnp.uint32))
+    try:
+        records, parents, codes, nodes, lo, hi, scores = lines_level(
+            _logits(readout), records, limit, lines, branch.cells.lines,
+            layout=branch.layout, level=level, beams=beams, implementation="pallas_tpu",
+        )  # fmt: skip
+    except KernelError:
+        return None  # the other step says why
+    held = records[:, :beams]
+    extended = BeamState(
+        scores=scores,
+        keys=None,
+        nodes=NodeRange(nodes=nodes, lo=lo, hi=hi),
+        codes=jnp.concatenate([held[..., :level], codes[..., None]], axis=-1),
+        valid=scores > -jnp.inf,
+        records=records,
     )
     return extended, parents
 
@@ -267,12 +315,14 @@ def _records(
 ) -> Int[Array, "B R C"]:
     """Put the beams and the codes of the items below them into records."""
     assert isinstance(state.nodes, NodeRange)
-    lo, hi = state.nodes.lo, state.nodes.hi
-    if restriction is None:
-        allowed = jnp.full(lo.shape, 0xFFFFFFFF, jnp.uint32)
-    else:
-        allowed = restriction.window(lo)
-    records = layout.pack(state.codes, state.scores, lo, hi - lo, allowed, beams=beams)
+    records = state.records
+    if records is None:
+        lo = state.nodes.lo
+        if restriction is None:
+            allowed = jnp.full(lo.shape, 0xFFFFFFFF, jnp.uint32)
+        else:
+            allowed = restriction.window(lo)
+        records = _packed(state, beams, allowed)
     # A GPU gathers the words by themselves, fused with what makes the records.
     run = _with_fallback(plan, level, load_rows) if plan.platform == "tpu" else load_rows
     filled: Int[Array, "B R C"] = run(
@@ -284,6 +334,16 @@ def _records(
         held=plan.held,
     )
     return filled
+
+
+def _packed(state: BeamState, beams: int, allowed: UInt[Array, "B M"]) -> Int[Array, "B R C"]:
+    """Put the beams into records, without codes of the items below them."""
+    assert isinstance(state.nodes, NodeRange)
+    lo, hi = state.nodes.lo, state.nodes.hi
+    records: Int[Array, "B R C"] = layout.pack(
+        state.codes, state.scores, lo, hi - lo, allowed, beams=beams, nodes=state.nodes.nodes
+    )
+    return records
 
 
 def _logits(readout: Readout) -> Float[Array, "B M V"]:

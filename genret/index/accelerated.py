@@ -5,11 +5,12 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
+from genret_kernels.lines_level.reference import pick
 
 from genret.index.cells import DenseLines, Number
 from genret.index.levels import DenseLevel, Level, RaggedLevel, SingleLevel, WindowLevel
 from genret.index.levels.base import DeadCodes
-from genret.index.lines import LANES, Load, lines_at, pick
+from genret.index.lines import LANES, Load, lines_at
 from genret.index.nodes import NodeRange
 from genret.index.ragged_lines import RaggedLines, wide_nodes
 from genret.index.restriction import NO_ROW, Restriction

@@ -12,8 +12,9 @@ sixteen blocks, to the same answers: it gathers slices of eight words in a loop.
 import jax
 import jax.numpy as jnp
 import numpy as np
+from genret_kernels.lines_level.reference import pick
 
-from genret.index.lines import LANES, lines_at, pick
+from genret.index.lines import LANES, lines_at
 from genret.typing import Array, Bool, Int, UInt
 
 WORD_BITS = 32

@@ -4,13 +4,13 @@ import dataclasses
 from collections.abc import Callable
 from typing import Protocol
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from genret_kernels.lines_level import LinesLayout
+from genret_kernels.lines_level.reference import cells_at, dense_bits, gathered
 
-from genret.index.bits import WORD_BITS
 from genret.index.levels import DenseLevel
-from genret.index.lines import LANES, Load, gathered, pick
+from genret.index.lines import LANES, Load
 from genret.index.nodes import NodeRange
 from genret.pytree import register_pytree, static_field
 from genret.typing import Array, Bool, Int, UInt
@@ -71,22 +71,20 @@ class Cells:
             whole=whole,
         )
 
-    def at(self, cell: Int[Array, "B K"], load: Load) -> NodeRange:
-        """Return the numbers of cells and their rows: to where the next cell begins."""
+    def at(
+        self, cell: Int[Array, "B K"], load: Load
+    ) -> tuple[Int[Array, "B K"], Int[Array, "B K"], Int[Array, "B K"]]:
+        """Return the numbers of cells and their rows: from theirs to where the next cell begins."""
+        if self.whole:
+            number, lo, hi = cells_at(self.lines, cell, numbered=self.numbered, load=load)
+            return number, lo, hi
         line, lane = jnp.divmod(cell, (LANES // 2 if self.numbered else LANES) - 1)
-        if not self.whole:
 
-            def word(lane: Int[Array, "B K"]) -> Int[Array, "B K"]:
-                return self.lines.reshape(-1).at[line * LANES + lane].get(mode="clip")
-        else:
-            found = load(self.lines, line)
-
-            def word(lane: Int[Array, "B K"]) -> Int[Array, "B K"]:
-                return pick(found, lane)
+        def word(lane: Int[Array, "B K"]) -> Int[Array, "B K"]:
+            return self.lines.reshape(-1).at[line * LANES + lane].get(mode="clip")
 
         lo, hi = word(lane), word(lane + 1)
-        number = word(lane + LANES // 2) if self.numbered else lo
-        return NodeRange(nodes=number, lo=lo, hi=hi)
+        return (word(lane + LANES // 2) if self.numbered else lo), lo, hi
 
 
 @register_pytree
@@ -97,8 +95,8 @@ class DenseLines:
     Attributes:
       cells: one for each code of each node.
       num_codes: V.
-      masks: int32 [T, 128], the bits of the codes of several nodes in each line, W words a node; None:
-        a node's words fill a line, or nobody reads whole lines.
+      masks: int32 [T, 128], the bits of the codes, W words a node, see
+        :mod:`genret_kernels.lines_level.layout`; None: these fill no whole lines, or nobody reads such.
     """
 
     cells: Cells
@@ -131,12 +129,15 @@ class DenseLines:
         rows = np.append(first_rows, above.size)[edge]
         numbers = None if number is None else number(edge)
         masks = np.asarray(level.masks)
-        nodes_of_line = LANES // masks.shape[1]
+        words = masks.shape[1]
         lines: Array | None = None
-        if whole and nodes_of_line > 1:
+        if whole and words < LANES:
+            nodes_of_line = LANES // words
             padded = np.pad(masks, ((0, -masks.shape[0] % nodes_of_line), (0, 0)))
-            several = padded.reshape(-1, nodes_of_line * masks.shape[1]).view(np.int32)
+            several = padded.reshape(-1, nodes_of_line * words).view(np.int32)
             lines = jnp.asarray(np.pad(several, ((0, 0), (0, LANES - several.shape[1]))))
+        elif whole and words % LANES == 0:
+            lines = jnp.asarray(masks.reshape(-1, LANES).view(np.int32))
         return cls(cells=Cells.of(rows, numbers, whole), num_codes=level.num_codes, masks=lines)
 
     def words(self, nodes: Int[Array, "B M"], load: Load) -> UInt[Array, "B M W"] | None:
@@ -151,20 +152,22 @@ class DenseLines:
         """
         if self.masks is None:
             return None
-        words = -(-self.num_codes // WORD_BITS)
-        line, place = jnp.divmod(nodes, LANES // words)
         few = self.masks.shape[0] <= MOST_HELD
-        found = (gathered if few else load)(self.masks, line)
-        own = found[..., :words]
-        for other in range(1, LANES // words):
-            there = found[..., other * words :][..., :words]
-            own = jnp.where((place == other)[..., None], there, own)
-        return jax.lax.bitcast_convert_type(own, jnp.uint32)
+        load = gathered if few else load
+        words: UInt[Array, "B M W"] = dense_bits(self.masks, nodes, self.layout, load)
+        return words
+
+    @property
+    def layout(self) -> LinesLayout:
+        """The static facts of ``masks`` and ``cells``."""
+        return LinesLayout(num_codes=self.num_codes, wide=None, numbered=self.cells.numbered)
 
     def child(self, nodes: NodeRange, codes: Int[Array, "B K"], load: Load) -> NodeRange:
         """See :meth:`ChildLines.child`."""
         few = self.cells.lines.shape[0] <= MOST_HELD
-        return self.cells.at(nodes.nodes * self.num_codes + codes, gathered if few else load)
+        cell = nodes.nodes * self.num_codes + codes
+        number, lo, hi = self.cells.at(cell, gathered if few else load)
+        return NodeRange(nodes=number, lo=lo, hi=hi)
 
 
 def _overlapping(values: Int[np.ndarray, "K"], width: int) -> Int[np.ndarray, "T width"]:

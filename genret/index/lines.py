@@ -13,11 +13,6 @@ Load = Callable[[Array, Array], Array]
 """Returns some lines of a table: of int32 [T, 128] and int32 [...], int32 [..., 128]."""
 
 
-def gathered(lines: Int[Array, "T 128"], which: Int[Array, "*shape"]) -> Int[Array, "*shape 128"]:
-    """Return some lines of a table, as XLA gathers them: see :data:`Load`."""
-    return lines.at[which].get(mode="clip")
-
-
 def lines_at(
     words: Shaped[Array, "*P N"], at: Int[Array, "*shape"], *lead: Array
 ) -> tuple[Shaped[Array, "*shape 128"], Int[Array, "*shape"]]:
@@ -36,13 +31,3 @@ def lines_at(
     lines = jnp.pad(words, fill).reshape(*words.shape[:-1], -1, LANES)
     line, lane = jnp.divmod(at, LANES)
     return lines.at[(*lead, line)].get(mode="clip"), lane
-
-
-def pick(line: Shaped[Array, "*shape 128"], lane: Int[Array, "*shape"]) -> Shaped[Array, "*shape"]:
-    """Return one word of each line: a sum over the line, of which all but that word is masked.
-
-    >>> pick(jnp.arange(128)[None], jnp.array([5])).tolist()
-    [5]
-    """
-    place = jnp.arange(LANES, dtype=jnp.int32).reshape(*[1] * lane.ndim, LANES)
-    return jnp.where(place == lane[..., None], line, 0).sum(axis=-1, dtype=line.dtype)

@@ -7,11 +7,13 @@ all other nodes, the codes of 32 rows from their first one on say all.
 
 import dataclasses
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from genret_kernels.lines_level import LinesLayout
+from genret_kernels.lines_level.layout import NARROW
+from genret_kernels.lines_level.reference import children_of, words_of
 
-from genret.index.bits import WORD_BITS, low_bits
+from genret.index.bits import WORD_BITS
 from genret.index.cells import Cells, Number
 from genret.index.levels import RaggedLevel
 from genret.index.levels.dense import code_masks
@@ -20,9 +22,6 @@ from genret.index.nodes import NodeRange
 from genret.pytree import register_pytree, static_field
 from genret.typing import Array, Bool, Int, UInt
 
-NARROW = WORD_BITS
-"""Rows of a node up to which it is not wide."""
-
 MOST_LINES = 1 << 21
 """Lines of a table of a ragged level: 1 GiB."""
 
@@ -30,12 +29,10 @@ MOST_LINES = 1 << 21
 @register_pytree
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RaggedLines:
-    """The children of a ragged level's nodes.
+    """The children of a ragged level's nodes, see :mod:`genret_kernels.lines_level.layout`.
 
     Attributes:
-      lines: int32 [T, 128]. First K lines for each wide node: bits of its codes, then its first cell.
-        Then lines of codes: lane j of line r has the code of row ``128 r + j`` in its lower 16 bits, and
-        that of the row 32 behind it in the upper ones, so any 32 rows lie in 32 lanes of one line.
+      lines: int32 [T, 128].
       cells: those of the children of wide nodes, node by node; behind those of a node, where it ends.
       wide: lines of wide nodes.
       num_codes: V.
@@ -106,82 +103,26 @@ class RaggedLines:
             num_codes=level.num_codes,
         )
 
+    @property
+    def layout(self) -> LinesLayout:
+        """The static facts of the lines."""
+        return LinesLayout(num_codes=self.num_codes, wide=self.wide, numbered=self.cells.numbered)
+
     def words(self, nodes: NodeRange, load: Load) -> UInt[Array, "B M W"]:
         """Return the codes of each node, as bits; ``load``: see :meth:`ChildLines.child`."""
-        held = self._held(nodes, load)
-        place = jnp.arange(held.bits.shape[-1], dtype=jnp.int32).reshape(1, 1, 1, -1)
-        codes = held.codes[..., None]
-        bit = jnp.uint32(1) << (codes % WORD_BITS).astype(jnp.uint32)
-        # Of a run of equal codes, the first row says it: each bit is there once.
-        own = held.first[..., None] & (codes // WORD_BITS == place)
-        narrow = jnp.where(own, bit, 0).sum(axis=2, dtype=jnp.uint32)
-        return jnp.where(held.wide[..., None], held.bits, narrow)
+        count = nodes.hi - nodes.lo
+        found: UInt[Array, "B M W"] = words_of(
+            self.lines, nodes.nodes, nodes.lo, count, layout=self.layout, load=load
+        )
+        return found
 
     def child(self, nodes: NodeRange, codes: Int[Array, "B K"], load: Load) -> NodeRange:
         """See :meth:`ChildLines.child`."""
-        held = self._held(nodes, load)
-        below = jnp.arange(held.bits.shape[-1], dtype=jnp.int32).reshape(1, 1, -1) * WORD_BITS
-        before = held.bits & low_bits(codes[..., None] - below)
-        rank = jax.lax.population_count(before).astype(jnp.int32).sum(axis=-1, dtype=jnp.int32)
-        found = self.cells.at(jnp.where(held.wide, held.cell + rank, 0), load)
-        own = held.inside & (held.codes <= codes[..., None])
-        until = own.sum(axis=-1, dtype=jnp.int32)
-        same = (own & (held.codes == codes[..., None])).sum(axis=-1, dtype=jnp.int32)
-        return NodeRange(
-            nodes=jnp.where(held.wide, found.nodes, 0),
-            lo=jnp.where(held.wide, found.lo, nodes.lo + until - same),
-            hi=jnp.where(held.wide, found.hi, nodes.lo + until),
-        )
-
-    def _held(self, nodes: NodeRange, load: Load) -> "_Held":
-        """Read the line of each node."""
-        count = nodes.hi - nodes.lo
-        wide = count > NARROW
-        words = -(-self.num_codes // WORD_BITS)
-        each = words // LANES + 1
-        first = jnp.where(wide, nodes.nodes * each, self.wide + nodes.lo // LANES)
-        which = first[..., None] + jnp.arange(each, dtype=jnp.int32).reshape(1, 1, -1)
-        line = load(self.lines, which).reshape(*count.shape, each * LANES)
-
-        group = (nodes.lo % LANES // NARROW)[..., None]
-        pairs = line[..., :NARROW]
-        for other in range(1, LANES // NARROW):
-            pairs = jnp.where(group == other, line[..., other * NARROW :][..., :NARROW], pairs)
-        lane = jnp.arange(NARROW, dtype=jnp.int32).reshape(1, 1, NARROW)
-        shift = (nodes.lo % NARROW)[..., None]
-        codes = jnp.where(lane >= shift, pairs, pairs >> 16) & 0xFFFF
-        row = (lane - shift) % NARROW  # of the node
-        inside = (row < count[..., None]) & ~wide[..., None]
-        again = (row > 0) & (jnp.roll(codes, 1, axis=-1) == codes)
-        return _Held(
-            wide=wide,
-            bits=jax.lax.bitcast_convert_type(line[..., :words], jnp.uint32),
-            cell=line[..., words],
-            codes=codes,
-            inside=inside,
-            first=inside & ~again,
-        )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Held:
-    """What the lines of nodes hold.
-
-    Attributes:
-      wide: bool [B, M], whether a node is wide; if so:
-      bits: uint32 [B, M, W], its codes.
-      cell: int32 [B, M], its first cell. If not:
-      codes: int32 [B, M, 32], the codes of 32 rows, from some row on and then from its first.
-      inside: bool [B, M, 32], which of these are its rows.
-      first: bool [B, M, 32], at which a child begins.
-    """
-
-    wide: Bool[Array, "B M"]
-    bits: UInt[Array, "B M W"]
-    cell: Int[Array, "B M"]
-    codes: Int[Array, "B M 32"]
-    inside: Bool[Array, "B M 32"]
-    first: Bool[Array, "B M 32"]
+        number, lo, hi = children_of(
+            self.lines, nodes.nodes, nodes.lo, nodes.hi - nodes.lo, codes,
+            layout=self.layout, load=load, find=lambda cell: self.cells.at(cell, load),
+        )  # fmt: skip
+        return NodeRange(nodes=number, lo=lo, hi=hi)
 
 
 def wide_nodes(starts: Bool[np.ndarray, "N"]) -> Bool[np.ndarray, "S"]:

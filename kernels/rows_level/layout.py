@@ -10,6 +10,8 @@ Lanes of a record:
 - ``SCORE``: the bits of the score, float32;
 - ``LO``: the first row of the items below the beam; ``COUNT``: how many there are, 0: no beam;
 - ``ALLOWED``: bit k says whether row ``LO + k`` is allowed;
+- ``NODE``: the number of the beam's node, where a level asks for it, see
+  :mod:`genret_kernels.lines_level.layout`;
 - ``DATA`` on: for each pair of remaining levels ``stride`` lanes, one for each row: the code of the
   first level of the pair in the lower 16 bits, that of the second in the upper ones.
 
@@ -21,7 +23,7 @@ import jax.numpy as jnp
 
 LANES = 128
 MOST_LEVELS = 24
-SCORE, LO, COUNT, ALLOWED, DATA = 24, 25, 26, 27, 32
+SCORE, LO, COUNT, ALLOWED, NODE, DATA = 24, 25, 26, 27, 28, 32
 MOST_ROWS = 32
 """Rows of a beam at most: the bits of a word."""
 
@@ -51,6 +53,7 @@ def pack(
     words: jax.Array | None = None,
     *,
     beams: int | None = None,
+    nodes: jax.Array | None = None,
 ) -> jax.Array:
     """Put beams into records.
 
@@ -63,6 +66,7 @@ def pack(
       words: uint32 [B, M, P, stride], the remaining codes of the rows; None: they are 0, for
         :func:`genret_kernels.load_rows.load_rows` to fill.
       beams: beams to make room for; None: M.
+      nodes: int32 [B, M], the numbers of their nodes; None: 0.
 
     Returns:
       int32 [B, beams filled up, 128].
@@ -70,9 +74,10 @@ def pack(
     bits = lambda x: jax.lax.bitcast_convert_type(x, jnp.int32)[..., None]  # noqa: E731
     gap = jnp.zeros((*scores.shape, MOST_LEVELS - codes.shape[-1]), jnp.int32)
     parts = [codes, gap, bits(scores), lo[..., None], count[..., None], bits(allowed)]
+    parts.append((jnp.zeros_like(lo) if nodes is None else nodes)[..., None])
     if words is not None:
         data = jax.lax.bitcast_convert_type(words, jnp.int32).reshape(*scores.shape, -1)
-        parts += [jnp.zeros((*scores.shape, DATA - ALLOWED - 1), jnp.int32), data]
+        parts += [jnp.zeros((*scores.shape, DATA - NODE - 1), jnp.int32), data]
     records = jnp.concatenate(parts, axis=-1)
     room = num_records(scores.shape[1] if beams is None else beams)
     fill = ((0, 0), (0, room - scores.shape[1]))

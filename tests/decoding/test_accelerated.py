@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from genret_kernels import KernelError
 from genret_kernels.dense_level import dense_level
+from genret_kernels.lines_level import lines_level
 from jax.experimental.pallas import tpu as pltpu
 
 from genret import ItemFilter, TrieIndex, beam_search
@@ -119,7 +120,7 @@ def test_kernels_answer_as_the_trie(seed: int) -> None:
 def skewed(seed: int) -> tuple[TrieIndex, TableModel, dict[str, object]]:
     """Draw a catalog with wide nodes on ragged levels, a model and the options of a search."""
     rng = np.random.default_rng(seed)
-    counts = [(9, 5000, 300, 7), (40, 3000, 1000)][seed % 2]
+    counts = [(9, 5000, 300), (40, 3000, 1000)][seed % 2]
     items = int(rng.choice([400, 3000]))
     codes = np.minimum(rng.zipf(1.3, (items, len(counts))) - 1, np.array(counts) - 1)
     case: dict[str, object] = {
@@ -147,11 +148,24 @@ def test_ragged_levels_answer_as_the_trie(seed: int) -> None:
 
 
 @pytest.mark.slow
-def test_ragged_levels_answer_as_the_trie_in_kernels() -> None:
-    """The same with the TPU's kernels, in the interpreter."""
-    index, model, case = skewed(4)
+@pytest.mark.parametrize(
+    ("seed", "of_lines"), [pytest.param(3, 2, marks=pytest.mark.exhaustive), (4, 0), (9, 1)]
+)
+def test_ragged_levels_answer_as_the_trie_in_kernels(
+    seed: int, of_lines: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same with the TPU's kernels, in the interpreter; exclusions do without those of lines."""
+    calls = []
+
+    def counted(*arguments: jax.Array, **options: object) -> tuple[jax.Array, ...]:
+        calls.append(options["level"])
+        return lines_level(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(accelerated, "lines_level", counted)
+    index, model, case = skewed(seed)
     with pltpu.force_tpu_interpret_mode():
         found = search(index.to("tpu"), model, case)
+    assert len(calls) == of_lines
     for own, expected in zip(found, search(index, model, case), strict=True):
         np.testing.assert_array_equal(own, expected)
 

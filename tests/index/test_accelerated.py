@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from genret_kernels.lines_level.reference import gathered
 from genret_kernels.load_rows import load_rows
 from genret_kernels.rows_level import layout
 from hypothesis import given
@@ -13,7 +14,7 @@ from genret.index import FilterStack
 from genret.index.accelerated import _line_shape
 from genret.index.cells import DenseLines
 from genret.index.levels import DenseLevel
-from genret.index.lines import LANES, gathered
+from genret.index.lines import LANES
 
 
 @pytest.mark.parametrize("platform", ["tpu", "gpu"])

@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+from genret_kernels.lines_level.reference import pick
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +18,7 @@ from genret.index.bits import (
     unpack_bits,
     window,
 )
-from genret.index.lines import lines_at, pick
+from genret.index.lines import lines_at
 from genret.index.restriction import segment_any
 
 ROWS = jnp.arange(701, dtype=jnp.int32)

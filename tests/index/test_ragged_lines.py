@@ -3,10 +3,10 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from genret_kernels.lines_level.reference import gathered
 
 from genret import TrieIndex
 from genret.index.levels.dense import bits_of
-from genret.index.lines import gathered
 from genret.index.nodes import NodeRange
 from genret.index.ragged_lines import RaggedLines, wide_nodes
 

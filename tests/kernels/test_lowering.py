@@ -10,6 +10,7 @@ import pytest
 OPS = {
     "top_m": ("xla",),
     "dense_level": ("xla", "pallas_tpu", "pallas_gpu"),
+    "lines_level": ("xla", "pallas_tpu"),
     "load_lines": ("xla", "pallas_tpu"),
     "load_rows": ("xla", "pallas_tpu"),
     "rows_level": ("xla", "pallas_tpu", "pallas_gpu"),
@@ -27,6 +28,7 @@ def function_of(op: str, spec: Any, name: str | None) -> Callable[..., Any]:
     static = {
         "top_m": lambda: {"m": spec.m},
         "dense_level": lambda: {"beams": spec.beams},
+        "lines_level": lambda: {"layout": spec.layout, "level": 2, "beams": spec.beams},
         "load_rows": lambda: {
             name: getattr(spec, name) for name in ("pairs", "stride", "step", "held")
         },

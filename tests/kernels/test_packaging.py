@@ -12,7 +12,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "kernels").rglob("*.py"))
-OPS = ["dense_level", "load_lines", "load_rows", "rows_level", "shared_prefix_attention", "top_m"]
+OPS = [
+    "dense_level", "lines_level", "load_lines", "load_rows", "rows_level", "shared_prefix_attention", "top_m",
+]  # fmt: skip
 
 
 def module_of(file: Path) -> str:
