@@ -7,8 +7,8 @@ equal it, and ``arg_specs.py`` names the sizes that tests and benchmarks use. Th
 - :func:`genret_kernels.top_m.top_m`: the best candidates of a request, exactly;
 - :func:`genret_kernels.dense_level.dense_level`: a level of the search at which each code of each
   beam may be a child;
-- :func:`genret_kernels.lines_level.lines_level`: a level of the search whose beams' children lie in
-  lines of a table in HBM;
+- :func:`genret_kernels.lines_level.lines_level`: a ragged level of the search, whose beams' children
+  lie in lines of a table in HBM;
 - :func:`genret_kernels.rows_level.rows_level`: a level of the search whose beams carry the codes of
   the few items below them;
 - :func:`genret_kernels.load_lines.load_lines`: whole lines of a table in HBM;

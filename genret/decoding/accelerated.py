@@ -212,16 +212,15 @@ def _lines_step(
     beams: int,
     limit: Int[Array, "B"],
 ) -> tuple[BeamState, Int[Array, "B beams"]] | None:
-    """Take a step of beams whose children lie in lines, as one kernel; None: there is none that fits.
+    """Take a step of a ragged level as one kernel; None: there is none that fits.
 
     A GPU fuses the look-ups before and behind the choice with what asks for them, so it takes
     :func:`_dense_step`, as does a search that restricts the items.
     """
     branch, at_root = plan.branches[level], state.codes.shape[1] < beams
-    if plan.platform != "tpu" or restriction is not None or branch is None or at_root:
+    if plan.platform != "tpu" or restriction is not None or at_root:
         return None
-    lines = branch.lines if isinstance(branch, RaggedLines) else branch.masks
-    if lines is None:
+    if not isinstance(branch, RaggedLines):
         return None
     assert isinstance(state.nodes, NodeRange)
     records = state.records
@@ -229,7 +228,7 @@ def _lines_step(
         records = _packed(state, beams, jnp.full(state.nodes.lo.shape, 0xFFFFFFFF, jnp.uint32))
     try:
         records, parents, codes, nodes, lo, hi, scores = lines_level(
-            _logits(readout), records, limit, lines, branch.cells.lines,
+            _logits(readout), records, limit, branch.lines, branch.cells.lines,
             layout=branch.layout, level=level, beams=beams, implementation="pallas_tpu",
         )  # fmt: skip
     except KernelError:

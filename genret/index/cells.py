@@ -4,11 +4,12 @@ import dataclasses
 from collections.abc import Callable
 from typing import Protocol
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from genret_kernels.lines_level import LinesLayout
-from genret_kernels.lines_level.reference import cells_at, dense_bits, gathered
+from genret_kernels.lines_level.reference import cells_at, gathered
 
+from genret.index.bits import WORD_BITS
 from genret.index.levels import DenseLevel
 from genret.index.lines import LANES, Load
 from genret.index.nodes import NodeRange
@@ -95,8 +96,8 @@ class DenseLines:
     Attributes:
       cells: one for each code of each node.
       num_codes: V.
-      masks: int32 [T, 128], the bits of the codes, W words a node, see
-        :mod:`genret_kernels.lines_level.layout`; None: these fill no whole lines, or nobody reads such.
+      masks: int32 [T, 128], the bits of the codes of several nodes in each line, W words a node; None:
+        a node's words fill a line, or nobody reads whole lines.
     """
 
     cells: Cells
@@ -129,15 +130,12 @@ class DenseLines:
         rows = np.append(first_rows, above.size)[edge]
         numbers = None if number is None else number(edge)
         masks = np.asarray(level.masks)
-        words = masks.shape[1]
+        nodes_of_line = LANES // masks.shape[1]
         lines: Array | None = None
-        if whole and words < LANES:
-            nodes_of_line = LANES // words
+        if whole and nodes_of_line > 1:
             padded = np.pad(masks, ((0, -masks.shape[0] % nodes_of_line), (0, 0)))
-            several = padded.reshape(-1, nodes_of_line * words).view(np.int32)
+            several = padded.reshape(-1, nodes_of_line * masks.shape[1]).view(np.int32)
             lines = jnp.asarray(np.pad(several, ((0, 0), (0, LANES - several.shape[1]))))
-        elif whole and words % LANES == 0:
-            lines = jnp.asarray(masks.reshape(-1, LANES).view(np.int32))
         return cls(cells=Cells.of(rows, numbers, whole), num_codes=level.num_codes, masks=lines)
 
     def words(self, nodes: Int[Array, "B M"], load: Load) -> UInt[Array, "B M W"] | None:
@@ -152,15 +150,15 @@ class DenseLines:
         """
         if self.masks is None:
             return None
+        words = -(-self.num_codes // WORD_BITS)
+        line, place = jnp.divmod(nodes, LANES // words)
         few = self.masks.shape[0] <= MOST_HELD
-        load = gathered if few else load
-        words: UInt[Array, "B M W"] = dense_bits(self.masks, nodes, self.layout, load)
-        return words
-
-    @property
-    def layout(self) -> LinesLayout:
-        """The static facts of ``masks`` and ``cells``."""
-        return LinesLayout(num_codes=self.num_codes, wide=None, numbered=self.cells.numbered)
+        found = (gathered if few else load)(self.masks, line)
+        own = found[..., :words]
+        for other in range(1, LANES // words):
+            there = found[..., other * words :][..., :words]
+            own = jnp.where((place == other)[..., None], there, own)
+        return jax.lax.bitcast_convert_type(own, jnp.uint32)
 
     def child(self, nodes: NodeRange, codes: Int[Array, "B K"], load: Load) -> NodeRange:
         """See :meth:`ChildLines.child`."""

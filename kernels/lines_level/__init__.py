@@ -1,4 +1,4 @@
-"""One level of a search whose beams' children lie in lines of a table."""
+"""A ragged level of a search, whose beams' children lie in lines of a table."""
 
 from . import layout
 from .api import lines_level

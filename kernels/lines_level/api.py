@@ -1,4 +1,4 @@
-"""One level of a search whose beams' children lie in lines of a table: the op and its checks."""
+"""A ragged level of a search, whose beams' children lie in lines of a table: the op and its checks."""
 
 from typing import Any
 
@@ -62,9 +62,10 @@ def lines_level(
     >>> zero = jnp.zeros((1, 1), jnp.int32)
     >>> state = pack(jnp.zeros((1, 1, 0), jnp.int32), jnp.zeros((1, 1)), zero, zero + 5,
     ...     jnp.zeros((1, 1), jnp.uint32), nodes=zero)
-    >>> layout = LinesLayout(num_codes=3, wide=None, numbered=False)
-    >>> lines = jnp.full((1, 128), 0b101, jnp.int32)  # five items: two of code 0, three of code 2
-    >>> cells = jnp.zeros((1, 128), jnp.int32).at[0, :4].set(jnp.array([0, 2, 2, 5]))
+    >>> layout = LinesLayout(num_codes=3, wide=1, numbered=False)
+    >>> lines = jnp.zeros((2, 128), jnp.int32)  # of wide nodes: there is none
+    >>> lines = lines.at[1, :5].set(jnp.array([0, 0, 2, 2, 2]))  # five items: their codes
+    >>> cells = jnp.zeros((1, 128), jnp.int32)
     >>> logits = jnp.log(jnp.array([[[0.25, 0.5, 0.25]]]))
     >>> _, _, codes, _, first, end, _ = lines_level(
     ...     logits, state, jnp.array([1]), lines, cells, layout=layout, level=0, beams=1)
@@ -85,11 +86,6 @@ def lines_level(
     if sizes["V"] < layout.num_codes:
         least = layout.num_codes
         raise KernelError(f"{OP}: logits: found {sizes['V']} codes, expected {least} or more")
-    if layout.wide is None and layout.words > LANES and layout.words % LANES:
-        raise KernelError(
-            f"{OP}: layout: found {layout.words} words of a dense node, expected at most {LANES} or a "
-            "multiple of that"
-        )
     if not 0 <= level < MOST_LEVELS:
         raise KernelError(f"{OP}: level: found {level}, which the records have no room for")
     static: dict[str, Any] = {"layout": layout, "level": level, "beams": beams}

@@ -37,12 +37,9 @@ class ArgSpec:
 
 # The beams of STATIC (arXiv 2602.22647).
 ARG_SPECS = {
-    f"paper-{kind}-{codes}": ArgSpec(
-        batch=2,
-        beams=70,
-        layout=LinesLayout(num_codes=codes, wide=wide, numbered=wide is not None),
+    f"paper-{codes}": ArgSpec(
+        batch=2, beams=70, layout=LinesLayout(num_codes=codes, wide=1 << 12, numbered=True)
     )
-    for kind, wide in (("dense", None), ("ragged", 1 << 12))
     for codes in (256, 2048, 8192)
 } | {
     "many": ArgSpec(

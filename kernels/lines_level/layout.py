@@ -1,16 +1,14 @@
-"""Where the children of a level's nodes are: two tables of lines of 128 words, read one line a beam.
+"""Where the children of a ragged level's nodes are: two tables of lines of 128 words, read one line a beam.
 
-``lines`` tells which codes a node's children have. ``cells`` tells for each child its first row, where its
-rows end, and its number: what the level below calls it. There are two kinds of levels:
+``lines`` tells which codes a node's children have. ``cells`` tells for each child of some nodes its first
+row, where its rows end, and its number: what the level below calls it.
 
-- Dense: every node has a bit for each of the V codes, ``W = ceil(V / 32)`` words. Several nodes share a
-  line, or a node has several lines. The child of node s along code c is in cell ``s V + c``.
-- Ragged: only *wide* nodes, with more than 32 rows, have bits. Theirs are the first lines, as many for each
-  as W words and one more need; that one is the node's first cell, and its child of rank r is in the r-th
-  cell from there. Of all other nodes the codes of 32 rows from their first one on say all: behind the
-  lines of wide nodes, lane j of line r has the code of row ``128 r + j`` in its lower 16 bits, and
-  that of the row 32 behind it in the upper ones, so any 32 rows lie in 32 lanes of one line. They need no
-  cells, and no number: their rows are known.
+Few nodes are *wide*, with more than 32 rows. These have a bit for each of the V codes, ``W = ceil(V / 32)``
+words. Theirs are the first lines, as many for each as W words and one more need; that one is the
+node's first cell, and its child of rank r is in the r-th cell from there. Of all other nodes the codes of 32
+rows from their first one on say all: behind the lines of wide nodes, lane j of line r has the code of
+row ``128 r + j`` in its lower 16 bits, and that of the row 32 behind it in the upper ones, so any 32
+rows lie in 32 lanes of one line. Their children need no cells, and no number: their rows are known.
 
 A line of cells has the first rows of 127 of them and of the next one; where cells have numbers, it has
 those of 63, of the next one, and 64 numbers.
@@ -33,12 +31,12 @@ class LinesLayout:
 
     Attributes:
       num_codes: V.
-      wide: lines of wide nodes, of a ragged level; None: the level is dense.
+      wide: lines of wide nodes.
       numbered: whether cells have numbers.
     """
 
     num_codes: int
-    wide: int | None
+    wide: int
     numbered: bool
 
     @property
@@ -48,13 +46,8 @@ class LinesLayout:
 
     @property
     def each(self) -> int:
-        """Lines of a wide node, or of a dense one that does not share its line."""
-        return max(1, self.words // LANES) if self.wide is None else self.words // LANES + 1
-
-    @property
-    def nodes_of_line(self) -> int:
-        """Dense nodes that share a line."""
-        return max(1, LANES // self.words)
+        """Lines of a wide node."""
+        return self.words // LANES + 1
 
     @property
     def cells_of_line(self) -> int:
@@ -65,10 +58,8 @@ class LinesLayout:
         """Return the first line to read of each node.
 
         Args:
-          nodes: int32 [...], numbers of the nodes.
+          nodes: int32 [...], numbers of wide nodes.
           lo: int32 [...], their first rows.
           count: int32 [...], how many rows they have.
         """
-        if self.wide is None:
-            return nodes // self.nodes_of_line * self.each
         return jnp.where(count > NARROW, nodes * self.each, self.wide + lo // LANES)

@@ -114,23 +114,18 @@ def _kernel(
         _fetch(lines, lambda at, n=plane: which[begin + at] + n, held.at[plane], arrived)
     every = range(requests)
     own = [Logits(logits, q, records, sizes.num_codes) for q in every]
-    if layout.wide is None:
-        normalizers = [each.normalizer() for each in own]
-        _await(held, arrived)
-        listed = None
-    else:
-        _await(held, arrived)
-        normalizers, listed = [], []
-        for q in every:
-            span = slice(q * records, (q + 1) * records)
-            wide, codes = _narrow_codes(held[0, span], state[q])
-            held[0, span] = jnp.where(wide, held[0, span], codes)
-            normalizer, found_logits = own[q].normalizer_and_logits(codes & 0xFFFF, NARROW)
-            first = (codes >= 0) & (
-                (iota(codes.shape, 1) == 0) | (pltpu.roll(codes, 1, 1) != codes)
-            )
-            normalizers.append(normalizer)
-            listed.append((~wide, jnp.where(first, found_logits, -jnp.inf)))
+    _await(held, arrived)
+    normalizers, listed = [], []
+    for q in every:
+        span = slice(q * records, (q + 1) * records)
+        wide, codes = _narrow_codes(held[0, span], state[q])
+        held[0, span] = jnp.where(wide, held[0, span], codes)
+        normalizer, found_logits = own[q].normalizer_and_logits(codes & 0xFFFF, NARROW)
+        # Of a run of equal codes, the first row says it.
+        again = (pltpu.roll(codes, 1, 1) == codes) & (iota(codes.shape, 1) > 0)
+        found_logits = jnp.where((codes >= 0) & ~again, found_logits, -jnp.inf)
+        normalizers.append(normalizer)
+        listed.append((~wide, found_logits))
     for q in every:
         words[q] = _words(_lines_of(held, q, records), state[q], layout, sizes)
     base = [floats_of(state[q, :, SCORE : SCORE + 1]) for q in every]
@@ -144,12 +139,9 @@ def _kernel(
         valid = (score > -jnp.inf) & (row < kept) & (row < sizes.size)
         square = (records, records)
         owns = jnp.broadcast_to(beam, square) == iota(square, 1)
-        if layout.wide is None:
-            parent, planes = taken(owns, state[q], 4), []
-        else:
-            planes = _with_heads(_lines_of(held, q, records), state[q], layout)
-            planes = [taken(owns, plane, 4) for plane in planes]
-            parent = pltpu.roll(planes[-1], DATA, 1)  # what is behind the head is no longer needed
+        planes = _with_heads(_lines_of(held, q, records), state[q], layout)
+        planes = [taken(owns, plane, 4) for plane in planes]
+        parent = pltpu.roll(planes[-1], DATA, 1)  # what is behind the head is no longer needed
         place = _place(parent, planes, code, layout)
         line = widened(to_row(jnp.minimum(place.line, last_cells)), sizes.lanes)
         scratch.numbers[q] = jnp.broadcast_to(line, (SUBLANES, sizes.lanes))
@@ -217,20 +209,13 @@ def _filled_up(column: jax.Array, rows: int) -> jax.Array:
 def _words(
     planes: Sequence[jax.Array], own: jax.Array, layout: LinesLayout, sizes: Sizes
 ) -> jax.Array:
-    """Return the bits of the codes of beams' children, each word as often as the choice asks for."""
+    """Return the bits of the codes of wide nodes, each word as often as the choice asks for."""
     shape = (own.shape[0], LANES)
-    column = lambda at: jnp.broadcast_to(own[:, at : at + 1], shape)  # noqa: E731
-    count, lane = column(COUNT), iota(shape, 1)
-    legal = count > (0 if layout.wide is None else NARROW)
+    wide, lane = jnp.broadcast_to(own[:, COUNT : COUNT + 1], shape) > NARROW, iota(shape, 1)
     found = []
     for number in range(sizes.word_lanes // LANES):
         bits = planes[number] if number < len(planes) else jnp.zeros(shape, jnp.int32)
-        if layout.nodes_of_line > 1 and layout.wide is None:
-            place, shared = column(NODE) % layout.nodes_of_line, bits
-            for other in range(1, layout.nodes_of_line):
-                turned = pltpu.roll(shared, LANES - other * layout.words, 1)
-                bits = jnp.where(place == other, turned, bits)
-        found.append(jnp.where(legal & (lane + number * LANES < layout.words), bits, 0))
+        found.append(jnp.where(wide & (lane + number * LANES < layout.words), bits, 0))
     period = LANES // sizes.copies
     if sizes.copies > 1:  # one register: what is behind the words is 0
         bits = found[0]
@@ -265,14 +250,15 @@ class _Place:
       code: int32 [R, 128], their codes, in every lane.
       line: int32 [R, 1], of cells.
       lane: int32 [R, 1], of the cell in its line.
-      known: of children that have no cell: bool [R, 128], in every lane, which these are, and int32
-        [R, 128], the fields of their records. None: all have one.
+      known: bool [R, 128], in every lane: there is no cell, and the child's fields are these:
+      fields: int32 [R, 128].
     """
 
     code: jax.Array
     line: jax.Array
     lane: jax.Array
-    known: tuple[jax.Array, jax.Array] | None = None
+    known: jax.Array
+    fields: jax.Array
 
 
 def _place(
@@ -282,15 +268,12 @@ def _place(
 
     Args:
       parent: int32 [R, 128], the records of their parents.
-      planes: int32 [R, 128] each, what is held of these, of a ragged level.
+      planes: int32 [R, 128] each, what is held of these.
       code: int32 [R, 1]; of nodes that are not wide the number of the child's first row.
       layout: the static facts of the lines.
     """
-    shape, node, count = parent.shape, parent[:, NODE : NODE + 1], parent[:, COUNT : COUNT + 1]
+    shape, count = parent.shape, parent[:, COUNT : COUNT + 1]
     lane, across = iota(shape, 1), jnp.broadcast_to(code, shape)
-    if layout.wide is None:
-        at = _divided(node * layout.num_codes + code, layout.cells_of_line)
-        return _Place(code=across, line=at[0], lane=at[1])
     rank = jnp.zeros(shape, jnp.int32)
     for number, plane in enumerate(planes[: layout.each]):
         word = lane + number * LANES
@@ -310,7 +293,8 @@ def _place(
         code=jnp.where(wide, across, listed),
         line=at[0],
         lane=at[1],
-        known=(~wide, jnp.where(lane == LO, parent + across, rows)),
+        known=~wide,
+        fields=jnp.where(lane == LO, parent + across, rows),
     )
 
 
@@ -341,4 +325,4 @@ def _answers(line: jax.Array, place: _Place, layout: LinesLayout) -> jax.Array:
     words = _lanes(line, (jnp.broadcast_to(place.lane, line.shape) + ahead) & (LANES - 1))
     first = pltpu.roll(words, COUNT - LO, 1)
     found = words - jnp.where(lane == COUNT, first, 0)
-    return found if place.known is None else jnp.where(*place.known, found)
+    return jnp.where(place.known, place.fields, found)

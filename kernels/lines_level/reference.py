@@ -89,7 +89,7 @@ def words_of(
 
     Args:
       lines: int32 [T, 128].
-      nodes: int32 [B, M], numbers of the nodes.
+      nodes: int32 [B, M], numbers of wide nodes.
       lo: int32 [B, M], their first rows.
       count: int32 [B, M], how many rows they have.
       layout: the static facts of the lines.
@@ -98,9 +98,6 @@ def words_of(
     Returns:
       uint32 [B, M, W], 0 where ``count`` is.
     """
-    if layout.wide is None:
-        bits = dense_bits(lines, nodes, layout, load)
-        return jnp.where((count > 0)[..., None], bits, 0)
     held = _held(lines, nodes, lo, count, layout, load)
     place = jnp.arange(layout.words, dtype=jnp.int32).reshape(1, 1, 1, -1)
     codes = held.codes[..., None]
@@ -126,7 +123,7 @@ def children_of(
 
     Args:
       lines: int32 [T, 128].
-      nodes: int32 [B, K], numbers of the nodes.
+      nodes: int32 [B, K], numbers of wide nodes.
       lo: int32 [B, K], their first rows.
       count: int32 [B, K], how many rows they have.
       codes: int32 [B, K].
@@ -134,8 +131,6 @@ def children_of(
       load: reads lines.
       find: returns what cells say, such as :func:`cells_at`.
     """
-    if layout.wide is None:
-        return find(nodes * layout.num_codes + codes)
     held = _held(lines, nodes, lo, count, layout, load)
     word = jnp.arange(layout.words, dtype=jnp.int32).reshape(*[1] * codes.ndim, -1)
     below = codes[..., None] - word * WORD_BITS
@@ -164,18 +159,6 @@ def cells_at(cells: jax.Array, cell: jax.Array, *, numbered: bool, load: Load) -
     found = load(cells, line)
     first, end = pick(found, lane), pick(found, lane + 1)
     return (pick(found, lane + LANES // 2) if numbered else first), first, end
-
-
-def dense_bits(lines: jax.Array, nodes: jax.Array, layout: LinesLayout, load: Load) -> jax.Array:
-    """Return the bits of dense nodes, uint32 [B, M, W]."""
-    words = layout.words
-    which = nodes // layout.nodes_of_line * layout.each
-    found = _lines_from(lines, which, layout.each, load)
-    own = found[..., :words]
-    place = (nodes % layout.nodes_of_line)[..., None]
-    for other in range(1, layout.nodes_of_line):
-        own = jnp.where(place == other, found[..., other * words :][..., :words], own)
-    return jax.lax.bitcast_convert_type(own, jnp.uint32)
 
 
 def _lines_from(lines: jax.Array, first: jax.Array, each: int, load: Load) -> jax.Array:

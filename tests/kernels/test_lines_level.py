@@ -15,7 +15,6 @@ from genret_kernels.lines_level import LinesLayout, lines_level
 from genret_kernels.rows_level.layout import NODE, pack
 
 from genret import TrieIndex
-from genret.index.cells import DenseLines
 from genret.index.ragged_lines import RaggedLines, wide_nodes
 
 QUICK = {"xla_backend_optimization_level": "0"}  # an interpreted kernel is a large program
@@ -23,27 +22,21 @@ QUICK = {"xla_backend_optimization_level": "0"}  # an interpreted kernel is a la
 Level = tuple[jax.Array, jax.Array, LinesLayout, np.ndarray, np.ndarray, np.ndarray]
 
 
-def level_of(kind: str, codes: int, items: int, *, last: bool) -> Level:
+def level_of(codes: int, items: int, *, last: bool) -> Level:
     """Return lines, cells, static facts, and number, first row and end of each node of a level."""
     rng = np.random.default_rng(codes)
     counts = (40, codes) if last else (40, codes, 5000, 300)
-    few = min(codes, 20) if kind == "dense" else codes
     ids = np.minimum(rng.zipf(1.2, (items, len(counts))) - 1, np.array(counts) - 1)
-    ids[:, 1] = np.where(np.arange(items) % 3, rng.integers(0, few, items), ids[:, 1] % few)
+    ids[:, 1] = np.where(np.arange(items) % 3, rng.integers(0, codes, items), ids[:, 1])
     trie = TrieIndex.from_codes(ids, codes_per_level=counts).to("tpu").trie
     plan, rows = trie.accelerated, ids[np.lexsort(ids.T[::-1])]
     assert plan is not None
     branch = plan.branches[1]
+    assert isinstance(branch, RaggedLines)
     above = np.diff(rows[:, 0], prepend=-1) != 0
     lo = np.flatnonzero(above)
-    hi = np.append(lo[1:], items)
-    if kind == "dense":
-        assert isinstance(branch, DenseLines)
-        assert branch.masks is not None
-        return branch.masks, branch.cells.lines, branch.layout, np.arange(lo.size), lo, hi
-    assert isinstance(branch, RaggedLines)
     number = np.cumsum(wide_nodes(above)) - 1
-    return branch.lines, branch.cells.lines, branch.layout, number, lo, hi
+    return branch.lines, branch.cells.lines, branch.layout, number, lo, np.append(lo[1:], items)
 
 
 def drawn(
@@ -76,19 +69,17 @@ def drawn(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "codes", "items", "batch", "beams", "last"),
+    ("codes", "items", "batch", "beams", "last"),
     [
-        ("ragged", 5000, 3000, 2, 9, False),
-        pytest.param("ragged", 3000, 2000, 1, 130, True, marks=pytest.mark.slow),
-        pytest.param("ragged", 300, 500, 8, 5, False, marks=pytest.mark.slow),
-        pytest.param("dense", 40, 900, 3, 12, False, marks=pytest.mark.slow),
-        pytest.param("dense", 33, 900, 2, 70, True, marks=pytest.mark.slow),
+        (5000, 3000, 2, 9, False),
+        pytest.param(3000, 2000, 1, 130, True, marks=pytest.mark.exhaustive),
+        pytest.param(4000, 1500, 8, 5, False, marks=pytest.mark.exhaustive),
     ],
 )
 def test_kernel_is_the_reference(
-    kind: str, codes: int, items: int, batch: int, beams: int, last: bool
+    codes: int, items: int, batch: int, beams: int, last: bool
 ) -> None:
-    level = level_of(kind, codes, items, last=last)
+    level = level_of(codes, items, last=last)
     lines, cells, layout, *_ = level
     own = partial(lines_level, layout=layout, level=1, beams=beams)
     kernel = jax.jit(
@@ -103,7 +94,7 @@ def test_kernel_is_the_reference(
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    level = level_of("ragged", 5000, 3000, last=True)
+    level = level_of(5000, 3000, last=True)
     lines, cells, layout, *_ = level
     logits, state, limit = drawn(level, 0, 2, 9, shared=False)
     own = partial(lines_level, layout=layout, level=1, beams=9)
@@ -113,9 +104,6 @@ def test_what_does_not_fit_is_refused() -> None:
         own(logits, state[:, :8], limit, lines, cells)
     with pytest.raises(KernelError, match="level: found 24, which the records have no room for"):
         own(logits, state, limit, lines, cells, level=24)
-    odd = LinesLayout(num_codes=5000, wide=None, numbered=False)
-    with pytest.raises(KernelError, match="layout: found 157 words of a dense node"):
-        own(logits, state, limit, lines, cells, layout=odd)
     many = jnp.zeros((1, 9, 20_000))
     wide = LinesLayout(num_codes=20_000, wide=0, numbered=False)
     with pytest.raises(KernelError, match="lines_level: codes with 'pallas_tpu': found 20000"):
