@@ -18,16 +18,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 from rich.console import Console
 
 from benchmarks import model_programs
 from benchmarks.bars import at_most
 from benchmarks.cycles import CHIPS, TPU_TOPOLOGIES, compile_for
 from benchmarks.hlo import KINDS
-from benchmarks.methods import METHODS
+from benchmarks.methods import EVERY, METHODS, Ours
 from benchmarks.methods.static_code import NAME as RIVAL
 from benchmarks.methods.static_code import available, use
 from benchmarks.process import Figures
@@ -35,9 +33,7 @@ from benchmarks.program import Program
 from benchmarks.record import RESULTS, Points, environment
 from benchmarks.tables import Columns, Table
 from benchmarks.workload import Point, Workload, prepare
-from genret import TrieIndex, beam_search
 from genret.errors import GenretError
-from genret.testing import check_answer
 
 LABEL = "the compiler's schedule, not a time"
 BUDGET = RESULTS / "accelerators.json"
@@ -81,42 +77,28 @@ GPU_COLUMNS: Columns = {
     "spills": ("spill_bytes", "{:,}"),
 }
 
-Compiler = Callable[..., Figures]
 
+def checked(name: str, work: Workload) -> tuple[Figures, Callable[..., Figures]]:
+    """Run a method on the CPU and judge its answers; return this, and what compiles it for a chip."""
+    found, _, _ = prepare(name, work)
+    kept = {figure: found[figure] for figure in ("error", "of_exact", "valid") if figure in found}
+    if name == OURS:
+        kept = {"wrong_answers": int("error" in found)} | kept
 
-def checked(method: str, work: Workload) -> tuple[Figures, Callable[[str, Compiler], Figures]]:
-    """Run a method on the CPU; judge its answers, and return what compiles it for a platform."""
-    history = jnp.asarray(work.history)
-    if method != OURS:
-        sizes = work.point.depth, work.point.beams
-        found, built, _ = prepare(method, work)
-        kept = {name: found[name] for name in ("error", "of_exact", "valid") if name in found}
+    def compiled(chip: str, python: str) -> Figures:
+        platform = "tpu" if chip in TPU_TOPOLOGIES else "gpu"
+        method = work.built(EVERY[name], platform)
+        levels, beams = work.asked[2:]
 
-        def search(built: Any, model: Any, history: Any) -> Any:
-            return built.run(model, history, *sizes)
+        def search(model: Any, history: Any, method: Any) -> Any:
+            if isinstance(method, Ours):  # the whole answer, with its items
+                return method.answer(model, history, beams)
+            return method.run(model, history, levels, beams)
 
-        return kept, lambda _, compiler: compiler(search, built, work.model, history)
+        arguments = work.model, jnp.asarray(work.history), method
+        return compile_for(chip, search, *arguments, python=python)
 
-    def ours(model: Any, history: Any, index: TrieIndex, rules: Mapping[str, Any]) -> Any:
-        return beam_search(model, history, index, beams=work.point.beams, **rules)
-
-    index = work.codes.index
-    result = jax.tree.map(np.asarray, ours(work.model, history, index, work.rules(index)))
-    wrong = 0
-    for request, answer in enumerate(work.answers()):
-        one = jax.tree.map(lambda x, b=request: x[b : b + 1], result)
-        try:
-            check_answer(one, [answer], work.catalog.codes)
-        except GenretError:
-            wrong += 1
-
-    def compiled(platform: str, compiler: Compiler) -> Figures:
-        index = work.codes.index.to(platform)
-        return compiler(
-            ours, work.model, history, index, jax.tree.map(jnp.asarray, work.rules(index))
-        )
-
-    return {"wrong_answers": wrong}, compiled
+    return kept, compiled
 
 
 def points(
@@ -130,16 +112,13 @@ def points(
     works = functools.lru_cache(1)(Workload.of)
     ready = functools.lru_cache(1)(lambda method, size: checked(method, works(size)))
 
-    def compiled(chip: str, method: str, size: Point) -> Figures:
-        answers, program = ready(method, size)
+    def measure(chip: str, method: str, size: Point) -> Figures:
+        answers, compiled = ready(method, size)
         about = {"chip": chip, "method": method, "size": size.sizes(), **answers}
-        if "error" in about:
-            return about
-        platform = "tpu" if chip in TPU_TOPOLOGIES else "gpu"
-        return about | program(platform, functools.partial(compile_for, chip, python=python))
+        return about if "error" in about else about | compiled(chip, python)
 
     return {
-        f"{chip} {method} {size.size}": functools.partial(compiled, chip, method, size)
+        f"{chip} {method} {size.size}": functools.partial(measure, chip, method, size)
         for size in sizes
         for method in methods or size.methods
         for chip in chips

@@ -1,6 +1,8 @@
 """Bars 1 to 5 and 9: decoding with given logits beside STATIC, skewed codes, bytes, builds, filters."""
 
+import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -16,7 +18,7 @@ from benchmarks.process import Figures, available_gib, in_own_process, peak_gib,
 from benchmarks.record import Points
 from benchmarks.sizes import Sizes
 from benchmarks.timing import interleave, with_ratios
-from benchmarks.workload import CodeSet, Point, Search, Workload
+from benchmarks.workload import Point, Search, Workload, catalog_of, of_static
 from genret import TrieIndex, beam_search
 from genret.errors import GenretError
 from genret.testing import (
@@ -34,6 +36,8 @@ RATIOS = {
     "speedup": ("static", "ours"), "over_uniform": ("ours", "uniform"),
     "filters_over_none": ("filters", "ours"), "seen_over_none": ("seen", "ours"),
 }  # fmt: skip
+RULES = {"filters": {"filters": 32}, "seen": {"seen": 50}}
+"""What is asked beside a search without rules."""
 
 
 def points(sizes: Sizes, data: Path | None) -> Points:
@@ -55,58 +59,46 @@ def points(sizes: Sizes, data: Path | None) -> Points:
 
 def searches(sizes: Sizes) -> Points:
     """Bars 1, 2 and 9: the grid, Zipf's codes beside uniform ones, and rules beside none."""
-    # The code set of the points that follow each other; the ones before are dropped.
-    codes_of = functools.lru_cache(maxsize=2)(CodeSet)
-
-    def measure(**points: Point) -> Figures:
-        works = {}
-        for name, point in points.items():
-            codes = codes_of(
-                Point(items=point.items, codes=point.codes, depth=point.depth, kind=point.kind)
-            )
-            works[name] = Workload.of(point, codes=codes)
-        return beside_static(works, sizes.repeats)
+    # Points that follow each other have the same codes; those before are dropped.
+    catalogs = functools.lru_cache(maxsize=2)(catalog_of)
 
     def point(items: int, codes: int, shape: tuple[int, int], **more: Any) -> Point:
         batch, beams = shape
         return Point(items=items, codes=codes, depth=sizes.depth, batch=batch, beams=beams, **more)
 
-    def key(ours: Point) -> str:
-        return f"|C|={ours.items} V={ours.codes} B={ours.batch} M={ours.beams}"
+    def measured(bar: str, ours: Point, **others: Point) -> Points:
+        def measure() -> Figures:
+            works = {
+                name: Workload.of(p, catalog=catalogs(p.items, p.codes, p.depth, p.kind))
+                for name, p in {"ours": ours, **others}.items()
+            }
+            return beside_static(works, sizes.repeats)
 
-    grid = [
-        point(items, codes, shape)
-        for items in sizes.items
-        for codes in sizes.codes
-        for shape in sizes.shapes
-    ]
-    zipf = [point(*sizes.skewed, shape, kind="zipf") for shape in sizes.shapes]
+        key = f"{bar}: |C|={ours.items} V={ours.codes} B={ours.batch} M={ours.beams}"
+        return {key: measure}
+
+    found: Points = {}
+    for items, codes, shape in itertools.product(sizes.items, sizes.codes, sizes.shapes):
+        found |= measured("1 grid", point(items, codes, shape))
+    for shape in sizes.shapes:
+        zipf = point(*sizes.skewed, shape, kind="zipf")
+        found |= measured("2 zipf", zipf, uniform=point(*sizes.skewed, shape))
     free = point(*sizes.skewed, sizes.filter_batch)
-    rules = {"filters": {"filters": free.batch}, "seen": {"seen": 50}}
-    ruled = {n: point(*sizes.skewed, sizes.filter_batch, **more) for n, more in rules.items()}
-    return {
-        **{f"1 grid: {key(ours)}": partial(measure, ours=ours) for ours in grid},
-        **{
-            f"2 zipf: {key(ours)}": partial(
-                measure, ours=ours, uniform=point(*sizes.skewed, (ours.batch, ours.beams))
-            )
-            for ours in zipf
-        },
-        f"9 filters: {key(free)}": partial(measure, ours=free, **ruled),
-    }
+    ruled = {name: dataclasses.replace(free, **more) for name, more in RULES.items()}
+    return found | measured("9 filters", free, **ruled)
 
 
 def beside_static(works: Mapping[str, Workload], repeats: int) -> Figures:
     """Time our search of each workload, and STATIC's and the floor of the first; check all answers."""
     first = works["ours"]
-    functions: dict[str, Search] = {name: work.ours for name, work in works.items()}
-    functions["floor"] = lambda: floor(first.model, first.history)
-    if available() and not any(work.options for work in works.values()):
-        functions["static"] = partial(first.theirs, first.codes.rival)
-    figures = with_ratios(interleave(functions, repeats), **RATIOS)
-    for work in works.values():
-        work.check(work.ours())
-    return figures | (first.judge_static(first.codes.rival) if "static" in functions else {})
+    functions = {name: work.ours() for name, work in works.items()}
+    functions["floor"] = partial(floor, first.model, first.history)
+    static: Figures = {}
+    if available() and not any(work.restricted for work in works.values()):
+        rival = first.built(StaticCode)
+        functions["static"] = partial(rival.run, *first.asked)
+        static = of_static(first.judge(rival, functions["static"]()), first)
+    return with_ratios(interleave(functions, repeats), **RATIOS) | static
 
 
 def weigh(draw: Callable[[], Codes], num_codes: int) -> Figures:

@@ -41,8 +41,8 @@ def points(kills: int, steps: int) -> Points:
 
 def _processes(count: int, steps: int) -> Figures:
     with _two_runs() as (one, several):
-        _end([_start(one, steps, count, devices=count)])
-        _end(_start_all(several, steps, count))
+        _end(_start(one, steps, count, processes=1))
+        _end(_start(several, steps, count, processes=count))
         found, expected = (load_file(run / "model" / "model.safetensors") for run in (several, one))
     apart = max(float(np.abs(found[name] - expected[name]).max()) for name in expected)
     return {"steps": steps, "largest_difference": apart, "equal": int(apart <= 1e-5)}
@@ -52,9 +52,9 @@ def _kills(kills: int, steps: int) -> Figures:
     rng = np.random.default_rng()
     at: list[int] = []
     with _two_runs() as (whole, killed):
-        _end(_start_all(whole, steps, 2))
+        _end(_start(whole, steps, 2, processes=2))
         for _ in range(kills):
-            both = _start_all(killed, steps, 2)
+            both = _start(killed, steps, 2, processes=2)
             before = _last_checkpoint(killed)
             while _last_checkpoint(killed) == before and both[0].poll() is None:
                 time.sleep(0.002)
@@ -63,17 +63,12 @@ def _kills(kills: int, steps: int) -> Figures:
             for process in both:
                 process.wait(timeout=300)
             at.append(_last_checkpoint(killed))
-        _end(_start_all(killed, steps, 2))
+        _end(_start(killed, steps, 2, processes=2))
         files = ("model.safetensors", "metrics.jsonl", "manifest.json")
-        contents = [
+        one, other = (
             [(run / "model" / name).read_bytes() for name in files] for run in (whole, killed)
-        ]
-    return {
-        "steps": steps,
-        "kills": kills,
-        "checkpoints": at,
-        "equal": int(contents[0] == contents[1]),
-    }
+        )
+    return {"steps": steps, "kills": kills, "checkpoints": at, "equal": int(one == other)}
 
 
 @contextlib.contextmanager
@@ -86,28 +81,24 @@ def _two_runs() -> Iterator[tuple[Path, Path]]:
         yield first, second
 
 
-def _start(
-    run: Path, steps: int, split: int, *options: str, devices: int = 1
-) -> subprocess.Popen[bytes]:
-    train = ("train", str(run), *MODEL.split(), "--steps", str(steps), "--mesh", f"data={split}")
+def _start(run: Path, steps: int, devices: int, processes: int) -> list[subprocess.Popen[bytes]]:
+    """Start a training on several devices, which the processes share."""
+    with socket.create_server(("", 0)) as server:
+        port = server.getsockname()[1]
     environment = os.environ | {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices // processes}",
         "JAX_PLATFORMS": "cpu",
         "JAX_COMPILATION_CACHE_DIR": f"{run.parent}/compiled",
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
+    train = ("train", str(run), *MODEL.split(), "--steps", str(steps), "--mesh", f"data={devices}")
+    command = [sys.executable, "-m", "genret", *train]
+    if processes > 1:
+        command += ["--coordinator", f"localhost:{port}", "--num-processes", str(processes)]
+    numbers = [["--process-id", str(n)] if processes > 1 else [] for n in range(processes)]
     quiet = subprocess.DEVNULL
-    command = [sys.executable, "-m", "genret", *train, *options]
-    return subprocess.Popen(command, env=environment, stdout=quiet, stderr=quiet)
-
-
-def _start_all(run: Path, steps: int, count: int) -> list[subprocess.Popen[bytes]]:
-    with socket.create_server(("", 0)) as server:
-        port = server.getsockname()[1]
-    where = ("--coordinator", f"localhost:{port}", "--num-processes", str(count))
-    return [
-        _start(run, steps, count, *where, "--process-id", str(number)) for number in range(count)
-    ]
+    start = functools.partial(subprocess.Popen, env=environment, stdout=quiet, stderr=quiet)
+    return [start([*command, *number]) for number in numbers]
 
 
 def _end(processes: list[subprocess.Popen[bytes]]) -> None:

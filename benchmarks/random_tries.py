@@ -10,9 +10,9 @@ from benchmarks.methods.static_code import available
 from benchmarks.process import Figures
 from benchmarks.record import Points
 from benchmarks.timing import count_compilations
-from benchmarks.workload import CodeSet, Point, Workload
+from benchmarks.workload import Point, Workload, of_static
 from genret import TrieIndex
-from genret.testing import FAMILIES, Family, count_invalid, random_codes
+from genret.testing import FAMILIES, Family, SortedCatalog, count_invalid, random_codes
 from genret.typing import Codes
 
 
@@ -65,15 +65,14 @@ def static_cases() -> Points:
 
 def _case(codes: Codes, num_codes: int, beams: int, tokens_per_beam: int) -> Figures:
     point = Point(items=len(codes), codes=num_codes, depth=3, beams=beams)
-    work = Workload.of(point, codes=CodeSet(point, drawn=codes))
-    result = work.ours()
-    work.check(result)
+    work = Workload.of(point, catalog=SortedCatalog.of(codes))
+    result = work.ours()()
     invalid = count_invalid(result, work.catalog.codes, np.ones((2, len(codes)), bool))
     figures: Figures = {"invalid": invalid, "answers": int(np.asarray(result.valid).sum())}
     if available():
         try:
-            rival = StaticCode.build(work.catalog.codes, work.codes.sizes, tokens_per_beam)
-            figures |= work.judge_static(rival)
+            rival = StaticCode.build(work.catalog.codes, work.codes_per_level, tokens_per_beam)
+            figures |= of_static(work.judge(rival, rival.run(*work.asked)), work)
         except Exception as e:  # whatever it raises is its answer
             figures["static_error"] = f"{type(e).__name__}: {str(e)[:200]}"
     return figures

@@ -17,22 +17,19 @@ if __name__ == "__main__":  # before the first import of jax
     os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={DEVICES} {flags}"
     os.environ["JAX_PLATFORMS"] = "cpu"
 
+from collections.abc import Sequence
 from typing import ClassVar
 
-from benchmarks import (
-    histories_points,
-    mesh_points,
-    process_points,
-    serve_points,
-    shard_points,
-    vectors_points,
-)
+from benchmarks import device_points, disk_points, process_points, serve_points
 from benchmarks.bars import over
-from benchmarks.histories_points import spread
 from benchmarks.program import Program, make_main
 from benchmarks.record import Points
-from benchmarks.shard_points import Size
 from genret.testing import FAMILIES
+
+
+def _spread(values: Sequence[float]) -> float | None:
+    """Return the largest of several values over the smallest; None of fewer than two."""
+    return max(values) / min(values) if len(values) > 1 else None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,10 +46,10 @@ class Scale(Program):
         over("shards_tries", "shards", "tries", sum),
         over("part_over_share", "index", "part_over_share", max, 1.05, at_most=True),
         over("all_gathers_over_levels", "index", "all_gathers_over_levels", max, 2, at_most=True),
-        over("index_temporary_over_fewer", "index", "temporary_bytes", spread, 1.05, at_most=True),
+        over("index_temporary_over_fewer", "index", "temporary_bytes", _spread, 1.05, at_most=True),
         over("other_messages", "index", "other_messages", sum, 0, at_most=True),
         over("training_gib_1e8", "histories: 100000000 ", "anonymous_gib", max, 3, at_most=True),
-        over("training_gib_over_1e6", "histories: 1", "anonymous_gib", spread, 1.2, at_most=True),
+        over("training_gib_over_1e6", "histories: 1", "anonymous_gib", _spread, 1.2, at_most=True),
         over("tokenizing_gib_1e7", "vectors: 1", "resident_gib", max, 6, at_most=True),
         over("batches_error", "batches", "error_over_full", max, 1.02, at_most=True),
         over("batches_collisions", "batches", "collisions_over_full", max, 1.02, at_most=True),
@@ -69,17 +66,17 @@ class Scale(Program):
         """Return the points of an index in parts, of meshes, of data on disk, of processes and of a service."""
         if self.smoke:
             return {
-                **shard_points.tries(2, FAMILIES[3:4], DEVICES),
-                **shard_points.cut(Size(40_000, (16,) * 4, batch=2, beams=4), DEVICES),
-                **mesh_points.points(mesh_points.MESHES[:1], 3),
+                **device_points.tries(2, FAMILIES[3:4]),
+                **device_points.index(40_000, (16,) * 4, beams=4),
+                **device_points.meshes(device_points.MESHES[:1], 3),
             }
         return {
-            **shard_points.tries(self.tries, FAMILIES, DEVICES),
-            **shard_points.cut(Size(self.items // 10, (256,) * 4, batch=2, beams=50), DEVICES),
-            **shard_points.cut(Size(self.items, (256,) * 4, batch=2, beams=50), DEVICES),
-            **mesh_points.points(mesh_points.MESHES, 50),
-            **histories_points.points(10**6, 10**8),
-            **vectors_points.points(items=10**7, width=128, compared=10**5),
+            **device_points.tries(self.tries, FAMILIES),
+            **device_points.index(self.items // 10),
+            **device_points.index(self.items),
+            **device_points.meshes(device_points.MESHES, 50),
+            **disk_points.histories(10**6, 10**8),
+            **disk_points.vectors(items=10**7, width=128, compared=10**5),
             **process_points.points(kills=5, steps=100),
             **serve_points.points("base", items=10_000, seconds=5),
             **serve_points.points("beauty", items=12_101, seconds=5),

@@ -10,7 +10,6 @@ import functools
 import json
 import os
 import socket
-import statistics
 import tempfile
 import time
 from collections.abc import Sequence
@@ -32,8 +31,6 @@ TOGETHER, ASKING_TOGETHER = 256, 3
 """Users of a request that asks for several, and clients that send such requests."""
 ROUNDS = 5
 """Times that service and ``recommend_many`` are measured, in turn."""
-
-
 MODELS = {
     "tiny": ("--levels 4 --codebook-size 256", "--preset tiny"),
     "base": ("--levels 4 --codebook-size 256", "--preset base"),
@@ -46,6 +43,20 @@ def points(model: str, items: int, seconds: float) -> Points:
     """Serve one of the models, which knows so many items; each load lasts so many seconds."""
     key = f"serve: {model}, {items} items"
     return {key: functools.partial(_served, model, items, seconds)}
+
+
+def _served(model: str, items: int, seconds: float) -> Figures:
+    codes, train = MODELS[model]
+    # Answers of any parameters cost the same, so the model is hardly trained.
+    prepare = functools.partial(
+        make_run, ingest=f"--synthetic --synthetic-users 500 --synthetic-items {items}",
+        tokenize=f"--method random {codes}", index="",
+        train=f"{train} --steps 1 --batch-size 2 --eval-users 1",
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder, "run")
+        in_own_process(prepare, run)
+        return in_own_process(_measured, str(run), seconds)
 
 
 def _measured(run: str, seconds: float) -> Figures:
@@ -69,11 +80,11 @@ def _measured(run: str, seconds: float) -> Figures:
     histories = Histories.from_lists(lists)
     ids = shop.index.ids_of(np.arange(shop.num_items)).tolist()
     asked = [{"history": [ids[row] for row in own]} for own in lists]
-    bodies = [json.dumps(one).encode() for one in asked]
-    together = [
-        json.dumps({"requests": asked[start : start + TOGETHER]}).encode()
-        for start in range(0, len(asked), TOGETHER)
-    ]
+    groups = [asked[n : n + TOGETHER] for n in range(0, len(asked), TOGETHER)]
+    bodies = {
+        1: [json.dumps(one).encode() for one in asked],
+        TOGETHER: [json.dumps({"requests": group}).encode() for group in groups],
+    }
 
     def alone() -> float:
         start, users = time.perf_counter(), 0
@@ -90,37 +101,30 @@ def _measured(run: str, seconds: float) -> Figures:
     serve.run(app(service), name="shop")
 
     def load(clients: int, users: int = 1) -> Figures:
-        sent = bodies if users == 1 else together
         url = f"http://127.0.0.1:{port}/"
-        return asyncio.run(_asked(url, sent, clients, seconds, users))
+        return asyncio.run(_asked(url, bodies[users], clients, seconds, users))
 
     alone(), load(SATURATING), load(ASKING_TOGETHER, TOGETHER)  # compiled, connected, warm
-    rounds = [(load(ASKING_TOGETHER, TOGETHER), alone(), load(SATURATING)) for _ in range(ROUNDS)]
+    rounds = [(alone(), load(ASKING_TOGETHER, TOGETHER), load(SATURATING)) for _ in range(ROUNDS)]
     loads = {str(clients): load(clients) for clients in LOADS}
     overload = load(OVERLOADING)
     serve.shutdown()
     ray.shutdown()
-    best = max(one["users_per_second"] for one in loads.values())
-    below = [one for one in loads.values() if one["users_per_second"] < 0.9 * best]
+    own, several, one = (
+        np.array([x if isinstance(x, float) else x["users_per_second"] for x in column])
+        for column in zip(*rounds, strict=True)
+    )
+    best = max(each["users_per_second"] for each in loads.values())
+    below = [each for each in loads.values() if each["users_per_second"] < 0.9 * best]
     return {
-        "over_recommend_many": statistics.median(
-            several["users_per_second"] / own for several, own, _ in rounds
-        ),
-        "one_user_over_recommend_many": statistics.median(
-            one["users_per_second"] / own for _, own, one in rounds
-        ),
-        "recommend_many": statistics.median(own for _, own, _ in rounds),
-        "users_per_second": statistics.median(
-            several["users_per_second"] for several, _, _ in rounds
-        ),
-        "one_user_users_per_second": statistics.median(
-            one["users_per_second"] for _, _, one in rounds
-        ),
-        "p99_over_p50": max(one["p99_ms"] / one["p50_ms"] for one in below),
-        "failed": sum(
-            one["failed"] for one in (*loads.values(), overload, *(r[0] for r in rounds))
-        ),
-        "refused_before": sum(one["refused"] for one in loads.values()),
+        "over_recommend_many": float(np.median(several / own)),
+        "one_user_over_recommend_many": float(np.median(one / own)),
+        "recommend_many": float(np.median(own)),
+        "users_per_second": float(np.median(several)),
+        "one_user_users_per_second": float(np.median(one)),
+        "p99_over_p50": max(each["p99_ms"] / each["p50_ms"] for each in below),
+        "failed": sum(x["failed"] for x in (*loads.values(), overload, *(r[1] for r in rounds))),
+        "refused_before": sum(each["refused"] for each in loads.values()),
         "refused": overload["refused"],
         "overload_over_best": overload["users_per_second"] / best,
         "loads": loads,
@@ -167,20 +171,3 @@ async def _asked(
         "refused": refused,
         "failed": failed,
     }
-
-
-def _served(model: str, items: int, seconds: float) -> Figures:
-    with tempfile.TemporaryDirectory() as folder:
-        run = Path(folder, "run")
-        in_own_process(_prepare, run, model, items)
-        return in_own_process(_measured, str(run), seconds)
-
-
-def _prepare(run: Path, model: str, items: int) -> None:
-    """Write a run whose model was hardly trained: answers of any parameters cost the same."""
-    codes, train = MODELS[model]
-    make_run(
-        run, ingest=f"--synthetic --synthetic-users 500 --synthetic-items {items}",
-        tokenize=f"--method random {codes}", index="",
-        train=f"{train} --steps 1 --batch-size 2 --eval-users 1",
-    )  # fmt: skip

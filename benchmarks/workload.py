@@ -10,13 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.draws import tokenized_codes
-from benchmarks.methods import EVERY, METHODS, Beams, HashBitmap, Method, StaticCode, Unsupported
+from benchmarks.methods import EVERY, METHODS, Beams, HashBitmap, Method, Ours, Unsupported
 from benchmarks.methods.static_code import NAME
 from benchmarks.process import Figures, timed
-from genret import ItemFilter, TrieIndex, beam_search
 from genret.config import ItemDecoderConfig
 from genret.errors import GenretError
-from genret.index import FilterStack
 from genret.models import History, build_model
 from genret.testing import (
     Answer,
@@ -27,7 +25,7 @@ from genret.testing import (
     given,
     random_codes,
 )
-from genret.typing import Bool, Codes, Float
+from genret.typing import Codes, Float
 
 Search = Callable[[], Any]
 MODELS = {
@@ -92,28 +90,11 @@ class Point:
         return {name: x for name, x in dataclasses.asdict(self).items() if name not in left_out}
 
 
-class CodeSet:
-    """The semantic IDs of a point, sorted, and both indices of them, made when they are first asked for."""
-
-    def __init__(self, point: Point, drawn: Codes | None = None) -> None:
-        self.sizes = (point.codes,) * point.depth
-        if drawn is not None:
-            pass
-        elif point.kind == "tokenized":
-            drawn = tokenized_codes(point.items, levels=point.depth, codebook=point.codes)
-        else:
-            drawn = random_codes(point.items, self.sizes, point.kind)
-        self.catalog = SortedCatalog.of(drawn)
-
-    @functools.cached_property
-    def index(self) -> TrieIndex:
-        """Ours."""
-        return TrieIndex.from_codes(self.catalog.codes, codes_per_level=self.sizes)
-
-    @functools.cached_property
-    def rival(self) -> StaticCode:
-        """STATIC's."""
-        return StaticCode.build(self.catalog.codes, self.sizes)
+def catalog_of(items: int, codes: int, depth: int, kind: str) -> SortedCatalog:
+    """Draw the semantic IDs of a point, or make them by our tokenizer."""
+    if kind == "tokenized":
+        return SortedCatalog.of(tokenized_codes(items, levels=depth, codebook=codes))
+    return SortedCatalog.of(random_codes(items, (codes,) * depth, kind))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -121,8 +102,8 @@ class Workload:
     """What every method of a point is given."""
 
     point: Point
-    codes: CodeSet
     catalog: SortedCatalog  # all items
+    codes_per_level: tuple[int, ...]
     masks: list[np.ndarray]  # sets of allowed items by row of the catalog
     filter_of: np.ndarray  # int32, the set of each request
     seen: np.ndarray  # int32 [B, seen]
@@ -130,28 +111,40 @@ class Workload:
     history: Any
 
     @classmethod
-    def of(cls, point: Point, *, codes: CodeSet | None = None) -> "Workload":
+    def of(cls, point: Point, *, catalog: SortedCatalog | None = None) -> "Workload":
         """Draw the items (unless they are given), the rules and the logits."""
         if point.filters and point.inserted:
             raise GenretError("point: found filters and inserted items, expected one of them")
-        codes = codes or CodeSet(point)
+        catalog = catalog or catalog_of(point.items, point.codes, point.depth, point.kind)
+        codes_per_level = (point.codes,) * point.depth
         rng = np.random.default_rng(3)
         shares = np.geomspace(0.95, 0.001, point.filters)
         masks = [rng.random(point.items) < share for share in shares]
         if point.model is None:
-            model, history = GivenLogits.random(point.batch, point.beams, codes.sizes, seed=1)
+            model, history = GivenLogits.random(point.batch, point.beams, codes_per_level, seed=1)
         else:
-            model, history = _transformer(point, codes)
+            model, history = _transformer(point, catalog.codes)
         return cls(
-            point=point, codes=codes, catalog=codes.catalog, masks=masks, model=model, history=history,
+            point=point, catalog=catalog, codes_per_level=codes_per_level, masks=masks, model=model,
+            history=history,
             filter_of=rng.permutation(point.batch).astype(np.int32) % max(1, point.filters),
             seen=rng.integers(0, point.items, (point.batch, point.seen)).astype(np.int32),
         )  # fmt: skip
 
+    @property
+    def asked(self) -> tuple[Any, Any, int, int]:
+        """What every search is given: model, history, levels and beams."""
+        return self.model, self.history, self.point.depth, self.point.beams
+
+    @property
+    def restricted(self) -> bool:
+        """Whether some items are forbidden."""
+        return bool(self.masks or self.point.seen)
+
     @functools.cached_property
     def answerable(self) -> list[SortedCatalog]:
         """The items that each request may be answered."""
-        if not self.masks and not self.point.seen:
+        if not self.restricted:
             return [self.catalog] * self.point.batch
         allowed = np.ones((self.point.batch, self.point.items), bool)
         for own, number, seen in zip(allowed, self.filter_of, self.seen, strict=True):
@@ -177,38 +170,27 @@ class Workload:
             found.append((rows if own is self.catalog else own.positions[rows], scores))
         return found
 
-    def rules(self, index: TrieIndex) -> dict[str, Any]:
-        """Return what a search of an index is told of filters and seen items."""
-        rules: dict[str, Any] = {}
-        if self.masks:
-            filters = [ItemFilter.from_mask(index, mask) for mask in self.masks]
-            rules |= {"filters": FilterStack.of(index, filters), "filter_of": self.filter_of}
-        return rules | ({"exclude": self.seen} if self.point.seen else {})
+    def built(self, kind: type[Method], platform: str | None = None) -> Method:
+        """Build a method that obeys the rules; for another platform than this one, if that is named."""
+        method = kind.build(self.catalog.codes, self.codes_per_level)
+        return self.obeyed(method.to(platform) if platform else method)
 
-    @functools.cached_property
-    def options(self) -> dict[str, Any]:
-        """The rules of this point, for a search of its own index."""
-        return self.rules(self.codes.index)
+    def obeyed(self, method: Method) -> Method:
+        """Tell a method the rules, if there are some."""
+        if not self.restricted:
+            return method
+        restrict = getattr(method, "restrict", None)
+        if restrict is None:
+            raise Unsupported(f"{method.name}: needs an index for each set of allowed items")
+        return jax.block_until_ready(restrict(self.masks, self.filter_of, self.seen))
 
-    def ours(self) -> Any:
-        """Search as users do."""
-        return beam_search(
-            self.model, self.history, self.codes.index, beams=self.point.beams, **self.options
+    def ours(self) -> Search:
+        """Return our search as users call it, when its answer was found to be the exact one."""
+        search = functools.partial(
+            self.built(Ours).answer, self.model, self.history, self.point.beams
         )
-
-    def theirs(self, rival: StaticCode) -> Any:
-        """Search with STATIC's own code; return semantic IDs [B, M, L], of which some may not exist."""
-        return rival.run(self.model, self.history, self.point.depth, self.point.beams).codes
-
-    def judge_static(self, rival: StaticCode) -> Figures:
-        """Return the items of STATIC's answer that do not exist, and the share of the exact ones in it."""
-        answers = np.asarray(self.theirs(rival))
-        invalid = int((~self.catalog.holds(answers)).sum())
-        return {"static_invalid": invalid, "static_of_exact": self.judge(answers)["of_exact"]}
-
-    def check(self, result: Any) -> None:
-        """Refuse an answer of `beam_search` that is not the exact one."""
-        check_answer(result, self.answers(), self.catalog.codes)
+        check_answer(search(), self.answers(), self.catalog.codes)
+        return search
 
     def expected(self, of_items: bool) -> list[tuple[Codes, Float[np.ndarray, "M"]]]:
         """Return the codes and scores of brute force: of its beams, or of the items below them."""
@@ -217,28 +199,42 @@ class Workload:
         both = zip(self.answerable, self.exact or [], strict=True)
         return [(own.codes[beams.lo], beams.scores) for own, beams in both]
 
-    def judge(
-        self, codes: np.ndarray, real: Bool[np.ndarray, "B M"] | None = None, of_items: bool = False
-    ) -> Figures:
-        """Say which share of the answers (those that are ``real``) exist, and how many exact ones are there."""
-        real = np.ones(codes.shape[:2], bool) if real is None else real
+    def judge(self, method: Method, answer: Beams) -> Figures:
+        """Say which share of an answer exists, and which share of the exact one is in it.
+
+        Raises:
+          GenretError: a method that calls itself exact answers otherwise than brute force.
+        """
+        codes, scores = np.asarray(answer.codes), np.asarray(answer.scores)
+        real = scores > -np.inf
         held = np.stack([own.holds(codes[b]) for b, own in enumerate(self.answerable)]) & real
         figures: Figures = {"valid": float(held.sum() / max(1, real.sum()))}
-        if self.exact is not None:
-            hits = count = 0
-            for mine, there, (right, _) in zip(codes, real, self.expected(of_items), strict=True):
-                distinct = set(map(tuple, right.tolist()))
-                hits += len(distinct & set(map(tuple, mine[there].tolist())))
-                count += len(distinct)
-            figures["of_exact"] = hits / max(1, count)
-        return figures
+        if self.exact is None:
+            return figures
+        hits = count = 0
+        for request, (right, best) in enumerate(self.expected(method.of_items)):
+            mine, own = codes[request][real[request]], scores[request][real[request]]
+            if method.exact and not (np.array_equal(mine, right) and np.array_equal(own, best)):
+                raise GenretError(
+                    f"{method.name}: request {request}: not the answer of brute force"
+                )
+            distinct = set(map(tuple, right.tolist()))
+            hits += len(distinct & set(map(tuple, mine.tolist())))
+            count += len(distinct)
+        return figures | {"of_exact": hits / max(1, count)}
 
 
-def _transformer(point: Point, codes: CodeSet) -> tuple[Any, History]:
-    config = model_config(str(point.model), "decoder_only", codes.sizes, 20)
+def of_static(judged: Figures, work: Workload) -> Figures:
+    """Return what was said of STATIC's answer: items that do not exist, and the share of the exact ones."""
+    invalid = round((1 - judged["valid"]) * work.point.batch * work.point.beams)
+    return {"static_invalid": invalid, "static_of_exact": judged["of_exact"]}
+
+
+def _transformer(point: Point, codes: Codes) -> tuple[Any, History]:
+    config = model_config(str(point.model), "decoder_only", (point.codes,) * point.depth, 20)
     narrow = lambda x: x.astype(jnp.bfloat16) if x.dtype == jnp.float32 else x  # noqa: E731
     items = np.random.default_rng(2).integers(0, point.items, (point.batch, 20))
-    history = History.from_items(codes.catalog.codes, items, max_items=20)
+    history = History.from_items(codes, items, max_items=20)
     return jax.tree.map(narrow, build_model(config, 0)), history
 
 
@@ -251,10 +247,10 @@ def prepare(name: str, work: Workload) -> tuple[Figures, Method | None, Search |
         method = _built(EVERY[name], work, figures)
         figures["bytes"] = method.bytes
         with timed(figures, "compile_s"):
-            search = method.compiled(work.model, work.history, work.point.depth, work.point.beams)
+            search = method.compiled(*work.asked)
         with timed(figures, "first_s"):
             answer = jax.block_until_ready(search())
-        figures |= quality(method, answer, work)
+        figures |= work.judge(method, answer)
         if isinstance(method, HashBitmap):
             figures["false_positive_rate"] = method.false_positive_rate
     except caught as e:
@@ -263,65 +259,36 @@ def prepare(name: str, work: Workload) -> tuple[Figures, Method | None, Search |
 
 
 def _built(kind: type[Method], work: Workload, figures: Figures) -> Method:
-    """Build the index of a method, with the items that come late and the filters."""
+    """Build the index of a method, with the items that come late and the rules."""
     late = np.zeros(work.point.items, bool)
     count = round(work.point.inserted * work.point.items)
     late[np.random.default_rng(4).permutation(work.point.items)[:count]] = True
     base, more = work.catalog.codes[~late], work.catalog.codes[late]
     with timed(figures, "build_s"):
-        method = kind.build(base, work.codes.sizes)
+        method = kind.build(base, work.codes_per_level)
         jax.block_until_ready(method)
     if len(more):
         method = _updated(method, work, base, more, figures)
-    if work.masks:
-        restrict = getattr(method, "restrict", None)
-        if restrict is None:
-            raise Unsupported(f"{kind.name}: needs an index for each set of allowed items")
+    if work.restricted:
         with timed(figures, "restrict_s"):
-            method = jax.block_until_ready(restrict(work.masks, work.filter_of))
+            method = work.obeyed(method)
     return method
 
 
-def _updated(
-    method: Method, work: Workload, base: np.ndarray, late: np.ndarray, figures: Figures
-) -> Method:
+def _updated(method: Method, work: Workload, base: Codes, late: Codes, figures: Figures) -> Method:
     """Let a method hold items that came later; add ``update_s`` and ``refresh_s`` to its figures.
 
     They are the times from the late codes, or from all codes in no order, to the first answer that could
     hold them. Each change is made twice; the second is timed, so what was compiled and can be used again
-    is. A method that cannot take items up is rebuilt.
+    is.
     """
+    sizes = work.codes_per_level
     shuffled = np.random.default_rng(5).permutation(np.concatenate([base, late]))
-
-    def rebuilt(codes: np.ndarray) -> Method:
-        return type(method).build(SortedCatalog.of(codes).codes, work.codes.sizes)
-
-    refresh = getattr(method, "refresh", rebuilt)
-    insert = getattr(method, "insert", lambda codes: rebuilt(np.concatenate([base, codes])))
-    others = (late + 1) % np.asarray(work.codes.sizes, late.dtype)
-    changed, asked = method, (work.model, work.history, work.point.depth, work.point.beams)
-    for figure, change, codes in (
-        ("refresh_s", refresh, shuffled), ("refresh_s", refresh, shuffled[::-1]),
-        ("update_s", insert, others), ("update_s", insert, late),
-    ):  # fmt: skip
-        with timed(figures, figure):
-            changed = change(codes)
-            jax.block_until_ready(changed.run(*asked))
+    for codes in (shuffled, shuffled[::-1]):
+        with timed(figures, "refresh_s"):
+            jax.block_until_ready(method.refresh(codes, sizes).run(*work.asked))
+    for codes in ((late + 1) % np.asarray(sizes, late.dtype), late):
+        with timed(figures, "update_s"):
+            changed = method.insert(base, codes, sizes)
+            jax.block_until_ready(changed.run(*work.asked))
     return changed
-
-
-def quality(method: Method, answer: Beams, work: Workload) -> Figures:
-    """Judge an answer; refuse that of a method which calls itself exact where it is not brute force's."""
-    codes, scores = np.asarray(answer.codes), np.asarray(answer.scores)
-    real = scores > -np.inf
-    if method.exact and work.exact is not None:
-        for request, (items, right) in enumerate(work.expected(method.of_items)):
-            mine = real[request]
-            if not (
-                np.array_equal(codes[request][mine], items)
-                and np.array_equal(scores[request][mine], right)
-            ):
-                raise GenretError(
-                    f"{method.name}: request {request}: not the answer of brute force"
-                )
-    return work.judge(codes, real, method.of_items)

@@ -24,6 +24,7 @@ __all__ = [
     "Beams",
     "HashBitmap",
     "Method",
+    "Ours",
     "StaticCode",
     "Unsupported",
     "prefix_table",

@@ -12,6 +12,7 @@ from genret_kernels.top_m import top_m
 
 from genret.errors import GenretError
 from genret.pytree import register_pytree
+from genret.testing import SortedCatalog
 from genret.typing import Array, Codes, Float, Int, UInt
 
 
@@ -42,9 +43,8 @@ class Beams:
 class Method:
     """A way to keep a beam search inside the catalog; an instance is a pytree, its index.
 
-    A method that can take items up has ``insert(codes)``, and ``refresh(codes)`` for all items anew, in
-    the room of those that were there. One that can obey sets of allowed items has
-    ``restrict(masks, filter_of)``: request b is answered the items of ``masks[filter_of[b]]`` alone.
+    One that can obey sets of allowed items and seen items has ``restrict(masks, filter_of, seen)``:
+    request b is answered the items of ``masks[filter_of[b]]`` alone, and none of ``seen[b]``.
     """
 
     name: ClassVar[str]  # as tables say it
@@ -61,6 +61,18 @@ class Method:
     def bytes(self) -> int:
         """Bytes of the index, on the device and on the host."""
         return sum(x.nbytes for x in jax.tree.leaves(self))
+
+    def to(self, platform: str) -> Self:
+        """Return the same index for another platform."""
+        return self
+
+    def refresh(self, codes: Codes, codes_per_level: Sequence[int]) -> Self:
+        """Return an index of other codes, in no order."""
+        return type(self).build(SortedCatalog.of(codes).codes, codes_per_level)
+
+    def insert(self, base: Codes, late: Codes, codes_per_level: Sequence[int]) -> Self:
+        """Return an index, which is of ``base``, with late items; it is built anew if need be."""
+        return self.refresh(np.concatenate([base, late]), codes_per_level)
 
     def root(self, zeros: Int[Array, "B 1"]) -> Any:
         """Return the place of the root for each request, from an array of zeros."""

@@ -37,7 +37,7 @@ class Unconstrained(Method):
     def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
         return cls()
 
-    def restrict(self, masks: Any, filter_of: Any) -> Self:
+    def restrict(self, masks: Any, filter_of: Any, seen: Any) -> Self:
         return self
 
     def step(self, logits: Float[Array, "B m V"], beams: Beams, width: int) -> Beams:
