@@ -8,13 +8,9 @@ folder of kept programs is empty, so everything is compiled; "again" is the same
 """
 
 import dataclasses
-import datetime
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -27,14 +23,14 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from benchmarks.bars import over
-from benchmarks.process import Figures
+from benchmarks.process import Figures, watched
 from benchmarks.program import Program, make_main
-from benchmarks.record import ROOT, Points
+from benchmarks.record import Points
 from benchmarks.tables import Columns, Table
-from genret.errors import GenretError
+from genret.data import synthetic_tables
 
-KINDS = ("lamp", "desk", "chair", "mug", "rug", "clock", "shelf", "vase", "plant", "kettle")
-LOOKS = ("calm", "bold", "amber", "slate", "olive", "ivory", "rustic", "modern", "tiny", "grand")
+TONIGHT = 30
+"""Items that are added."""
 FORMS = ("csv", "parquet")
 
 
@@ -84,104 +80,76 @@ def measure(asked: FirstHour) -> Figures:
 
 
 def commands(folder: Path, asked: FirstHour) -> dict[str, Figures]:
+    """Run each command, with no kept programs and then again."""
+    title = write_shop(folder, asked.users, asked.items)
+    history = ("--history", title, "SKU-10")
+    filtered = ("recommend", "csv", *history, "--where", "in_stock")
+    fifty = ("score", "csv", "--histories", "fifty.csv", "--user", "customer", "--k", "10",
+             "--exclude-seen", "--out")  # fmt: skip
     found: dict[str, Figures] = {}
-    write_shop(folder, asked.users, asked.items)
-    history = ("--history", "calm lamp 0", "SKU-00010")
     for form in FORMS:
-        here = Terminal(folder, f"new-{form}")
         files = ("--interactions", f"log.{form}", "--items", f"items.{form}")
-        found[f"quickstart, {form}"] = here.run("quickstart", form, *files)
-        found[f"recommend after it, {form}"] = here.run("recommend", form, *history)
-    small = {
-        "recommend": ("recommend", "csv", *history),
-        "recommend with a filter": ("recommend", "csv", *history, "--where", "in_stock"),
-        "score 50 users": ("score", "csv", "--histories", "fifty.csv", "--user", "customer",
-                           "--k", "10", "--exclude-seen", "--out"),
-    }  # fmt: skip
-    for name, words in small.items():
-        found[name] = twice(Terminal(folder, name.replace(" ", "-")), words, asked.repeats)
-    Terminal(folder, "changes").run("add-items", "csv", "--items", "tonight.csv")
-    live = "recommend with a filter, live index"
-    found[live] = twice(Terminal(folder, "live"), small["recommend with a filter"], asked.repeats)
-    return found
+        kept = folder / f"new-{form}"
+        found[f"quickstart, {form}"] = run(folder, kept, "quickstart", form, *files)
+        found[f"recommend after it, {form}"] = run(folder, kept, "recommend", form, *history)
+    small = {"recommend": ("recommend", "csv", *history), "recommend with a filter": filtered}
+    for name, words in (small | {"score 50 users": fifty}).items():
+        found[name] = twice(folder, folder / name, words, asked.repeats)
+    run(folder, folder / "changes", "add-items", "csv", "--items", "tonight.csv")
+    live = twice(folder, folder / "live", filtered, asked.repeats)
+    return found | {"recommend with a filter, live index": live}
 
 
-def twice(here: "Terminal", words: Sequence[str], repeats: int) -> Figures:
+def run(folder: Path, cache: Path, *words: str) -> Figures:
+    """Run ``genret`` in a folder; return its seconds by the clock and on the CPU."""
+    _, cost = watched("-m", "genret", *words, cwd=folder, cache=cache)
+    return {figure: cost[figure] for figure in ("wall_s", "cpu_s")}
+
+
+def twice(folder: Path, cache: Path, words: Sequence[str], repeats: int) -> Figures:
     """Run a command with no kept programs, then again; return the figures of both."""
-    runs = []
-    for number in range(1 + repeats):
-        out = [f"{here.cache.name}-{number}"] if words[-1] == "--out" else []
-        runs.append(here.run(*words, *out))
-    again = {
-        f"again_{figure}": statistics.median(run[figure] for run in runs[1:]) for figure in runs[0]
-    }
-    return {**runs[0], **again}
+    first, *others = (
+        run(folder, cache, *words, *([f"out-{cache.name}-{n}"] if words[-1] == "--out" else []))
+        for n in range(1 + repeats)
+    )
+    again = {f"again_{name}": statistics.median(own[name] for own in others) for name in first}
+    return first | again
 
 
-class Terminal:
-    """Runs ``genret`` in a folder, with kept programs of its own: none at first."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.folder, self.cache = folder, folder / "caches" / name
-
-    def run(self, *words: str) -> Figures:
-        """Run a verb; return its seconds by the clock and on the CPU."""
-        kept = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
-        python = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-        before, start = os.times(), time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-m", "genret", *words],
-            cwd=self.folder, capture_output=True, text=True, check=False,
-            env=kept | {"XDG_CACHE_HOME": str(self.cache), "PYTHONPATH": python},
-        )  # fmt: skip
-        wall = time.perf_counter() - start
-        if done.returncode:
-            said = done.stderr.strip()[-300:]
-            raise GenretError(f"genret {words[0]}: ended with status {done.returncode}: {said}")
-        used, now = sum(before[2:4]), sum(os.times()[2:4])  # by processes that ended
-        return {"wall_s": round(wall, 2), "cpu_s": round(now - used, 2)}
-
-
-def write_shop(folder: Path, users: int, items: int) -> None:
-    """Write ``items``, ``log`` (in both forms), ``tonight.csv`` and ``fifty.csv`` into a folder."""
-    rng = np.random.default_rng(0)
-    catalog, log = shop_items(0, items, rng), purchases(users, items, rng)
-    for name, table in (("items", catalog), ("log", log)):
+def write_shop(folder: Path, users: int, items: int) -> str:
+    """Write ``items``, ``log`` (in both forms), ``tonight.csv`` and ``fifty.csv``; return an item's title."""
+    events, catalog = synthetic_tables(users, items, 12, seed=0)
+    customers = _named("c", pc.subtract(events["user_id"], 1))
+    moments = events["timestamp"].cast(pa.timestamp("s", "UTC"))
+    log = pa.table({
+        "customer": customers,
+        "sku": _named("SKU-", events["item_id"]),
+        "bought_at": pc.strftime(moments, format="%Y-%m-%dT%H:%M:%SZ"),
+    })  # fmt: skip
+    for name, table in (("items", goods(catalog)), ("log", log)):
         pa.csv.write_csv(table, folder / f"{name}.csv")
         pa.parquet.write_table(table, folder / f"{name}.parquet")
-    pa.csv.write_csv(shop_items(items, 30, rng), folder / "tonight.csv")
-    fifty = pc.is_in(log["customer"], pa.array([f"c{user}" for user in range(50)]))
+    _, more = synthetic_tables(1, items + TONIGHT, 3, seed=0)
+    pa.csv.write_csv(goods(more.slice(items)), folder / "tonight.csv")
+    fifty = pc.is_in(customers, pa.array([f"c{user}" for user in range(50)]))
     pa.csv.write_csv(log.filter(fifty), folder / "fifty.csv")
+    return catalog["title"][0].as_py()
 
 
-def shop_items(first: int, count: int, rng: np.random.Generator) -> pa.Table:
-    """Return items with the numbers from ``first`` on."""
-    numbers = range(first, first + count)
-    kinds = [KINDS[n % 10] for n in numbers]
-    day = datetime.date(2026, 1, 1)
+def goods(catalog: pa.Table) -> pa.Table:
+    """Return items as a shop has them, with a stock and a date."""
+    numbers = catalog["item_id"].to_numpy()
+    days = np.datetime64("2026-01-01") + numbers % 300
     return pa.table({
-        "sku": [f"SKU-{n:05d}" for n in numbers],
-        "title": [f"{LOOKS[n // 10 % 10]} {KINDS[n % 10]} {n}" for n in numbers],
-        "category": kinds,
-        "price": [round(float(x), 2) for x in rng.uniform(5, 200, count)],
-        "in_stock": ["yes" if x < 0.7 else "no" for x in rng.random(count)],
-        "added": [(day + datetime.timedelta(days=n % 300)).isoformat() for n in numbers],
+        "sku": _named("SKU-", catalog["item_id"]),
+        **{name: catalog[name] for name in ("title", "category", "price")},
+        "in_stock": np.where(numbers % 10 < 7, "yes", "no"),
+        "added": days.astype(str),
     })  # fmt: skip
 
 
-def purchases(users: int, items: int, rng: np.random.Generator) -> pa.Table:
-    """Return 5 to 20 purchases of each user, who stays with two kinds of things."""
-    start = datetime.datetime(2026, 10, 1, 8)
-    rows: dict[str, list[str]] = {"customer": [], "sku": [], "bought_at": []}
-    for user in range(users):
-        kinds = rng.choice(10, 2, replace=False)
-        for step in range(int(rng.integers(5, 21))):
-            number = int(items // 10 * rng.random() ** 2) * 10 + int(rng.choice(kinds))
-            moment = start + datetime.timedelta(hours=5 * step, minutes=user)
-            values = (f"c{user}", f"SKU-{number:05d}", f"{moment.isoformat()}Z")
-            for column, value in zip(rows.values(), values, strict=True):
-                column.append(value)
-    return pa.table(rows)
+def _named(prefix: str, numbers: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.binary_join_element_wise(prefix, numbers.cast(pa.string()), "")
 
 
 main = make_main(FirstHour)

@@ -4,9 +4,8 @@
 
 The log is written by pyarrow in pieces, with skewed items. The verb ``genret ingest`` is run on each
 format in a process of its own, from the file to the run folder; the highest resident memory of that
-process stands beside what it had when only its modules were loaded. What the run folder holds is
+process stands beside that of one which only loads the modules. What the run folder holds is
 checked against counts and a checksum that NumPy took while the log was written.
-
 """
 
 import dataclasses
@@ -23,7 +22,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from benchmarks.bars import over
-from benchmarks.process import Figures, in_own_process, peak_gib, timed, verb
+from benchmarks.process import Figures, watched
 from benchmarks.program import Program, make_main
 from benchmarks.record import Points
 from benchmarks.tables import Columns
@@ -71,23 +70,18 @@ class Ingest(Program):
 def measure(form: str, events: int, users: int, items: int) -> Figures:
     """Write the log in a format and ingest it; refuse a run folder that does not hold the log."""
     with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / f"log.{form}"
+        path, run = Path(scratch, f"log.{form}"), Path(scratch, "run")
         expected = write_log(path, events, users, items)
-        figures = in_own_process(ingest_one, path, Path(scratch) / "run")
-        if figures["found"] != expected:
-            raise GenretError(f"{form}: found {figures['found']}, expected {expected}")
-        return figures | {"file_mib": path.stat().st_size / 2**20}
-
-
-def ingest_one(path: Path, run_folder: Path) -> Figures:
-    """Run the verb in this process; return what it wrote, seconds and memory in GiB."""
-    import genret.cli.main  # noqa: F401  the verb loads it when it runs; here it belongs to the floor
-
-    figures: Figures = {"imports_gib": peak_gib()}
-    with timed(figures, "seconds"):
-        verb("ingest", run_folder, "--interactions", path)
-    figures |= {"peak_gib": peak_gib(), "found": answer(*load_run_data(run_folder))}
-    return figures | {"events_per_second": figures["found"]["events"] / figures["seconds"]}
+        _, imports = watched("-c", "import genret.cli.main, genret.pipeline")
+        _, cost = watched("-m", "genret", "ingest", run, "--interactions", path)
+        found = answer(*load_run_data(run))
+        if found != expected:
+            raise GenretError(f"{form}: found {found}, expected {expected}")
+        return {
+            "imports_gib": imports["resident_gib"], "seconds": cost["wall_s"],
+            "peak_gib": cost["resident_gib"], "found": found,
+            "events_per_second": events / cost["wall_s"], "file_mib": path.stat().st_size / 2**20,
+        }  # fmt: skip
 
 
 def write_log(

@@ -5,12 +5,11 @@ import io
 import json
 import multiprocessing
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any, TypeVar
 
 from genret.errors import GenretError
 
+ROOT = Path(__file__).resolve().parents[1]
 Figures = dict[str, Any]
 T = TypeVar("T")
 
@@ -67,46 +67,55 @@ def make_run(run: Path, **verbs: str) -> Path:
     return run
 
 
-def watched(command: Sequence[str]) -> tuple[Any, Figures]:
-    """Run a command; return the JSON that it prints, and the most memory that it held, in GiB.
+def watched(
+    *words: object, cwd: Path | None = None, cache: Path | None = None
+) -> tuple[str, Figures]:
+    """Run Python with these words; return what it prints, its seconds, and the most GiB that it held.
 
-    ``anonymous_gib`` is the process' own memory; ``resident_gib`` also counts what it maps of files,
-    which the system drops when memory is short.
+    ``wall_s`` is by the clock, ``cpu_s`` on the CPU. ``anonymous_gib`` is the process' own memory;
+    ``resident_gib`` also counts what it maps of files, which the system drops when memory is short.
+    ``cache`` is where compiled programs are kept; without it there are none at first.
     """
-    # Programs that an earlier run kept would make the second one of two lighter.
-    environment = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false", "JAX_PLATFORMS": "cpu"}
-    environment.pop("XLA_FLAGS", None)
+    inherited = {"JAX_COMPILATION_CACHE_DIR", "XLA_FLAGS"}
+    environment = {name: value for name, value in os.environ.items() if name not in inherited}
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     most = {"RssAnon": 0.0, "VmHWM": 0.0}
-    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as complained:
-        process = subprocess.Popen(command, env=environment, stdout=said, stderr=complained)
-        while process.poll() is None:
-            for name, before in most.items():
-                now = (proc(f"{process.pid}/status", name) or "0").split()[0]
-                most[name] = max(before, int(now) / 2**20)
-            time.sleep(0.01)
-        said.seek(0)
-        complained.seek(0)
+    with tempfile.TemporaryDirectory() as scratch:
+        environment |= {"PYTHONPATH": path, "XDG_CACHE_HOME": str(cache or scratch)}
+        said, complained = Path(scratch, "said"), Path(scratch, "complained")
+        before, start = os.times(), time.perf_counter()
+        with said.open("w") as stdout, complained.open("w") as stderr:
+            command = [sys.executable, *map(str, words)]
+            process = subprocess.Popen(
+                command, cwd=cwd, env=environment, stdout=stdout, stderr=stderr
+            )
+            while process.poll() is None:
+                for name, held in most.items():
+                    most[name] = max(held, gib(f"{process.pid}/status", name))
+                time.sleep(0.01)
+        wall, after = time.perf_counter() - start, os.times()
         if process.returncode:
-            raise GenretError(f"{' '.join(command)}: {complained.read().strip()[-300:]}")
-        return json.loads(said.read()), {
-            "anonymous_gib": most["RssAnon"],
-            "resident_gib": most["VmHWM"],
-        }
+            last = complained.read_text().strip()[-300:]
+            raise GenretError(f"{command[1:]}: ended with status {process.returncode}: {last}")
+        used = sum(after[2:4]) - sum(before[2:4])  # by processes that ended
+        memory = {"anonymous_gib": most["RssAnon"], "resident_gib": most["VmHWM"]}
+        return said.read_text(), {"wall_s": round(wall, 2), "cpu_s": round(used, 2), **memory}
 
 
 def peak_gib() -> float:
     """Return the most memory that this process has held so far, in GiB."""
-    # Linux lets a process inherit ru_maxrss from the one that started it; VmHWM is its own.
-    if sys.platform == "linux":
-        return int(proc("self/status", "VmHWM").split()[0]) / 2**20
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+    return gib("self/status", "VmHWM")
 
 
 def available_gib() -> float:
     """Return the memory that is free for a new process, in GiB; infinite where nobody says."""
-    found = proc("meminfo", "MemAvailable")
-    return int(found.split()[0]) / 2**20 if found else float("inf")
+    return gib("meminfo", "MemAvailable") or float("inf")
+
+
+def gib(file: str, name: str) -> float:
+    """Return a size that a file of /proc says, in GiB; 0 where there is none."""
+    said = proc(file, name).split()
+    return int(said[0]) / 2**20 if said else 0.0
 
 
 def proc(file: str, name: str) -> str:

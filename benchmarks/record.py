@@ -12,11 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from benchmarks.process import Figures, proc
+from benchmarks.process import ROOT, Figures, proc
 from genret.errors import GenretError
 from genret.json_files import read_json
 
-ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 KEPT = ("points", "bars", "verdicts")
 Points = dict[str, Callable[[], Figures]]

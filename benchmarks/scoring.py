@@ -12,6 +12,7 @@ Beam search against ``transformers.generate`` is measured by `benchmarks.hf_gene
 
 import dataclasses
 import functools
+import json
 import os
 import sys
 import tempfile
@@ -23,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.bars import over
-from benchmarks.process import Figures, in_own_process, make_run, peak_gib, timed, verb
+from benchmarks.process import Figures, make_run, watched
 from benchmarks.program import Program, make_main
 from benchmarks.record import Points
 from benchmarks.tables import Columns
@@ -79,77 +80,69 @@ class Scoring(Program):
         return points | {key: functools.partial(on_ray, model, self.ray_users, self.beams)}
 
 
-def run_of(folder: Path, model: str) -> Path:
-    """Make a run of an Office-like catalog with a model of one training step."""
-    sizes = f"--synthetic-users 2000 --synthetic-items {ITEMS} --synthetic-events {EVENTS}"
-    return make_run(
-        folder, ingest=f"--synthetic {sizes}", embed="--text-dim 16 --cooccurrence-dim 16",
-        tokenize="--levels 4 --codebook-size 256 --iterations 3", index="",
-        train=f"{MODELS[model]} --steps 1 --batch-size 8 --eval-users 10",
-    )  # fmt: skip
-
-
-def make_histories(folder: Path, users: int, shard: int = SHARD) -> Path:
-    """Draw Office-like histories, in shards."""
-    folder.mkdir()
-    for number in range(-(-users // shard)):
-        count = min(shard, users - number * shard)
-        events, _ = synthetic_tables(count, ITEMS, EVENTS, seed=number)
-        offsets = np.searchsorted(events["user_id"].to_numpy(), np.arange(1, count + 2))
-        items = events["item_id"].combine_chunks()
-        lists = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items)
-        table = pa.table({"user_id": np.arange(count) + number * shard, "items": lists})
-        pq.write_table(table, folder / f"{number:04d}.parquet")
-    return folder
-
-
 def job(model: str, users: int, beams: int, k: int) -> Figures:
     """Score in a process of its own; return the figures of its manifest and its memory."""
     with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder)
-        run = run_of(scratch / "run", model)
-        data = make_histories(scratch / "in", users)
-        summary, own = in_own_process(score, run, data, scratch / "out", users, k, beams)
+        summary, cost, _ = score(prepare(Path(folder), model, users), users, k, beams)
     kept = ("users", "seconds", "users_per_second", "padding_waste", "users_per_batch", "programs")
     about = {"beams": beams, "model": model, "num_programs": len(summary["programs"])}
-    return {name: summary[name] for name in kept} | own | about
+    about |= {"wall_seconds": cost["wall_s"], "peak_gib": cost["resident_gib"]}
+    return {name: summary[name] for name in kept} | about
 
 
 def on_ray(model: str, users: int, beams: int) -> Figures:
     """Score on one process and on three scorers of Ray; compare content and times.
 
-    Times are those of the verb: loading, compiling and Ray itself are in.
+    Times are those of the command: loading, compiling and Ray itself are in.
     """
     cores = min(1.0, (os.cpu_count() or 1) / 4)  # three scorers, whatever the machine has
     on_ray = ("--engine", "ray", "--workers", 3, "--cpus-per-worker", cores)
     seconds, content = {}, set()
     with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder)
-        run = run_of(scratch / "run", model)
-        data = make_histories(scratch / "in", users, shard=max(1, users // 24))
+        scratch = prepare(Path(folder), model, users, shard=max(1, users // 24))
         for name, engine in {"local": (), "ray": on_ray}.items():
-            _, own = in_own_process(score, run, data, scratch / name, users, 10, beams, *engine)
-            seconds[name] = own["wall_seconds"]
-            content.add(read_manifest(scratch / name).fingerprint)
+            _, cost, fingerprint = score(scratch, users, 10, beams, *engine)
+            seconds[name] = cost["wall_s"]
+            content.add(fingerprint)
     if len(content) > 1:
         raise GenretError("ray: found another content than that of one process, expected the same")
     return {"users": users, "seconds": seconds, "over_local": seconds["ray"] / seconds["local"]}
 
 
+def prepare(folder: Path, model: str, users: int, shard: int = SHARD) -> Path:
+    """Make a run of an Office-like catalog with a model of one step, and histories in shards."""
+    sizes = f"--synthetic-users 2000 --synthetic-items {ITEMS} --synthetic-events {EVENTS}"
+    make_run(
+        folder / "run", ingest=f"--synthetic {sizes}",
+        embed="--text-dim 16 --cooccurrence-dim 16",
+        tokenize="--levels 4 --codebook-size 256 --iterations 3", index="",
+        train=f"{MODELS[model]} --steps 1 --batch-size 8 --eval-users 10",
+    )  # fmt: skip
+    (folder / "in").mkdir()
+    for number, first in enumerate(range(0, users, shard)):
+        count = min(shard, users - first)
+        events, _ = synthetic_tables(count, ITEMS, EVENTS, seed=number)
+        offsets = np.searchsorted(events["user_id"].to_numpy(), np.arange(1, count + 2))
+        items = events["item_id"].combine_chunks()
+        lists = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items)
+        table = pa.table({"user_id": np.arange(count) + first, "items": lists})
+        pq.write_table(table, folder / "in" / f"{number:04d}.parquet")
+    return folder
+
+
 def score(
-    run: Path, data: Path, out: Path, users: int, k: int, beams: int, *engine: object
-) -> tuple[Figures, Figures]:
-    """Run ``genret score``; return the summary of its manifest, and its seconds and memory."""
-    os.environ["XDG_CACHE_HOME"] = f"{out}-cache"  # nothing that an earlier job compiled is there
-    figures: Figures = {}
-    with timed(figures, "wall_seconds"):
-        done = verb(
-            "score", run, "--histories", data, "--out", out, "--k", k, "--beams", beams,
-            "--exclude-seen", *engine,
-        )  # fmt: skip
-    if done["summary"]["users"] != users:
-        raise GenretError(f"job: found {done['summary']['users']} users, expected {users}")
-    return done["summary"], figures | {"peak_gib": peak_gib()}
+    folder: Path, users: int, k: int, beams: int, *engine: object
+) -> tuple[Figures, Figures, str]:
+    """Run ``genret score``; return the summary and the fingerprint of its manifest, and what it cost."""
+    out = folder / f"out-{len(engine)}"
+    said, cost = watched(
+        "-m", "genret", "score", folder / "run", "--histories", folder / "in", "--out", out,
+        "--k", k, "--beams", beams, "--exclude-seen", *engine, "--json",
+    )  # fmt: skip
+    summary = json.loads(said)["summary"]
+    if summary["users"] != users:
+        raise GenretError(f"job: found {summary['users']} users, expected {users}")
+    return summary, cost, read_manifest(out).fingerprint
 
 
 main = make_main(Scoring)
