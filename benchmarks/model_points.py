@@ -1,8 +1,9 @@
 """Bars 8, 10 and 11: calls of a model with a tail, bytes kept of a history, and one user's recommendation."""
 
 import collections
-import dataclasses
+import contextlib
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,14 +18,14 @@ from benchmarks.process import Figures
 from benchmarks.record import Points
 from benchmarks.sizes import Sizes
 from benchmarks.timing import interleave
+from benchmarks.workload import Observed
 from genret import Recommender, TrieIndex, beam_search
 from genret.config import ItemDecoderConfig
 from genret.data import Catalog
 from genret.errors import GenretError
 from genret.models import History, build_model
-from genret.pytree import register_pytree, static_field
 from genret.testing import SortedCatalog, TableModel, check_answer, exact_logits, random_codes
-from genret.typing import Array, Codes, Float, Int
+from genret.typing import Array, Codes
 
 Kind = Literal["decoder_only", "item_decoder"]
 KINDS: tuple[Kind, ...] = ("decoder_only", "item_decoder")
@@ -51,44 +52,6 @@ def points(sizes: Sizes, data: Path | None) -> Points:
     }
 
 
-class Calls(collections.Counter[str]):
-    """The calls of a model that its compiled program made while it ran; one is equal to itself alone."""
-
-    __hash__ = object.__hash__
-    __eq__ = object.__eq__
-
-    def count(self, what: str) -> None:
-        """Let the program that is traced now count a call each time it runs."""
-        jax.debug.callback(lambda: self.update([what]))
-
-
-@register_pytree
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class CountedModel(TableModel):
-    """A model whose steps (prefill is one) and tails are counted."""
-
-    calls: Calls = static_field()
-
-    def prefill(self, history: Any) -> tuple[Float[Array, "B 1 V"], Any]:
-        """Count and answer."""
-        self.calls.count("step")
-        return super().prefill(history)
-
-    def step(
-        self, codes: Int[Array, "B M"], parents: Int[Array, "B M"], cache: Any
-    ) -> tuple[Float[Array, "B M V"], Any]:
-        """Count and answer."""
-        self.calls.count("step")
-        return super().step(codes, parents, cache)
-
-    def score_tail(
-        self, codes: Int[Array, "B C T"], parents: Int[Array, "B C"], cache: Any
-    ) -> Float[Array, "B C T"]:
-        """Count and answer."""
-        self.calls.count("tail")
-        return super().score_tail(codes, parents, cache)
-
-
 def count_calls(codes: Codes, num_codes: int, sizes: Sizes) -> Figures:
     """Bar 8: count the calls of searches with and without a tail, one after the other, prefill included.
 
@@ -99,19 +62,27 @@ def count_calls(codes: Codes, num_codes: int, sizes: Sizes) -> Figures:
     catalog = SortedCatalog.of(codes)
     index = TrieIndex.from_codes(codes, codes_per_level=per_level)
     rng = np.random.default_rng(80)
-    tables = TableModel.of([exact_logits(rng, 257, count) for count in per_level]).tables
-    counted = CountedModel(tables=tables, calls=Calls())
+    logits = [exact_logits(rng, 257, count) for count in per_level]
+    model, calls = TableModel.of(logits), collections.Counter[str]()
+
+    @contextlib.contextmanager
+    def counted(name: str) -> Iterator[None]:
+        """Let the program that is traced now count a call each time it runs."""
+        jax.debug.callback(lambda: calls.update([name]))
+        yield
+
+    observed = Observed(model=model, around=counted)
     figures: Figures = {"tail_calls": [], "step_calls": [], "same_answer": []}
     for number in range(sizes.histories):
         history = jnp.arange(batch, dtype=jnp.int32) + 1000 * number
         answers = {}
         for name, tail in (("step_calls", None), ("tail_calls", "auto")):
-            counted.calls.clear()
-            answers[name] = beam_search(counted, history, index, beams=beams, tail=tail)
+            calls.clear()
+            answers[name] = beam_search(observed, history, index, beams=beams, tail=tail)
             jax.effects_barrier()
-            figures[name].append(counted.calls.total())
+            figures[name].append(calls.total())
         stepped, tailed = answers.values()
-        exact = [_exact(catalog, counted, history, b, beams) for b in range(batch)]
+        exact = [_exact(catalog, model, history, b, beams) for b in range(batch)]
         check_answer(stepped, exact, codes)
         if not (tailed.scores >= stepped.scores).all():
             raise GenretError("tail: found lower scores than those of stepping")

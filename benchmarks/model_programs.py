@@ -23,12 +23,10 @@ from benchmarks.cycles import by_scope, compile_for
 from benchmarks.process import Figures
 from benchmarks.record import Points
 from benchmarks.tables import Columns
-from benchmarks.workload import model_config
+from benchmarks.workload import Observed, model_config
 from genret import TrieIndex, beam_search
 from genret.models import History, build_model, num_parameters
-from genret.pytree import register_pytree
 from genret.testing import random_codes
-from genret.typing import Array, Int
 
 SHAPES = ("1M", "30M", "300M", "1.7B")
 KINDS = ("item_decoder", "decoder_only")
@@ -85,26 +83,6 @@ class ModelPoint:
 
 
 POINTS = tuple(ModelPoint(kind=kind, shape=shape) for shape in SHAPES for kind in KINDS)
-
-
-@register_pytree
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Named:
-    """A model whose operations a compiled program tells apart: those of ``prefill`` and of each step."""
-
-    model: Any
-
-    def prefill(self, history: Any) -> tuple[Any, Any]:
-        """Read the histories."""
-        with jax.named_scope("prefill"):
-            return self.model.prefill(history)
-
-    def step(
-        self, codes: Int[Array, "B M"], parents: Int[Array, "B M"], cache: Any
-    ) -> tuple[Any, Any]:
-        """Take a step."""
-        with jax.named_scope(f"step{cache.level + 1}"):
-            return self.model.step(codes, parents, cache)
 
 
 def matmul_flops(function: Callable[..., Any], *arguments: Any) -> int:
@@ -168,7 +146,8 @@ def count(point: ModelPoint, chip: str, index: TrieIndex, keep: Path | None = No
     model, peak = point.model(), PEAKS[chip]
 
     def search(model: Any, history: Any, index: TrieIndex) -> Any:
-        return beam_search(Named(model=model), history, index, beams=point.beams)
+        named = Observed(model=model, around=jax.named_scope)
+        return beam_search(named, history, index, beams=point.beams)
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = keep or Path(scratch)

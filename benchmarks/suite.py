@@ -58,9 +58,10 @@ def measure(point: Point) -> Figures:
         if search is not None:
             ready[name] = search
     each = point.seconds / max(1, len(ready))
-    before = None if point.model is not None else partial(floor, work.model, work.history)
-    floors = {} if before is None else {"logsumexp": before}
-    times = interleave(ready | floors, point.repeats, warm=1, seconds_each=each, before=before)
+    floors = {} if point.model else {"logsumexp": partial(floor, work.model, work.history)}
+    timed = ready | floors
+    before = dict.fromkeys(timed, floors["logsumexp"]) if floors else None
+    times = interleave(timed, point.repeats, warm=1, seconds_each=each, before=before)
     quick = [name for name in ready if times[name]["ms"] <= QUEUED_MS]
     queued = {name: partial(_queue, ready[name]) for name in quick}
     rounds = 3 if point.processes > 1 else min(7, point.repeats)
@@ -71,9 +72,9 @@ def measure(point: Point) -> Figures:
         own["step_ms"] = own["ms"] / point.depth
         if name in in_queue:
             own["queued_ms"] = in_queue[name]["ms"] / QUEUE
-    del ready, queued, before, floors, work
+    found = {f"{name}_ms": times[name]["ms"] for name in floors}
+    del ready, queued, before, floors, timed, work
     gc.collect()  # the next point's indices may be large
-    found = {"logsumexp_ms": times["logsumexp"]["ms"]} if point.model is None else {}
     return {"sizes": point.sizes(), "floors": found, "methods": beside_first(figures, point)}
 
 

@@ -23,10 +23,8 @@ def interleave(
     repeats: int,
     *,
     warm: int = 2,
-    seconds: float = float("inf"),
     seconds_each: float = float("inf"),
-    before: Callable[[], Any] | None = None,
-    rehearse: bool = False,
+    before: Mapping[str, Callable[[], Any]] | None = None,
 ) -> dict[str, Figures]:
     """Time functions round-robin, so that drift of the machine affects all equally.
 
@@ -34,12 +32,10 @@ def interleave(
       functions: what to time; what each returns is waited for.
       repeats: rounds.
       warm: untimed runs of each at the start; the time of the first is kept as ``first_s``.
-      seconds: no round begins after so long, once there are three.
       seconds_each: a function whose rounds took so long together is not timed again, once it has three.
-      before: run untimed before each timed run, so that every function finds the caches and cores in
-        the same state.
-      rehearse: run each function untimed right before it is timed. Otherwise the shorter of two may
-        pay for what the longer leaves behind, such as threads of another library that still spin.
+      before: what is run untimed before each function. The same for all, it leaves caches and cores in
+        one state; the function itself does not pay for what another library leaves behind, such as
+        threads that still spin.
     """
 
     def run(function: Callable[[], Any]) -> float:
@@ -52,16 +48,12 @@ def interleave(
         for name, function in functions.items():
             first.setdefault(name, {"first_s": run(function) / 1e3})
     rounds: dict[str, list[float]] = {name: [] for name in functions}
-    begun = time.perf_counter()
     for number in range(repeats):
-        if number >= 3 and time.perf_counter() - begun > seconds:
-            break
         for name, function in functions.items():
             if number >= 3 and sum(rounds[name]) > 1e3 * seconds_each:
                 continue  # for good: its sum does not change
-            for untimed in (before, function if rehearse else None):
-                if untimed is not None:
-                    run(untimed)
+            if before:
+                run(before[name])
             rounds[name].append(run(function))
     return {
         name: {

@@ -1,5 +1,6 @@
 """What every method of a point is asked, and a method made ready: built, compiled, checked."""
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from benchmarks.process import Figures, timed
 from genret.config import ItemDecoderConfig
 from genret.errors import GenretError
 from genret.models import History, build_model
+from genret.pytree import register_pytree, static_field
 from genret.testing import (
     Answer,
     GivenLogits,
@@ -47,6 +49,30 @@ def model_config(size: str, kind: str, codes_per_level: tuple[int, ...], max_ite
         width=width, layers=layers, code_layers=2, heads=heads, kv_heads=kv_heads,
         head_dim=head_dim, mlp_dim=mlp_dim,
     ).as_kind(kind)  # fmt: skip
+
+
+@register_pytree
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Observed:
+    """A model whose calls are told apart: each is traced inside of ``around(its name)``."""
+
+    model: Any
+    around: Callable[[str], contextlib.AbstractContextManager[Any]] = static_field()
+
+    def prefill(self, history: Any) -> tuple[Any, Any]:
+        """Read the histories."""
+        with self.around("prefill"):
+            return self.model.prefill(history)
+
+    def step(self, codes: Any, parents: Any, cache: Any) -> tuple[Any, Any]:
+        """Take a step."""
+        with self.around(f"step{cache.level + 1}"):
+            return self.model.step(codes, parents, cache)
+
+    def score_tail(self, codes: Any, parents: Any, cache: Any) -> Any:
+        """Score all that may follow."""
+        with self.around("tail"):
+            return self.model.score_tail(codes, parents, cache)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -193,20 +193,14 @@ def edges_of(codes: Codes) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     return found
 
 
-def prefix_table(rows: np.ndarray) -> dict[tuple[int, ...], list[int]]:
-    """Return the codes that may follow each prefix of sorted semantic IDs [N, L].
+def prefix_table(codes: Codes) -> dict[tuple[int, ...], list[int]]:
+    """Return the codes that may follow each prefix of semantic IDs [N, L].
 
     >>> prefix_table(np.array([[1, 5], [1, 6], [2, 5]]))
     {(): [1, 2], (1,): [5, 6], (2,): [5]}
     """
     found: dict[tuple[int, ...], list[int]] = {}
-    before: list[int] = []
-    for row in rows.tolist():  # a new prefix begins where a row differs from the one before
-        new = next(
-            (i for i, (a, b) in enumerate(zip(row, before, strict=False)) if a != b),
-            len(row) * bool(before),
-        )
-        for level in range(new, len(row)):
-            found.setdefault(tuple(row[:level]), []).append(row[level])
-        before = row
+    for length in range(1, codes.shape[1] + 1):
+        for *prefix, code in np.unique(codes[:, :length], axis=0).tolist():
+            found.setdefault(tuple(prefix), []).append(code)
     return found

@@ -15,7 +15,7 @@ from benchmarks import model_programs as programs
 from benchmarks.cycles import by_scope, compile_for
 from benchmarks.hlo import Module, only
 from benchmarks.record import Record
-from benchmarks.workload import MODELS
+from benchmarks.workload import MODELS, Observed
 from genret.config import DecoderOnlyConfig
 from genret.models import History, build_model
 
@@ -144,7 +144,7 @@ def test_a_step_reads_the_history_once_whatever_its_beams(tmp_path: Path) -> Non
     )
 
     def two_steps(model: Any, history: Any, codes: Any) -> Any:
-        named = programs.Named(model=model)
+        named = Observed(model=model, around=jax.named_scope)
         _, cache = named.prefill(history)
         _, cache = named.step(codes, jnp.zeros_like(codes), cache)
         return named.step(codes, codes % codes.shape[1], cache)[0]

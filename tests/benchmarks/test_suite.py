@@ -154,9 +154,8 @@ def test_rounds_are_shared_out() -> None:
         time.sleep(seconds)
 
     functions = {"long": partial(takes, "long", 0.02), "short": partial(takes, "short", 0.0)}
-    found = interleave(
-        functions, 5, warm=0, seconds_each=0.03, before=partial(takes, "between", 0.0)
-    )
+    between = dict.fromkeys(functions, partial(takes, "between", 0.0))
+    found = interleave(functions, 5, warm=0, seconds_each=0.03, before=between)
     assert ran == 3 * ["between", "long", "between", "short"] + 2 * ["between", "short"]
     assert [len(own["rounds_ms"]) for own in found.values()] == [3, 5]
     one_process = {name: {"rounds_ms": [own["rounds_ms"]]} for name, own in found.items()}
