@@ -60,7 +60,7 @@ SIZES = {
 }
 TPU_COLUMNS: Columns = {
     "cycles": ("cycles", "{:,}"),
-    **{kind: (kind, "{:,}") for kind in KINDS},
+    **{kind: (f"kinds.{kind}", "{:,}") for kind in KINDS},
     "SparseCore": ("sparse_core_calls", "{:,}"),
     "operations": ("operations", "{:,}"),
     "HBM": ("hbm_bytes", "{:,}"),
@@ -192,19 +192,16 @@ def over_budget(
 
 def tables(document: Mapping[str, Any]) -> list[Table]:
     """Return the table of each chip; what did not compile says why."""
-    models = document.get("preset") == "models"
-    found = []
-    for chip in dict.fromkeys(p["chip"] for p in document["points"].values() if "chip" in p):
+    points, found = document["points"], []
+    for chip in dict.fromkeys(point["chip"] for point in points.values() if "chip" in point):
         rows = {
-            key.removeprefix(f"{chip} ").replace(" L=8", "").replace(" M=70", ""): {
-                **point, **point.get("kinds", {})
-            }
-            for key, point in document["points"].items()
+            key.removeprefix(f"{chip} ").replace(" L=8", "").replace(" M=70", ""): point
+            for key, point in points.items()
             if point.get("chip") == chip
-        }  # fmt: skip
+        }
         columns = TPU_COLUMNS if chip in TPU_TOPOLOGIES else GPU_COLUMNS
-        if models:
-            columns, rows = model_programs.COLUMNS, model_programs.flat(rows)
+        if document.get("preset") == "models":
+            columns = model_programs.COLUMNS
         found.append(Table.of(f"{chip}: {LABEL}", columns, rows, "method and point"))
     return found
 

@@ -148,13 +148,12 @@ def run_compiler(
         return f"timed out: not compiled within {timeout:.0f} s"
     if done.returncode == 0:
         return None
-    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    said = next((x for x in reversed(lines) if re.match(r"[\w.]*(Error|Exception)\b", x)), "")
-    if done.returncode < 0:
-        fatal = next((x for x in lines if re.match(r"F\d{4} |.*Check failed", x)), "")
+    telling = re.compile(r"[\w.]*(Error|Exception)\b|F\d{4} |.*Check failed")
+    lines = [line.strip() for line in done.stderr.splitlines() if telling.match(line)] or [""]
+    if done.returncode < 0:  # the first says why, the others what went down with it
         name = signal.Signals(-done.returncode).name
-        return f"the compiler aborted ({name}): {fatal[:300]}".strip(": ")
-    return (said or (lines[-1] if lines else f"exit status {done.returncode}"))[:400]
+        return f"the compiler aborted ({name}): {lines[0][:300]}".strip(": ")
+    return lines[-1][:400] or f"exit status {done.returncode}"
 
 
 def _dump(folder: Path) -> str:

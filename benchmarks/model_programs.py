@@ -203,8 +203,7 @@ def points(chips: Sequence[str]) -> Points:
     }
 
 
-def _thousands(value: float) -> str:
-    return f"{value:,.0f}"
+THOUSANDS = "{:,.0f}"
 
 
 def _megabytes(value: float) -> str:
@@ -212,31 +211,16 @@ def _megabytes(value: float) -> str:
 
 
 COLUMNS: Columns = {
-    "parameters": ("parameters", _thousands),
-    "prefill cycles": ("prefill_cycles", _thousands),
-    "MB": ("prefill_hbm_bytes", _megabytes),
-    "least us": ("prefill_least_us", "{:.1f}"),
-    "MFU": ("prefill_mfu", "{:.0%}"),
-    "step cycles": ("step_cycles", _thousands),
+    "parameters": ("parameters", THOUSANDS),
+    "prefill cycles": ("parts.prefill.cycles", THOUSANDS),
+    "MB": ("parts.prefill.hbm_bytes", _megabytes),
+    "least us": ("parts.prefill.least_us", "{:.1f}"),
+    "MFU": ("parts.prefill.mfu", "{:.0%}"),
+    "step cycles": ("step_cycles", THOUSANDS),
     "MB a step": ("step_hbm_bytes", _megabytes),
     "least us a step": ("step_least_us", "{:.1f}"),
     "MFU of a step": ("step_mfu", "{:.0%}"),
-    "search cycles": ("search_cycles", _thousands),
+    "search cycles": ("parts.search.cycles", THOUSANDS),
     "share of cycles": ("search_of_cycles", "{:.2%}"),
     "share of least time": ("search_of_time", "{:.2%}"),
 }
-
-
-def flat(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Figures]:
-    """Return points with the figures of prefill and search beside their own, as the table has them."""
-    return {
-        key: {
-            **point,
-            **{
-                f"{part}_{figure}": value
-                for part in ("prefill", "search")
-                for figure, value in point.get("parts", {}).get(part, {}).items()
-            },
-        }
-        for key, point in rows.items()
-    }

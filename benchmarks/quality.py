@@ -30,10 +30,11 @@ from benchmarks.quality_results import (
     Records,
     summarize,
     summarize_cold,
+    table,
     tokenize_options,
 )
 from benchmarks.record import ROOT, environment, write_json
-from benchmarks.tables import Table, bars_table
+from benchmarks.tables import bars_table
 from genret.artifacts import Run, read_manifest
 from genret.config import BSAREC, EvaluateConfig, FeaturesConfig, SASRecConfig, recipe
 from genret.data import SplitHistories, load_run_data
@@ -249,15 +250,7 @@ class Options:
         about = {"program": "benchmarks.quality", "environment": environment()}
         document = about | summarize(data, found)
         write_json(self.out / f"quality-{data}.json", document)
-        rows = {
-            name: {"seeds": len(own["seeds"]), "unseen": own["test_unseen"]["recall@10"]}
-            | own["test"]
-            for name, own in (document["methods"] | document["baselines"]).items()
-        }
-        interval = "{0[mean]:.4f} [{0[low]:.4f}, {0[high]:.4f}]"
-        columns = {"seeds": ("seeds", "{}")} | {metric: (metric, interval) for metric in SHOWN}
-        columns |= {"recall@10, seen forbidden": ("unseen", interval)}
-        Table.of(f"{data}, test, seen items kept", columns, rows).show(console)
+        table(document).show(console)
         judged = document["bars"]
         cold = [r for own in found.values() for r in own if r.get("coldstart")]
         if cold:
@@ -266,9 +259,8 @@ class Options:
             summary = summarize_cold(cold)
             write_json(file, before | about | {data: summary})
             judged = judged | summary["bars"]
-        bars_table({name: verdict["value"] for name, verdict in judged.items()}, judged).show(
-            console
-        )
+        values = {name: verdict["value"] for name, verdict in judged.items()}
+        bars_table(values, judged).show(console)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,9 +15,9 @@ from genret.typing import Float, Int
 
 Record = Mapping[str, Any]
 
+METRICS = {"ndcg@10": ndcg, "recall@10": recall}
 RATIOS = {"ndcg@10": 1.08, "recall@10": 1.05}
 """What both heads should reach over each baseline."""
-
 RIVALS = ("sasrec", "bsarec")
 """The baselines that the bars ask about."""
 HEADS = "hybrid_heads"
@@ -27,16 +27,13 @@ PARTS = {
     **{f"{rival}_transitions": (rival, "with_transitions") for rival in RIVALS},
 }
 """Methods whose figures are a part of another one's records: whose, and which."""
-_METRICS = {"ndcg@10": ndcg, "recall@10": recall}
-_CUT, _RESAMPLES = 10, 1000
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def with_ranks(found: dict[str, Any], held_out: HeldOut) -> dict[str, Any]:
     """Put the rank of each user's item in the place of ``lists`` and ``asked``; see :func:`packed`."""
-    lists, asked = found["lists"], found["asked"]
-    ranks = target_ranks(lists, held_out.targets[asked])
     kept = {name: value for name, value in found.items() if name not in ("lists", "asked")}
+    ranks = target_ranks(found["lists"], held_out.targets[found["asked"]])
     return kept | {"ranks": packed(ranks)}
 
 
@@ -67,22 +64,29 @@ def over(ours: Sequence[Record], theirs: Sequence[Record], rule: str) -> dict[st
     the mean over users, each user's being the mean over the seeds, so it says nothing of how much seeds
     differ. It is None where a record holds no ranks.
     """
-    pairs = {
-        one["seed"]: (one, two) for one in ours for two in theirs if one["seed"] == two["seed"]
-    }
-    found: dict[str, Any] = {"seeds": sorted(pairs), "difference": {}, "interval": {}}
-    sides = [[pairs[seed][side][rule] for seed in found["seeds"]] for side in (0, 1)]
-    ranked = all("ranks" in one for side in sides for one in side)
+    by_seed = [{one["seed"]: one[rule] for one in side} for side in (ours, theirs)]
+    seeds = sorted(by_seed[0].keys() & by_seed[1].keys())
+    mine, other = ([side[seed] for seed in seeds] for side in by_seed)
+    found: dict[str, Any] = {"seeds": seeds, "difference": {}, "interval": {}}
     for metric in RATIOS:
-        means = [statistics.fmean(one[metric] for one in side) for side in sides]
-        found[metric] = means[0] / means[1]
-        found["difference"][metric] = means[0] - means[1]
+        own, rival = (statistics.fmean(one[metric] for one in side) for side in (mine, other))
+        found |= {metric: own / rival}
+        found["difference"][metric] = own - rival
         found["interval"][metric] = None
-        if ranked:
-            by_user = _by_user(sides[0], metric) - _by_user(sides[1], metric)
-            interval = bootstrap_interval(by_user, resamples=_RESAMPLES, seed=0)
+        if all("ranks" in one for one in (*mine, *other)):
+            by_user = _by_user(mine, metric) - _by_user(other, metric)
+            interval = bootstrap_interval(by_user, resamples=1000, seed=0)
             found["interval"][metric] = list(interval)
     return found
+
+
+def _by_user(records: Sequence[Record], metric: str) -> Float[np.ndarray, "U"]:
+    """Return each user's metric, the mean over the seeds."""
+    values = [METRICS[metric](unpacked(one["ranks"]), 10) for one in records]
+    counts = sorted({len(one) for one in values})
+    if len(counts) > 1:
+        raise GenretError(f"ranks: found records of {counts} users, expected the same users in all")
+    return np.mean(values, axis=0)
 
 
 def hybrid_block(found: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
@@ -92,12 +96,21 @@ def hybrid_block(found: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
     ``unseen``. The rivals with transitions have no bars; ``without_transitions`` are both heads alone.
     What shares no seed is left out.
     """
-    ours = found.get("hybrid", ())
-    block = _against(ours, found, RIVALS)
+
+    def against(name: str, rivals: Sequence[str]) -> dict[str, Any]:
+        ours, block = found.get(name, ()), {}
+        for rival in rivals:
+            theirs = found.get(rival, ())
+            if {one["seed"] for one in ours} & {one["seed"] for one in theirs}:
+                unseen = {"unseen": over(ours, theirs, "test_unseen")}
+                block[f"over_{rival}"] = over(ours, theirs, "test") | unseen
+        return block
+
+    block = against("hybrid", RIVALS)
     for entry in block.values():
         entry["bars"] = {name: judge(entry[name], least) for name, least in RATIOS.items()}
-    block |= _against(ours, found, [f"{rival}_transitions" for rival in RIVALS])
-    alone = _against(found.get(HEADS, ()), found, RIVALS)
+    block |= against("hybrid", [f"{rival}_transitions" for rival in RIVALS])
+    alone = against(HEADS, RIVALS)
     return block | ({"without_transitions": alone} if alone else {})
 
 
@@ -108,25 +121,3 @@ def with_parts(found: Mapping[str, Sequence[Record]]) -> dict[str, Sequence[Reco
         records = [{**one, **one[part]} for one in found.get(whole, ()) if part in one]
         parts |= {name: records} if records else {}
     return {**found, **parts}
-
-
-def _against(
-    ours: Sequence[Record], found: Mapping[str, Sequence[Record]], rivals: Sequence[str]
-) -> dict[str, Any]:
-    """Compare records with those of each rival that has a seed in common."""
-    block = {}
-    for rival in rivals:
-        theirs = found.get(rival, ())
-        if {one["seed"] for one in ours} & {one["seed"] for one in theirs}:
-            entry = over(ours, theirs, "test")
-            block[f"over_{rival}"] = entry | {"unseen": over(ours, theirs, "test_unseen")}
-    return block
-
-
-def _by_user(records: Sequence[Record], metric: str) -> Float[np.ndarray, "U"]:
-    """Return each user's metric, the mean over the seeds."""
-    values = [_METRICS[metric](unpacked(one["ranks"]), _CUT) for one in records]
-    counts = sorted({len(one) for one in values})
-    if len(counts) > 1:
-        raise GenretError(f"ranks: found records of {counts} users, expected the same users in all")
-    return np.mean(values, axis=0)

@@ -2,15 +2,17 @@
 
 import json
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from benchmarks.bars import judge
 from benchmarks.quality_pairs import HEADS, PARTS, hybrid_block, with_parts
 from benchmarks.record import write_json
-from benchmarks.tables import Table
-from genret.config import Config, ModelConfig, SASRecConfig, TrainConfig
+from benchmarks.tables import Columns, Table
+from genret.config import ModelConfig, SASRecConfig, TrainConfig
 from genret.errors import GenretError
 from genret.json_files import read_json
 from genret.pipeline import BASELINES as RUN_BASELINES
@@ -93,15 +95,14 @@ def complete(settings: Any) -> Any:
     >>> complete({"width": 64, "epochs": 3})["loss"]
     'full'
     """
+    kinds = {"model": ModelConfig, "train": TrainConfig}
     try:
         if "model" in settings:
-            filled: dict[str, Config] = {
-                "model": ModelConfig.from_dict(settings["model"]),
-                "train": TrainConfig.from_dict(settings["train"]),
+            found = settings | {
+                n: kind.from_dict(settings[n]).to_dict() for n, kind in kinds.items()
             }
-            found = settings | {name: config.to_dict() for name, config in filled.items()}
         else:
-            found = SASRecConfig.from_dict(settings).to_dict() if settings else settings
+            found = SASRecConfig.from_dict(settings).to_dict() if settings else {}
     except GenretError:
         return settings
     return json.loads(json.dumps(found))
@@ -125,11 +126,9 @@ def over_seeds(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]
         values = [result[name] for result in results]
         mean = statistics.fmean(values)
         spread = statistics.stdev(values) if len(values) > 1 else 0.0
-        sides = []
-        for side, sign in ((0, -1), (1, 1)):
-            half = statistics.fmean(abs(r["intervals"][name][side] - r[name]) for r in results)
-            sides.append(mean + sign * (half**2 + (1.96 * spread) ** 2 / len(values)) ** 0.5)
-        found[name] = {"mean": mean, "low": sides[0], "high": sides[1], "by_seed": values}
+        halves = np.mean([np.subtract(r["intervals"][name], r[name]) for r in results], axis=0)
+        low, high = np.sqrt(halves**2 + (1.96 * spread) ** 2 / len(values)).tolist()
+        found[name] = {"mean": mean, "low": mean - low, "high": mean + high, "by_seed": values}
     return found
 
 
@@ -187,7 +186,7 @@ def summarize_cold(records: Sequence[Record]) -> Record:
 def markdown(folder: Path) -> str:
     """Return the tables of docs/results.md, from the results that are in a folder."""
     files = [folder / f"quality-{data}.json" for data in DATA]
-    parts = [_table(read_json(file)) for file in files if file.is_file()]
+    parts = [_section(read_json(file)) for file in files if file.is_file()]
     file = folder / "quality-coldstart.json"
     if file.is_file():
         document = read_json(file)
@@ -221,69 +220,63 @@ def _summary(records: Sequence[Record]) -> Record:
 
 def _judge(data: str, summary: Mapping[str, Any]) -> dict[str, Any]:
     """Hold the figures of a data set against its bars, by Recall@10."""
-
-    def recall(method: str) -> float:
-        return summary[method]["test"]["recall@10"]["mean"]
-
+    recall = {method: own["test"]["recall@10"]["mean"] for method, own in summary.items()}
     judged = {}
     for bar, (method, least) in DATA[data]["bars"].items():
         rival, share = least if isinstance(least, list) else (None, least)
-        if method in summary and (rival is None or rival in summary):
-            floor = share if rival is None else share * recall(rival)
-            judged[bar] = judge(recall(method), floor)
+        if method in recall and (rival is None or rival in recall):
+            judged[bar] = judge(recall[method], share * recall.get(rival, 1.0))
     apart = [
         abs(seed["recall@10"]["relative_difference"])
         for figures in summary.values()
         for seed in figures.get("beams_50_against_exact", [])
     ]
     if apart:
-        judged["Recall@10 of 50 beams against exact scores, relative, any model and seed"] = judge(
-            max(apart), 0.005, at_most=True
-        )
+        name = "Recall@10 of 50 beams against exact scores, relative, any model and seed"
+        judged[name] = judge(max(apart), 0.005, at_most=True)
     codes = summary.get(DISTINCT, {}).get("codes", [])
     if codes:
-        collide = [seed["collisions_before"]["items"] / seed["items"] for seed in codes]
-        used = [
+        collide = max(seed["collisions_before"]["items"] / seed["items"] for seed in codes)
+        used = min(
             level["used_share"]
             for seed in codes
             for level in seed["levels"][: seed["levels_before_suffix"]]
-        ]
-        judged |= {
-            "share of items that collide, our distinct codes": judge(
-                max(collide), 0.02, at_most=True
-            ),
-            "share of codes used at a level, our distinct codes": judge(min(used), 0.9),
-        }
+        )
+        name = "share of items that collide, our distinct codes"
+        judged[name] = judge(collide, 0.02, at_most=True)
+        judged["share of codes used at a level, our distinct codes"] = judge(used, 0.9)
     return judged
 
 
-def _table(document: Record) -> str:
+def table(document: Record) -> Table:
+    """Return the figures of a data set, the best method first."""
     figures = document["methods"] | document["baselines"]
-    best = sorted(figures, key=lambda name: -figures[name]["test"]["recall@10"]["mean"])
     rows = {}
-    for name in best:
+    for name in sorted(figures, key=lambda name: -figures[name]["test"]["recall@10"]["mean"]):
         own = figures[name]
         minutes = statistics.fmean(own["seconds"]) / 60
-        rows[TITLES.get(name, name)] = {
-            "recall": own["test"]["recall@10"],
-            "ndcg": own["test"]["ndcg@10"],
-            "unseen": own["test_unseen"]["recall@10"],
+        rows[TITLES.get(name, name)] = own | {
             "seeds": ", ".join(map(str, own["seeds"])),
             "minutes": f"{minutes:.0f}" if minutes >= 1 else "< 1",
         }
-    columns: dict[str, tuple[str, str | Callable[[Any], str]]] = {
-        "Recall@10": ("recall", _of_seeds),
-        "NDCG@10": ("ndcg", _of_seeds),
-        "Recall@10, seen items forbidden": ("unseen", _of_seeds),
+    columns: Columns = {
+        "Recall@10": ("test.recall@10", _of_seeds),
+        "NDCG@10": ("test.ndcg@10", _of_seeds),
+        "Recall@10, seen items forbidden": ("test_unseen.recall@10", _of_seeds),
         "seeds": ("seeds", "{}"),
         "minutes a seed": ("minutes", "{}"),
     }
-    data = document["data"]
+    return Table.of(f"{document['data'].capitalize()}, test", columns, rows, "")
+
+
+def _section(document: Record) -> str:
+    data, shown = document["data"], table(document)
+    figures = document["methods"] | document["baselines"]
     commits = {commit for own in figures.values() for commit in own["commits"]}
     peers = ", ".join(f"{who} {_short(it)}" for who, it in document["peers"]["recall@10"].items())
     missed = [bar for bar, said in document["bars"].items() if not said["met"]]
     return (
-        f"**{data.capitalize()}**, test:\n\n{Table.of('', columns, rows, '').markdown()}\n\n"
+        f"**{data.capitalize()}**, test:\n\n{shown.markdown()}\n\n"
         f"{_ratios(document.get('hybrid', {}))}Others publish: {peers}. "
         + (f"Missed of what we asked of ourselves: {'; '.join(missed)}. " if missed else "")
         + f"[quality-{data}.json](../benchmarks/results/quality-{data}.json), "
@@ -300,14 +293,11 @@ def _ratios(block: Mapping[str, Any]) -> str:
         rival = RIVALS[name]
         parts = []
         for metric, shown in (("ndcg@10", "NDCG@10"), ("recall@10", "Recall@10")):
-            interval = entry["interval"][metric]
-            part = f"{shown} {entry[metric]:.2f} times"
-            if interval is not None:
-                low, high = interval
-                part += (
-                    f" (difference {entry['difference'][metric]:+.4f} [{low:+.4f}, {high:+.4f}])"
-                )
-            parts.append(part)
+            parts.append(f"{shown} {entry[metric]:.2f} times")
+            if entry["interval"][metric] is not None:
+                low, high = entry["interval"][metric]
+                apart = f"{entry['difference'][metric]:+.4f} [{low:+.4f}, {high:+.4f}]"
+                parts[-1] += f" (difference {apart})"
         seeds = ", ".join(map(str, entry["seeds"]))
         said.append(f"{who} against {rival}, seed {seeds}: {'; '.join(parts)}. ")
     return "".join(said)

@@ -29,7 +29,7 @@ def table(key: str, line: Line) -> Table:
     """Return the table of a point: a row for each method, and one for the logsumexps alone."""
     depth = line["sizes"]["depth"]
     rows = {
-        name: own | ({"queued_step_ms": own["queued_ms"] / depth} if "queued_ms" in own else {})
+        name: own | {"queued_step_ms": own["queued_ms"] / depth} if "queued_ms" in own else own
         for name, own in line["methods"].items()
     }
     if line.get("floors"):

@@ -12,7 +12,7 @@ from rich.console import Console
 from genret.errors import GenretError
 
 Columns = Mapping[str, tuple[str, str | Callable[[Any], str]]]
-"""Title of each column of a table, the name of its figure, and the figure's form."""
+"""Title of each column of a table, the name of its figure (``outer.inner``), and the figure's form."""
 
 STYLE = """:root{color-scheme:light dark;--page:#fff;--ink:#1f2328;--soft:#444;--even:#f6f6f6}
 @media (prefers-color-scheme:dark){:root{--page:#0d1117;--ink:#e6edf3;--soft:#a0aab5;--even:#161b22}}
@@ -24,7 +24,10 @@ tr:nth-child(even){background:var(--even)}code{font-size:.9em}
 figure{margin:1.5rem 0;padding:.5rem;border-radius:.4rem;background:#fff;color:#1f2328}"""
 
 
-def _said(value: Any, form: str | Callable[[Any], str]) -> str:
+def _said(own: Mapping[str, Any], figure: str, form: str | Callable[[Any], str]) -> str:
+    value: Any = own
+    for name in figure.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
     return "" if value is None else form.format(value) if isinstance(form, str) else form(value)
 
 
@@ -48,17 +51,18 @@ class Table:
 
         A column without figures is left out; of a row with an ``error`` that is the only other cell.
 
-        >>> Table.of("", {"ms": ("ms", "{:.1f}"), "B": ("b", "{}")}, {"a": {"ms": 2}}).rows
+        >>> Table.of("", {"ms": ("ms", "{:.1f}"), "B": ("b.c", "{}")}, {"a": {"ms": 2}}).rows
         [['a', '2.0']]
         """
-        shown = [c for c in columns.items() if any(c[1][0] in own for own in rows.values())]
-        cells = [
+        cells = {name: [_said(own, *how) for how in columns.values()] for name, own in rows.items()}
+        shown = [n for n in range(len(columns)) if any(own[n] for own in cells.values())]
+        lines = [
             [name, re.sub(r"^\w+: ", "", own["error"]).removeprefix(f"{name}: ")]  # not its type
             if isinstance(own.get("error"), str)
-            else [name, *(_said(own.get(figure), form) for _, (figure, form) in shown)]
+            else [name, *(cells[name][n] for n in shown)]
             for name, own in rows.items()
         ]
-        return cls(title, [first, *(column for column, _ in shown)], cells)
+        return cls(title, [first, *([*columns][n] for n in shown)], lines)
 
     def show(self, console: Console) -> None:
         """Print it; all columns but the first are of numbers. What has no figures stands below."""
