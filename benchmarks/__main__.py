@@ -22,12 +22,12 @@ from benchmarks import paper, plots, suite
 from benchmarks.accelerators import Accelerators
 from benchmarks.device import Device
 from benchmarks.methods.static_code import use
-from benchmarks.presets import POINTS, Preset
 from benchmarks.process import Figures, in_own_process
 from benchmarks.program import Program, make_main
 from benchmarks.readme import Readme
 from benchmarks.record import Points, environment, read, write_text
 from benchmarks.show import table
+from benchmarks.suite import POINTS, Preset
 from benchmarks.tables import Table
 
 

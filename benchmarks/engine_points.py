@@ -11,14 +11,22 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks.draws import floor, real_codes, tokenized_codes
 from benchmarks.methods import StaticCode
 from benchmarks.methods.static_code import available
 from benchmarks.process import Figures, available_gib, in_own_process, peak_gib, timed
 from benchmarks.record import Points
 from benchmarks.sizes import Sizes
 from benchmarks.timing import interleave, with_ratios
-from benchmarks.workload import Point, Search, Workload, catalog_of, of_static
+from benchmarks.workload import (
+    Point,
+    Search,
+    Workload,
+    catalog_of,
+    floor,
+    of_static,
+    real_codes,
+    tokenized_codes,
+)
 from genret import TrieIndex, beam_search
 from genret.errors import GenretError
 from genret.testing import (

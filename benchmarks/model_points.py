@@ -13,12 +13,11 @@ import numpy as np
 import pyarrow as pa
 from flax import nnx
 
-from benchmarks.draws import real_codes
 from benchmarks.process import Figures
 from benchmarks.record import Points
 from benchmarks.sizes import Sizes
 from benchmarks.timing import interleave
-from benchmarks.workload import Observed
+from benchmarks.workload import Observed, real_codes
 from genret import Recommender, TrieIndex, beam_search
 from genret.config import ItemDecoderConfig
 from genret.data import Catalog

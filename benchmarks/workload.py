@@ -4,18 +4,20 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.draws import tokenized_codes
 from benchmarks.methods import EVERY, METHODS, Beams, HashBitmap, Method, Ours, Unsupported
 from benchmarks.methods.static_code import NAME
 from benchmarks.process import Figures, timed
-from genret.config import ItemDecoderConfig
+from genret.config import ItemDecoderConfig, TokenizeConfig
+from genret.data import read_semantic_ids
 from genret.errors import GenretError
+from genret.json_files import read_json
 from genret.models import History, build_model
 from genret.pytree import register_pytree, static_field
 from genret.testing import (
@@ -27,6 +29,7 @@ from genret.testing import (
     given,
     random_codes,
 )
+from genret.tokenizers import RQKMeans
 from genret.typing import Codes, Float
 
 Search = Callable[[], Any]
@@ -114,6 +117,50 @@ class Point:
         """Return what the point is, as JSON values."""
         left_out = ("methods", "seconds")
         return {name: x for name, x in dataclasses.asdict(self).items() if name not in left_out}
+
+
+@jax.jit
+def floor(model: GivenLogits, history: Any) -> list[Any]:
+    """Compute the logsumexps of all logits and nothing else: what normalizing costs at least.
+
+    In two passes over the logits and without a copy; ``jax.nn.logsumexp`` takes longer.
+    """
+    found = []
+    for logits in (model.first[history][:, None], *model.later):
+        largest = logits.max(axis=-1)
+        found.append(jnp.log(jnp.exp(logits - largest[..., None]).sum(axis=-1)) + largest)
+    return found
+
+
+def real_codes(data: Path | None, name: str) -> Codes:
+    """Read the semantic IDs of a folder with index.json (LC-Rec's form), int32 [N, L]."""
+    if data is None:
+        raise GenretError(f"data: found none, expected --data FOLDER with {name}/index.json")
+    path = data / name / "index.json"
+    return read_semantic_ids(path, read_json(path)).codes
+
+
+def tokenized_codes(num_items: int, *, levels: int = 4, codebook: int = 256) -> Codes:
+    """Tokenize made-up vectors by residual k-means, int32 [N, L].
+
+    The vectors have topics of very different sizes, each with sub-topics: codes as skewed, and as
+    dependent on those before them, as those of real items.
+    """
+    rng = np.random.default_rng(0)
+    width, topics = 32, 400
+    centers = rng.normal(0, 1, (topics, width)).astype(np.float32)
+    of_topic = rng.normal(0, 0.4, (topics, 30, width)).astype(np.float32)
+
+    def draw(count: int) -> np.ndarray:
+        topic = np.minimum(topics ** rng.random(count), topics).astype(np.int64) - 1
+        part = np.minimum(30 ** rng.random(count), 30).astype(np.int64) - 1
+        noise = rng.normal(0, 0.2, (count, width)).astype(np.float32)
+        return centers[topic] + of_topic[topic, part] + noise
+
+    config = TokenizeConfig(levels=levels, codebook_size=codebook, iterations=10)
+    tokenizer = RQKMeans.fit(draw(min(num_items, 50_000)), config, seed=0)
+    pieces = [min(100_000, num_items - begin) for begin in range(0, num_items, 100_000)]
+    return np.concatenate([tokenizer.encode(draw(count)).codes for count in pieces])
 
 
 def catalog_of(items: int, codes: int, depth: int, kind: str) -> SortedCatalog:

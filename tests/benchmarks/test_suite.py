@@ -14,10 +14,9 @@ from benchmarks import __main__ as program
 from benchmarks import paper, suite
 from benchmarks.methods import METHODS, Ours, StaticStyle, Unsupported
 from benchmarks.plots import machines, who_wins
-from benchmarks.presets import OF_PAPER, POINTS, WITH_MODEL
 from benchmarks.process import in_own_process
 from benchmarks.record import Record, read
-from benchmarks.suite import measure
+from benchmarks.suite import OF_PAPER, POINTS, WITH_MODEL, measure
 from benchmarks.timing import interleave, merge, more_than, times_of
 from benchmarks.workload import Point, Workload
 from genret.errors import GenretError
