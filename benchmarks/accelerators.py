@@ -180,7 +180,7 @@ def over_budget(
     """Say where the figures of a point are worse than its budget by more than a share.
 
     >>> over_budget({"cycles": 104, "kernels": None}, {"cycles": 100, "hbm_bytes": 7})
-    ['cycles: found 104, expected at most 100 and 3 %']
+    ['cycles: found 104, expected at most 100 and 3%']
     """
     worse = []
     for name in ("cycles", "hbm_bytes", "vmem_bytes", "kernels", "copies", "spill_bytes"):

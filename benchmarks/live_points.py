@@ -67,7 +67,9 @@ class Live:
         rng = np.random.default_rng(7)
         index = self.build(self.draw(self.items, seed=700), reserve=0.1)
         while True:
-            codes = self.draw(int(self.items * rng.uniform(0.95, 1.05)), seed=rng.integers(2**31))
+            codes = self.draw(
+                int(self.items * rng.uniform(0.95, 1.05)), seed=int(rng.integers(2**31))
+            )
             self.search(self.build(codes, like=index), codes)
             yield
 
@@ -91,7 +93,7 @@ class Live:
         each = max(1, self.items // 2000)
         index = LiveIndex(self.build(codes), insert_capacity=each * (self.changes + 1))
         while True:
-            new = self.draw(each, seed=rng.integers(2**31))
+            new = self.draw(each, seed=int(rng.integers(2**31)))
             new[: each // 2] = codes[rng.integers(0, len(codes), each // 2)]
             gone = rng.choice(np.flatnonzero(allowed), 3, replace=False)
             codes = np.concatenate([codes, new])

@@ -21,16 +21,12 @@ COLORS = {
     "genret, tail": "#8d5a97",
 }  # fmt: skip
 """Color of a method in every picture."""
-
 BESIDE = 12
 """Points beside each other in the map; the others are below."""
-
 NEAR = 1.05
 """What takes so many times the fastest method's time at most is framed with it."""
-
 MOST = 16.0
 """How many times slower than ours has the last color of the map."""
-
 SIZES = (("L", "depth"), ("B", "batch"), ("M", "beams"))
 
 
@@ -53,31 +49,39 @@ def who_wins(points: Sequence[Line], name: str = "genret") -> Figure | None:
     points = [line for line in points if "ms" in line["methods"].get(name, {})]
     if not points:
         return None
-    means = {x: statistics.geometric_mean(own) for x, own in _ratios(points, name).items()}
-    order = sorted(means, key=means.__getitem__)
-    methods = [x for x in ("unconstrained",) if x in order]  # no rival: its answers need not exist
-    methods += [name, *(x for x in order if x not in methods)]
+    methods = _order(points, name)
     parts = [points[begin : begin + BESIDE] for begin in range(0, len(points), BESIDE)]
     widest, height = max(map(len, parts)), 0.34 * len(methods) + 1.05
     figure = Figure(figsize=(1.9 + 0.78 * widest, height * len(parts) + 0.5), layout="constrained")
+    same = [f"{x} = {points[0]['sizes'][n]}" for x, n in SIZES if not _differs(points, n)]
     for axes, part in zip(figure.subplots(len(parts), 1, squeeze=False)[:, 0], parts, strict=True):
         axes.set(xlim=(0, widest), ylim=(len(methods), 0))
         for column, line in enumerate(part):
             _column(axes, column, line, methods, name)
-        titles = [_title(line, points) for line in part]
-        axes.set_xticks([x + 0.5 for x in range(len(part))], titles)
+        axes.set_xticks([x + 0.5 for x in range(len(part))], [_title(x, points) for x in part])
         axes.set_yticks([y + 0.5 for y in range(len(methods))], methods)
         axes.tick_params(length=0, labeltop=True, labelbottom=False)
         axes.tick_params(axis="x", labelsize=8)
         axes.get_yticklabels()[methods.index(name)].set_fontweight("bold")
         axes.spines[:].set_visible(False)
-    same = [f"{x} = {points[0]['sizes'][n]}" for x, n in SIZES if not _differs(points, n)]
     title = (
         f"Time of a search over that of {name} ({', '.join(same)}); framed: the fastest whose "
         f"answers are all right, within {NEAR - 1:.0%}"
     )
     figure.suptitle(textwrap.fill(title, round(13 * figure.get_figwidth())), fontsize=10)
     return figure
+
+
+def _order(points: Sequence[Line], name: str) -> list[str]:
+    """Return the methods: the baseline, ours, and the others by their times over ours."""
+    ratios: dict[str, list[float]] = {}
+    for timed in map(_timed, points):
+        for other, own in timed.items():
+            ratios.setdefault(other, []).append(times_of(own, timed[name]))
+    # The baseline is no rival: its answers need not exist.
+    first = {"unconstrained": 0, name: 1}
+    means = {other: statistics.geometric_mean(own) for other, own in ratios.items()}
+    return sorted(means, key=lambda other: (first.get(other, 2), means[other]))
 
 
 def _column(axes: Axes, column: int, line: Line, methods: Sequence[str], name: str) -> None:
@@ -120,12 +124,11 @@ def machines(measured: Mapping[str, Line], compiled: Mapping[str, Any]) -> Figur
     }
     figure = Figure(figsize=(10.5, 2.3), layout="constrained")
     for axes, (title, values) in zip(figure.subplots(1, 3), panels.items(), strict=True):
-        axes.barh([*values], [*values.values()], color=[color(name) for name in values])
-        for row, value in enumerate(values.values()):
-            axes.text(value, row, f" {value:,.{0 if value >= 10 else 2}f}", va="center", fontsize=9)
+        bars = axes.barh([*values], [*values.values()], color=[COLORS[name] for name in values])
+        said = [f"{value:,.{0 if value >= 10 else 2}f}" for value in values.values()]
+        axes.bar_label(bars, [f" {text}" for text in said], fontsize=9)
         axes.invert_yaxis()
-        _plain(axes)
-        axes.grid(visible=False, axis="y")
+        axes.spines[["top", "right"]].set_visible(False)
         axes.margins(x=0.2)
         axes.set_title(title, fontsize=10)
         axes.set_xticks([])
@@ -136,30 +139,30 @@ def machines(measured: Mapping[str, Line], compiled: Mapping[str, Any]) -> Figur
 def hf_generate(points: Sequence[Mapping[str, Any]], ways: Sequence[str]) -> Figure:
     """Draw time against beams: for the smallest and the largest model, and for many prompts."""
     usual = statistics.mode(p["items"] for p in points)
-    panels: dict[str, list[Any]] = {}
+    panels: dict[tuple[int, str], list[Any]] = {}
     for p in sorted(points, key=lambda p: (p["prompts"], p["parameters"], p["beams"])):
         if p["items"] == usual:
-            plural = "one prompt" if p["prompts"] == 1 else f"{p['prompts']} prompts"
-            panels.setdefault(f"{p['model']} parameters, {plural}", []).append(p)
-    one = [title for title in panels if title.endswith("one prompt")]
-    many = [title for title in panels if title not in one]
+            panels.setdefault((p["prompts"], p["model"]), []).append(p)
+    one = [panel for panel in panels if panel[0] == 1]
     # Three panels stay readable at the width of a page.
-    shown = list(dict.fromkeys([*one[:1], *one[-1:], *many[-1:]]))
+    shown = list(dict.fromkeys([one[0], one[-1], [*panels][-1]]))
     figure = Figure(figsize=(3.6 * len(shown), 3.6), layout="constrained")
     every = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
-    for axes, title in zip(every, shown, strict=True):
-        beams = [p["beams"] for p in panels[title]]
+    for axes, (prompts, model) in zip(every, shown, strict=True):
+        own = panels[prompts, model]
+        beams = [p["beams"] for p in own]
         for way in ways:
-            own = [(p[way], p["prompts"]) for p in panels[title]]
-            low, high = zip(*([t / n for t in way["quartiles_ms"]] for way, n in own), strict=True)
-            ms = [way["ms"] / n for way, n in own]
-            axes.plot(beams, ms, "o-", ms=4, color=color(way), label=way)
-            axes.fill_between(beams, low, high, color=color(way), alpha=0.2)
+            ms = [p[way]["ms"] / prompts for p in own]
+            low, high = zip(*(p[way]["quartiles_ms"] for p in own), strict=True)
+            axes.plot(beams, ms, "o-", ms=4, color=COLORS[way], label=way)
+            ends = [[t / prompts for t in side] for side in (low, high)]
+            axes.fill_between(beams, *ends, color=COLORS[way], alpha=0.2)
         axes.set(xscale="log", yscale="log", xlabel="beams")
-        axes.set_title(title, fontsize=10)
+        plural = "one prompt" if prompts == 1 else f"{prompts} prompts"
+        axes.set_title(f"{model} parameters, {plural}", fontsize=10)
         axes.set_xticks(beams, [str(count) for count in beams])
         axes.minorticks_off()
-        _plain(axes)
+        axes.grid(alpha=0.25)
     every[0].set_ylabel("milliseconds per prompt")
     every[0].legend(fontsize=8, frameon=False)
     return figure
@@ -194,40 +197,17 @@ def _title(line: Line, points: Sequence[Line]) -> str:
     return "\n".join(said)
 
 
-def _ratios(points: Sequence[Line], name: str) -> dict[str, list[float]]:
-    """Return the times of the other methods over a method's, at each point that has both."""
-    found: dict[str, list[float]] = {}
-    for timed in map(_timed, points):
-        for other, own in timed.items():
-            if name in timed and other != name:
-                found.setdefault(other, []).append(times_of(own, timed[name]))
-    return found
-
-
-def _plain(axes: Axes) -> None:
-    """Leave out what is not read."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25)
-    axes.set_axisbelow(True)
-
-
-def color(name: str) -> str:
-    """Return the color of a method, the same in every picture."""
-    return COLORS.get(name, "#555555")
-
-
 def number(count: int) -> str:
     """Say a size.
 
     >>> number(2048), number(100_000), number(20_000_000), number(123_456)
     ('2,048', '10⁵', '2·10⁷', '123,456')
     """
-    zeros = len(str(count)) - len(str(count).rstrip("0"))
-    front = str(count)[: len(str(count)) - zeros]
-    if zeros < 4 or len(front) > 1:
+    digit, zeros = str(count)[0], len(str(count)) - 1
+    if zeros < 4 or count != int(digit) * 10**zeros:
         return f"{count:,}"
     power = "10" + str(zeros).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return power if front == "1" else f"{front}·{power}"
+    return power if digit == "1" else f"{digit}·{power}"
 
 
 def times(ratio: float) -> str:
