@@ -37,21 +37,15 @@ def device_of(chip: str, target_config: str) -> Any:
 
 def main(folder: Path, chip: str) -> None:
     """Compile the program of a folder and write what the compiler says of it."""
-    target = folder / "target_config"
-    device = device_of(chip, target.read_text() if target.exists() else "")
+    device = device_of(chip, (folder / "target_config").read_text())
     sharding = jax.sharding.SingleDeviceSharding(device)
     program = export.deserialize(bytearray((folder / "program").read_bytes()))
     row_major = json.loads((folder / "row_major.json").read_text())
-    shapes = [
-        jax.ShapeDtypeStruct(
-            aval.shape,
-            aval.dtype,
-            sharding=Format(Layout(tuple(range(aval.ndim))), sharding)
-            if number in row_major
-            else sharding,
-        )
-        for number, aval in enumerate(program.in_avals)
-    ]
+    shapes = []
+    for number, aval in enumerate(program.in_avals):
+        layout = Layout(tuple(range(aval.ndim))) if number in row_major else None
+        placed = Format(layout, sharding) if layout else sharding
+        shapes.append(jax.ShapeDtypeStruct(aval.shape, aval.dtype, sharding=placed))
     lowered = jax.jit(program.call).lower(*shapes)
     start = time.perf_counter()
     compiled = lowered.compile()

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Hashable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,24 +65,30 @@ def compile_for(
     if gpu and python == sys.executable and importlib.util.find_spec("jax_cuda12_plugin") is None:
         return {"error": "jax[cuda12] is absent: pip install 'jax[cuda12]', or name its Python"}
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) if keep is None else keep
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = keep or Path(scratch)
+        (folder / "profile").mkdir(parents=True, exist_ok=True)
         program = exported(function, arguments, "cuda" if gpu else "tpu")
         (folder / "program").write_bytes(program)
         (folder / "row_major.json").write_text(json.dumps(logits_among(arguments)))
-        if gpu is None:
-            return _compile_for_tpu(folder, chip, timeout)
-        (folder / "target_config").write_text(gpu.target_config(chip))
-        # Autotuning would have to run the kernels.
-        flags = {"XLA_FLAGS": f"{_dump(folder)} --xla_gpu_autotune_level=0"}
-        error = run_compiler(folder, chip, timeout, flags, python)
-        return (
-            {"error": error}
-            if error
-            else _compiled(folder)
-            | launches.read_launches(folder)
-            | launches.read_registers(folder, python)
-        )
+        (folder / "target_config").write_text(gpu.target_config(chip) if gpu else "")
+        compiled, note = partial(run_compiler, folder, chip, timeout, python=python), {}
+        if gpu:
+            error = compiled(xla="--xla_gpu_autotune_level=0")  # autotuning would run the kernels
+        else:
+            error = compiled(libtpu=f"{PROFILE}{folder / 'profile'}")
+            # Some kernels compile, but not with the flag that writes the profile.
+            if error and "timed out" not in error and compiled() is None:
+                note, error = (
+                    {"note": f"compiled without cycles: with the profile flag: {error}"},
+                    None,
+                )
+                shutil.rmtree(folder / "profile")
+        if error:
+            return {"error": error}
+        found = json.loads((folder / "compiled.json").read_text())
+        if gpu:
+            return found | launches.read_launches(folder) | launches.read_registers(folder, python)
+        return found | read_dumps(folder) | note
 
 
 def exported(function: Callable[..., Any], arguments: tuple[Any, ...], platform: str) -> bytes:
@@ -112,33 +119,24 @@ def logits_among(arguments: tuple[Any, ...]) -> list[int]:
     return found
 
 
-def _compile_for_tpu(folder: Path, chip: str, timeout: float) -> Figures:
-    """Compile the program of a folder for a TPU."""
-    error = run_compiler(folder, chip, timeout, _tpu_flags(folder, chip, profile=True))
-    note = {}
-    if error and "timed out" not in error:
-        # Some kernels compile, but not with the flag that writes the profile.
-        without = run_compiler(folder, chip, timeout, _tpu_flags(folder, chip, profile=False))
-        shutil.rmtree(folder / "profile")
-        if without is None:
-            note, error = {"note": f"compiled without cycles: with the profile flag: {error}"}, None
-    return {"error": error} if error else _compiled(folder) | read_dumps(folder) | note
-
-
-def _compiled(folder: Path) -> Figures:
-    return json.loads((folder / "compiled.json").read_text())
-
-
 def run_compiler(
-    folder: Path, chip: str, timeout: float, flags: dict[str, str], python: str = sys.executable
+    folder: Path,
+    chip: str,
+    timeout: float,
+    *,
+    xla: str = "",
+    libtpu: str = "",
+    python: str = sys.executable,
 ) -> str | None:
-    """Compile in a process of its own; return None, or why there is no program."""
-    environment = {
-        **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
-        "JAX_PLATFORMS": "cpu",
+    """Compile in a process of its own, with flags; return None, or why there is no program."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {
+        "ALLOW_MULTIPLE_LIBTPU_LOAD": "true",
         "JAX_COMPILATION_CACHE_DIR": "",
-        **flags,
-    }
+        "JAX_PLATFORMS": "cpu",
+        "LIBTPU_INIT_ARGS": " ".join([libtpu, *FLAGS.get(chip, ())]).strip(),
+        "TPU_SKIP_MDS_QUERY": "1",
+        "XLA_FLAGS": f"--xla_dump_to={folder / 'hlo'} --xla_dump_hlo_as_text {xla}".strip(),
+    }  # fmt: skip
     try:
         done = subprocess.run(
             [python, str(CHILD), str(folder), chip],
@@ -154,21 +152,6 @@ def run_compiler(
         name = signal.Signals(-done.returncode).name
         return f"the compiler aborted ({name}): {lines[0][:300]}".strip(": ")
     return lines[-1][:400] or f"exit status {done.returncode}"
-
-
-def _dump(folder: Path) -> str:
-    return f"--xla_dump_to={folder / 'hlo'} --xla_dump_hlo_as_text"
-
-
-def _tpu_flags(folder: Path, chip: str, *, profile: bool) -> dict[str, str]:
-    (folder / "profile").mkdir(exist_ok=True)
-    flags = [f"{PROFILE}{folder / 'profile'}"] if profile else []
-    return {
-        "ALLOW_MULTIPLE_LIBTPU_LOAD": "true",
-        "TPU_SKIP_MDS_QUERY": "1",
-        "LIBTPU_INIT_ARGS": " ".join([*flags, *FLAGS.get(chip, ())]),
-        "XLA_FLAGS": _dump(folder),
-    }
 
 
 def read_dumps(folder: Path) -> Figures:

@@ -79,12 +79,8 @@ class Program:
         evaluate(document, self.bars)
         document["not_measured"] = [b.name for b in self.bars if b.name not in document["bars"]]
         record.write()
-        for table in self.tables(document):
+        for table in (*self.tables(document), *([bars_table(document)] if self.bars else [])):
             table.show(console)
-        if document["bars"]:
-            bars_table(document["bars"], document["verdicts"]).show(console)
-        if document["not_measured"]:
-            console.print(f"not measured: {', '.join(document['not_measured'])}")
         if self.page is not None:
             write_text(self.page, self.html(document))
             console.print(f"page: {self.page}")

@@ -260,7 +260,7 @@ class Options:
             write_json(file, before | about | {data: summary})
             judged = judged | summary["bars"]
         values = {name: verdict["value"] for name, verdict in judged.items()}
-        bars_table(values, judged).show(console)
+        bars_table({"bars": values, "verdicts": judged}).show(console)
 
 
 @dataclasses.dataclass(frozen=True)

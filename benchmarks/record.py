@@ -53,14 +53,13 @@ def write_text(path: Path, text: str) -> None:
     scratch.replace(path)
 
 
-def write_json(path: Path | None, document: Mapping[str, Any]) -> None:
-    """Write a JSON file in the same way, if there is a path."""
-    if path is not None:
-        write_text(path, json.dumps(document, indent=1) + "\n")
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a JSON file in the same way."""
+    write_text(path, json.dumps(document, indent=1) + "\n")
 
 
 class Record:
-    """The JSON file of a run, written after each point.
+    """The JSON file of a run, written after each point; without a path it is only held.
 
     Its ``document`` holds the heading, ``points`` by key, ``bars`` and ``verdicts``. To resume is to keep
     the points that the file holds. ``say`` is called with a line for each point.
@@ -76,51 +75,49 @@ class Record:
     ) -> None:
         self.path, self.say = path, say
         self.document: Figures = {**heading, **{part: {} for part in KEPT}}
-        if resume and path is None:
-            raise GenretError("resume: found no file to go on with, expected --json FILE")
-        if resume and path is not None and path.is_file():
-            before, preset = read(path), self.document["preset"]
-            if before.get("preset") != preset:
-                found = before.get("preset")
-                raise GenretError(f"{path}: is of preset {found!r}, expected {preset!r}")
-            self.document |= {part: before.get(part, {}) for part in KEPT}
-            self.document["resumed"] = before.get("resumed", 0) + 1
+        self.points: dict[str, Figures] = self.document["points"]
+        if resume:
+            self._go_on()
         self.write()
 
-    @property
-    def points(self) -> dict[str, Figures]:
-        """The whole points by key."""
-        return self.document["points"]
+    def _go_on(self) -> None:
+        if self.path is None:
+            raise GenretError("resume: found no file to go on with, expected --json FILE")
+        if self.path.is_file():
+            before, preset = read(self.path), self.document["preset"]
+            if before.get("preset") != preset:
+                found = before.get("preset")
+                raise GenretError(f"{self.path}: is of preset {found!r}, expected {preset!r}")
+            for part in KEPT:
+                self.document[part].update(before.get(part, {}))
+            self.document["resumed"] = before.get("resumed", 0) + 1
 
     def has(self, key: str) -> bool:
         """Say whether a point was measured."""
         return "error" not in self.points.get(key, {"error": ""})
 
-    def point(self, key: str, measure: Callable[[], Figures]) -> Figures:
-        """Return the figures of a point: those measured before the run was cut off, or new ones.
+    def point(self, key: str, measure: Callable[[], Figures]) -> None:
+        """Measure a point, unless a run that was cut off did; of one that fails the error is kept."""
+        if self.has(key):
+            return
+        start = time.perf_counter()
+        try:
+            figures = measure()
+        except Exception as e:  # a point must not take the others with it
+            traceback.print_exc()
+            figures = {"error": f"{type(e).__name__}: {str(e)[:500]}"}
+        self.add(key, figures | {"wall_s": round(time.perf_counter() - start, 1)})
+        self.say(f"{key}: {summary(self.points[key])}")
 
-        A point that fails has ``{"error": text}``.
-        """
-        if not self.has(key):
-            start = time.perf_counter()
-            try:
-                figures = measure()
-            except Exception as e:  # a point must not take the others with it
-                traceback.print_exc()
-                figures = {"error": f"{type(e).__name__}: {str(e)[:500]}"}
-            self.add(key, figures | {"wall_s": round(time.perf_counter() - start, 1)})
-            self.say(f"{key}: {summary(self.points[key])}")
-        return self.points[key]
-
-    def add(self, key: str, figures: Figures) -> Figures:
+    def add(self, key: str, figures: Figures) -> None:
         """Put a point into the file."""
         self.points[key] = figures
         self.write()
-        return figures
 
     def write(self) -> None:
         """Write the file."""
-        write_json(self.path, self.document)
+        if self.path is not None:
+            write_json(self.path, self.document)
 
 
 def read(path: Path) -> Figures:

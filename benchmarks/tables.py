@@ -110,20 +110,17 @@ def replace_block(page: str, new: str, begin: str, end: str, name: str) -> str:
     return before + new + rest.split(end)[1]
 
 
-def bars_table(bars: Mapping[str, Any], verdicts: Mapping[str, Any]) -> "Table":
+def bars_table(document: Mapping[str, Any]) -> Table:
     """Return the figures of bars, what is asked for and whether it is met."""
-    rows = {}
-    for name, value in bars.items():
-        judged = verdicts.get(name, {})
-        asked = None
+    rows: dict[str, dict[str, Any]] = {}
+    for name, value in document["bars"].items():
+        row = rows[name] = {"value": f"{value:.4g}" if isinstance(value, float) else str(value)}
+        judged = document["verdicts"].get(name, {})
         if judged.get("bar") is not None:
-            asked = f"{'at most' if judged['at_most'] else 'at least'} {judged['bar']:.4g}"
-        met = {True: "met", False: "MISSED"}.get(judged.get("met"))
-        rows[name] = {"value": value, "asked": asked, "met": met}
-    said: Callable[[Any], str] = lambda x: f"{x:.4g}" if isinstance(x, float) else str(x)  # noqa: E731
-    columns: Columns = {
-        "measured": ("value", said), "asked for": ("asked", "{}"), "": ("met", "{}")
-    }  # fmt: skip
+            row["asked"] = f"{'at most' if judged['at_most'] else 'at least'} {judged['bar']:.4g}"
+            row["met"] = "met" if judged["met"] else "MISSED"
+    rows |= {name: {"error": "not measured"} for name in document.get("not_measured", ())}
+    columns = {"measured": ("value", "{}"), "asked for": ("asked", "{}"), "": ("met", "{}")}
     return Table.of("Bars", columns, rows, "bar")
 
 

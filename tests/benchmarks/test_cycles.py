@@ -85,8 +85,8 @@ def test_what_does_not_compile_is_a_line(tmp_path: Path) -> None:
     with pytest.raises(GenretError, match="chip: found 'v99', expected one of"):
         compile_for("v99", jnp.sin, jnp.zeros(3))
     (tmp_path / "program").write_bytes(b"no program")
-    assert "\n" not in str(run_compiler(tmp_path, "v6e", 60, {}))
-    assert "timed out" in str(run_compiler(tmp_path, "v6e", 0.01, {}))
+    assert "\n" not in str(run_compiler(tmp_path, "v6e", 60))
+    assert "timed out" in str(run_compiler(tmp_path, "v6e", 0.01))
 
 
 @pytest.mark.slow
