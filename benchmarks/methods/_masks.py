@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, ClassVar, Self
 
 import jax
@@ -12,7 +11,7 @@ import numpy as np
 from benchmarks.methods import _base as base
 from benchmarks.methods._base import Beams, Method, Unsupported, masked_step, take
 from genret.index.bits import low_bits
-from genret.pytree import register_pytree, static_field
+from genret.pytree import register_pytree
 from genret.typing import Array, Codes, Float, Int, UInt
 
 BITS_A_PREFIX = 32
@@ -120,10 +119,8 @@ class DenseBitmask(Method):
         words, children = [], []
         for (_, own, node), count, num_codes in zip(edges, nodes, codes_per_level, strict=True):
             mask = np.zeros((count, -(-num_codes // 32)), np.uint32)
-            place = node.astype(np.int64) * mask.shape[1] + own // 32
-            first = np.flatnonzero(np.diff(place, prepend=-1))
             bits = np.uint32(1) << (own % 32).astype(np.uint32)
-            mask.reshape(-1)[place[first]] = np.bitwise_or.reduceat(bits, first)
+            np.bitwise_or.at(mask, (node, own // 32), bits)
             words.append(jnp.asarray(mask))
             children.append(jnp.asarray(np.searchsorted(node, np.arange(count)).astype(np.int32)))
         return cls(words=tuple(words), children=tuple(children))
@@ -141,60 +138,75 @@ class DenseBitmask(Method):
         return chosen.at(children.at[node].get(mode="clip") + rank)
 
 
-@register_pytree
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class _HostTrie(Method):
-    """A trie on the host, asked by a callback in every step, as serving stacks do today."""
+    """A trie on the host, asked by a callback in every step, as serving stacks do today.
 
-    trie: Any = static_field()  # no array: by its identity it is a static part of the pytree
-    on_host: ClassVar[bool] = True
+    It holds no array: by its identity it is a static part of what is compiled.
+    """
 
-    @property
-    def bytes(self) -> int:
-        return self.trie.bytes
+    on_host = True
+    bytes = 0
+
+    def codes_after(self, prefix: tuple[int, ...]) -> list[int]:
+        """Return the codes that may follow a prefix."""
+        raise NotImplementedError
 
     def step(self, logits: Float[Array, "B m V"], beams: Beams, width: int) -> Beams:
+        def legal(codes: Any) -> np.ndarray:
+            prefixes = np.asarray(codes)
+            mask = np.zeros(shape.shape, bool)
+            for where in np.ndindex(mask.shape[:2]):
+                mask[where][self.codes_after(tuple(prefixes[where].tolist()))] = True
+            return mask
+
         shape = jax.ShapeDtypeStruct((*beams.scores.shape, logits.shape[-1]), jnp.bool_)
-        ask = partial(_legal, self.trie, logits.shape[-1])
-        return masked_step(logits, jax.pure_callback(ask, shape, beams.codes), beams, width)[0]
+        return masked_step(logits, jax.pure_callback(legal, shape, beams.codes), beams, width)[0]
 
 
-def _legal(trie: Any, num_codes: int, codes: Any) -> np.ndarray:
-    prefixes = np.asarray(codes)
-    mask = np.zeros((*prefixes.shape[:2], num_codes), bool)
-    for where in np.ndindex(mask.shape[:2]):
-        mask[where][trie.codes_after(tuple(prefixes[where].tolist()))] = True
-    return mask
+@jax.tree_util.register_static
+class DictTrie(_HostTrie):
+    """A dictionary of prefixes on the host."""
 
+    name = "cpu-trie"
 
-class _Prefixes:
-    """A dictionary of all prefixes."""
-
-    def __init__(self, codes: Codes) -> None:
-        self.after = base.prefix_table(codes)
-        self.bytes = 250 * sum(map(len, self.after.values()))
+    @classmethod
+    def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
+        if codes.size > MOST_NODES:
+            raise Unsupported(f"cpu-trie: up to {codes.size} prefixes, expected {MOST_NODES}")
+        trie = cls()
+        trie.after = base.prefix_table(codes)
+        trie.bytes = 250 * sum(map(len, trie.after.values()))
+        return trie
 
     def codes_after(self, prefix: tuple[int, ...]) -> list[int]:
         return self.after.get(prefix, [])
 
 
-class _Marisa:
-    """Semantic IDs as strings, a character for each code, as in GENRE; the first level apart."""
+@jax.tree_util.register_static
+class MarisaTrie(_HostTrie):
+    """Semantic IDs as strings in a marisa trie, a character for each code, as in GENRE."""
 
-    def __init__(self, codes: Codes) -> None:
+    name = "marisa"
+
+    @classmethod
+    def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
+        if max(codes_per_level) > 0x10FFFF - 0x801:
+            raise Unsupported(f"marisa: {max(codes_per_level)} codes, expected fewer characters")
         try:
             import marisa_trie
         except ImportError as e:
             raise Unsupported("marisa: the library is absent: pip install marisa-trie") from e
-        self.first = np.unique(codes[:, 0]).tolist()
-        self.trie = marisa_trie.Trie("".join(map(_character, row)) for row in codes.tolist())
-        self.bytes = len(self.trie.tobytes())
+        trie = cls()
+        trie.first = np.unique(codes[:, 0]).tolist()
+        trie.words = marisa_trie.Trie("".join(map(_character, row)) for row in codes.tolist())
+        trie.bytes = len(trie.words.tobytes())
+        return trie
 
     def codes_after(self, prefix: tuple[int, ...]) -> list[int]:
         if not prefix:
             return self.first
         key = "".join(map(_character, prefix))
-        return [_code(word[len(key)]) for word in self.trie.keys(key)]
+        return [_code(word[len(key)]) for word in self.words.keys(key)]
 
 
 def _character(code: int) -> str:
@@ -205,29 +217,3 @@ def _character(code: int) -> str:
 def _code(character: str) -> int:
     code = ord(character)
     return (code if code < 0xD800 else code - 0x800) - 1
-
-
-@register_pytree
-class DictTrie(_HostTrie):
-    """A dictionary of prefixes on the host."""
-
-    name = "cpu-trie"
-
-    @classmethod
-    def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
-        if codes.size > MOST_NODES:
-            raise Unsupported(f"cpu-trie: up to {codes.size} prefixes, expected {MOST_NODES}")
-        return cls(trie=_Prefixes(codes))
-
-
-@register_pytree
-class MarisaTrie(_HostTrie):
-    """A marisa trie of strings on the host."""
-
-    name = "marisa"
-
-    @classmethod
-    def build(cls, codes: Codes, codes_per_level: Sequence[int]) -> Self:
-        if max(codes_per_level) > 0x10FFFF - 0x801:
-            raise Unsupported(f"marisa: {max(codes_per_level)} codes, expected fewer characters")
-        return cls(trie=_Marisa(codes))
