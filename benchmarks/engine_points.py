@@ -19,7 +19,6 @@ from benchmarks.sizes import Sizes
 from benchmarks.timing import interleave, with_ratios
 from benchmarks.workload import (
     Point,
-    Search,
     Workload,
     catalog_of,
     floor,
@@ -116,8 +115,8 @@ def weigh(draw: Callable[[], Codes], num_codes: int) -> Figures:
     ours = TrieIndex.from_codes(in_order, codes_per_level=per_level)
     figures = {"items": len(in_order), "bytes": ours.nbytes, "nodes": [*ours.num_nodes]}
     if available():
-        figures["static_bytes"] = StaticCode.build(in_order, per_level).bytes
-        figures["over_static"] = figures["bytes"] / figures["static_bytes"]
+        theirs = StaticCode.build(in_order, per_level).bytes
+        figures |= {"static_bytes": theirs, "over_static": ours.nbytes / theirs}
     return figures
 
 
@@ -127,14 +126,14 @@ def build(sizes: Sizes) -> Figures:
     per_level = (codes,) * sizes.depth
     unsorted = random_codes(items, per_level)
     in_order = SortedCatalog.of(unsorted).codes
-    functions: dict[str, Search] = {
-        "sorted": lambda: TrieIndex.from_codes(in_order, codes_per_level=per_level),
-        "unsorted": lambda: TrieIndex.from_codes(unsorted, codes_per_level=per_level),
-    }
+    ours = partial(TrieIndex.from_codes, codes_per_level=per_level)
+    functions = {"sorted": partial(ours, in_order), "unsorted": partial(ours, unsorted)}
     if available():
-        sort = lambda: unsorted[np.lexsort(unsorted.T[::-1])]  # noqa: E731
-        functions["static_sorted"] = lambda: StaticCode.build(in_order, per_level)
-        functions["static_unsorted"] = lambda: StaticCode.build(sort(), per_level)
+        theirs = partial(StaticCode.build, codes_per_level=per_level)
+        functions |= {
+            "static_sorted": partial(theirs, in_order),
+            "static_unsorted": lambda: theirs(unsorted[np.lexsort(unsorted.T[::-1])]),
+        }
     return with_ratios(
         interleave(functions, sizes.builds, warm=1),
         sorted_over_static=("sorted", "static_sorted"),

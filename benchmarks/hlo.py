@@ -176,10 +176,8 @@ class Module:
 
     def _inside(self, each: Instruction) -> tuple[set[str], list[str]]:
         """Return the opcodes of an instruction and of what it fuses, and the custom calls' targets."""
-        opcodes, targets = (
-            {each.opcode},
-            re.findall(r'custom_call_target="([^"]*)"', each.attributes),
-        )
+        opcodes = {each.opcode}
+        targets = re.findall(r'custom_call_target="([^"]*)"', each.attributes)
         if each.opcode == "fusion":
             for name in each.called("calls"):
                 for inner in self.computations.get(name, []):
