@@ -71,7 +71,8 @@ def compile_for(
         (folder / "program").write_bytes(program)
         (folder / "row_major.json").write_text(json.dumps(logits_among(arguments)))
         (folder / "target_config").write_text(gpu.target_config(chip) if gpu else "")
-        compiled, note = partial(run_compiler, folder, chip, timeout, python=python), {}
+        own = python if gpu else sys.executable
+        compiled, note = partial(run_compiler, folder, chip, timeout, python=own), {}
         if gpu:
             error = compiled(xla="--xla_gpu_autotune_level=0")  # autotuning would run the kernels
         else:
