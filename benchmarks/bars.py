@@ -20,11 +20,6 @@ class Bar:
     points: str = "(?!)"  # how the keys of its points begin; if one of them failed, it is missed
 
 
-def at_most(name: str, value: Callable[[Mapping[str, Any]], Any], limit: float) -> Bar:
-    """Return a bar that a figure must not pass."""
-    return Bar(name, value, limit, at_most=True)
-
-
 def over(
     name: str,
     points: str,

@@ -32,7 +32,7 @@ from rich.console import Console
 from benchmarks import plots
 from benchmarks.bars import over
 from benchmarks.methods import prefix_table
-from benchmarks.process import Figures, timed
+from benchmarks.process import Figures
 from benchmarks.program import Program, make_main
 from benchmarks.record import Points, read
 from benchmarks.same_beams import PrefixScores, apart
@@ -147,11 +147,8 @@ class Items:
     def __init__(self, count: int) -> None:
         sizes = (WIDTH,) * LEVELS
         self.codes = np.unique(random_codes(count, sizes, "uniform", seed=count), axis=0)
-        self.seconds: dict[str, float] = {}
-        with timed(self.seconds, "index_s"):
-            self.index = TrieIndex.from_codes(self.codes, codes_per_level=sizes)
-        with timed(self.seconds, "trie_s"):
-            self.allowed = prefix_table(self.codes + OFFSETS)
+        self.index = TrieIndex.from_codes(self.codes, codes_per_level=sizes)
+        self.allowed = prefix_table(self.codes + OFFSETS)
 
 
 def ways(model: Model, items: Items, beams: int, tokens: np.ndarray) -> dict[str, Search]:
@@ -223,7 +220,7 @@ def measure(
     return {
         "model": name, "parameters": model.parameters, "items": count, "beams": beams,
         "prompts": prompts, "scores_apart": difference, **figures, "ratio": theirs["ms"] / ours["ms"],
-        "ratio_range": [min(of_rounds), max(of_rounds)], **items.seconds,
+        "ratio_range": [min(of_rounds), max(of_rounds)],
     }  # fmt: skip
 
 
