@@ -83,7 +83,7 @@ def checked(name: str, work: Workload) -> tuple[Figures, Callable[..., Figures]]
     found, _, _ = prepare(name, work)
     kept = {figure: found[figure] for figure in ("error", "of_exact", "valid") if figure in found}
     if name == OURS:
-        kept = {"wrong_answers": int("error" in found)} | kept
+        kept = {"wrong_answers": int("error" in found or not _items_are_right(work))} | kept
 
     def compiled(chip: str, python: str) -> Figures:
         platform = "tpu" if chip in TPU_TOPOLOGIES else "gpu"
@@ -99,6 +99,15 @@ def checked(name: str, work: Workload) -> tuple[Figures, Callable[..., Figures]]
         return compile_for(chip, search, *arguments, python=python)
 
     return kept, compiled
+
+
+def _items_are_right(work: Workload) -> bool:
+    """Say whether our answer has the items of brute force, beside their codes and scores."""
+    try:
+        work.ours()
+    except GenretError:
+        return False
+    return True
 
 
 def points(
