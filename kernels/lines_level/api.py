@@ -33,8 +33,7 @@ def lines_level(
     the lower code. Every item is allowed.
 
     Implementations: "xla"; "pallas_tpu", one kernel for the whole level, which copies the beams' lines
-    from HBM while it normalizes, chooses without a sort, and then copies the lines that tell
-    where the chosen children are. The sum in a logsumexp is taken in another order by each, so its
+    from HBM, chooses without a sort, and then copies the lines that tell where the chosen children are. The sum in a logsumexp is taken in another order by each, so its
     last bit may differ.
 
     Args:

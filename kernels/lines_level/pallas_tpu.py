@@ -115,17 +115,8 @@ def _kernel(
     every = range(requests)
     own = [Logits(logits, q, records, sizes.num_codes) for q in every]
     _await(held, arrived)
-    normalizers, listed = [], []
-    for q in every:
-        span = slice(q * records, (q + 1) * records)
-        wide, codes = _narrow_codes(held[0, span], state[q])
-        held[0, span] = jnp.where(wide, held[0, span], codes)
-        normalizer, found_logits = own[q].normalizer_and_logits(codes & 0xFFFF, NARROW)
-        # Of a run of equal codes, the first row says it.
-        again = (pltpu.roll(codes, 1, 1) == codes) & (iota(codes.shape, 1) > 0)
-        found_logits = jnp.where((codes >= 0) & ~again, found_logits, -jnp.inf)
-        normalizers.append(normalizer)
-        listed.append((~wide, found_logits))
+    read = [_read(own[q], held, q, state[q]) for q in every]
+    normalizers, listed = [normalizer for normalizer, _ in read], [few for _, few in read]
     for q in every:
         words[q] = _words(_lines_of(held, q, records), state[q], layout, sizes)
     base = [floats_of(state[q, :, SCORE : SCORE + 1]) for q in every]
@@ -143,7 +134,7 @@ def _kernel(
         planes = [taken(owns, plane, 4) for plane in planes]
         parent = pltpu.roll(planes[-1], DATA, 1)  # what is behind the head is no longer needed
         place = _place(parent, planes, code, layout)
-        line = widened(to_row(jnp.minimum(place.line, last_cells)), sizes.lanes)
+        line = widened(to_row(jnp.clip(place.line, 0, last_cells)), sizes.lanes)
         scratch.numbers[q] = jnp.broadcast_to(line, (SUBLANES, sizes.lanes))
         children.append((jnp.where(valid, score, -jnp.inf), beam, valid, parent, place))
     scratch.numbers_to_scalars()
@@ -152,11 +143,11 @@ def _kernel(
         _fetch(cells, lambda at, q=q: scratch.scalars[q, 0, at], target, arrived)
     _await(held.at[0], arrived)
 
+    lane = iota((records, LANES), 1)
     for q, (score, beam, valid, parent, place) in enumerate(children):
         line = held[0, q * records : (q + 1) * records]
-        lane = iota(parent.shape, 1)
-        moved = _answers(line, place, layout)
-        moved = jnp.where(lane < SCORE, parent, jnp.where(lane == ALLOWED, -1, moved))
+        known = _answers(line, place, layout)
+        moved = jnp.where(lane < SCORE, parent, jnp.where(lane == ALLOWED, -1, known))
         moved = jnp.where(lane == level, place.code, moved)
         moved = jnp.where(jnp.broadcast_to(valid, parent.shape), moved, 0)
         score_bits = bits_of(score)
@@ -165,6 +156,24 @@ def _kernel(
         fields = (moved[:, at : at + 1] for at in (level, NODE, LO, COUNT))
         for at, column in enumerate((jnp.where(valid, beam, 0), *fields, score_bits)):
             found[q, at : at + 1] = widened(to_row(column), sizes.lanes)
+
+
+def _read(
+    logits: Logits, held: Any, request: int, own: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    """Return the normalizers of a request's beams, and what :func:`best_codes` takes as listed.
+
+    In ``held`` the codes of the rows of nodes that are not wide take the place of the lines that these
+    were read from.
+    """
+    records = own.shape[0]
+    span = slice(request * records, (request + 1) * records)
+    wide, codes = _narrow_codes(held[0, span], own)
+    held[0, span] = jnp.where(wide, held[0, span], codes)
+    normalizer, found = logits.normalizer_and_logits(codes & 0xFFFF, NARROW)
+    # Of a run of equal codes, the first row says it.
+    again = (pltpu.roll(codes, 1, 1) == codes) & (iota(codes.shape, 1) > 0)
+    return normalizer, (~wide, jnp.where((codes >= 0) & ~again, found, -jnp.inf))
 
 
 def _fetch(table: Any, which: Any, target: Any, arrived: Any) -> None:
